@@ -1,0 +1,76 @@
+"""What is told on `hr.evt.<noun>.<event>.<id>`. Version 1. A frame lists the changes of one commit in one session.
+
+| subject                              | body             | told by    |
+|--------------------------------------|------------------|------------|
+| `hr.evt.session.created.<session>`   | SessionChanged   | scheduler  |
+| `hr.evt.session.closed.<session>`    | SessionChanged   | scheduler  |
+| `hr.evt.submission.visible.<session>`| SubmissionMade   | scheduler  |
+| `hr.evt.task.changed.<session>`      | Frame            | scheduler  |
+| `hr.evt.task.progress.<session>`     | TaskProgress     | scheduler  |
+| `hr.evt.command.done.<sequence>`     | CommandDone      | the owner  |
+| `hr.evt.command.rejected.<sequence>` | CommandRejected  | the owner  |
+| `hr.evt.chain.<started\\|done\\|failed>.<chain>` | ChainChanged | the chain's service |
+"""
+
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from shared.contracts.errors import ErrorBody
+
+VERSION: Final = 1
+
+
+class SessionChanged(msgspec.Struct, frozen=True):
+    session: UUID
+    status: str
+    version: int
+
+
+class SubmissionMade(msgspec.Struct, frozen=True):
+    session: UUID
+    submission: UUID
+    tasks: int
+
+
+class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Ids by what they became, in one commit. A state's list is absent when empty. Each id is told once per state."""
+
+    session: UUID
+    started: list[UUID] = []
+    completed: list[UUID] = []
+    failed: list[UUID] = []
+    cancelled: list[UUID] = []
+    retried: list[UUID] = []
+    results: list[UUID] = []
+    aborted: list[UUID] = []
+
+
+class TaskProgress(msgspec.Struct, frozen=True):
+    session: UUID
+    task: UUID
+    fraction: float
+    message: str
+
+
+class CommandDone(msgspec.Struct, frozen=True):
+    """`reply`: what the same request would have been answered over request-reply."""
+
+    subject: str
+    reply: msgspec.Raw
+
+
+class CommandRejected(msgspec.Struct, frozen=True):
+    subject: str
+    error: ErrorBody
+
+
+class ChainChanged(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`kind`: the chain's name in code, e.g. `archival`. `step`: where it stands; `error`: why it failed."""
+
+    chain: str
+    kind: str
+    status: str
+    step: str = ""
+    error: str = ""

@@ -1,0 +1,76 @@
+"""Where things pass on the bus. Subjects are lower case, broad to narrow, ids last (NATS ADR-6)."""
+
+from typing import Final
+from uuid import UUID
+
+SERVICES: Final = ("gateway", "scheduler", "archiver", "retriever", "broker")
+
+HEARTBEAT_REQUEST: Final = "hr.ctl.worker.beat"
+"""Core publish: every worker that hears it sends its heartbeat at once (a scheduler that has just come up asks)."""
+
+
+def rpc(service: str, noun: str, verb: str) -> str:
+    """Request-reply, an endpoint of `service`'s micro service, one queue group per service."""
+    return f"hr.rpc.{service}.{noun}.{verb}"
+
+
+def command(user: str, service: str, noun: str, verb: str) -> str:
+    """The durable form of `rpc`; the user token is bound by the publisher's NATS permissions."""
+    return f"hr.cmd.{user}.{service}.{noun}.{verb}"
+
+
+def commands_of(service: str) -> str:
+    """The filter of a service's consumer on COMMANDS."""
+    return f"hr.cmd.*.{service}.>"
+
+
+def task(partition: str, band: int, session: UUID) -> str:
+    """Tasks for the workers of a partition. `band` is the priority band, 0 (most urgent) to 9."""
+    return f"hr.task.{partition}.{band}.{session}"
+
+
+def tasks_of_partition(partition: str) -> str:
+    return f"hr.task.{partition}.>"
+
+
+def tasks_of_session(session: UUID) -> str:
+    return f"hr.task.*.*.{session}"
+
+
+def report(partition: str) -> str:
+    """What workers say of their tasks."""
+    return f"hr.report.{partition}"
+
+
+def beat(worker: str) -> str:
+    """A worker's heartbeat: request-reply, core."""
+    return f"hr.beat.worker.{worker}"
+
+
+def step(service: str, chain: str, name: str) -> str:
+    """A chain's due step: one message each, to the chain's own service."""
+    return f"hr.step.{service}.{chain}.{name}"
+
+
+def steps_of(service: str) -> str:
+    return f"hr.step.{service}.>"
+
+
+def schedule(service: str, chain_id: str) -> str:
+    """Where a schedule for a later step lies; no consumer's filter may cover it (it would be delivered at once)."""
+    return f"hr.at.{service}.{chain_id}"
+
+
+def session_control(session: UUID) -> str:
+    """Core publish to workers: a session was cancelled or paused."""
+    return f"hr.ctl.session.{session}"
+
+
+def event(noun: str, name: str, entity: object) -> str:
+    """Something that happened. Task and result events are frames; their entity is the session."""
+    return f"hr.evt.{noun}.{name}.{entity}"
+
+
+def dead(stream: str) -> str:
+    """Poison messages of a stream, with the reason in the headers."""
+    return f"hr.dead.{stream.lower()}"

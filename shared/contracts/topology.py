@@ -1,0 +1,109 @@
+"""The streams and their consumers, whole: what is not said here is the server's default.
+
+Applied at start and on every reconnect (an update that omits a field resets it, and after a loss of storage the streams
+have to be there before anything is published). Times are in seconds, sizes in bytes.
+
+Why what is as it is (tried on nats-server 2.15.1, see docs/adr/0002-streams.md):
+- TASKS and REPORTS carry no `Nats-Msg-Id`: guards in the tables decide, ids would cost 280 bytes each. Hence the short
+  duplicate windows.
+- `max_ack_pending = -1`: the default of 1,000 stalls a partition with more workers' slots than that.
+- One explicit-ack consumer shared by all schedulers on REPORTS; `ack_policy: all` lost reports in a fail-over.
+- STEPS takes schedules under `hr.at.>`, which no consumer's filter covers.
+- `max_deliver` is left unlimited: it would leave a poison message lying in a work queue. The poison middleware counts
+  deliveries, writes to DEAD and terminates.
+"""
+
+from typing import Final
+
+import msgspec
+
+MESSAGE_LIMIT: Final = 512 * 1024
+"""Our own messages are cut here; the server's limit is twice that, for headers and framing."""
+
+INLINE_LIMIT: Final = 16 * 1024
+"""Values up to this many bytes travel inline; larger ones lie in object storage."""
+
+EVENT_WINDOW: Final = 120
+"""Seconds for which the bus forgets repeated events, and for which an outbox keeps what was published."""
+
+
+class Consumer(msgspec.Struct, frozen=True):
+    """A durable pull consumer. `ack_wait` in seconds; -1 in `max_ack_pending` is unlimited."""
+
+    name: str
+    filter: str
+    ack_wait: float = 30.0
+    max_ack_pending: int = -1
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """A stream on disk. `retention`: `workqueue` or `limits`. `max_age`, `duplicate_window` in seconds."""
+
+    name: str
+    subjects: tuple[str, ...]
+    retention: str
+    description: str
+    consumers: tuple[Consumer, ...] = ()
+    max_age: float = 0
+    max_bytes: int = -1
+    max_msg_size: int = 2 * MESSAGE_LIMIT
+    duplicate_window: float = 1
+    allow_schedules: bool = False
+
+
+def worker_consumer(partition: str) -> Consumer:
+    """The workers' consumer of a partition, made when the partition is."""
+    return Consumer(f"workers-{partition}", f"hr.task.{partition}.>", ack_wait=30)
+
+
+COMMANDS: Final = Stream(
+    "COMMANDS",
+    ("hr.cmd.>",),
+    "workqueue",
+    "Users' durable commands. A publish ack means that the bus has it, the outcome event that it is committed.",
+    tuple(
+        Consumer(f"commands-{service}", f"hr.cmd.*.{service}.>")
+        for service in ("gateway", "scheduler", "archiver", "retriever", "broker")
+    ),
+    duplicate_window=120,
+)
+TASKS: Final = Stream(
+    "TASKS", ("hr.task.>",), "workqueue", "Tasks chosen for workers: a window of what waits in the tables."
+)
+REPORTS: Final = Stream(
+    "REPORTS",
+    ("hr.report.>",),
+    "workqueue",
+    "What workers say of their tasks.",
+    (Consumer("schedulers", "hr.report.>"),),
+)
+STEPS: Final = Stream(
+    "STEPS",
+    ("hr.step.>", "hr.at.>"),
+    "workqueue",
+    "Steps of chains that are due, and the schedules that make others due.",
+    tuple(
+        Consumer(f"steps-{service}", f"hr.step.{service}.>", ack_wait=60)
+        for service in ("scheduler", "archiver", "retriever", "broker")
+    ),
+    allow_schedules=True,
+)
+EVENTS: Final = Stream(
+    "EVENTS",
+    ("hr.evt.>",),
+    "limits",
+    "Everything that happened, for the gateway's event stream, webhooks and operators.",
+    max_age=7 * 24 * 3600,
+    max_bytes=1 << 30,
+    duplicate_window=EVENT_WINDOW,
+)
+DEAD: Final = Stream(
+    "DEAD",
+    ("hr.dead.>",),
+    "limits",
+    "Poison messages with the reason; replayable by `headrace dead replay`.",
+    max_age=30 * 24 * 3600,
+    max_bytes=1 << 28,
+)
+
+STREAMS: Final = (COMMANDS, TASKS, REPORTS, STEPS, EVENTS, DEAD)

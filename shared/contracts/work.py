@@ -1,0 +1,146 @@
+"""Between scheduler and workers: tasks, reports, heartbeats. Version 1. docs/worker-protocol.md explains it for others.
+
+`hr.task.<partition>.<band>.<session>` carries TaskBatch, `hr.report.<partition>` carries ReportBatch,
+`hr.beat.worker.<worker>` is a request with Beat and the reply BeatReply. A worker acknowledges a TaskBatch when every task
+in it has been reported as started or ended and the bus has stored that report, or when it dropped it as a copy.
+
+Two questions are request-reply: `hr.rpc.scheduler.task.confirm` (Confirm → Confirmed) before a task runs whose message is
+marked as redelivered, and `hr.rpc.scheduler.task.inputs` (InputsOf → Inputs) where a batch does not carry the inputs.
+"""
+
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from shared.contracts.compute import PartitionName, Value
+
+VERSION: Final = 1
+
+
+class Work(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One attempt at a task.
+
+    payload        what the function gets: JSON text; or
+    payload_value  the value of the result that is its payload
+    inputs         the values of its inputs in order; None: too many or too large to ride along, ask `task.inputs`
+    outputs        the ids of the results it must produce, in order
+    max_duration   seconds its code may run; 0: no limit
+    """
+
+    id: UUID
+    function: str
+    outputs: list[UUID]
+    attempt: int = 0
+    payload: msgspec.Raw = msgspec.Raw(b"null")
+    payload_value: Value | None = None
+    inputs: list[Value] | None = []
+    max_duration: float = 0
+
+
+class TaskBatch(msgspec.Struct, frozen=True):
+    """Tasks of one session for one worker. `epoch` grows when the session's queue is rebuilt."""
+
+    session: UUID
+    epoch: int
+    tasks: list[Work]
+    v: int = VERSION
+
+
+class Started(msgspec.Struct, frozen=True, tag="started"):
+    """The task has run for 100 ms and goes on; from here on the heartbeat holds it, not the queue."""
+
+    task: UUID
+    attempt: int
+    worker: str
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """`fraction` from 0 to 1. Passed on as an event, never stored."""
+
+    task: UUID
+    attempt: int
+    fraction: float
+    message: str = ""
+
+
+class Output(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A result's value: `data` of at most 16 KiB, or the key of an `object` stored for it. `size` in bytes."""
+
+    id: UUID
+    size: int
+    data: bytes | None = None
+    object: str | None = None
+
+
+class Completed(msgspec.Struct, frozen=True, tag="completed"):
+    """The task's code returned; `outputs` has a value for each of its results."""
+
+    task: UUID
+    attempt: int
+    outputs: list[Output]
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """`kind`: `error` (its own code raised: final), `timeout` (max_duration passed: final), `lost` (infrastructure: retried)."""
+
+    task: UUID
+    attempt: int
+    kind: str
+    message: str
+
+
+Report = Started | Progress | Completed | Failed
+
+
+class ReportBatch(msgspec.Struct, frozen=True):
+    """What a worker has to say since its last report, of any number of sessions, in order."""
+
+    worker: str
+    reports: list[Report]
+    v: int = VERSION
+
+
+class Beat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`slots`: tasks it can run at once. `holds`: `[task, attempt]` of those that run, and of those that wait at the worker."""
+
+    worker: str
+    partition: PartitionName
+    slots: int
+    functions: list[str]
+    holds: list[tuple[UUID, int]]
+    v: int = VERSION
+
+
+class BeatReply(msgspec.Struct, frozen=True):
+    """`stop`: those of the tasks held that must end, because they were cancelled or have a later attempt."""
+
+    stop: list[UUID]
+    every: float
+
+
+class Confirm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """May `worker` run these? Asked before tasks whose message was delivered before."""
+
+    worker: str
+    tasks: list[tuple[UUID, int]]
+
+
+class Confirmed(msgspec.Struct, frozen=True):
+    """Those that it may run; the others are done, cancelled, or somebody else's."""
+
+    run: list[UUID]
+
+
+class InputsOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The inputs of a task from number `start` on, as many as fit in one message."""
+
+    task: UUID
+    start: int = 0
+
+
+class Inputs(msgspec.Struct, frozen=True):
+    """`values` in order from `start` on. `more`: the number to ask for next; None at the end."""
+
+    values: list[Value]
+    more: int | None
