@@ -1,0 +1,199 @@
+"""The connection of one process to the bus.
+
+It reconnects for ever. At every (re)connect the topology is applied first, then the callbacks run with the names of the
+streams whose storage was lost meanwhile, then what was not acknowledged is sent again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import NoRespondersError
+
+from shared.bus import topology, trace
+from shared.bus.publish import PubAck, Publisher, encode, stored
+from shared.contracts import headers as h
+from shared.contracts.errors import ErrorBody, HeadraceError, Internal, TimedOut, Unavailable, from_body
+from shared.runtime.log import log
+from shared.runtime.retry import Backoff, retry
+
+T = TypeVar("T")
+OnConnected = Callable[[frozenset[str]], Awaitable[None]]
+"""Told the streams that were lost (recreated) since the last time; empty at the first connect."""
+
+
+class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_user: str = ""
+    nats_password: str = ""
+
+
+class Bus:
+    """One connection. `apply_topology` is False for those whose permissions do not cover the streams: workers, tools."""
+
+    def __init__(self, name: str, *, apply_topology: bool = True) -> None:
+        self.name = name
+        self.nc = Client()
+        self.incarnations: dict[str, str] = {}
+        self._apply_topology = apply_topology
+        self._callbacks: list[OnConnected] = []
+        self._publisher: Publisher | None = None
+        self._applying = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    @classmethod
+    async def connect(cls, settings: BusSettings, name: str, *, apply_topology: bool = True) -> "Bus":
+        """Connects, waiting for a server that is not up yet, and applies the topology."""
+        bus = cls(name, apply_topology=apply_topology)
+        user = settings.nats_user
+        options: dict[str, Any] = {"user": user, "password": settings.nats_password} if user else {}
+        prefix = f"_INBOX_{user}" if user else "_INBOX"
+
+        async def connect() -> None:
+            await bus.nc.connect(
+                settings.nats_url,
+                name=name,
+                inbox_prefix=prefix.encode(),
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=1,
+                ping_interval=10,
+                max_outstanding_pings=3,
+                pending_size=16 * 1024 * 1024,
+                skip_subject_validation=True,
+                reconnected_cb=bus._reconnected,
+                disconnected_cb=bus._disconnected,
+                error_cb=bus._error,
+                **options,
+            )
+
+        def tell(error: BaseException, tries: int) -> None:
+            log.warning("bus.away", error=repr(error), tries=tries)
+
+        away = (OSError, TimeoutError, nats.errors.Error)
+        await retry(connect, on=away, backoff=Backoff(first=0.1, ceiling=2), attempts=60, failed=tell)
+        bus._publisher = Publisher(bus.nc)
+        await bus._publisher.start()
+        await bus._settle()
+        return bus
+
+    @property
+    def is_connected(self) -> bool:
+        return bool(self.nc.is_connected)
+
+    @property
+    def unacknowledged(self) -> int:
+        """Publishes that the bus has not confirmed yet."""
+        return self._publisher.waiting if self._publisher else 0
+
+    def on_connected(self, callback: OnConnected) -> None:
+        """Calls back at every reconnect, after the topology was applied."""
+        self._callbacks.append(callback)
+
+    # -- publishing
+
+    async def send(self, subject: str, message: Any, headers: dict[str, str] | None = None) -> "asyncio.Future[PubAck]":
+        """Publishes to a stream without waiting: the future is done when it is stored. Survives reconnects."""
+        assert self._publisher is not None
+        return await self._publisher.send(subject, encode(message), headers)
+
+    async def publish(
+        self, subject: str, message: Any, *, headers: dict[str, str] | None = None, timeout: float = 10.0
+    ) -> PubAck:
+        """Publishes to a stream and waits until it is stored."""
+        return await stored(await self.send(subject, message, headers), timeout)
+
+    async def tell(self, subject: str, message: Any) -> None:
+        """Core publish: whoever listens now hears it; dropped without a connection."""
+        if self.is_connected:
+            await self.nc.publish(subject, encode(message))
+
+    # -- request-reply
+
+    async def ask(
+        self, subject: str, data: bytes, *, timeout: float = 5.0, headers: dict[str, str] | None = None
+    ) -> Msg:
+        """A raw request; Unavailable without a responder or connection, TimedOut without an answer."""
+        try:
+            return await self.nc.request(subject, data, timeout=timeout, headers=headers)
+        except NoRespondersError:
+            raise Unavailable(f"nobody answers on {subject}") from None
+        except (nats.errors.TimeoutError, TimeoutError):
+            kind: type[HeadraceError] = TimedOut if self.is_connected else Unavailable
+            raise kind(f"no answer on {subject} within {timeout:g} s") from None
+        except (nats.errors.Error, OSError) as error:
+            raise Unavailable(f"the bus is away: {error!r}") from None
+
+    async def request(
+        self,
+        subject: str,
+        message: Any,
+        reply: type[T],
+        *,
+        timeout: float = 5.0,
+        headers: dict[str, str] | None = None,
+    ) -> T:
+        """A typed request. Errors of the other side are raised here as what they were there."""
+        sent = {h.TRACE: trace.current.get() or trace.new(), **(headers or {})}
+        answer = await self.ask(subject, encode(message), timeout=timeout, headers=sent)
+        if answer.headers and "Nats-Service-Error-Code" in answer.headers:
+            raise _error_of(answer)
+        return msgspec.json.decode(answer.data, type=reply)
+
+    # -- life
+
+    async def close(self) -> None:
+        """Sends what waits, then closes. Nothing is received any more."""
+        self._closing = True
+        for task in list(self._tasks):
+            task.cancel()
+        if self._publisher is not None:
+            await self._publisher.stop()
+        await self.nc.close()
+
+    async def _settle(self) -> None:
+        """What has to be true of a new connection before it is used."""
+        async with self._applying:
+            lost: set[str] = set()
+            if self._apply_topology:
+                found = await topology.apply(self)
+                lost = {name for name, made in self.incarnations.items() if found.get(name) != made}
+                self.incarnations = found
+            for callback in self._callbacks:
+                await callback(frozenset(lost))
+            assert self._publisher is not None
+            await self._publisher.resend()
+            if lost:
+                log.warning("bus.storage_lost", streams=sorted(lost))
+
+    async def _reconnected(self) -> None:
+        log.warning("bus.reconnected", bus=self.name)
+        # Not in the client's own callback: it would wait for replies that only it can read.
+        task = asyncio.create_task(self._settle_again())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _settle_again(self) -> None:
+        def tell(error: BaseException, tries: int) -> None:
+            log.warning("bus.settle_failed", error=repr(error), tries=tries)
+
+        await retry(self._settle, on=(Exception,), backoff=Backoff(first=0.2, ceiling=2), failed=tell)
+
+    async def _disconnected(self) -> None:
+        if not self._closing:
+            log.warning("bus.disconnected", bus=self.name)
+
+    async def _error(self, error: Exception) -> None:
+        log.debug("bus.error", error=repr(error))  # one for each reconnect attempt: not worth more
+
+
+def _error_of(answer: Msg) -> HeadraceError:
+    try:
+        return from_body(msgspec.json.decode(answer.data, type=ErrorBody))
+    except msgspec.MsgspecError:
+        assert answer.headers is not None
+        return Internal(answer.headers.get("Nats-Service-Error", "unknown error"))

@@ -1,0 +1,80 @@
+"""Events leave through a table: written in the transaction that they tell of, published after its commit.
+
+`Relay.push` publishes what was just committed. What a kill left behind is found by the poll. Rows stay for `EVENT_WINDOW`
+seconds after the bus has stored them: when the EVENTS stream was lost, all of them are published again, and the bus drops
+repeats by their ids, for just as long.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import asyncpg
+
+from shared.bus.client import Bus
+from shared.bus.publish import PubAck
+from shared.contracts.topology import EVENT_WINDOW, EVENTS
+from shared.db.sql import load
+from shared.runtime.loop import Loop
+
+Q = load(__file__, "outbox.sql")
+
+Row = tuple[int, str, bytes, str]
+"""id, subject, body, traceparent"""
+
+
+class Relay:
+    """Publishes the outbox of one service's schema."""
+
+    def __init__(self, bus: Bus, pool: "asyncpg.Pool[Any]", schema: str, *, poll_every: float = 2.0) -> None:
+        self._bus, self._pool, self._schema = bus, pool, schema
+        self._sent: dict[int, float] = {}  # id → when it was acknowledged; inf while it is under way
+        self._behind = 0  # every row up to this id was acknowledged to us
+        self._loop = Loop("outbox", poll_every, self.run_once)
+        bus.on_connected(self._on_connected)
+
+    async def run(self) -> None:
+        await self._loop.run()
+
+    async def push(self, rows: Iterable[Row]) -> None:
+        """Publishes rows whose transaction has committed, in order."""
+        for number, subject, body, trace in rows:
+            if number in self._sent:
+                continue
+            self._sent[number] = float("inf")
+            headers = {"Nats-Msg-Id": f"{self._schema}:{number}"}
+            if trace:
+                headers["traceparent"] = trace
+            future = await self._bus.send(subject, body, headers)
+            future.add_done_callback(partial(self._on_stored, number))
+
+    def _on_stored(self, number: int, done: "asyncio.Future[PubAck]") -> None:
+        if done.cancelled() or done.exception() is not None:
+            self._sent.pop(number, None)  # the poll takes it up again
+        else:
+            self._sent[number] = time.monotonic()
+
+    async def run_once(self) -> int:
+        """Publishes what was left behind, forgets what is old. Returns how many it published."""
+        rows = await self._pool.fetch(Q["behind"], self._behind)
+        late = [tuple(row) for row in rows if row["id"] not in self._sent]
+        await self.push(late)
+        stored = [n for n, at in self._sent.items() if at != float("inf")]
+        pending = [row["id"] for row in rows if self._sent.get(row["id"], float("inf")) == float("inf")]
+        if rows:
+            self._behind = min(pending) - 1 if pending else rows[-1]["id"]
+        before = time.monotonic() - EVENT_WINDOW
+        old = [n for n in stored if self._sent[n] < before]
+        if old:
+            await self._pool.execute(Q["forget"], old)
+            for number in old:
+                del self._sent[number]
+        return len(late)
+
+    async def _on_connected(self, lost: frozenset[str]) -> None:
+        if EVENTS.name in lost:
+            self._sent = {n: at for n, at in self._sent.items() if at == float("inf")}
+            self._behind = 0
+        self._loop.wake()

@@ -1,0 +1,219 @@
+"""A service on the bus: typed endpoints, reachable by request-reply and, where they change something, as durable commands.
+
+`nats micro ls` shows them; `nats request hr.rpc.scheduler.session.list '{}'` asks one. An error is answered with NATS's
+service-error headers and an ErrorBody as the data.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from nats.aio.msg import Msg
+from nats.micro import ServiceConfig, add_service
+from nats.micro.request import Request
+from nats.micro.service import EndpointConfig
+
+from shared.bus import trace
+from shared.bus.client import Bus
+from shared.bus.context import Context, Handler, of_command, of_request
+from shared.bus.middleware import wrap
+from shared.bus.middleware.logging import logging
+from shared.bus.middleware.poison import guard
+from shared.bus.middleware.timeout import timeout
+from shared.bus.middleware.tracing import tracing
+from shared.bus.pull import Pull, delivery
+from shared.bus.unit import Unit, Units
+from shared.contracts import subjects
+from shared.contracts.errors import HeadraceError, Internal, Invalid
+from shared.contracts.events import CommandDone, CommandRejected
+from shared.contracts.topology import COMMANDS
+from shared.runtime.log import log
+
+Read = Callable[[Context, Any], Awaitable[Any]]
+Write = Callable[[Unit, Context, Any], Awaitable[Any]]
+
+CONCURRENT = 64
+"""Requests that one process works on at a time; more wait at the server's side of the subscription."""
+
+
+class Stats:
+    """What nats.micro cannot count for handlers that run side by side."""
+
+    def __init__(self) -> None:
+        self.requests = self.errors = 0
+        self.seconds = 0.0
+
+    def as_dict(self) -> dict[str, float]:
+        return {"requests": self.requests, "errors": self.errors, "seconds": round(self.seconds, 6)}
+
+
+def invalid(error: msgspec.MsgspecError) -> Invalid:
+    """What msgspec found, with the field that it names."""
+    text, _, path = str(error).partition(" - at `")
+    return Invalid(text, field=path.rstrip("`").removeprefix("$").removeprefix("."))
+
+
+class Service:
+    """The endpoints of one service. Declare them with `reads` and `writes`, then `start`."""
+
+    def __init__(self, bus: Bus, units: Units | None, name: str, version: str, description: str) -> None:
+        self._bus, self._units = bus, units
+        self.name, self.version, self.description = name, version, description
+        self._handlers: dict[str, Handler] = {}
+        self._commands: set[str] = set()
+        self._stats: dict[str, Stats] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(CONCURRENT)
+        self._micro: Any = None
+        self._pull: Pull | None = None
+
+    def reads(self, noun: str, verb: str, request: Any, handler: Read, *, seconds: float = 10) -> None:
+        """A query. `request`: its Struct, or `bytes` for a body that the handler reads itself."""
+        decode = _decoder(request)
+
+        async def call(ctx: Context, data: bytes) -> bytes:
+            return msgspec.json.encode(await handler(ctx, decode(data)))
+
+        self._add(noun, verb, call, seconds)
+
+    def writes(
+        self, noun: str, verb: str, request: Any, handler: Write, *, seconds: float = 30, durable: bool = True
+    ) -> None:
+        """A change: runs in a unit of work, once per idempotency key, and (if `durable`) as a command too."""
+        decode, units = _decoder(request), self._units
+        assert units is not None
+
+        async def call(ctx: Context, data: bytes) -> bytes:
+            asked = decode(data)
+
+            async def work(unit: Unit) -> bytes:
+                return msgspec.json.encode(await handler(unit, ctx, asked))
+
+            return await units.once(ctx, data, work)
+
+        self._add(noun, verb, call, seconds)
+        if durable:
+            self._commands.add(f"{noun}.{verb}")
+
+    def _add(self, noun: str, verb: str, call: Handler, seconds: float) -> None:
+        key = f"{noun}.{verb}"
+        self._handlers[key] = wrap(call, [tracing, logging, timeout(seconds)])
+        self._stats[key] = Stats()
+
+    async def start(self) -> None:
+        """Announces the endpoints and begins to take commands."""
+
+        def stats(endpoint: Any) -> dict[str, float]:
+            """Puts our counts where `nats micro stats` looks."""
+            ours = self._stats[endpoint.name.replace("-", ".")]
+            endpoint.num_requests, endpoint.num_errors = ours.requests, ours.errors
+            endpoint.processing_time = int(ours.seconds * 1e9)
+            endpoint.average_processing_time = int(ours.seconds * 1e9 / max(1, ours.requests))
+            return ours.as_dict()
+
+        config = ServiceConfig(
+            name=self.name,
+            version=self.version,
+            description=self.description,
+            queue_group=self.name,
+            stats_handler=stats,
+        )
+        self._micro = await add_service(self._bus.nc, config)
+        for key in self._handlers:
+            noun, verb = key.split(".")
+            await self._micro.add_endpoint(
+                EndpointConfig(
+                    name=f"{noun}-{verb}",
+                    subject=subjects.rpc(self.name, noun, verb),
+                    handler=self._taker(key),
+                    queue_group=self.name,
+                    metadata={"durable": "yes" if key in self._commands else "no"},
+                )
+            )
+        if self._commands:
+            self._pull = Pull(self._bus, COMMANDS.name, f"commands-{self.name}", batch=64)
+            await self._pull.start()
+            self._spawn(self._take_commands(self._pull))
+
+    async def stop(self) -> None:
+        """Takes nothing new and lets what runs finish."""
+        if self._pull is not None:
+            await self._pull.stop()
+        if self._micro is not None:
+            await self._micro.stop()
+        if self._running:
+            await asyncio.wait(self._running, timeout=10)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    # -- request-reply
+
+    def _taker(self, key: str) -> Callable[[Request], Awaitable[None]]:
+        async def take(request: Request) -> None:
+            # nats.micro awaits one request of an endpoint after the other; ours run side by side.
+            await self._room.acquire()
+            self._spawn(self._answer(key, request))
+
+        return take
+
+    async def _answer(self, key: str, request: Request) -> None:
+        stats, began = self._stats[key], time.perf_counter()
+        ctx = of_request(request.subject, request.headers)
+        try:
+            reply = await self._handlers[key](ctx, request.data)
+            await request.respond(reply)
+        except Exception as error:
+            stats.errors += 1
+            told = error if isinstance(error, HeadraceError) else Internal()
+            body = msgspec.json.encode(told.body(trace.trace_id(ctx.trace)))
+            await request.respond_error(str(told.status), " ".join(told.message.split())[:200], body)
+        finally:
+            self._room.release()
+            stats.requests += 1
+            stats.seconds += time.perf_counter() - began
+
+    # -- commands
+
+    async def _take_commands(self, pull: Pull) -> None:
+        while messages := await pull.take():
+            for message in messages:
+                await guard(self._bus, pull, message, COMMANDS.name, lambda message=message: self._command(message))  # type: ignore[misc]
+
+    async def _command(self, message: Msg) -> None:
+        _, sequence = delivery(message)
+        name = f"{self._bus.incarnations.get(COMMANDS.name, '')}:{sequence}"
+        ctx = of_command(message.subject, message.headers, name)
+        key = ".".join(message.subject.split(".")[4:])
+        outcome: CommandDone | CommandRejected
+        try:
+            if key not in self._commands:
+                raise Invalid(f"{self.name} has no command {key!r}", field="subject")
+            reply = await self._handlers[key](ctx, message.data)
+            outcome = CommandDone(message.subject, msgspec.Raw(reply))
+        except HeadraceError as error:
+            if error.retryable:
+                raise
+            outcome = CommandRejected(message.subject, error.body(trace.trace_id(ctx.trace)))
+        verdict = "done" if isinstance(outcome, CommandDone) else "rejected"
+        headers = {"Nats-Msg-Id": f"command:{name}", "traceparent": ctx.trace}
+        await self._bus.publish(subjects.event("command", verdict, sequence), outcome, headers=headers)
+        log.info("command.handled", subject=message.subject, verdict=verdict)
+
+
+def _decoder(request: Any) -> Callable[[bytes], Any]:
+    if request is bytes:
+        return lambda data: data
+    decode = msgspec.json.Decoder(request).decode
+
+    def typed(data: bytes) -> Any:
+        try:
+            return decode(data or b"{}")
+        except msgspec.MsgspecError as error:
+            raise invalid(error) from None
+
+    return typed

@@ -1,0 +1,90 @@
+"""A unit of work: state and outgoing events committed together, published after the commit.
+
+    async with units.begin() as unit:
+        await unit.connection.execute(Q["close_session"], …)
+        unit.tell(subjects.event("session", "closed", session), SessionChanged(…))
+
+`once` makes a request with an idempotency key act one time: the key, the work and the answer are one transaction.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from shared.bus import trace
+from shared.bus.context import Context
+from shared.bus.outbox import Q, Relay, Row
+from shared.bus.publish import encode
+from shared.contracts.errors import AlreadyExists
+from shared.db.pool import translate
+
+Connection = Any
+"""asyncpg's connection, or the pool's stand-in for one."""
+
+
+class Unit:
+    """One transaction of one handler. `after` runs once it has committed, in order, before the events go out."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.after: list[Callable[[], Awaitable[None]]] = []
+        self._events: list[tuple[str, bytes]] = []
+
+    def tell(self, subject: str, message: Any) -> None:
+        """An event that becomes true with the commit."""
+        self._events.append((subject, encode(message)))
+
+    async def flush(self) -> list[Row]:
+        """Writes the events to the outbox; the rows to publish after the commit."""
+        parent = trace.current.get()
+        return [
+            tuple(await self.connection.fetchrow(Q["add"], subject, body, parent)) for subject, body in self._events
+        ]
+
+
+class Units:
+    """The units of work of one service."""
+
+    def __init__(self, pool: "asyncpg.Pool[Any]", relay: Relay) -> None:
+        self.pool, self._relay = pool, relay
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Unit]:
+        """Commits at the end of the block, rolls back on an error; Unavailable if the database is away."""
+        try:
+            async with self.pool.acquire() as connection:
+                unit = Unit(connection)
+                async with connection.transaction():
+                    yield unit
+                    rows = await unit.flush()
+        except Exception as error:
+            if away := translate(error):
+                raise away from error
+            raise
+        for effect in unit.after:
+            await effect()
+        await self._relay.push(rows)
+
+    async def once(self, ctx: Context, data: bytes, work: Callable[[Unit], Awaitable[bytes]]) -> bytes:
+        """Runs `work` in a unit; with a key, only the first time: later the stored answer is given again.
+
+        AlreadyExists if the key was used for another request.
+        """
+        async with self.begin() as unit:
+            if not ctx.key:
+                return await work(unit)
+            db, owner = unit.connection, ctx.user
+            # A command and a request may share a key: what counts is the noun and verb, not the way it came.
+            noun = ".".join(ctx.subject.split(".")[-2:])
+            digest = hashlib.sha256(data).digest()
+            if await db.fetchval(Q["claim_key"], owner, ctx.key, noun, digest) is None:
+                seen = await db.fetchrow(Q["find_key"], owner, ctx.key)
+                if seen["subject"] != noun or seen["digest"] != digest:
+                    raise AlreadyExists("this idempotency key was used for another request", field="Idempotency-Key")
+                return bytes(seen["reply"])
+            reply = await work(unit)
+            await db.execute(Q["answer_key"], owner, ctx.key, reply)
+            return reply

@@ -1,0 +1,77 @@
+"""Connections: a pool whose connections see the service's own schema and nothing else."""
+
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from shared.contracts.errors import HeadraceError, Unavailable
+from shared.runtime.log import log
+from shared.runtime.retry import Backoff, retry
+
+Pool = asyncpg.Pool
+Connection = asyncpg.Connection
+
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.ConnectionDoesNotExistError,
+    asyncpg.ConnectionFailureError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+)
+"""What asyncpg raises when the server is away or the connection is lost: try again, nothing is known to be committed."""
+
+RERUN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
+"""The transaction was rolled back and may simply run again."""
+
+
+async def _setup(connection: "asyncpg.Connection[Any]") -> None:
+    # asyncpg's own UUID class is a subclass of uuid.UUID that compares and hashes alike, but slowly: use the plain one.
+    await connection.set_type_codec(
+        "uuid",
+        schema="pg_catalog",
+        encoder=lambda value: value.bytes,
+        decoder=lambda raw: UUID(bytes=bytes(raw)),
+        format="binary",
+    )
+
+
+async def open_pool(
+    url: str, schema: str, *, smallest: int = 1, largest: int = 8, settings: dict[str, str] | None = None
+) -> "asyncpg.Pool[Any]":
+    """A pool on `url` with `schema` as its search path. Waits for a server that is not up yet."""
+
+    async def connect() -> "asyncpg.Pool[Any]":
+        return await asyncpg.create_pool(
+            url,
+            min_size=smallest,
+            max_size=largest,
+            init=_setup,
+            command_timeout=60,
+            server_settings={"search_path": schema, "application_name": f"headrace-{schema}", **(settings or {})},
+        )
+
+    def tell(error: BaseException, tries: int) -> None:
+        log.warning("db.away", error=repr(error), tries=tries)
+
+    return await retry(connect, on=AWAY, backoff=Backoff(first=0.1, ceiling=2), attempts=60, failed=tell)
+
+
+async def ping(pool: "asyncpg.Pool[Any]") -> str:
+    """`ok`, or what is wrong: for health checks."""
+    try:
+        await pool.fetchval("SELECT 1", timeout=2)
+    except Exception as error:
+        return repr(error)
+    return "ok"
+
+
+def translate(error: Exception) -> HeadraceError | None:
+    """The error that a caller should see for one of asyncpg's; None: not one that a caller can do anything about."""
+    if isinstance(error, (*AWAY, *RERUN)):
+        return Unavailable("the database is away; try again")
+    return None

@@ -1,0 +1,32 @@
+"""One lifecycle for every process: start, run until told to stop, drain, exit.
+
+SIGTERM or SIGINT sets the stop event that `main` waits for. A second signal is harmless: what drains goes on draining.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+import uvloop
+
+from shared.runtime.log import log
+
+
+async def _supervise(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    log.info("process.started")
+    await main(stop)
+    log.info("process.stopped")
+
+
+def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Runs `main(stop)` on uvloop. It returns when it has drained; an exception ends the process with status 1."""
+    try:
+        uvloop.run(_supervise(main))
+    except* Exception as group:
+        for error in group.exceptions:
+            log.error("process.failed", error=repr(error), exc_info=error)
+        raise SystemExit(1) from None
