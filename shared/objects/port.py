@@ -1,0 +1,77 @@
+"""Object storage as the rest of Headrace sees it. `s3.S3Objects` is the real one, shared/testing has the fake."""
+
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from datetime import timedelta
+from typing import Protocol
+
+import msgspec
+
+Data = bytes | bytearray | memoryview | AsyncIterable[bytes]
+"""What can be put: bytes, or a stream of them. A stream that raises leaves nothing behind."""
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """An object. `size` in bytes; `sha256` in hex, empty where the store was not told (found by listing, or multipart)."""
+
+    key: str
+    size: int
+    sha256: str = ""
+
+
+class Objects(Protocol):
+    """Errors: Invalid (key, or not the announced size or hash), NotFound, AlreadyExists, TooLarge, Unavailable."""
+
+    async def put(
+        self,
+        key: str,
+        data: Data,
+        *,
+        size: int | None = None,
+        sha256: str = "",
+        limit: int | None = None,
+        if_absent: bool = True,
+    ) -> Stored:
+        """Stores an object, whole or not at all, and returns its size and hash as they passed.
+
+        `size`, `sha256`: what the bytes have to turn out to be, otherwise Invalid. `limit`: TooLarge beyond so many bytes.
+        AlreadyExists if the key is taken, unless `if_absent` is off.
+        """
+        ...
+
+    def get(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
+        """The bytes from `start` up to, not including, `end`, cut as a slice would be; resumed when the store goes away.
+
+        NotFound comes with the first chunk; Conflict if the object changed meanwhile.
+        """
+        ...
+
+    async def read(self, key: str, *, limit: int) -> bytes:
+        """A small object whole; TooLarge if it has more than `limit` bytes."""
+        ...
+
+    async def head(self, key: str) -> Stored | None:
+        """What is known of an object; None if there is none."""
+        ...
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        """Removes objects; those that are not there are no error."""
+        ...
+
+    def list(self, prefix: str) -> AsyncGenerator[Stored, None]:
+        """The objects whose keys begin with `prefix`, in the order of their keys."""
+        ...
+
+    async def presign_get(self, key: str, expires: timedelta, filename: str = "") -> str:
+        """A URL that reads this object until it expires. It is a secret: it may not be logged.
+
+        `filename`: what a browser calls the download.
+        """
+        ...
+
+    async def presign_put(self, key: str, expires: timedelta) -> str:
+        """A URL that writes this object until it expires, in one PUT. It is a secret: it may not be logged."""
+        ...
+
+    async def check(self) -> str:
+        """`ok`, or what is wrong: for health checks."""
+        ...

@@ -1,0 +1,245 @@
+"""Object storage in an S3 bucket: SeaweedFS in the embedded stack, any other by its settings.
+
+async with open_objects(load(ObjectsSettings)) as objects:
+    await objects.put(key, data)
+"""
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import quote
+from uuid import uuid4
+
+import aioboto3
+from aiobotocore.config import AioConfig
+
+from shared.contracts.errors import AlreadyExists, HeadraceError, Invalid, NotFound, TooLarge
+from shared.objects import reading
+from shared.objects.caller import Caller
+from shared.objects.cut import Piece, cut
+from shared.objects.hashing import Sha256
+from shared.objects.layout import check_key
+from shared.objects.multipart import PART, Multipart, part_length
+from shared.objects.port import Data, Stored
+from shared.objects.settings import ObjectsSettings
+from shared.runtime.retry import Backoff
+
+MOST_KEYS: Final = 1000
+"""Keys that one delete request takes."""
+LONGEST_EXPIRY: Final = timedelta(days=7)
+"""S3's limit for presigned URLs."""
+_WRITER: Final = "headrace-writer"
+
+
+class S3Objects:
+    """The `Objects` port on a bucket. Made by `open_objects`; safe for any number of tasks of one loop."""
+
+    def __init__(self, call: Caller, public: Any, *, part: int = PART) -> None:
+        self._call, self._public, self._part = call, public, part
+        self._multipart = Multipart(call)
+
+    async def put(
+        self,
+        key: str,
+        data: Data,
+        *,
+        size: int | None = None,
+        sha256: str = "",
+        limit: int | None = None,
+        if_absent: bool = True,
+    ) -> Stored:
+        check_key(key)
+        digest, writer = Sha256(), str(uuid4())
+        length = part_length(size, self._part)
+        async with aclosing(cut(data, length, size=size, limit=limit)) as pieces:
+            first = await anext(pieces)
+            second = await anext(pieces, None) if len(first) == length else None
+            try:
+                if second is None:
+                    await self._put_whole(key, first, digest, sha256, writer, if_absent)
+                else:
+                    await self._put_parts(key, _chain(first, second, pieces), digest, sha256, writer, if_absent)
+            except (AlreadyExists, NotFound):
+                # Either somebody else was first, or we were, and the answer was lost on the way.
+                if not await self._is_by(key, writer):
+                    raise
+        return Stored(key, digest.size, digest.hex())
+
+    async def _put_whole(
+        self, key: str, data: Piece, digest: Sha256, sha256: str, writer: str, if_absent: bool
+    ) -> None:
+        await digest.update(data)
+        _compare(sha256, digest)
+        condition: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
+        checksum = base64.b64encode(digest.digest()).decode()
+        await self._call("put_object", key, body=data, ChecksumSHA256=checksum, Metadata={_WRITER: writer}, **condition)
+
+    async def _put_parts(
+        self, key: str, pieces: AsyncIterator[Piece], digest: Sha256, sha256: str, writer: str, if_absent: bool
+    ) -> None:
+        upload = await self._multipart.begin(key, {_WRITER: writer})
+        try:
+            parts = await self._multipart.send(key, upload, pieces, digest)
+            _compare(sha256, digest)
+            await self._multipart.complete(key, upload, parts, if_absent=if_absent)
+        except BaseException:
+            await self._multipart.abort(key, upload)
+            raise
+
+    async def _is_by(self, key: str, writer: str) -> bool:
+        try:
+            found = await self._call("head_object", key)
+        except NotFound:
+            return False
+        return bool(found.get("Metadata", {}).get(_WRITER) == writer)
+
+    def get(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
+        check_key(key)
+        if start < 0 or (end is not None and end < start):
+            raise Invalid(f"{start} to {end} is not a range", field="start")
+        return reading.stream(self._call, key, start, end)
+
+    async def read(self, key: str, *, limit: int) -> bytes:
+        data = bytearray()
+        async with aclosing(self.get(key, end=limit + 1)) as chunks:
+            async for chunk in chunks:
+                data += chunk
+        if len(data) > limit:
+            raise TooLarge(f"object {key!r} is larger than {limit} bytes")
+        return bytes(data)
+
+    async def head(self, key: str) -> Stored | None:
+        try:
+            found = await self._call("head_object", check_key(key), ChecksumMode="ENABLED")
+        except NotFound:
+            return None
+        checksum = str(found.get("ChecksumSHA256", ""))
+        # A composite checksum, of parts that others uploaded, is not the hash of the object.
+        digest = "" if "-" in checksum else base64.b64decode(checksum).hex()
+        return Stored(key, int(found["ContentLength"]), digest)
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        names = [check_key(key) for key in keys]
+        for at in range(0, len(names), MOST_KEYS):
+            batch = [{"Key": name} for name in names[at : at + MOST_KEYS]]
+            done = await self._call("delete_objects", Delete={"Objects": batch, "Quiet": True})
+            if errors := done.get("Errors"):
+                raise HeadraceError(f"object storage refuses to delete {len(errors)} objects: {errors[0].get('Code')}")
+
+    async def list(self, prefix: str) -> AsyncGenerator[Stored, None]:
+        more: dict[str, Any] = {}
+        while True:
+            page = await self._call("list_objects_v2", Prefix=prefix, **more)
+            for item in page.get("Contents", ()):
+                yield Stored(item["Key"], int(item["Size"]))
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    async def presign_get(self, key: str, expires: timedelta, filename: str = "") -> str:
+        extra = {}
+        if filename:
+            extra["ResponseContentDisposition"] = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
+        return await self._presign("get_object", key, expires, extra)
+
+    async def presign_put(self, key: str, expires: timedelta) -> str:
+        return await self._presign("put_object", key, expires, {})
+
+    async def _presign(self, verb: str, key: str, expires: timedelta, extra: dict[str, str]) -> str:
+        if not timedelta(seconds=1) <= expires <= LONGEST_EXPIRY:
+            raise Invalid(f"a URL lives from 1 s to {LONGEST_EXPIRY.days} days", field="expires")
+        parameters = {"Bucket": self._call.bucket, "Key": check_key(key), **extra}
+        url = await self._public.generate_presigned_url(verb, parameters, ExpiresIn=int(expires.total_seconds()))
+        return str(url)
+
+    async def check(self) -> str:
+        try:
+            async with asyncio.timeout(3):
+                await self._call("head_bucket", patience=0)
+        except TimeoutError:
+            return "no answer within 3 s"
+        except NotFound:
+            return f"there is no bucket {self._call.bucket!r}"
+        except HeadraceError as error:
+            return error.message
+        return "ok"
+
+    async def ensure_bucket(self) -> None:
+        """Makes the bucket if there is none."""
+        try:
+            await self._call("head_bucket")
+        except NotFound:
+            region = self._call.client.meta.region_name
+            # S3 refuses its own default as a constraint.
+            where: dict[str, Any] = (
+                {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+            )
+            with contextlib.suppress(AlreadyExists):
+                await self._call("create_bucket", **where)
+
+    async def sweep(self, prefix: str, older_than: timedelta) -> int:
+        """Aborts uploads that a killed process left behind; how many. They are invisible, but take up space."""
+        before, swept = datetime.now(UTC) - older_than, 0
+        more: dict[str, Any] = {}
+        while True:
+            page = await self._call("list_multipart_uploads", Prefix=prefix, **more)
+            for upload in page.get("Uploads", ()):
+                if upload["Initiated"] < before:
+                    await self._multipart.abort(upload["Key"], upload["UploadId"])
+                    swept += 1
+            if not page.get("IsTruncated"):
+                return swept
+            more = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    async def close(self) -> None:
+        """Lets aborts end that were begun while their caller was cancelled."""
+        await self._multipart.close()
+
+
+async def _chain(first: Piece, second: Piece, rest: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+    yield first
+    yield second
+    async for piece in rest:
+        yield piece
+
+
+def _compare(expected: str, digest: Sha256) -> None:
+    if expected and expected.lower() != digest.hex():
+        raise Invalid(f"the bytes hash to {digest.hex()}, not to {expected}", field="sha256")
+
+
+@asynccontextmanager
+async def open_objects(
+    settings: ObjectsSettings, *, part: int = PART, backoff: Backoff = Backoff(first=0.1, ceiling=2)
+) -> AsyncIterator[S3Objects]:
+    """A client of the bucket. The store need not be up yet."""
+    config = AioConfig(
+        signature_version="s3v4",
+        s3={"addressing_style": "path", "payload_signing_enabled": False},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        retries={"max_attempts": 0},  # we try again ourselves: longer, and with the store's restarts in mind
+        connect_timeout=5,
+        read_timeout=30,
+        max_pool_connections=64,
+        **({"proxies": {}} if settings.is_loopback else {}),
+    )
+    session = aioboto3.Session(
+        aws_access_key_id=settings.s3_access_key,
+        aws_secret_access_key=settings.s3_secret_key,
+        region_name=settings.s3_region,
+    )
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(session.client("s3", endpoint_url=settings.s3_endpoint, config=config))
+        public = client
+        if settings.s3_public_endpoint:
+            public = await stack.enter_async_context(
+                session.client("s3", endpoint_url=settings.s3_public_endpoint, config=config)
+            )
+        objects = S3Objects(Caller(client, settings.s3_bucket, settings.s3_patience, backoff), public, part=part)
+        stack.push_async_callback(objects.close)
+        yield objects

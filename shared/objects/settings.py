@@ -1,0 +1,28 @@
+"""Where object storage is and how to be let in."""
+
+from urllib.parse import urlsplit
+
+import msgspec
+
+
+class ObjectsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`s3_public_endpoint`: what presigned URLs name, if users reach the store by another address than the services.
+
+    `s3_patience`: seconds for which a store that is away is waited for before a call fails.
+    """
+
+    s3_endpoint: str
+    s3_access_key: str
+    s3_secret_key: str
+    s3_region: str = "us-east-1"
+    s3_bucket: str = "headrace"
+    s3_public_endpoint: str = ""
+    s3_patience: float = 30.0
+
+    def __repr__(self) -> str:
+        return f"ObjectsSettings(s3_endpoint={self.s3_endpoint!r}, s3_bucket={self.s3_bucket!r})"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the store is on this machine, where a proxy from the environment is of no use."""
+        return urlsplit(self.s3_endpoint).hostname in ("127.0.0.1", "localhost", "::1")
