@@ -1,0 +1,99 @@
+"""The folder that holds everything of one stack: `.headrace/`.
+
+Secrets are made once and lie in `secrets.json` and `token`, readable by the owner only. A lock keeps a second supervisor out.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+DISK_FLOOR = 512 * 1024 * 1024
+"""Bytes that have to be free: less, and the servers would fail one by one in ways that do not name the cause."""
+
+
+class HomeError(Exception):
+    """The folder cannot be used; the message says why and what to do."""
+
+
+class Home:
+    """One folder, locked for one supervisor at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.logs = self.path / "logs"
+        self.token_file = self.path / "token"
+        self.lock_fd = -1
+
+    def open(self) -> None:
+        """Makes the folder, takes its lock, checks that it can be used."""
+        self._make()
+        self._take_lock()
+        self._check_space()
+        self.logs.mkdir(exist_ok=True)
+        if not self.token_file.exists():
+            write_private(self.token_file, secrets.token_urlsafe(32) + "\n")
+
+    def close(self) -> None:
+        if self.lock_fd >= 0:
+            os.close(self.lock_fd)
+            self.lock_fd = -1
+
+    def _make(self) -> None:
+        # Root's PostgreSQL runs as somebody else, who has to pass through; the secrets in here are 0600 in any case.
+        mode = 0o711 if os.geteuid() == 0 else 0o700
+        try:
+            self.path.mkdir(mode=mode, parents=True, exist_ok=True)
+            owner = self.path.stat().st_uid
+            if owner != os.geteuid():
+                raise HomeError(
+                    f"{self.path} belongs to uid {owner}, and this is uid {os.geteuid()}: run as its owner, "
+                    "remove it, or name another folder with --home"
+                )
+            self.path.chmod(mode)
+        except OSError as error:
+            raise HomeError(f"{self.path} cannot be used: {error.strerror}") from error
+
+    def _take_lock(self) -> None:
+        file = self.path / "lock"
+        self.lock_fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = file.read_text().strip() or "unknown"
+            self.close()
+            raise HomeError(
+                f"{self.path} is in use (by process {holder}): another run is going on here, or is still stopping its "
+                "servers. Use that one, stop it, or name another folder with --home"
+            ) from None
+        os.ftruncate(self.lock_fd, 0)
+        os.pwrite(self.lock_fd, f"{os.getpid()}\n".encode(), 0)
+
+    def _check_space(self) -> None:
+        disk = os.statvfs(self.path)
+        free = disk.f_bavail * disk.f_frsize
+        if free < DISK_FLOOR:
+            raise HomeError(f"{self.path}: {free >> 20} MiB are free on its disk, {DISK_FLOOR >> 20} are needed")
+
+    def secrets(self, names: Iterable[str]) -> dict[str, str]:
+        """A secret for each name, the same in every run."""
+        file = self.path / "secrets.json"
+        known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+        missing = [name for name in names if name not in known]
+        if missing:
+            known.update({name: secrets.token_hex(16) for name in missing})
+            write_private(file, json.dumps(known, indent=2) + "\n")
+        return known
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes a file, whole or not at all, that only its owner can read."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    fresh.replace(path)

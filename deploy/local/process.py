@@ -1,0 +1,179 @@
+"""One child process: its own process group and log file, stopped with everything that it has started."""
+
+import asyncio
+import contextlib
+import os
+import pwd
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from deploy.local.janitor import Janitor
+from shared.runtime.retry import Backoff
+
+WORKERS, SERVICES, SERVERS = 0, 1, 2
+"""The tiers, in the order in which they are stopped."""
+
+BACKOFF = Backoff(first=0.2, ceiling=10)
+SETTLED = 30.0
+"""Seconds after which a process counts as well again, and its next death as its first."""
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run.
+
+    user     the uid to run it as; None: ours
+    inherit  whether it gets our environment (without our own settings), or `env` alone
+    grace    seconds between its stop signal and SIGKILL
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    tier: int
+    env: Mapping[str, str] = {}
+    inherit: bool = True
+    cwd: Path | None = None
+    user: int | None = None
+    stop: int = signal.SIGTERM
+    grace: float = 10.0
+
+
+class Event(msgspec.Struct, frozen=True):
+    """What happened to a process: `starting`, `ready`, `died`, `restarting`, `stopped`. `detail` is for people."""
+
+    name: str
+    what: str
+    detail: str = ""
+
+
+Tell = Callable[[Event], None]
+
+
+class Process:
+    """Started by `start`, watched by `keep` (which starts it again when it dies), ended by `stop` or `kill`."""
+
+    def __init__(self, command: Command, log: Path, janitor: Janitor, tell: Tell) -> None:
+        self.command, self.name, self.log = command, command.name, log
+        self._janitor, self._tell = janitor, tell
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._ended = False
+        if log.exists():
+            log.replace(log.with_name(log.name + ".1"))
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self.running and self._process else None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def returncode(self) -> int | None:
+        return None if self._process is None else self._process.returncode
+
+    async def start(self) -> None:
+        """Starts it; whether it is of use is for others to ask."""
+        self._ended = False
+        command = self.command
+        identity: dict[str, Any] = {}
+        if command.user is not None:
+            identity = {"user": command.user, "group": pwd.getpwuid(command.user).pw_gid, "extra_groups": []}
+        with self.log.open("ab") as out:
+            self._process = await asyncio.create_subprocess_exec(
+                *command.argv,
+                env={**_environment(command.inherit), **command.env},
+                cwd=command.cwd,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                process_group=0,
+                **identity,
+            )
+        self._janitor.watch(self._process.pid, command.tier, command.stop, command.grace)
+
+    async def wait(self) -> int:
+        """Waits until it has ended, and ends what it left behind in its group."""
+        assert self._process is not None
+        code = await self._process.wait()
+        self.signal(signal.SIGKILL)
+        self._janitor.forget(self._process.pid)
+        return code
+
+    def keep(self, ready: Callable[[], None] | None = None) -> None:
+        """From now on starts it again whenever it dies. `ready` is called after each new start."""
+        self._keeper = asyncio.create_task(self._keep(ready), name=f"keep {self.name}")
+
+    async def _keep(self, ready: Callable[[], None] | None) -> None:
+        loop = asyncio.get_running_loop()
+        tries = 0
+        while True:
+            began = loop.time()
+            code = await self.wait()
+            if self._ended:
+                return
+            tries = 0 if loop.time() - began > SETTLED else tries + 1
+            delay = BACKOFF.delay(tries)
+            self._tell(Event(self.name, "died", f"{ending(code)}; again in {delay:.1f} s; see {self.log}"))
+            await asyncio.sleep(delay)
+            await self.start()
+            self._tell(Event(self.name, "restarting"))
+            if ready is not None:
+                ready()
+
+    def signal(self, number: int) -> None:
+        """To the process and all it has started."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    async def kill(self) -> None:
+        """SIGKILL. A process that is kept comes back."""
+        self.signal(signal.SIGKILL)
+        if self._process is not None:
+            await self._process.wait()
+
+    async def stop(self, *, kill: bool = False) -> None:
+        """Its own stop signal, then SIGKILL when its grace is over (or at once). Not started again. Repeats are harmless."""
+        self._ended = True
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+            self._keeper = None
+        if self._process is None:
+            return
+        if self.running:
+            self.signal(signal.SIGKILL if kill else self.command.stop)
+            try:
+                async with asyncio.timeout(self.command.grace):
+                    await self._process.wait()
+            except TimeoutError:
+                self._tell(Event(self.name, "killed", f"did not end within {self.command.grace:g} s"))
+        self.signal(signal.SIGKILL)
+        await self.wait()
+
+    def tail(self, lines: int = 15) -> str:
+        """The end of its log."""
+        try:
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        except FileNotFoundError:
+            return ""
+
+
+def _environment(inherit: bool) -> dict[str, str]:
+    """Ours without our own settings, so that a child's are exactly those that it is given; or the least there is."""
+    if not inherit:
+        return {key: os.environ[key] for key in ("PATH", "TMPDIR", "TZ") if key in os.environ}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_")}
+    # A proxy of this machine is not asked for what is on loopback.
+    direct = ",".join(filter(None, (kept.get("NO_PROXY") or kept.get("no_proxy"), "127.0.0.1,localhost")))
+    return {**kept, "NO_PROXY": direct, "no_proxy": direct, "PYTHONUNBUFFERED": "1"}
+
+
+def ending(code: int) -> str:
+    """How a process ended, for people."""
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"

@@ -1,0 +1,196 @@
+"""The three servers of one home, started and stopped together: for `make run` and for the tests.
+
+async with Stack(home) as stack:
+    environment = stack.env("scheduler")
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import msgspec
+
+from deploy.local import ports, s3
+from deploy.local.home import Home, write_private
+from deploy.local.janitor import Janitor
+from deploy.local.nats import Nats
+from deploy.local.postgres import Postgres
+from deploy.local.process import Command, Event, Process, Tell, ending
+from deploy.nats.permissions import users
+from shared.contracts.subjects import SERVICES
+
+START_LIMIT = 60.0
+"""Seconds for a server to become ready."""
+POLL = 0.05
+
+
+class Server(Protocol):
+    """One of the three: `prepare` its files, run its `command`, ask whether it is `ready`, `setup` what it must hold."""
+
+    name: str
+
+    async def prepare(self) -> None: ...
+    def command(self) -> Command: ...
+    async def ready(self) -> None: ...
+    async def setup(self) -> None: ...
+
+
+class StartError(Exception):
+    """A server did not come up; the message ends with the tail of its log."""
+
+
+class Stack:
+    """Everything that the services need to run. `postgres_settings`: more of PostgreSQL's settings, on top of ours."""
+
+    def __init__(
+        self, home: Path, *, tell: Tell = lambda event: None, postgres_settings: Mapping[str, str] | None = None
+    ) -> None:
+        self.home = Home(home)
+        self.tell = tell
+        self._postgres_settings = postgres_settings or {}
+        self.processes: dict[str, Process] = {}
+
+    async def __aenter__(self) -> Self:
+        self.home.open()
+        try:
+            self._arrange()
+            self.janitor = Janitor(self.home.lock_fd)
+            await self._start()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _arrange(self) -> None:
+        names = ("http", "nats", "nats.monitor", "postgres", *s3.PORTS)
+        self.ports = ports.choose(names, self.home.path / "ports.json")
+        self.secrets = self.home.secrets(
+            [
+                *(f"nats.{user}" for user in (*users(), "system")),
+                "postgres",
+                *(f"postgres.{service}" for service in SERVICES),
+                "s3",
+            ]
+        )
+        self.nats = Nats(self.home, self.ports["nats"], self.ports["nats.monitor"], self.secrets)
+        self.postgres = Postgres(self.home, self.ports["postgres"], self.secrets, self._postgres_settings)
+        self.s3 = s3.S3(self.home, self.ports, self.secrets)
+        self.servers: dict[str, Server] = {server.name: server for server in (self.nats, self.postgres, self.s3)}
+
+    async def _start(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name in self.servers:
+                    group.create_task(self.start_server(name))
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        self.write_address()
+
+    # -- servers
+
+    async def start_server(self, name: str) -> None:
+        """Starts one of `nats`, `postgres`, `s3` and waits until it is ready. It is started again when it dies."""
+        server = self.servers[name]
+        self.tell(Event(name, "starting"))
+        await server.prepare()
+        process = self.processes.get(name) or self.add(server.command())
+        await process.start()
+        await self._until_ready(server, process)
+        await server.setup()
+        process.keep(self.write_address)
+        self.tell(Event(name, "ready"))
+
+    async def stop_server(self, name: str) -> None:
+        await self.processes[name].stop()
+        self.tell(Event(name, "stopped"))
+
+    async def kill_server(self, name: str) -> None:
+        """SIGKILL; it stays down until `start_server`."""
+        await self.processes[name].stop(kill=True)
+        self.tell(Event(name, "killed"))
+
+    async def _until_ready(self, server: Server, process: Process) -> None:
+        problem: Exception | None = None
+        try:
+            async with asyncio.timeout(START_LIMIT):
+                while process.running:
+                    try:
+                        return await server.ready()
+                    except Exception as error:
+                        problem = error
+                    await asyncio.sleep(POLL)
+        except TimeoutError:
+            raise StartError(
+                f"{server.name} was not ready after {START_LIMIT:g} s ({problem!r}); its log ends:\n{process.tail()}"
+            ) from problem
+        raise StartError(f"{server.name} {ending(process.returncode or 0)}; its log ends:\n{process.tail()}")
+
+    # -- processes
+
+    def add(self, command: Command) -> Process:
+        """A process of this stack: stopped with it. The caller starts it."""
+        process = Process(command, self.home.logs / f"{command.name}.log", self.janitor, self.tell)
+        self.processes[command.name] = process
+        return process
+
+    async def close(self) -> None:
+        """Stops everything, tier by tier. Harmless when repeated."""
+        for tier in sorted({process.command.tier for process in self.processes.values()}):
+            stopping = [process for process in self.processes.values() if process.command.tier == tier]
+            await asyncio.gather(*(process.stop() for process in stopping))
+        if hasattr(self, "janitor"):
+            await asyncio.to_thread(self.janitor.close)
+        (self.home.path / "address.json").unlink(missing_ok=True)
+        self.home.close()
+
+    # -- what others need to know
+
+    def env(self, process: str) -> dict[str, str]:
+        """The settings of a service, or of `worker`: its own users and passwords, and nobody else's."""
+        settings = {
+            "NATS_URL": self.nats.url,
+            "NATS_USER": process,
+            "NATS_PASSWORD": self.secrets[f"nats.{process}"],
+            "S3_ENDPOINT": self.s3.url,
+            "S3_ACCESS_KEY": self.s3.access_key,
+            "S3_SECRET_KEY": self.s3.secret_key,
+            "S3_REGION": s3.REGION,
+            "S3_BUCKET": s3.BUCKET,
+        }
+        if process in SERVICES:
+            settings["DATABASE_URL"] = self.database_url(process)
+        if process == "gateway":
+            settings["HTTP_HOST"] = "127.0.0.1"
+            settings["HTTP_PORT"] = str(self.ports["http"])
+            settings["ADMIN_TOKEN_FILE"] = str(self.home.token_file)
+        log = {key: os.environ[key] for key in ("HEADRACE_LOG_LEVEL", "HEADRACE_LOG_FORMAT") if key in os.environ}
+        return {**log, **{f"HEADRACE_{key}": value for key, value in settings.items()}}
+
+    def database_url(self, service: str, database: str = "headrace") -> str:
+        return self.postgres.url(database, f"headrace_{service}", self.secrets[f"postgres.{service}"])
+
+    @property
+    def http(self) -> str:
+        return f"http://127.0.0.1:{self.ports['http']}"
+
+    def write_address(self) -> None:
+        """`address.json`, for the command line tool and for people. Has no secrets."""
+        address = {
+            "http": self.http,
+            "nats": self.nats.url,
+            "nats_monitor": f"http://127.0.0.1:{self.nats.monitor_port}",
+            "postgres": f"postgresql://127.0.0.1:{self.postgres.port}/headrace",
+            "s3": self.s3.url,
+            "pids": {"supervisor": os.getpid()} | {n: p.pid for n, p in self.processes.items() if p.pid},
+        }
+        write_private(
+            self.home.path / "address.json", msgspec.json.format(msgspec.json.encode(address)).decode() + "\n"
+        )

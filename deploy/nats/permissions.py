@@ -1,0 +1,122 @@
+"""Who may publish and subscribe to what: one NATS user per service, one for workers, one for each person who publishes.
+
+Derived from shared/contracts. The rules:
+
+- A service hears its own requests and answers them; it asks the services that CALLS names; it publishes the events of the
+  nouns that it owns (NOUNS) and the dead letters of the streams that it consumes.
+- Only the scheduler publishes tasks, only workers report.
+- A user's commands carry the user's name, and nobody else can publish under it. That is how the owner knows who speaks.
+- Everybody has an inbox of his own (`_INBOX_<user>.>`), so that nobody reads another's replies. Services list the inboxes
+  that they answer; the server's `allow_responses` would do it too, but it remembers every delivered message for minutes.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from shared.contracts import subjects, topology
+
+CALLS: Final = {
+    "gateway": ("scheduler", "archiver", "retriever", "broker"),
+    "scheduler": ("retriever", "archiver"),
+    "archiver": ("scheduler", "retriever"),
+    "retriever": ("archiver", "scheduler"),
+    "broker": ("scheduler", "retriever", "archiver", "gateway"),
+}
+"""Who asks whom, beside itself."""
+
+NOUNS: Final = {
+    "gateway": ("workstep", "offerset", "callback", "user", "token"),
+    "scheduler": (
+        "session", "submission", "task", "result", "partition", "worker",
+        "job", "claim", "operation", "execution", "object", "workflow",
+    ),
+    "archiver": ("dataset", "origdatablock", "datablock", "upload", "archive"),
+    "retriever": ("retrieval",),
+    "broker": ("offer", "reservation", "step", "site"),
+}  # fmt: skip
+"""Whose events are about what. Every service tells of its chains and of the commands that it has carried out."""
+SHARED_NOUNS: Final = ("command", "chain")
+
+
+class Permissions(msgspec.Struct, frozen=True):
+    """Allow-lists; what is in neither is refused."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+
+EVERYTHING: Final = Permissions((">",), (">",))
+
+
+def inbox(user: str) -> str:
+    """The replies of `user`; a client connects with `inbox_prefix=f"_INBOX_{user}"`."""
+    return f"_INBOX_{user}.>"
+
+
+def _consumed_by(service: str) -> Iterable[str]:
+    """The streams of which a service has a consumer: their dead letters are its to write."""
+    shared = {"schedulers": "scheduler"}
+    for stream in topology.STREAMS:
+        if any(shared.get(c.name, c.name.rpartition("-")[2]) == service for c in stream.consumers):
+            yield stream.name
+
+
+def service(name: str, inboxes: Iterable[str]) -> Permissions:
+    """What one of the five may do. `inboxes`: of those it answers."""
+    publish = [
+        "$JS.API.>",
+        "$JS.ACK.>",
+        *(f"hr.rpc.{other}.>" for other in (name, *CALLS[name])),
+        f"hr.cmd.{name}.>",
+        subjects.steps_of(name),
+        subjects.schedule(name, ">"),
+        *(subjects.event(noun, "*", ">") for noun in (*NOUNS[name], *SHARED_NOUNS)),
+        *(subjects.dead(stream) for stream in _consumed_by(name)),
+        *inboxes,
+    ]
+    subscribe = [inbox(name), "$SRV.>", f"hr.rpc.{name}.>", "hr.evt.>"]
+    match name:
+        case "scheduler":
+            publish += ["hr.task.>", "hr.ctl.>"]
+            subscribe += ["hr.beat.worker.>"]
+        case "gateway":
+            publish += ["$SRV.>", "hr.offer.request", "hr.broker.>"]
+        case "broker":
+            subscribe += ["hr.offer.request", "hr.broker.>"]
+    return Permissions(tuple(publish), tuple(subscribe))
+
+
+def worker() -> Permissions:
+    """Pulls tasks, reports, beats, and asks the two questions that a worker has."""
+    return Permissions(
+        (
+            "$JS.API.CONSUMER.MSG.NEXT.TASKS.>",
+            "$JS.API.CONSUMER.INFO.TASKS.>",
+            "$JS.ACK.TASKS.>",
+            subjects.report("*"),
+            subjects.beat("*"),
+            subjects.rpc("scheduler", "task", "confirm"),
+            subjects.rpc("scheduler", "task", "inputs"),
+            subjects.dead("TASKS"),
+        ),
+        (inbox("worker"), "hr.ctl.>"),
+    )
+
+
+def person(name: str) -> Permissions:
+    """Somebody who publishes commands and watches events."""
+    return Permissions((f"hr.cmd.{name}.>",), (inbox(name), "hr.evt.>"))
+
+
+def users(people: Iterable[str] = ("alice",)) -> dict[str, Permissions]:
+    """Every user of the bus. `admin` is for the operator and the `nats` tool."""
+    people = tuple(people)
+    inboxes = [inbox(user) for user in (*subjects.SERVICES, "worker", "admin", *people)]
+    return {
+        **{name: service(name, inboxes) for name in subjects.SERVICES},
+        "worker": worker(),
+        "admin": EVERYTHING,
+        **{name: person(name) for name in people},
+    }

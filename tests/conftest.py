@@ -1,0 +1,137 @@
+"""Real servers for the tests, started once per session and only if a test asks.
+
+In this order: addresses from the environment (HEADRACE_TEST_NATS_URL and so on, see tests/support/servers.py);
+HEADRACE_TEST_BACKEND=containers: Docker and the official images; otherwise the embedded stack in a folder of its own.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+import pytest
+
+from deploy.local import database as databases
+from deploy.local.stack import Stack
+from tests.support import servers as backends
+from tests.support.processes import Processes
+from tests.support.servers import Servers
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder for a stack. Not pytest's own: root's PostgreSQL runs as somebody else, who could not pass through it."""
+    with _folder() as folder:
+        yield folder
+
+
+class _folder:
+    def __enter__(self) -> Path:
+        self._path = Path(tempfile.mkdtemp(prefix="headrace-"))
+        self._path.chmod(0o711)
+        return self._path / "home"
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+async def servers() -> AsyncIterator[Servers]:
+    """The three servers, as their administrator sees them."""
+    given = await backends.of_environment()
+    if given is not None:
+        yield given
+    elif os.environ.get("HEADRACE_TEST_BACKEND", "embedded") == "containers":
+        from tests.support import containers
+
+        async with containers.run() as started:
+            yield started
+    else:
+        with _folder() as folder:
+            async with Stack(folder) as stack:
+                yield backends.of_stack(stack)
+
+
+class Database(msgspec.Struct, frozen=True):
+    """An empty database with the five schemas."""
+
+    servers: Servers
+    name: str
+
+    def url(self, service: str) -> str:
+        """As the service's own role."""
+        return self.servers.service_url(service, self.name)
+
+    @property
+    def admin_url(self) -> str:
+        return self.servers.admin_url(self.name)
+
+
+@pytest.fixture
+async def database(servers: Servers) -> AsyncIterator[Database]:
+    """A database for this test alone."""
+    made = Database(servers, f"test_{uuid4().hex[:16]}")
+    admin = await asyncpg.connect(servers.postgres_url)
+    try:
+        await databases.create(admin, made.name)
+        inside = await asyncpg.connect(made.admin_url)
+        try:
+            await databases.schemas(inside)
+        finally:
+            await inside.close()
+        yield made
+        await databases.drop(admin, made.name)
+    finally:
+        await admin.close()
+
+
+@pytest.fixture
+async def nats(servers: Servers) -> Servers:
+    """The bus without any stream. Connect with `BusSettings(**nats.bus("scheduler"))` or `await nats.connect()`."""
+    client = await servers.connect()
+    try:
+        jetstream = client.jetstream()
+        for stream in await jetstream.streams_info():
+            assert stream.config.name is not None
+            await jetstream.delete_stream(stream.config.name)
+    finally:
+        await client.close()
+    return servers
+
+
+@pytest.fixture
+def nats_url(nats: Servers) -> str:
+    return nats.nats_url
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """A bucket of this test alone. The fields are the settings' names without their prefix."""
+
+    s3_endpoint: str
+    s3_access_key: str
+    s3_secret_key: str
+    s3_region: str
+    s3_bucket: str
+
+
+@pytest.fixture
+async def s3(servers: Servers) -> AsyncIterator[Bucket]:
+    name = f"test-{uuid4().hex[:16]}"
+    async with servers.s3_client() as client:
+        await client.create_bucket(Bucket=name)
+        yield Bucket(servers.s3_endpoint, servers.s3_access_key, servers.s3_secret_key, servers.s3_region, name)
+        async for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
+            for entry in page.get("Contents", ()):
+                await client.delete_object(Bucket=name, Key=entry["Key"])
+        await client.delete_bucket(Bucket=name)
+
+
+@pytest.fixture
+async def system(home: Path) -> AsyncIterator[Processes]:
+    """A stack of this test's own, to start services and workers on, and to break."""
+    async with Processes(home) as processes:
+        yield processes

@@ -1,0 +1,1 @@
+"""What the tests stand on: real servers, waiting, a faulty network, the whole system from outside."""

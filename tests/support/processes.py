@@ -1,0 +1,157 @@
+"""The whole system from outside: a stack of its own, the services and workers as real processes, one log each.
+
+A process that died fails the test, unless the test killed it.
+"""
+
+import json
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+from deploy.local import system
+from deploy.local.process import Process, ending
+from deploy.local.stack import Stack
+from shared.contracts.subjects import SERVICES
+from tests.support.wait import wait_until
+
+T = TypeVar("T")
+
+
+class Processes:
+    """`async with Processes(folder) as system: await system.start(workers=2)`."""
+
+    def __init__(self, home: Path) -> None:
+        self.stack = Stack(home)
+        self._mine: dict[str, Process] = {}
+        self._killed: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        await self.stack.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self.check()
+        finally:
+            await self.stack.close()
+
+    @property
+    def http(self) -> str:
+        return self.stack.http
+
+    @property
+    def token(self) -> str:
+        return self.stack.home.token_file.read_text().strip()
+
+    # -- our own processes
+
+    async def start(self, *services: str, workers: int = 1, app: str = system.APP, slots: int = 4) -> None:
+        """The services named (all five: none named), then workers `worker-1` …; waits until they are healthy."""
+        for name in services or SERVICES:
+            await self._start(self.stack.add(system.service(self.stack, name)))
+        for number in range(1, workers + 1):
+            await self.start_worker(f"worker-{number}", app=app, slots=slots)
+        if "gateway" in self._mine:
+            await self.until_ready()
+
+    async def start_worker(
+        self, name: str, *, app: str = system.APP, slots: int = 4, partition: str = "default"
+    ) -> None:
+        await self._start(self.stack.add(system.worker(self.stack, name, app=app, slots=slots, partition=partition)))
+
+    async def _start(self, process: Process) -> None:
+        self._mine[process.name] = process
+        self._killed.discard(process.name)
+        await process.start()
+
+    async def until_ready(self, timeout: float = 30) -> None:
+        """Until the gateway says that everything that it needs is there."""
+        opener = build_opener(ProxyHandler({}))
+
+        def ready() -> bool:
+            try:
+                with opener.open(f"{self.http}/health/ready", timeout=2) as answer:
+                    return bool(answer.status == 200)
+            except (URLError, OSError):
+                return False
+
+        await self.wait_until(ready, timeout=timeout, every=0.1)
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL, on purpose."""
+        self._killed.add(name)
+        await self._mine[name].kill()
+
+    async def stop(self, name: str) -> None:
+        """SIGTERM, on purpose, until it has ended."""
+        self._killed.add(name)
+        await self._mine[name].stop()
+
+    async def restart(self, name: str) -> None:
+        """Starts again what was killed or stopped; the log goes on."""
+        await self._start(self._mine[name])
+
+    def pause(self, name: str) -> None:
+        """SIGSTOP: there, and silent."""
+        self._mine[name].signal(signal.SIGSTOP)
+
+    def proceed(self, name: str) -> None:
+        self._mine[name].signal(signal.SIGCONT)
+
+    # -- servers: nats, postgres, s3
+
+    async def stop_server(self, name: str) -> None:
+        await self.stack.stop_server(name)
+
+    async def start_server(self, name: str) -> None:
+        await self.stack.start_server(name)
+
+    async def kill_server(self, name: str) -> None:
+        """SIGKILL and nothing else until `start_server`."""
+        await self.stack.kill_server(name)
+
+    async def wipe_jetstream(self) -> None:
+        """NATS is killed, loses its storage, and comes back empty."""
+        await self.kill_server("nats")
+        self.stack.nats.wipe()
+        await self.start_server("nats")
+
+    # -- looking
+
+    def check(self) -> None:
+        """Fails if a process died by itself."""
+        for name, process in self._mine.items():
+            if not process.running and name not in self._killed:
+                code = process.returncode
+                raise AssertionError(f"{name} {ending(code or 0)}; its log ends:\n{process.tail(40)}")
+
+    async def wait_until(
+        self,
+        predicate: Callable[[], T | Awaitable[T]],
+        *,
+        timeout: float = 10,
+        every: float = 0.05,
+        on_timeout: Callable[[], object | Awaitable[object]] | None = None,
+    ) -> T:
+        """`wait_until` that also fails as soon as a process has died; shows the logs' ends."""
+
+        def watched() -> T | Awaitable[T]:
+            self.check()
+            return predicate()
+
+        return await wait_until(watched, timeout=timeout, every=every, on_timeout=on_timeout or self.tails)
+
+    def tails(self, lines: int = 10) -> str:
+        return "\n".join(f"== {name}\n{process.tail(lines)}" for name, process in self._mine.items())
+
+    def log(self, name: str) -> list[dict[str, object]]:
+        """The lines of a process's log that are JSON."""
+        lines = self._mine[name].log.read_text(errors="replace").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
