@@ -14,6 +14,7 @@ from shared.objects.s3 import S3Objects, open_objects
 from shared.objects.settings import ObjectsSettings
 from shared.runtime.retry import Backoff
 from shared.testing.conformance_objects import fresh, noise, stream, whole
+from tests.conftest import Bucket
 
 MIB = 1024 * 1024
 PART = 5 * MIB
@@ -69,14 +70,14 @@ class Line:
 
 
 @pytest_asyncio.fixture
-async def line(s3: ObjectsSettings) -> AsyncIterator[tuple[Line, S3Objects]]:
+async def line(s3: Bucket) -> AsyncIterator[tuple[Line, S3Objects]]:
     where = urlsplit(s3.s3_endpoint)
     line = Line(where.hostname or "", where.port or 0)
     server = await asyncio.start_server(line.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    settings = msgspec.structs.replace(s3, s3_endpoint=f"http://127.0.0.1:{port}", s3_patience=1.5)
+    plain = msgspec.convert(s3, ObjectsSettings, from_attributes=True)
+    settings = msgspec.structs.replace(plain, s3_endpoint=f"http://127.0.0.1:{port}", s3_patience=1.5)
     async with open_objects(settings, part=PART, backoff=Backoff(first=0.02, ceiling=0.1)) as objects:
-        await objects.ensure_bucket()
         yield line, objects
     server.close()
 
@@ -140,7 +141,7 @@ async def test_a_store_that_comes_back_is_waited_for(line: tuple[Line, S3Objects
     assert await objects.read(key, limit=9) == b"x"
 
 
-async def test_a_store_that_stays_away_is_unavailable(line: tuple[Line, S3Objects], s3: ObjectsSettings) -> None:
+async def test_a_store_that_stays_away_is_unavailable(line: tuple[Line, S3Objects], s3: Bucket) -> None:
     wire, objects = line
     key, sent = fresh(), 0
 
@@ -158,7 +159,7 @@ async def test_a_store_that_stays_away_is_unavailable(line: tuple[Line, S3Object
     assert "away" in await objects.check()
     with pytest.raises(Unavailable):
         await objects.head(key)
-    async with open_objects(s3) as other:
+    async with open_objects(msgspec.convert(s3, ObjectsSettings, from_attributes=True)) as other:
         assert await other.head(key) is None
 
 

@@ -13,14 +13,19 @@ from shared.objects.multipart import PART
 from shared.objects.s3 import S3Objects, open_objects
 from shared.objects.settings import ObjectsSettings
 from shared.testing.conformance_objects import ObjectsConformance, fresh, noise, stream, whole
+from tests.conftest import Bucket
 
 MIB = 1024 * 1024
 
 
-@pytest_asyncio.fixture(scope="session")
-async def objects(s3: ObjectsSettings) -> AsyncIterator[S3Objects]:
-    async with open_objects(s3, part=5 * MIB) as objects:
-        await objects.ensure_bucket()
+@pytest.fixture
+def settings(s3: Bucket) -> ObjectsSettings:
+    return msgspec.convert(s3, ObjectsSettings, from_attributes=True)
+
+
+@pytest_asyncio.fixture
+async def objects(settings: ObjectsSettings) -> AsyncIterator[S3Objects]:
+    async with open_objects(settings, part=5 * MIB) as objects:
         yield objects
 
 
@@ -52,8 +57,8 @@ async def test_what_a_killed_process_left_is_swept(objects: S3Objects) -> None:
     await objects.sweep(other, timedelta(0))
 
 
-async def test_a_large_object_goes_and_comes_in_pieces(s3: ObjectsSettings) -> None:
-    async with open_objects(s3) as objects:
+async def test_a_large_object_goes_and_comes_in_pieces(settings: ObjectsSettings) -> None:
+    async with open_objects(settings) as objects:
         data, key = noise(5 * PART + 12345), fresh()
         stored = await objects.put(key, stream(*(data[at : at + MIB] for at in range(0, len(data), MIB))))
         assert stored.size == len(data)
@@ -77,17 +82,26 @@ async def test_urls_work_for_whoever_has_them(objects: S3Objects) -> None:
     assert await objects.read(key, limit=99) == b"from outside"
 
 
-async def test_urls_name_the_public_address(s3: ObjectsSettings) -> None:
-    settings = msgspec.structs.replace(s3, s3_public_endpoint="https://objects.example.org")
-    async with open_objects(settings) as objects:
+async def test_urls_name_the_public_address(settings: ObjectsSettings) -> None:
+    public = msgspec.structs.replace(settings, s3_public_endpoint="https://objects.example.org")
+    async with open_objects(public) as objects:
         url = await objects.presign_get("a/b", timedelta(minutes=1))
-    assert url.startswith(f"https://objects.example.org/{s3.s3_bucket}/a/b?")
+    assert url.startswith(f"https://objects.example.org/{settings.s3_bucket}/a/b?")
 
 
-async def test_health_says_what_is_wrong(s3: ObjectsSettings) -> None:
-    async with open_objects(msgspec.structs.replace(s3, s3_bucket="not-there")) as objects:
+async def test_health_says_what_is_wrong(settings: ObjectsSettings) -> None:
+    async with open_objects(msgspec.structs.replace(settings, s3_bucket="not-there")) as objects:
         assert "not-there" in await objects.check()
-    async with open_objects(msgspec.structs.replace(s3, s3_endpoint="http://127.0.0.1:9")) as objects:
+    async with open_objects(msgspec.structs.replace(settings, s3_endpoint="http://127.0.0.1:9")) as objects:
         assert "away" in await objects.check()
-    async with open_objects(msgspec.structs.replace(s3, s3_secret_key="wrong")) as objects:
+    async with open_objects(msgspec.structs.replace(settings, s3_secret_key="wrong")) as objects:
         assert await objects.check() != "ok"
+
+
+async def test_a_bucket_is_made_if_there_is_none(settings: ObjectsSettings) -> None:
+    other = msgspec.structs.replace(settings, s3_bucket=settings.s3_bucket + "-new")
+    async with open_objects(other) as objects:
+        await objects.ensure_bucket()
+        await objects.ensure_bucket()
+        assert await objects.check() == "ok"
+        await objects._call("delete_bucket")
