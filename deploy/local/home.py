@@ -31,10 +31,14 @@ class Home:
         """Makes the folder, takes its lock, checks that it can be used."""
         self._make()
         self._take_lock()
-        self._check_space()
-        self.logs.mkdir(exist_ok=True)
-        if not self.token_file.exists():
-            write_private(self.token_file, secrets.token_urlsafe(32) + "\n")
+        try:
+            self._check_space()
+            self.logs.mkdir(exist_ok=True)
+            if not self.token_file.exists():
+                write_private(self.token_file, secrets.token_urlsafe(32) + "\n")
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         if self.lock_fd >= 0:

@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping
 
-import nats
+from nats.aio.client import Client
 
 from deploy.local.home import Home, write_private
 from deploy.local.process import SERVERS, Command
@@ -65,16 +65,17 @@ class Nats:
         )
 
     async def ready(self) -> None:
-        client = await nats.connect(
-            self.url,
-            user="admin",
-            password=self._secrets["nats.admin"],
-            inbox_prefix=b"_INBOX_admin",
-            allow_reconnect=False,
-            connect_timeout=2,
-            error_cb=_silent,
-        )
+        client = Client()
         try:
+            await client.connect(
+                self.url,
+                user="admin",
+                password=self._secrets["nats.admin"],
+                inbox_prefix=b"_INBOX_admin",
+                allow_reconnect=False,
+                connect_timeout=2,
+                error_cb=_silent,
+            )
             await client.jetstream(timeout=2).account_info()
         finally:
             await client.close()

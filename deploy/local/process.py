@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from deploy.local.janitor import Janitor
-from shared.runtime.retry import Backoff
+from shared.runtime.retry import Backoff, retry
 
 WORKERS, SERVICES, SERVERS = 0, 1, 2
 """The tiers, in the order in which they are stopped."""
@@ -120,10 +120,18 @@ class Process:
             delay = BACKOFF.delay(tries)
             self._tell(Event(self.name, "died", f"{ending(code)}; again in {delay:.1f} s; see {self.log}"))
             await asyncio.sleep(delay)
-            await self.start()
+            await self._start_again()
             self._tell(Event(self.name, "restarting"))
             if ready is not None:
                 ready()
+
+    async def _start_again(self) -> None:
+        """Even when the machine is out of processes or memory for a while."""
+
+        def failed(error: BaseException, tries: int) -> None:
+            self._tell(Event(self.name, "died", f"cannot be started: {error}"))
+
+        await retry(self.start, on=(OSError,), backoff=BACKOFF, failed=failed)
 
     def signal(self, number: int) -> None:
         """To the process and all it has started."""

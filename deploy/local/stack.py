@@ -141,6 +141,14 @@ class Stack:
         self.processes[command.name] = process
         return process
 
+    async def run(self, command: Command) -> Process:
+        """A process of this stack that is started now, and again whenever it dies."""
+        process = self.add(command)
+        await process.start()
+        self.write_address()
+        process.keep(self.write_address)
+        return process
+
     async def close(self) -> None:
         """Stops everything, tier by tier. Harmless when repeated."""
         for tier in sorted({process.command.tier for process in self.processes.values()}):

@@ -1,0 +1,84 @@
+"""`python -m deploy.local`: the servers, the services, the workers, and the demonstration. Ctrl-C stops everything."""
+
+import argparse
+import asyncio
+import importlib.util
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from deploy.local import system
+from deploy.local.home import HomeError
+from deploy.local.show import Show
+from deploy.local.stack import Stack, StartError
+
+DEMO = "deploy.local.demo"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m deploy.local", description=__doc__)
+    parser.add_argument(
+        "--once", action="store_true", help="stop when the demonstration is done; its result is the status"
+    )
+    parser.add_argument("--home", type=Path, default=Path(".headrace"), help="where everything is kept (.headrace)")
+    parser.add_argument("--servers-only", action="store_true", help="NATS, PostgreSQL and S3, nothing of our own")
+    parser.add_argument("--no-demo", action="store_true", help="do not run the demonstration")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="worker processes (one per core)")
+    parser.add_argument("--slots", type=int, default=4, help="tasks that each worker runs at once (4)")
+    return parser.parse_args()
+
+
+async def _work(options: argparse.Namespace, show: Show) -> int:
+    async with Stack(options.home, tell=show.event) as stack:
+        show.stack = stack
+        show.addresses(stack, services=not options.servers_only)
+        result = 0
+        if not options.servers_only:
+            await system.start(stack, workers=options.workers, slots=options.slots)
+            if not options.no_demo and importlib.util.find_spec(DEMO) is not None:
+                demo: Any = importlib.import_module(DEMO)
+                result = await demo.main(stack.home.path, show.console)
+        if options.once:
+            return result
+        show.say("[bold]Running.[/] Ctrl-C stops everything; what is stored stays.")
+        await asyncio.Event().wait()
+        return 0
+
+
+async def _run(options: argparse.Namespace, show: Show) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    # Further signals only set the same event again: stopping goes on in its order.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    work = asyncio.create_task(_work(options, show))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if work.done():
+        stopped.cancel()
+        return work.result()
+    show.say("Stopping …")
+    work.cancel()
+    await asyncio.wait({work})
+    if not work.cancelled() and (error := work.exception()) is not None:
+        raise error
+    show.say("Stopped.")
+    return 130 if options.once else 0
+
+
+def main() -> int:
+    options = _arguments()
+    show = Show(Console())
+    try:
+        return asyncio.run(_run(options, show))
+    except (HomeError, StartError) as error:
+        show.error(error)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""The folder of a stack: one supervisor at a time, secrets made once and closed to others."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from deploy.local import home as home_module
+from deploy.local.home import Home, HomeError, write_private
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "home")
+    home.open()
+    return home
+
+
+def test_a_second_run_is_kept_out_and_told_by_whom(opened: Home) -> None:
+    with pytest.raises(HomeError, match=str(os.getpid())):
+        Home(opened.path).open()
+    opened.close()
+    again = Home(opened.path)
+    again.open()
+    again.close()
+
+
+def test_secrets_are_made_once_and_closed_to_others(opened: Home) -> None:
+    first = opened.secrets(["a", "b"])
+    assert opened.secrets(["b", "c"])["b"] == first["b"]
+    assert opened.secrets(["a"])["a"] == first["a"]
+    assert len({*first.values()}) == 2
+    for name in ("secrets.json", "token", "lock"):
+        assert (opened.path / name).stat().st_mode & 0o077 == 0, name
+    opened.close()
+
+
+def test_the_token_is_the_same_in_the_next_run(opened: Home) -> None:
+    token = opened.token_file.read_text()
+    opened.close()
+    again = Home(opened.path)
+    again.open()
+    assert again.token_file.read_text() == token
+    again.close()
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(home_module, "DISK_FLOOR", 1 << 62)
+    home = Home(tmp_path / "home")
+    with pytest.raises(HomeError, match="MiB are free"):
+        home.open()
+    monkeypatch.undo()
+    home.open()  # and the lock was given back
+    home.close()
+
+
+def test_a_file_in_its_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    with pytest.raises(HomeError, match="cannot be used"):
+        Home(tmp_path / "home").open()
+
+
+def test_a_private_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("old")
+    path.chmod(0o644)
+    write_private(path, "new")
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [*tmp_path.iterdir()] == [path]

@@ -1,0 +1,72 @@
+"""The bus's permissions, as data: each subject of ours is published by those whose it is."""
+
+import pytest
+
+from deploy.nats.permissions import NOUNS, SHARED_NOUNS, users
+from shared.contracts import subjects
+from shared.contracts.subjects import SERVICES
+
+USERS = users(("alice", "bob"))
+
+
+def covers(pattern: str, subject: str) -> bool:
+    """NATS's matching: `*` one token, `>` one or more at the end."""
+    wanted, given = pattern.split("."), subject.split(".")
+    for number, token in enumerate(wanted):
+        if token == ">":
+            return len(given) > number
+        if number >= len(given) or token not in ("*", given[number]):
+            return False
+    return len(wanted) == len(given)
+
+
+def publishers(subject: str) -> set[str]:
+    return {u for u, allowed in USERS.items() if any(covers(p, subject) for p in allowed.publish)} - {"admin"}
+
+
+@pytest.mark.parametrize(
+    ("subject", "who"),
+    [
+        ("hr.task.default.5.0192", {"scheduler"}),
+        ("hr.ctl.session.0192", {"scheduler"}),
+        (subjects.HEARTBEAT_REQUEST, {"scheduler"}),
+        (subjects.report("default"), {"worker"}),
+        (subjects.beat("w1"), {"worker"}),
+        ("hr.offer.request", {"gateway"}),
+        ("hr.broker.site-a.accept", {"gateway"}),
+        ("hr.cmd.bob.scheduler.session.create", {"bob"}),
+        ("hr.dead.reports", {"scheduler"}),
+        ("hr.dead.tasks", {"worker"}),
+        ("hr.dead.commands", set(SERVICES)),
+        ("hr.dead.steps", set(SERVICES) - {"gateway"}),
+        ("$SRV.STATS", {"gateway"}),
+        ("hr.rpc.scheduler.task.confirm", {*SERVICES, "worker"}),
+        ("hr.rpc.gateway.health.check", {"gateway", "broker"}),
+    ],
+)
+def test_who_publishes(subject: str, who: set[str]) -> None:
+    assert publishers(subject) == who
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_events_and_steps_are_told_by_their_owner(service: str) -> None:
+    for noun in NOUNS[service]:
+        assert publishers(subjects.event(noun, "changed", "0192")) == {service}
+    assert publishers(subjects.step(service, "archival", "move")) == {service}
+    assert publishers(subjects.schedule(service, "0192")) == {service}
+    for noun in SHARED_NOUNS:
+        assert publishers(subjects.event(noun, "done", "1")) == set(SERVICES)
+
+
+def test_no_noun_has_two_owners() -> None:
+    nouns = [*SHARED_NOUNS, *(noun for owned in NOUNS.values() for noun in owned)]
+    assert len(nouns) == len(set(nouns))
+
+
+@pytest.mark.parametrize("reader", [user for user in USERS if user != "admin"])
+def test_nobody_reads_anothers_replies_or_requests(reader: str) -> None:
+    heard = USERS[reader].subscribe
+    for other in USERS:
+        if other != reader:
+            assert not any(covers(pattern, f"_INBOX_{other}.abc.1") for pattern in heard)
+            assert not any(covers(pattern, f"hr.rpc.{other}.health.check") for pattern in heard)

@@ -1,0 +1,29 @@
+"""Ports are kept while they are free, and replaced when somebody else has taken them."""
+
+import socket
+from pathlib import Path
+
+from deploy.local.ports import choose, is_free
+
+
+def test_ports_are_the_same_in_the_next_run(tmp_path: Path) -> None:
+    kept = tmp_path / "ports.json"
+    first = choose(("nats", "postgres"), kept)
+    assert choose(("nats", "postgres"), kept) == first
+    assert len(set(first.values())) == 2
+
+
+def test_a_port_taken_by_somebody_else_is_replaced(tmp_path: Path) -> None:
+    kept = tmp_path / "ports.json"
+    first = choose(("nats", "postgres"), kept)
+    with socket.create_server(("127.0.0.1", first["nats"])):
+        assert not is_free(first["nats"])
+        second = choose(("nats", "postgres"), kept)
+    assert second["nats"] != first["nats"]
+    assert second["postgres"] == first["postgres"]
+
+
+def test_a_damaged_file_is_no_reason_to_fail(tmp_path: Path) -> None:
+    kept = tmp_path / "ports.json"
+    kept.write_text('{"nats":')
+    assert choose(("nats",), kept)["nats"] > 0
