@@ -13,6 +13,7 @@ from rich.console import Console
 
 from deploy.local import system
 from deploy.local.home import HomeError
+from deploy.local.postgres import wipe
 from deploy.local.show import Show
 from deploy.local.stack import Stack, StartError
 
@@ -29,6 +30,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--no-demo", action="store_true", help="do not run the demonstration")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="worker processes (one per core)")
     parser.add_argument("--slots", type=int, default=4, help="tasks that each worker runs at once (4)")
+    parser.add_argument("--wipe", action="store_true", help="delete what is stored, and do nothing else")
     return parser.parse_args()
 
 
@@ -74,6 +76,9 @@ def main() -> int:
     options = _arguments()
     show = Show(Console())
     try:
+        if options.wipe:
+            wipe(options.home)
+            return 0
         return asyncio.run(_run(options, show))
     except (HomeError, StartError) as error:
         show.error(error)

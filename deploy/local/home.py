@@ -27,12 +27,12 @@ class Home:
         self.token_file = self.path / "token"
         self.lock_fd = -1
 
-    def open(self) -> None:
-        """Makes the folder, takes its lock, checks that it can be used."""
+    def open(self, *, floor: int = DISK_FLOOR) -> None:
+        """Makes the folder, takes its lock, checks that it can be used: `floor` bytes have to be free."""
         self._make()
         self._take_lock()
         try:
-            self._check_space()
+            self._check_space(floor)
             self.logs.mkdir(exist_ok=True)
             if not self.token_file.exists():
                 write_private(self.token_file, secrets.token_urlsafe(32) + "\n")
@@ -75,11 +75,11 @@ class Home:
         os.ftruncate(self.lock_fd, 0)
         os.pwrite(self.lock_fd, f"{os.getpid()}\n".encode(), 0)
 
-    def _check_space(self) -> None:
+    def _check_space(self, floor: int) -> None:
         disk = os.statvfs(self.path)
         free = disk.f_bavail * disk.f_frsize
-        if free < DISK_FLOOR:
-            raise HomeError(f"{self.path}: {free >> 20} MiB are free on its disk, {DISK_FLOOR >> 20} are needed")
+        if free < floor:
+            raise HomeError(f"{self.path}: {free >> 20} MiB are free on its disk, {floor >> 20} are needed")
 
     def secrets(self, names: Iterable[str]) -> dict[str, str]:
         """A secret for each name, the same in every run."""

@@ -25,6 +25,7 @@ from shared.contracts.subjects import SERVICES
 
 MAJOR = "18"
 ELSEWHERE = Path("/var/lib/headrace")
+LOCATION = "postgres.location"
 SOCKET_PATH_LIMIT = 90
 """Bytes; the kernel takes 107 for the whole name of the socket."""
 
@@ -131,7 +132,7 @@ class Postgres:
 
     def _place(self) -> None:
         """Decides where data and programs lie and who runs them."""
-        note = self._home.path / "postgres.location"
+        note = self._home.path / LOCATION
         if note.exists():
             self._base = Path(note.read_text().strip())
         elif os.geteuid() == 0 and not self._data.exists() and not open_to_others(self._home.path.parent):
@@ -198,3 +199,16 @@ class Postgres:
         if process.returncode != 0:
             raise HomeError(f"PostgreSQL's initdb failed:\n{output.decode(errors='replace').strip()}")
         fresh.replace(self._data)
+
+
+def wipe(path: Path) -> None:
+    """Deletes a home with all that is stored, also what lies elsewhere. Not while it is in use."""
+    home = Home(path)
+    home.open(floor=0)
+    try:
+        note = home.path / LOCATION
+        if note.exists():
+            shutil.rmtree(note.read_text().strip(), ignore_errors=True)
+        shutil.rmtree(home.path)
+    finally:
+        home.close()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import home as home_module
 from deploy.local.home import Home, HomeError, write_private
+from deploy.local.postgres import wipe
 
 
 @pytest.fixture
@@ -44,14 +44,24 @@ def test_the_token_is_the_same_in_the_next_run(opened: Home) -> None:
     again.close()
 
 
-def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(home_module, "DISK_FLOOR", 1 << 62)
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     with pytest.raises(HomeError, match="MiB are free"):
-        home.open()
-    monkeypatch.undo()
+        home.open(floor=1 << 62)
     home.open()  # and the lock was given back
     home.close()
+
+
+def test_a_home_is_wiped_with_what_lies_elsewhere(opened: Home, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (opened.path / "postgres.location").write_text(f"{elsewhere}\n")
+    with pytest.raises(HomeError, match="in use"):
+        wipe(opened.path)
+    opened.close()
+    wipe(opened.path)
+    assert not opened.path.exists()
+    assert not elsewhere.exists()
 
 
 def test_a_file_in_its_place_is_named(tmp_path: Path) -> None:
