@@ -1,0 +1,110 @@
+"""Who may do what: tokens name a user and roles, roles give permissions, every route declares the one it needs.
+
+A token is never stored or compared as it is: its SHA-256 is looked up, so that neither the table nor a comparison's timing
+tells it. Which sessions a user may see is the owner's matter: the scheduler's.
+"""
+
+import hashlib
+import secrets
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from shared.contracts.errors import Forbidden, Unauthenticated, Unavailable
+from shared.runtime.clock import Clock
+
+READ = "compute:read"
+WRITE = "compute:write"
+OPS = "ops"
+
+ROLES: dict[str, frozenset[str]] = {
+    "admin": frozenset({READ, WRITE, OPS}),
+    "operator": frozenset({READ, OPS}),
+    "user": frozenset({READ, WRITE}),
+    "reader": frozenset({READ}),
+}
+ADMIN = "admin"
+
+FRESH = 5.0
+"""Seconds for which a token is believed without asking the table again: how late a revocation may count elsewhere."""
+STALE = 120.0
+"""Seconds for which it is believed while the database is away: nobody can revoke it meanwhile."""
+MOST_KEPT = 10_000
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """The owner of a token."""
+
+    user: str
+    roles: tuple[str, ...]
+    token: UUID | None = None
+
+    @property
+    def is_admin(self) -> bool:
+        return ADMIN in self.roles
+
+    def may(self, permission: str) -> bool:
+        return any(permission in ROLES.get(role, ()) for role in self.roles)
+
+
+class TokenStore(Protocol):
+    async def find(self, digest: bytes) -> Identity | None:
+        """Whose token has this digest; None if it is unknown or revoked; Unavailable without a database."""
+        ...
+
+
+def new_token() -> str:
+    return f"hr_{secrets.token_urlsafe(32)}"
+
+
+def digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def bearer(authorization: str | None) -> str:
+    """The token of an Authorization header."""
+    scheme, _, token = (authorization or "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token or len(token) > 4096:
+        raise Unauthenticated("a header `Authorization: Bearer <token>` is needed")
+    return token
+
+
+class Auth:
+    """Answers from memory for `FRESH` seconds."""
+
+    def __init__(self, store: TokenStore, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+        self._known: dict[bytes, tuple[float, Identity]] = {}
+
+    async def identify(self, authorization: str | None) -> Identity:
+        key = digest(bearer(authorization))
+        now = self._clock.monotonic()
+        kept = self._known.get(key)
+        if kept and now - kept[0] < FRESH:
+            return kept[1]
+        try:
+            found = await self._store.find(key)
+        except Unavailable:
+            if kept and now - kept[0] < STALE:
+                return kept[1]
+            raise
+        self._known.pop(key, None)
+        if found is None:
+            raise Unauthenticated("this token is unknown or revoked")
+        if len(self._known) >= MOST_KEPT:
+            self._known.clear()
+        self._known[key] = (now, found)
+        return found
+
+    async def admit(self, authorization: str | None, permission: str) -> Identity:
+        """The caller, if they have the permission."""
+        caller = await self.identify(authorization)
+        if not caller.may(permission):
+            raise Forbidden(f"this needs the permission {permission!r}, which {caller.user} has not")
+        return caller
+
+    def forget(self) -> None:
+        """A token was revoked: believe nothing from memory."""
+        self._known.clear()

@@ -1,0 +1,141 @@
+"""One request as a route's handler sees it: who asks, the path, the query, the body, and the way to the other services."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+import msgspec
+from litestar.types import Receive, Scope
+
+from services.gateway.auth import Identity
+from services.gateway.edge import Edge
+from services.gateway.problem import UnsupportedMedia, invalid
+from shared.contracts import headers as h
+from shared.contracts import subjects
+from shared.contracts.errors import Invalid, TooLarge
+
+T = TypeVar("T")
+
+BODY_LIMIT = 1024 * 1024
+"""Bytes of a plain JSON body."""
+ROLES: Final = "Hr-Roles"
+"""The roles of the caller's token: an admin sees what others own."""
+_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+_LISTS = frozenset({"ids"})
+"""Query fields that hold several values, with commas between them."""
+
+
+class ClientGoneError(Exception):
+    """The client hung up before its request was whole: nobody is left to answer."""
+
+
+class Call:
+    """`caller` is None on routes that are open to all."""
+
+    __slots__ = ("_receive", "caller", "edge", "scope")
+
+    def __init__(self, edge: Edge, scope: Scope, receive: Receive, caller: Identity | None) -> None:
+        self.edge, self.scope, self._receive, self.caller = edge, scope, receive, caller
+
+    # -- what was asked
+
+    def header(self, name: bytes) -> str:
+        """A header (name in lower case); empty if there is none."""
+        for key, value in self.scope["headers"]:
+            if key == name:
+                return value.decode("latin-1")
+        return ""
+
+    def uuid(self, name: str) -> UUID:
+        """A segment of the path that has to be a UUID."""
+        try:
+            return UUID(self.scope["path_params"][name])
+        except ValueError:
+            raise Invalid("a UUID is expected here", field=name) from None
+
+    def query(self) -> dict[str, Any]:
+        """The query's fields; each may stand once."""
+        raw = self.scope["query_string"]
+        if not raw:
+            return {}
+        pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True)
+        found: dict[str, Any] = dict(pairs)
+        if len(found) != len(pairs):
+            raise Invalid("a field of the query stands twice", field="query")
+        return {name: value.split(",") if name in _LISTS else value for name, value in found.items()}
+
+    def asked(self, kind: type[T]) -> T:
+        """Path and query as one Struct."""
+        try:
+            return msgspec.convert({**self.query(), **self.scope["path_params"]}, kind, strict=False)
+        except msgspec.ValidationError as error:
+            raise invalid(error, where="query") from None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes; ClientGoneError if it ends early."""
+        while True:
+            message: Any = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            if body := message.get("body"):
+                yield body
+            if not message.get("more_body"):
+                return
+
+    async def gone(self) -> None:
+        """Returns when the client has hung up; for answers that go on, after the body was read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def raw(self, limit: int = BODY_LIMIT, hint: str = "") -> bytes:
+        """The whole body; TooLarge beyond `limit` bytes, before they are read if the length is announced."""
+        announced = self.header(b"content-length")
+        refusal = TooLarge(f"the body is larger than {limit} bytes{hint}", field="body")
+        if announced.isdigit() and int(announced) > limit:
+            raise refusal
+        body = bytearray()
+        async for chunk in self.chunks():
+            body += chunk
+            if len(body) > limit:
+                raise refusal
+        return bytes(body)
+
+    async def json(self, kind: type[T], limit: int = BODY_LIMIT, hint: str = "") -> T:
+        """The body as a Struct; Invalid naming the field otherwise."""
+        media = self.header(b"content-type").partition(";")[0].strip().lower()
+        if media not in ("", "application/json"):
+            raise UnsupportedMedia(f"{media!r} is not taken here; application/json is", field="Content-Type")
+        body = await self.raw(limit, hint)
+        try:
+            return msgspec.json.decode(body or b"{}", type=kind)
+        except msgspec.ValidationError as error:
+            raise invalid(error) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Invalid(f"the body is not JSON: {error}", field="body") from None
+
+    @property
+    def key(self) -> str:
+        """The idempotency key; empty if there is none."""
+        key = self.header(b"idempotency-key")
+        if key and not _KEY.match(key):
+            raise Invalid("1 to 255 visible ASCII characters are expected", field="Idempotency-Key")
+        return key
+
+    # -- asking others
+
+    def told(self) -> dict[str, str]:
+        """The headers that say who asks."""
+        assert self.caller is not None
+        return {h.USER: self.caller.user, ROLES: ",".join(self.caller.roles)}
+
+    async def scheduler(
+        self, action: str, message: Any, reply: type[T], *, headers: dict[str, str] | None = None, timeout: float = 30
+    ) -> T:
+        """Asks the scheduler; `action` is `<noun>.<verb>`. `reply` Raw: the answer is passed on undecoded."""
+        noun, _, verb = action.partition(".")
+        sent = self.told() if headers is None else self.told() | headers
+        return await self.edge.bus.request(
+            subjects.rpc("scheduler", noun, verb), message, reply, timeout=timeout, headers=sent
+        )

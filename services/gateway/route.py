@@ -1,0 +1,134 @@
+"""A route is a row of data: where it is, which permission it needs, what it takes and gives, and the function behind it.
+
+Litestar does the routing; reading and checking is msgspec alone (`call`), and the OpenAPI document is made from the same
+rows. Most routes are one typed request to the scheduler: `rpc` makes those from the request's Struct.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Any
+
+import msgspec
+from litestar import Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+
+from services.gateway.access import note_caller
+from services.gateway.auth import Identity
+from services.gateway.call import Call, ClientGoneError
+from services.gateway.edge import Edge
+from services.gateway.reply import Reply
+from shared.contracts import headers as h
+
+Handler = Callable[[Call], Awaitable[ASGIApp]]
+
+_PARAMETER = re.compile(r"{(\w+)}")
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """`needs`: a permission, or None where no token is asked for. `body`, `query`, `reply`: Structs, for the document.
+
+    `media`: what the body's or the reply's type is where it is not JSON.
+    """
+
+    method: str
+    path: str
+    needs: str | None
+    handler: Handler
+    summary: str
+    query: Any = None
+    body: Any = None
+    reply: Any = None
+    status: int = 200
+    takes: tuple[str, ...] = ("application/json",)
+    gives: str = "application/json"
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names in the path."""
+        return _PARAMETER.findall(self.path)
+
+
+def rpc(
+    method: str, path: str, needs: str, action: str, request: Any, reply: Any, summary: str, *, status: int = 200
+) -> Route:
+    """A route that is one request to the scheduler: the path's and the query's or body's fields are the request's."""
+    fixed = _PARAMETER.findall(path)
+    if method == "GET":
+        rest, query = None, without(request, *fixed)
+
+        async def handle(call: Call) -> ASGIApp:
+            return Reply(bytes(await call.scheduler(action, call.asked(request), msgspec.Raw, timeout=10)), status)
+
+    else:
+        rest, query = without(request, *fixed), None
+
+        async def handle(call: Call) -> ASGIApp:
+            body = await call.json(rest)
+            names = {name: call.uuid(name) for name in fixed}
+            message = request(**names, **{name: getattr(body, name) for name in rest.__struct_fields__})
+            return await passed_on(call, action, message, status)
+
+    return Route(
+        method=method,
+        path=path,
+        needs=needs,
+        handler=handle,
+        summary=summary,
+        query=_unless_empty(query),
+        body=_unless_empty(rest),
+        reply=reply,
+        status=status,
+    )
+
+
+def _unless_empty(kind: Any) -> Any:
+    return kind if kind is not None and kind.__struct_fields__ else None
+
+
+async def passed_on(call: Call, action: str, message: Any, status: int) -> Reply:
+    """A change asked of the scheduler, once per idempotency key; its answer as it is."""
+    headers = {h.IDEMPOTENCY_KEY: key} if (key := call.key) else None
+    return Reply(bytes(await call.scheduler(action, message, msgspec.Raw, headers=headers)), status)
+
+
+@cache
+def without(kind: Any, *names: str) -> Any:
+    """`kind` less the fields that the path gives, as strict about unknown ones as it."""
+    if not names:
+        return kind
+    fields: list[Any] = [
+        (f.name, f.type)
+        if f.required
+        else (
+            f.name,
+            f.type,
+            f.default if f.default is not msgspec.NODEFAULT else msgspec.field(default_factory=f.default_factory),
+        )
+        for f in msgspec.structs.fields(kind)
+        if f.name not in names
+    ]
+    made = msgspec.defstruct(f"{kind.__name__}Body", fields, frozen=True, kw_only=True, forbid_unknown_fields=True)
+    made.__doc__ = kind.__doc__
+    return made
+
+
+def mount(route: Route, edge: Edge) -> HTTPRouteHandler:
+    """The route as Litestar wants it."""
+
+    async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
+        scope = request.scope
+        caller: Identity | None = None
+        call = Call(edge, scope, request.receive, None)
+        if route.needs is not None:
+            caller = call.caller = await edge.auth.admit(call.header(b"authorization"), route.needs)
+            note_caller(scope, caller.user)
+        try:
+            return await route.handler(call)
+        except ClientGoneError:
+            return Reply(status=499)
+
+    path = _PARAMETER.sub(r"{\1:str}", route.path)
+    name = f"{route.method} {route.path}"
+    return HTTPRouteHandler(path, http_method=route.method, name=name, status_code=200)(handle)  # type: ignore[arg-type]

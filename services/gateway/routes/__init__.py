@@ -1,0 +1,1 @@
+"""The routes, one module a domain; each has a list `ROUTES`."""

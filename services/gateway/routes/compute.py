@@ -1,0 +1,132 @@
+"""`/compute/v1`: sessions, results, tasks, partitions. Each route is a typed request to the scheduler."""
+
+from litestar.types import ASGIApp
+
+from services.gateway import submissions, values
+from services.gateway.auth import OPS, READ, WRITE
+from services.gateway.call import Call
+from services.gateway.route import Route, passed_on, rpc, without
+from services.gateway.submissions import NDJSON, SubmissionBody, SubmissionQuery
+from shared.contracts import compute as c
+from shared.contracts.errors import Invalid, TooLarge
+from shared.contracts.paging import Page
+from shared.contracts.topology import INLINE_LIMIT
+
+ROOT = "/compute/v1"
+SESSION = f"{ROOT}/sessions/{{session}}"
+RESULT = f"{ROOT}/results/{{result}}"
+
+_ResultBody = without(c.ResultCreate, "session")
+
+
+async def create_results(call: Call) -> ASGIApp:
+    """POST …/results: `object` is not for users: it would let them claim what others have stored."""
+    asked = c.ResultCreate(call.uuid("session"), (await call.json(_ResultBody)).results)
+    for number, result in enumerate(asked.results):
+        if result.object is not None or result.size:
+            raise Invalid("objects are stored by PUT …/results/<id>/data", field=f"results[{number}].object")
+        if result.data is not None and len(result.data) > INLINE_LIMIT:
+            raise TooLarge(
+                f"a value of more than {INLINE_LIMIT} bytes is not taken here: create the result without data, "
+                "then PUT …/results/<id>/data",
+                field=f"results[{number}].data",
+            )
+    return await passed_on(call, "result.create", asked, 201)
+
+
+ROUTES = [
+    rpc("GET", f"{ROOT}/partitions", READ, "partition.list", Page, c.PartitionPage, "Partitions and their workers."),
+    rpc(
+        "POST",
+        f"{ROOT}/partitions",
+        OPS,
+        "partition.create",
+        c.PartitionCreate,
+        c.Partition,
+        "Makes a partition.",
+        status=201,
+    ),
+    rpc("GET", f"{ROOT}/sessions", READ, "session.list", c.SessionList, c.SessionPage, "Sessions, newest first."),
+    rpc(
+        "POST",
+        f"{ROOT}/sessions",
+        WRITE,
+        "session.create",
+        c.SessionCreate,
+        c.Session,
+        "Opens a session.",
+        status=201,
+    ),
+    rpc("GET", SESSION, READ, "session.get", c.SessionRef, c.Session, "A session and its counts."),
+    rpc(
+        "POST",
+        f"{SESSION}/close",
+        WRITE,
+        "session.close",
+        c.SessionRef,
+        c.Session,
+        "Closes a session: what does not run yet is cancelled.",
+    ),
+    Route(
+        method="POST",
+        path=f"{SESSION}/results",
+        needs=WRITE,
+        handler=create_results,
+        summary="Creates results, with small values or without.",
+        body=_ResultBody,
+        reply=c.ResultList,
+        status=201,
+    ),
+    rpc("GET", f"{SESSION}/results", READ, "result.list", c.ResultQuery, c.ResultPage, "Results of a session."),
+    rpc("GET", RESULT, READ, "result.get", c.ResultRef, c.Result, "A result, without its value."),
+    Route(
+        method="PUT",
+        path=f"{RESULT}/data",
+        needs=WRITE,
+        handler=values.put,
+        summary="Gives a created result its value: the body, of any size.",
+        body=bytes,
+        reply=c.Result,
+        takes=(values.BYTES,),
+    ),
+    Route(
+        method="GET",
+        path=f"{RESULT}/data",
+        needs=READ,
+        handler=values.get,
+        summary="A result's value, or a range of it.",
+        gives=values.BYTES,
+    ),
+    Route(
+        method="POST",
+        path=f"{SESSION}/submissions",
+        needs=WRITE,
+        handler=submissions.submit,
+        summary="Submits tasks: JSON of at most 512 KiB, or one task a line, any number of them.",
+        query=without(SubmissionQuery, "session"),
+        body=SubmissionBody,
+        reply=c.Submission,
+        status=201,
+        takes=("application/json", NDJSON),
+    ),
+    rpc(
+        "GET",
+        f"{ROOT}/submissions/{{submission}}",
+        READ,
+        "submission.get",
+        c.SubmissionRef,
+        c.Submission,
+        "A submission.",
+    ),
+    rpc("GET", f"{SESSION}/tasks", READ, "task.list", c.TaskQuery, c.TaskPage, "Tasks of a session."),
+    rpc("GET", f"{ROOT}/tasks/{{task}}", READ, "task.get", c.TaskRef, c.Task, "A task."),
+    rpc(
+        "GET",
+        f"{ROOT}/tasks/{{task}}/explain",
+        READ,
+        "task.explain",
+        c.TaskRef,
+        c.Explanation,
+        "Why a task is where it is.",
+    ),
+]

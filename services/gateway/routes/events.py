@@ -1,0 +1,135 @@
+"""`GET /events`: what happens, as server-sent events, from now on or from where the client was."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from services.gateway import reply
+from services.gateway.auth import READ
+from services.gateway.call import Call
+from services.gateway.feed import Event, Feed
+from services.gateway.route import Route
+from services.gateway.sse import BEAT, HEARTBEAT, Place, frame, hello, parse_id
+from shared.contracts.compute import Session, SessionRef
+from shared.contracts.errors import Forbidden, NotFound
+
+MEDIA_TYPE = "text/event-stream"
+_MOST_KNOWN = 10_000
+
+
+class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """`session`: only its events. `from=start`: all that the stream still has, instead of new ones only."""
+
+    session: UUID | None = None
+    from_: Literal["now", "start"] = "now"
+    last_event_id: Annotated[str, msgspec.Meta(max_length=41)] = ""
+
+
+Keep = Callable[[list[Event]], Awaitable[list[Event]]]
+
+
+async def events(call: Call) -> ASGIApp:
+    asked = call.asked(EventsQuery)
+    last = call.header(b"last-event-id") or asked.last_event_id
+    after = parse_id(last) if last else None
+    keep: Keep | None = None
+    subject = "hr.evt.>"
+    if asked.session is not None:
+        await call.scheduler("session.get", SessionRef(asked.session), Session, timeout=10)
+        subject = f"hr.evt.*.*.{asked.session}"
+    elif call.caller is not None and not call.caller.is_admin:
+        keep = Visible(call).keep
+    feed = Feed(call.edge.bus, subject, after, from_start=asked.from_ == "start")
+    return Stream(call, feed, await feed.open(), keep)
+
+
+class Visible:
+    """Which sessions' events the caller may see: asked once for each session, of the scheduler."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._known: dict[str, bool] = {}
+
+    async def keep(self, taken: list[Event]) -> list[Event]:
+        return [event for event in taken if await self._may(event.subject)]
+
+    async def _may(self, subject: str) -> bool:
+        noun, _, entity = subject.removeprefix("hr.evt.").split(".", 2)
+        if noun in ("command", "chain"):
+            return False  # not a session's: an operator's matter
+        if entity not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[entity] = await self._ask(entity)
+        return self._known[entity]
+
+    async def _ask(self, entity: str) -> bool:
+        try:
+            await self._call.scheduler("session.get", SessionRef(UUID(entity)), Session, timeout=10)
+        except (NotFound, Forbidden, ValueError):
+            return False
+        return True
+
+
+class Stream:
+    """The answer: everything that waits goes out in one write."""
+
+    def __init__(self, call: Call, feed: Feed, place: Place, keep: Keep | None) -> None:
+        self._call, self._feed, self._place, self._keep = call, feed, place, keep
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+            await reply.start(send, 200, MEDIA_TYPE, headers)
+            await send({"type": "http.response.body", "body": hello(self._place), "more_body": True})
+            async with self._ending() as ended:
+                while not ended.is_set():
+                    await send({"type": "http.response.body", "body": await self._next(), "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            await self._feed.close()
+
+    async def _next(self) -> bytes:
+        taken = await self._feed.take(HEARTBEAT)
+        if not taken:
+            return BEAT
+        if self._keep is not None:
+            taken = await self._keep(taken)
+        return b"".join([frame(e.incarnation, e.sequence, e.subject, e.data) for e in taken])
+
+    @asynccontextmanager
+    async def _ending(self) -> AsyncIterator[asyncio.Event]:
+        """Set when the client has hung up or the process stops."""
+        ended = asyncio.Event()
+
+        def end(_: object) -> None:
+            ended.set()
+            self._feed.wake()
+
+        waits = [asyncio.create_task(self._call.gone()), asyncio.create_task(self._call.edge.stopping.wait())]
+        for wait in waits:
+            wait.add_done_callback(end)
+        try:
+            yield ended
+        finally:
+            for wait in waits:
+                wait.remove_done_callback(end)
+                wait.cancel()
+
+
+ROUTES = [
+    Route(
+        method="GET",
+        path="/events",
+        needs=READ,
+        handler=events,
+        summary="What happens, as server-sent events; Last-Event-ID resumes without loss.",
+        query=EventsQuery,
+        gives=MEDIA_TYPE,
+    )
+]

@@ -1,0 +1,89 @@
+"""What the other processes say of themselves: micro services, their health, the streams."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from shared.bus.client import Bus
+from shared.bus.topology import api
+from shared.contracts import subjects
+from shared.contracts.errors import HeadraceError
+from shared.contracts.health import Health, HealthCheck
+from shared.contracts.topology import STREAMS
+
+HEALTH_WITHIN = 2.0
+"""Seconds in which a service that is well says so."""
+
+
+class ConsumerState(msgspec.Struct, frozen=True):
+    """`pending`: not yet delivered; `unacknowledged`: delivered, and not settled."""
+
+    name: str
+    pending: int
+    unacknowledged: int
+
+
+class StreamState(msgspec.Struct, frozen=True):
+    name: str
+    messages: int
+    bytes: int
+    last: int
+    consumers: list[ConsumerState]
+
+
+async def health_of(bus: Bus, service: str, within: float = HEALTH_WITHIN) -> Health:
+    """What a service says; one that does not answer is not well."""
+    try:
+        return await bus.request(subjects.rpc(service, "health", "check"), HealthCheck(), Health, timeout=within)
+    except HeadraceError as error:
+        return Health(service, "", False, {"service": error.message}, "")
+
+
+async def health(bus: Bus) -> list[Health]:
+    """All five, in the order of their names in `subjects.SERVICES`."""
+    return list(await asyncio.gather(*(health_of(bus, service) for service in subjects.SERVICES)))
+
+
+async def micro(
+    bus: Bus, verb: str, expected: int = len(subjects.SERVICES), within: float = 0.5
+) -> list[dict[str, Any]]:
+    """The answers to `$SRV.<verb>`: one of each process; ends when all five services have answered, or in time."""
+    inbox = bus.nc.new_inbox()
+    subscription = await bus.nc.subscribe(inbox)
+    answers: list[dict[str, Any]] = []
+    try:
+        await bus.nc.publish(f"$SRV.{verb}", b"", reply=inbox)
+        async with asyncio.timeout(within):
+            async for message in subscription.messages:
+                if message.data:
+                    answers.append(msgspec.json.decode(message.data))
+                if len({answer["name"] for answer in answers}) >= expected:
+                    break
+    except TimeoutError:
+        pass
+    finally:
+        if bus.is_connected:
+            await subscription.unsubscribe()
+    return sorted(answers, key=lambda answer: (answer["name"], answer["id"]))
+
+
+async def streams(bus: Bus) -> list[StreamState]:
+    """The streams of the topology with their consumers, as the server counts them."""
+    found = await asyncio.gather(*(_stream(bus, stream.name) for stream in STREAMS))
+    return [state for state in found if state is not None]
+
+
+async def _stream(bus: Bus, name: str) -> StreamState | None:
+    info, consumers = await asyncio.gather(
+        api(bus, f"STREAM.INFO.{name}"), api(bus, f"CONSUMER.LIST.{name}", {"offset": 0})
+    )
+    if "error" in info:
+        return None
+    state = info["state"]
+    told = [
+        ConsumerState(consumer["name"], consumer["num_pending"], consumer["num_ack_pending"])
+        for consumer in consumers.get("consumers") or []
+        if consumer["config"].get("durable_name")  # the others are readers of the moment
+    ]
+    return StreamState(name, state["messages"], state["bytes"], state["last_seq"], sorted(told, key=lambda c: c.name))
