@@ -1,0 +1,6 @@
+"""The archiver. Datasets in: datablocks packed, stored, validated, registered.
+
+So far it has its schema, its endpoints and its health; what it is for is built on the kernel next.
+"""
+
+__version__ = "0.1.0"

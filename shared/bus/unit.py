@@ -26,11 +26,15 @@ Connection = Any
 
 
 class Unit:
-    """One transaction of one handler. `after` runs once it has committed, in order, before the events go out."""
+    """One transaction of one handler.
+
+    `after` runs once it has committed, in order, before the events go out; `undone` once it was rolled back.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.after: list[Callable[[], Awaitable[None]]] = []
+        self.undone: list[Callable[[], Awaitable[None]]] = []
         self._events: list[tuple[str, bytes]] = []
 
     def tell(self, subject: str, message: Any) -> None:
@@ -54,13 +58,16 @@ class Units:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Unit]:
         """Commits at the end of the block, rolls back on an error; Unavailable if the database is away."""
+        unit = Unit(None)
         try:
             async with self.pool.acquire() as connection:
-                unit = Unit(connection)
+                unit.connection = connection
                 async with connection.transaction():
                     yield unit
                     rows = await unit.flush()
         except Exception as error:
+            for effect in unit.undone:
+                await effect()
             if away := translate(error):
                 raise away from error
             raise

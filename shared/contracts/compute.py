@@ -22,8 +22,9 @@ Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`)
 | `hr.rpc.scheduler.task.list`           | TaskQuery          | TaskPage        |
 | `hr.rpc.scheduler.task.explain`        | TaskRef            | Explanation     |
 
-¹ newline-delimited JSON; the headers Hr-Session, Hr-Submission, Hr-Chunk (from 0) and Hr-Last (`1` on the last) say the
-rest, and Hr-Options (TaskOptions as JSON) may stand on chunk 0. Sending a chunk again does nothing; sending other content
+¹ newline-delimited JSON; no blank lines; the headers Hr-Session, Hr-Submission, Hr-Chunk (from 0), Hr-First (the number of its
+first line in the submission) and Hr-Last (`1` on the last) say the rest; Hr-Options (Options as JSON) stands on every chunk
+or on none. The last chunk is sent when all others have been answered. Sending a chunk again does nothing; sending other content
 under the same number is `already_exists`.
 """
 

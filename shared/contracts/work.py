@@ -73,12 +73,13 @@ class Output(msgspec.Struct, frozen=True, omit_defaults=True):
     object: str | None = None
 
 
-class Completed(msgspec.Struct, frozen=True, tag="completed"):
-    """The task's code returned; `outputs` has a value for each of its results."""
+class Completed(msgspec.Struct, frozen=True, tag="completed", omit_defaults=True):
+    """The task's code returned; `outputs` has a value for each of its results. `seconds`: how long the code ran."""
 
     task: UUID
     attempt: int
     outputs: list[Output]
+    seconds: float = 0
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

@@ -1,7 +1,6 @@
 """Connections: a pool whose connections see the service's own schema and nothing else."""
 
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 
@@ -29,17 +28,6 @@ RERUN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.Lock
 """The transaction was rolled back and may simply run again."""
 
 
-async def _setup(connection: "asyncpg.Connection[Any]") -> None:
-    # asyncpg's own UUID class is a subclass of uuid.UUID that compares and hashes alike, but slowly: use the plain one.
-    await connection.set_type_codec(
-        "uuid",
-        schema="pg_catalog",
-        encoder=lambda value: value.bytes,
-        decoder=lambda raw: UUID(bytes=bytes(raw)),
-        format="binary",
-    )
-
-
 async def open_pool(
     url: str, schema: str, *, smallest: int = 1, largest: int = 8, settings: dict[str, str] | None = None
 ) -> "asyncpg.Pool[Any]":
@@ -50,7 +38,6 @@ async def open_pool(
             url,
             min_size=smallest,
             max_size=largest,
-            init=_setup,
             command_timeout=60,
             server_settings={"search_path": schema, "application_name": f"headrace-{schema}", **(settings or {})},
         )

@@ -6,10 +6,13 @@ SIGTERM or SIGINT sets the stop event that `main` waits for. A second signal is 
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import uvloop
 
-from shared.runtime.log import log
+from shared.runtime import settings
+from shared.runtime.log import configure, log
+from shared.runtime.settings import ProcessSettings
 
 
 async def _supervise(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
@@ -30,3 +33,13 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         for error in group.exceptions:
             log.error("process.failed", error=repr(error), exc_info=error)
         raise SystemExit(1) from None
+
+
+P = TypeVar("P", bound=ProcessSettings)
+
+
+def serve(name: str, kind: type[P], main: Callable[[P, asyncio.Event], Awaitable[None]]) -> None:
+    """A service's `__main__`: its settings from the environment, its log, then `main(settings, stop)`."""
+    found = settings.load(kind)
+    configure(name, found.log_level, found.log_format)
+    run(lambda stop: main(found, stop))

@@ -24,3 +24,10 @@ def load(kind: type[S], env: Mapping[str, str] = os.environ) -> S:
     except msgspec.ValidationError as error:
         path = str(error).rpartition("$.")[2].rstrip("`")
         raise SystemExit(f"{PREFIX}{path.upper()}: {error}") from None
+
+
+class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What every process has. `log_format`: `json` for machines, `console` for people."""
+
+    log_level: str = "info"
+    log_format: str = "json"

@@ -1,0 +1,71 @@
+"""The scheduler, wired."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from services.scheduler import __version__
+from services.scheduler.handlers.results import Results
+from services.scheduler.handlers.sessions import Sessions
+from services.scheduler.handlers.submissions import Submissions
+from services.scheduler.handlers.tasks import Tasks
+from services.scheduler.leases import Leases
+from services.scheduler.queue import Queue
+from services.scheduler.recovery import Recovery
+from services.scheduler.release import Release
+from services.scheduler.settings import Settings
+from services.scheduler.sweep import Sweep
+from services.scheduler.turns import Turns
+from shared.bus.health import serve_health
+from shared.bus.station import open_station
+from shared.db.pool import open_pool, ping
+from shared.runtime.clock import SystemClock
+from shared.runtime.loop import Loop
+
+NESTED_LOOPS = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
+"""For the completer: a plan made while the tables were small must not scan them when they have grown (40 ms a hop)."""
+
+
+async def main(settings: Settings, stop: asyncio.Event) -> None:
+    about = "Sessions, results, tasks: what may run, and when."
+    own = Path(__file__).with_name("migrations")
+    async with AsyncExitStack() as stack:
+        station = await stack.enter_async_context(
+            open_station(settings, "scheduler", __version__, about, own, connections=12)
+        )
+        bus, pool, units, relay, service = station.bus, station.pool, station.units, station.relay, station.service
+        lean = await stack.enter_async_context(
+            await open_pool(settings.database_url, "scheduler", largest=2, settings=NESTED_LOOPS)
+        )
+        queue = Queue(bus, lean)
+        turns = Turns(bus, pool, queue)
+        release = Release(bus, lean, units, turns, relay)
+        clock = SystemClock()
+        leases = Leases(bus, pool, turns, release, clock, lease=settings.lease_seconds, every=settings.beat_seconds)
+        recovery = Recovery(
+            bus, pool, units, turns, queue, database_url=settings.database_url, wait=settings.recovery_seconds
+        )
+        stack.push_async_callback(recovery.close)
+        await turns.refresh()
+        await leases.start()
+        Sessions(pool, turns).register(service)
+        Results(pool, release).register(service)
+        Submissions(units, turns, release).register(service)
+        Tasks(pool, turns).register(service)
+        serve_health(service, {"database": lambda: ping(pool)}, clock)
+        await service.start()
+        loops = [
+            Loop("recovery", 1.0, recovery.run_once),
+            Loop("leases", settings.beat_seconds, leases.run_once),
+            Loop("sweep", 10.0, Sweep(pool, units).run_once),
+        ]
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(loop.run()) for loop in loops]
+            running += [group.create_task(turns.run()), group.create_task(relay.run())]
+            releasing = group.create_task(release.run())
+            await stop.wait()
+            await service.stop()
+            await release.stop()
+            await releasing
+            for task in running:
+                task.cancel()

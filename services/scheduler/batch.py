@@ -1,0 +1,56 @@
+"""Reports of many messages as one batch of columns: the last word on each task, in the order of ids."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from shared.contracts.work import Completed, Failed, Output, Progress, ReportBatch, Started
+
+
+class Batch:
+    """What the reports say together. A task that was started and ended in the same batch has only ended."""
+
+    def __init__(self, batches: Sequence[ReportBatch]) -> None:
+        self.started: dict[UUID, Started] = {}
+        self.completed: dict[UUID, Completed] = {}
+        self.failed: list[Failed] = []
+        self.progress: list[Progress] = []
+        self.workers: dict[UUID, str] = {}
+        for batch in batches:
+            for report in batch.reports:
+                self._add(report, batch.worker)
+
+    def _add(self, report: Started | Progress | Completed | Failed, worker: str) -> None:
+        if isinstance(report, Completed):
+            known = self.completed.get(report.task)
+            if known is None or known.attempt < report.attempt:
+                self.completed[report.task] = report
+            self.started.pop(report.task, None)
+        elif isinstance(report, Failed):
+            self.failed.append(report)
+            self.workers[report.task] = worker
+        elif isinstance(report, Started):
+            if report.task not in self.completed:
+                self.started[report.task] = report
+        else:
+            self.progress.append(report)
+
+    def columns(self) -> tuple[list[Any], ...]:
+        """tasks, attempts, numbers of outputs; outputs' ids, owners, sizes, data, objects."""
+        reports = list(self.completed.values())
+        outputs: list[tuple[Output, UUID]] = [(out, report.task) for report in reports for out in report.outputs]
+        return (
+            [report.task for report in reports],
+            [report.attempt for report in reports],
+            [len(report.outputs) for report in reports],
+            [out.id for out, _ in outputs],
+            [owner for _, owner in outputs],
+            [out.size for out, _ in outputs],
+            [out.data for out, _ in outputs],
+            [out.object for out, _ in outputs],
+        )
+
+    def seconds(self, rows: Sequence[Any]) -> list[tuple[str, float]]:
+        """How long functions took, one example of each function in the batch."""
+        latest = {row["function"]: row["id"] for row in rows if row["kind"] == 1 and row["function"]}
+        return [(function, self.completed[task].seconds) for function, task in latest.items()]

@@ -1,0 +1,1 @@
+"""What users and workers ask of the scheduler: decode, load, decide, commit, answer. One file a noun."""

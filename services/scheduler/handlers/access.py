@@ -1,0 +1,13 @@
+"""Who may see and touch a session: its owner, and operators."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.bus.context import Context
+from shared.contracts.errors import NotFound
+
+
+def check(ctx: Context, session: Mapping[str, Any], what: str = "session") -> None:
+    """To others it does not exist: whether an id is taken is nobody else's business."""
+    if session["owner"] != ctx.user and not ctx.is_operator:
+        raise NotFound(f"there is no such {what}", field=what)

@@ -1,0 +1,145 @@
+"""Results: created with or without a value, completed later, read."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from services.scheduler import store
+from services.scheduler.handlers.access import check
+from services.scheduler.handlers.paging import parse_status, parse_token
+from services.scheduler.machine import RESULT
+from services.scheduler.release import Release
+from shared.bus.context import Context
+from shared.bus.service import Service
+from shared.bus.unit import Unit
+from shared.contracts import ids, subjects
+from shared.contracts.compute import (
+    Result,
+    ResultComplete,
+    ResultCreate,
+    ResultList,
+    ResultPage,
+    ResultQuery,
+    ResultRef,
+    Value,
+)
+from shared.contracts.errors import AlreadyExists, Conflict, Invalid
+from shared.contracts.events import Frame
+from shared.contracts.states import ResultStatus, SessionStatus
+from shared.contracts.topology import INLINE_LIMIT
+
+Q = store.Q
+
+
+def _check_value(data: bytes | None, key: str | None, field: str) -> None:
+    if data is not None and key is not None:
+        raise Invalid("either data or object, not both", field=f"{field}object")
+    if data is not None and len(data) > INLINE_LIMIT:
+        raise Invalid(f"inline values may have {INLINE_LIMIT} bytes; store an object", field=f"{field}data")
+    if key is not None and (not key.startswith("results/") or ".." in key or len(key) > 512 or not key.isprintable()):
+        raise Invalid("an object's key begins with results/ and goes down from there", field=f"{field}object")
+
+
+class Results:
+    def __init__(self, db: store.Db, release: Release) -> None:
+        self._db, self._release = db, release
+
+    def register(self, service: Service) -> None:
+        service.writes("result", "create", ResultCreate, self.create)
+        service.writes("result", "complete", ResultComplete, self.complete)
+        service.reads("result", "get", ResultRef, self.get)
+        service.reads("result", "list", ResultQuery, self.list)
+        service.reads("result", "value", ResultRef, self.value)
+
+    async def create(self, unit: Unit, ctx: Context, request: ResultCreate) -> ResultList:
+        db = unit.connection
+        session = await store.session(db, request.session)
+        check(ctx, session)
+        state = SessionStatus(session["status"])
+        if state not in (SessionStatus.RUNNING, SessionStatus.PAUSED):
+            raise Conflict(f"session {request.session} is {state.name}: it takes no new results")
+        for n, new in enumerate(request.results):
+            _check_value(new.data, new.object, f"results[{n}].")
+        made = [new.id or ids.uuid7() for new in request.results]
+        await db.execute(
+            Q["add_results"],
+            request.session,
+            made,
+            [new.name for new in request.results],
+            [new.data is not None or new.object is not None for new in request.results],
+            [len(new.data) if new.data is not None else new.size for new in request.results],
+            [new.data for new in request.results],
+            [new.object for new in request.results],
+        )
+        rows = {row["id"]: row for row in await db.fetch(Q["results"], made)}
+        for n, (name, new) in enumerate(zip(made, request.results, strict=True)):
+            if rows[name]["session"] != request.session or rows[name]["name"] != new.name:
+                raise AlreadyExists(f"result {name} exists already and is another", field=f"results[{n}].id")
+        return ResultList([store.result_of(rows[name]) for name in made])
+
+    async def complete(self, unit: Unit, ctx: Context, request: ResultComplete) -> Result:
+        """The guard CREATED → COMPLETED picks the winner; giving the same value again is harmless."""
+        if request.data is None and request.object is None:
+            raise Invalid("neither data nor object was given", field="data")
+        _check_value(request.data, request.object, "")
+        db = unit.connection
+        row = await store.result(db, request.result)
+        session = await store.session(db, row["session"])
+        check(ctx, session, "result")
+        if session["status"] not in (SessionStatus.RUNNING, SessionStatus.PAUSED):
+            state = SessionStatus(session["status"])
+            raise Conflict(f"session {session['id']} is {state.name}: its results take no values")
+        size = len(request.data) if request.data is not None else request.size
+        done = await db.fetchrow(Q["complete_result"], request.result, size, request.data, request.object)
+        if done is None:
+            now = await store.result(db, request.result)
+            if now["owner"] is not None:
+                raise Conflict(f"result {request.result} is produced by task {now['owner']}")
+            same = now["status"] == ResultStatus.COMPLETED and (now["data"], now["object"]) == (
+                request.data,
+                request.object,
+            )
+            if not same:
+                raise RESULT.refusal("complete", ResultStatus(now["status"]), request.result)
+            return store.result_of(now)
+        unit.tell(subjects.event("task", "changed", row["session"]), Frame(row["session"], results=[request.result]))
+        released = await self._release.count_down(db, [request.result])
+        unit.after.append(lambda: self._release.after(released))
+        return store.result_of(done)
+
+    async def get(self, ctx: Context, request: ResultRef) -> Result:
+        return store.result_of(await self._seen(ctx, request.result))
+
+    async def value(self, ctx: Context, request: ResultRef) -> Value:
+        row = await self._seen(ctx, request.result)
+        if row["status"] != ResultStatus.COMPLETED:
+            state = ResultStatus(row["status"]).name
+            raise Conflict(f"result {request.result} is {state}: only a COMPLETED one has a value", field="result")
+        data = row["data"] if row["object"] is None else None
+        return Value(row["id"], row["size"], b"" if data is None and row["object"] is None else data, row["object"])
+
+    async def list(self, ctx: Context, request: ResultQuery) -> ResultPage:
+        check(ctx, await store.session(self._db, request.session))
+        if request.ids is not None:
+            rows = await self._db.fetch(Q["results"], request.ids)
+            return ResultPage([store.result_of(row) for row in rows if row["session"] == request.session])
+        status = parse_status(ResultStatus, request.status)
+        rows = await self._page(request.session, parse_token(request.token), status, request.size + 1)
+        items = [store.result_of(row) for row in rows[: request.size]]
+        return ResultPage(items, str(items[-1].id) if len(rows) > request.size else "")
+
+    async def _page(self, session: UUID, after: UUID | None, status: int | None, size: int) -> Sequence[store.Row]:
+        """In the order of ids, those made by themselves mixed with those of the submissions."""
+        rows: list[store.Row] = await self._db.fetch(Q["results_standalone"], session, after, status, size)
+        start = None if after is None else ids.submission_of(after)
+        for submission in await store.submissions_of(self._db, session, start):
+            lo, hi = store.result_span(submission)
+            if len(rows) >= size and rows[size - 1]["id"] < lo:
+                break
+            rows += await self._db.fetch(Q["results_range"], max(lo, after or lo), hi, status, size)
+            rows.sort(key=lambda row: row["id"])
+        return rows[:size]
+
+    async def _seen(self, ctx: Context, result: UUID) -> store.Row:
+        row = await store.result(self._db, result)
+        check(ctx, await store.session(self._db, row["session"]), "result")
+        return row

@@ -1,0 +1,116 @@
+"""Sessions and partitions."""
+
+from uuid import UUID
+
+import msgspec
+
+from services.scheduler import store
+from services.scheduler.handlers.access import check
+from services.scheduler.handlers.paging import parse_status, parse_token
+from services.scheduler.machine import SESSION, TASK
+from services.scheduler.turns import Turns
+from shared.bus.context import Context
+from shared.bus.service import Service
+from shared.bus.unit import Unit
+from shared.contracts import ids, subjects
+from shared.contracts.compute import (
+    DEFAULT_PARTITION,
+    Partition,
+    PartitionCreate,
+    PartitionPage,
+    Session,
+    SessionCreate,
+    SessionList,
+    SessionPage,
+    SessionRef,
+)
+from shared.contracts.errors import Invalid, NotFound
+from shared.contracts.events import Frame, SessionChanged
+from shared.contracts.paging import Page
+from shared.contracts.states import SessionStatus
+
+Q = store.Q
+
+
+class Sessions:
+    def __init__(self, db: store.Db, turns: Turns) -> None:
+        self._db, self._turns = db, turns
+
+    def register(self, service: Service) -> None:
+        service.writes("partition", "create", PartitionCreate, self.create_partition)
+        service.reads("partition", "list", Page, self.list_partitions)
+        service.writes("session", "create", SessionCreate, self.create)
+        service.reads("session", "get", SessionRef, self.get)
+        service.reads("session", "list", SessionList, self.list)
+        service.writes("session", "close", SessionRef, self.close)
+
+    async def create_partition(self, unit: Unit, ctx: Context, request: PartitionCreate) -> Partition:
+        await unit.connection.execute(Q["create_partition"], request.name)
+        unit.after.append(self._turns.refresh)
+        return store.partition_of(request.name, 0, 0, 0)
+
+    async def list_partitions(self, ctx: Context, request: Page) -> PartitionPage:
+        return PartitionPage([store.partition_of(*seen) for seen in self._turns.seen()])
+
+    async def create(self, unit: Unit, ctx: Context, request: SessionCreate) -> Session:
+        wanted = list(dict.fromkeys(request.partitions)) or [DEFAULT_PARTITION]
+        known = await store.partitions(unit.connection)
+        for place, name in enumerate(wanted):
+            if name not in known:
+                raise NotFound(f"there is no partition {name!r}", field=f"partitions[{place}]")
+        if request.options.partition is not None and request.options.partition not in wanted:
+            raise Invalid(
+                f"{request.options.partition!r} is not among the session's partitions", field="options.partition"
+            )
+        options = msgspec.json.encode(request.options).decode()
+        row = await unit.connection.fetchrow(
+            Q["create_session"], ids.uuid7(), request.name, ctx.user, wanted, options, None
+        )
+        session = store.session_of(row)
+        unit.tell(subjects.event("session", "created", session.id), SessionChanged(session.id, session.status, 1))
+        return session
+
+    async def get(self, ctx: Context, request: SessionRef) -> Session:
+        row = await store.session(self._db, request.session)
+        check(ctx, row)
+        return store.session_of(row, await store.counts(self._db, request.session))
+
+    async def list(self, ctx: Context, request: SessionList) -> SessionPage:
+        status = parse_status(SessionStatus, request.status)
+        owner = None if ctx.is_operator else ctx.user
+        rows = await self._db.fetch(Q["sessions"], parse_token(request.token), owner, status, request.size + 1)
+        items = [store.session_of(row) for row in rows[: request.size]]
+        return SessionPage(items, str(items[-1].id) if len(rows) > request.size else "")
+
+    async def close(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
+        """Nothing new begins: what waits is cancelled, what workers are known to run finishes."""
+        db = unit.connection
+        row = await store.session(db, request.session, "lock_session")
+        check(ctx, row)
+        target = SESSION.check("close", SessionStatus(row["status"]), request.session)
+        row = await db.fetchrow(Q["move_session"], request.session, int(target), SESSION.sources("close"), None)
+        ended: dict[int, int] = {}
+        cancelled: list[UUID] = []
+        aborted: list[UUID] = []
+        for submission in await store.submissions_of(db, request.session):
+            lo, hi = store.span(submission)
+            rows = await db.fetch(Q["cancel_waiting"], lo, hi, TASK.sources("cancel"), "its session was closed")
+            cancelled += [task["id"] for task in rows]
+            for task in rows:
+                ended[task["partition"]] = ended.get(task["partition"], 0) + 1
+        if cancelled:
+            aborted += [result["id"] for result in await db.fetch(Q["abort_outputs"], cancelled)]
+        aborted += [result["id"] for result in await db.fetch(Q["abort_standalone"], request.session)]
+        await db.execute(Q["drop_lanes"], request.session)
+        await db.execute(Q["drop_ready"], request.session)
+        session = store.session_of(row)
+        for start in range(0, max(len(cancelled), len(aborted)), 5000):
+            part = slice(start, start + 5000)
+            frame = Frame(request.session, cancelled=cancelled[part], aborted=aborted[part])
+            unit.tell(subjects.event("task", "changed", request.session), frame)
+        unit.tell(
+            subjects.event("session", "closed", session.id),
+            SessionChanged(session.id, session.status, session.version),
+        )
+        unit.after.append(lambda: self._turns.take_back(request.session))
+        return session

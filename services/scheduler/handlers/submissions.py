@@ -1,0 +1,276 @@
+"""Submissions: lines become rows, chunk by chunk; the last chunk makes all of it visible, or none.
+
+A chunk is one transaction. It takes the session's row (shared: it cannot close meanwhile) and the rows of others' results
+that it waits for (shared, in the order of ids: who completes them counts down after us or before, never past us).
+"""
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from services.scheduler import decide, store
+from services.scheduler.handlers.access import check
+from services.scheduler.release import Release
+from services.scheduler.turns import Turns
+from shared.bus import trace
+from shared.bus.context import Context
+from shared.bus.service import Service, invalid
+from shared.bus.unit import Unit, Units
+from shared.contracts import headers as h
+from shared.contracts import ids, subjects
+from shared.contracts.compute import Options, Submission, SubmissionCreate, SubmissionRef, TaskSpec
+from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, Invalid, NotFound
+from shared.contracts.events import SubmissionMade
+from shared.contracts.states import ResultStatus, SessionStatus, SubmissionStatus
+
+Q = store.Q
+_lines = msgspec.json.Decoder(TaskSpec).decode_lines
+_options = msgspec.json.Decoder(Options).decode
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """What the headers of a chunk say."""
+
+    session: UUID
+    submission: UUID
+    number: int
+    first: int
+    last: bool
+    options: Options | None
+    digest: bytes
+
+
+class Submissions:
+    def __init__(self, units: Units, turns: Turns, release: Release) -> None:
+        self._units, self._turns, self._release = units, turns, release
+
+    def register(self, service: Service) -> None:
+        service.writes("submission", "create", SubmissionCreate, self.create)
+        service.writes("submission", "chunk", bytes, self.chunk, durable=False)
+        service.reads("submission", "get", SubmissionRef, self.get)
+
+    async def get(self, ctx: Context, request: SubmissionRef) -> Submission:
+        row = await self._units.pool.fetchrow(Q["submission"], request.submission)
+        if row is None:
+            raise NotFound(f"there is no submission {request.submission}", field="submission")
+        check(ctx, await store.session(self._units.pool, row["session"]), "submission")
+        return store.submission_of(row)
+
+    async def create(self, unit: Unit, ctx: Context, request: SubmissionCreate) -> Submission:
+        submission = request.id or ids.submission_id()
+        digest = hashlib.sha256(msgspec.json.encode(request.tasks)).digest()
+        chunk = Chunk(request.session, submission, 0, 0, True, request.options, digest)
+        return await self._add(unit, ctx, chunk, lambda: request.tasks)
+
+    async def chunk(self, unit: Unit, ctx: Context, data: bytes) -> Submission:
+        return await self._add(unit, ctx, _headers(ctx, data), lambda: _decode(data))
+
+    async def _add(self, unit: Unit, ctx: Context, chunk: Chunk, read: Callable[[], list[TaskSpec]]) -> Submission:
+        if not ids.is_submission(chunk.submission):
+            raise Invalid("not the id of a submission: a UUIDv7 with its low 33 bits clear", field="id")
+        try:
+            return await self._take(unit, ctx, chunk, read)
+        except HeadraceError as error:
+            if not error.retryable and not isinstance(error, AlreadyExists):
+                # What earlier chunks left is refused with it, in a transaction of its own.
+                why = error.message
+                unit.undone.append(lambda: self._refuse(chunk.submission, ctx, why))
+            raise
+
+    async def _take(self, unit: Unit, ctx: Context, chunk: Chunk, read: Callable[[], list[TaskSpec]]) -> Submission:
+        db = unit.connection
+        options = msgspec.json.encode(chunk.options or Options()).decode()
+        session = await db.fetchrow(
+            Q["open_submission"], chunk.submission, chunk.session, ctx.user, options, trace.current.get()
+        )
+        if session is None:
+            raise NotFound(f"there is no session {chunk.session}", field="session")
+        check(ctx, session)
+        if not session["opened"]:
+            known = await self._known(db, ctx, chunk, session)
+            if known is not None:
+                return known
+        specs = read()
+        if not specs:
+            raise Invalid("a submission has at least one task", field="tasks")
+        if chunk.first + len(specs) > ids.MAX_TASKS:
+            raise Invalid(f"a submission has at most {ids.MAX_TASKS} tasks", field="tasks")
+        plan = self._plan(chunk, session, specs)
+        found = {}
+        if plan.outside:
+            rows = await db.fetch(Q["lock_results"], list(plan.outside))
+            found = {row["id"]: (row["session"], row["status"]) for row in rows}
+        plan.settle(found)
+        await self._write(db, chunk, plan)
+        if chunk.last:
+            await self._show(unit, chunk, plan, alone=session["opened"])
+        return Submission(
+            chunk.submission,
+            chunk.session,
+            "visible" if chunk.last else "open",
+            chunk.number + 1,
+            chunk.first + len(specs),
+        )
+
+    async def _known(self, db: Any, ctx: Context, chunk: Chunk, session: store.Row) -> Submission | None:
+        """The submission exists: a repeat of this chunk is answered, a new chunk goes on (None)."""
+        query = "lock_submission" if chunk.last else "hold_submission"
+        row = await db.fetchrow(Q[query], chunk.submission)
+        if row is None:  # not opened, and not there: the session's state refused it
+            if session["client_submission"]:
+                state = SessionStatus(session["status"]).name
+                raise Conflict(f"session {chunk.session} is {state}: it takes no submissions")
+            raise Conflict(f"submission to session {chunk.session} is closed")
+        if row["owner"] != ctx.user or row["session"] != chunk.session:
+            raise AlreadyExists(f"submission {chunk.submission} exists already and is another", field="id")
+        if row["status"] == SubmissionStatus.REFUSED:
+            raise Conflict(f"submission {chunk.submission} was refused: {row['refusal']}")
+        seen = await db.fetchrow(Q["chunk"], chunk.submission, chunk.number)
+        if seen is not None:
+            if seen["digest"] != chunk.digest:
+                raise AlreadyExists(f"chunk {chunk.number} was sent before with other content", field=h.CHUNK)
+            return store.submission_of(await db.fetchrow(Q["submission"], chunk.submission))
+        if row["status"] == SubmissionStatus.VISIBLE:
+            raise Conflict(f"submission {chunk.submission} is complete: it takes no further chunks")
+        return None
+
+    def _plan(self, chunk: Chunk, session: store.Row, specs: list[TaskSpec]) -> decide.Plan:
+        base = decide.session_defaults(session["partitions"], msgspec.json.decode(session["options"], type=Options))
+        allowed = {name: number for name, number in self._turns.numbers().items() if name in session["partitions"]}
+        plan = decide.Plan(chunk.submission, chunk.session, chunk.first, decide.inherit(base, chunk.options), allowed)
+        for spec in specs:
+            plan.add(spec)
+        return plan
+
+    async def _write(self, db: Any, chunk: Chunk, plan: decide.Plan) -> None:
+        now = datetime.now(UTC)
+        await db.copy_records_to_table("tasks", records=plan.tasks, columns=decide.TASK_COLUMNS)
+        if plan.outputs:
+            created = int(ResultStatus.CREATED)
+            records = [(result, chunk.session, False, created, task, now) for result, task in plan.outputs]
+            await db.copy_records_to_table("results", records=records, columns=decide.RESULT_COLUMNS)
+        if plan.edges:
+            await db.copy_records_to_table("dependencies", records=plan.edges, columns=decide.EDGE_COLUMNS)
+        if plan.claims:
+            claimed = await db.fetch(Q["claim_results"], list(plan.claims), list(plan.claims.values()), chunk.session)
+            if missing := set(plan.claims) - {row["id"] for row in claimed}:
+                result = min(missing)
+                line = ids.line_of(plan.claims[result]) - chunk.first
+                raise Conflict(
+                    f"result {result} cannot be an output: it does not exist here, has a value or another task",
+                    field=f"tasks[{line}].outputs",
+                )
+        await db.execute(Q["add_chunk"], chunk.submission, chunk.number, chunk.first, len(plan.tasks), chunk.digest)
+        if plan.cross_chunk or plan.has_outside or plan.claims:
+            await db.execute(
+                Q["mark_submission"], chunk.submission, plan.cross_chunk, plan.has_outside, bool(plan.claims)
+            )
+        if plan.lanes:
+            keys = list(plan.lanes)
+            await db.execute(
+                Q["add_lanes"], chunk.submission, chunk.session,
+                [partition for partition, _ in keys], [priority for _, priority in keys], list(plan.lanes.values()),
+            )  # fmt: skip
+
+    async def _show(self, unit: Unit, chunk: Chunk, plan: decide.Plan, *, alone: bool) -> None:
+        """Checks what only the whole can show, then makes it visible with one row."""
+        db, total = unit.connection, len(plan.tasks)
+        cross, outside, claims = plan.cross_chunk, plan.has_outside, bool(plan.claims)
+        if alone and (chunk.number or chunk.first):
+            raise Conflict("the first chunk of a submission has number 0 and line 0", field=h.CHUNK)
+        if not alone:
+            sums = await db.fetchrow(Q["chunk_totals"], chunk.submission)
+            if sums["chunks"] != chunk.number + 1 or sums["last"] != chunk.number or not sums["contiguous"]:
+                raise Conflict(
+                    f"{sums['chunks']} of {chunk.number + 1} chunks have arrived, or their lines do not join"
+                )
+            row = await db.fetchrow(Q["lock_submission"], chunk.submission)
+            total, cross, outside, claims = sums["tasks"], row["cross_chunk"], row["outside"], row["claims"]
+        lo, hi = store.span(chunk.submission)
+        if cross and (lost := await db.fetchrow(Q["dangling"], lo, hi, store.result_span(chunk.submission)[1])):
+            raise Invalid(
+                f"line {ids.line_of(lost['task'])} refers to an output that its line does not have",
+                field=f"tasks[{ids.line_of(lost['task']) - chunk.first}].inputs",
+            )
+        if claims:
+            await db.execute(Q["lock_graph"], str(chunk.session))
+            if origin := await db.fetchval(Q["cycle"], lo, hi):
+                raise Conflict(
+                    f"line {ids.line_of(origin)} would wait for itself",
+                    field=f"tasks[{ids.line_of(origin) - chunk.first}].inputs",
+                )
+        await db.execute(Q["show_submission"], chunk.submission, total)
+        if outside:
+            begun = [row["id"] for row in await db.fetch(Q["begin_tasks"], lo, hi) if row["remaining"] == 0]
+            if begun:  # counted down before they could be seen
+                released = await db.fetch(Q["choose"], begun, *self._turns.credits())
+                unit.after.append(lambda: self._release.after(released))
+        unit.tell(
+            subjects.event("submission", "visible", chunk.session),
+            SubmissionMade(chunk.session, chunk.submission, total),
+        )
+        unit.after.append(self._turns.wake)
+
+    async def _refuse(self, submission: UUID, ctx: Context, why: str) -> None:
+        async with self._units.begin() as unit:
+            row = await unit.connection.fetchrow(Q["lock_submission"], submission)
+            if row is not None and row["owner"] == ctx.user and row["status"] == SubmissionStatus.OPEN:
+                await discard(unit.connection, submission, why)
+
+
+async def discard(db: Any, submission: UUID, why: str) -> None:
+    """Takes back what the chunks of an incomplete submission left; its row stays and says why."""
+    lo, hi = store.span(submission)
+    await db.execute(Q["release_claims"], lo, hi)
+    await db.execute(Q["drop_dependencies"], lo, hi)
+    await db.execute(Q["drop_tasks"], lo, hi)
+    await db.execute(Q["drop_results"], *store.result_span(submission))
+    await db.execute(Q["drop_chunks"], submission)
+    await db.execute(Q["drop_submission_lanes"], submission)
+    await db.execute(Q["refuse_submission"], submission, why[:500])
+
+
+def _headers(ctx: Context, data: bytes) -> Chunk:
+    def read(name: str, kind: Callable[[str], Any]) -> Any:
+        text = ctx.headers.get(name, "")
+        try:
+            return kind(text)
+        except (ValueError, msgspec.MsgspecError):
+            raise Invalid(f"missing or malformed: {text!r}", field=name) from None
+
+    raw = ctx.headers.get(h.OPTIONS)
+    try:
+        options = None if raw is None else _options(raw)
+    except msgspec.MsgspecError as error:
+        raise Invalid(str(error), field=h.OPTIONS) from None
+    number, first = read(h.CHUNK, int), read(h.FIRST, int)
+    if number < 0 or first < 0:
+        raise Invalid("chunks and lines are counted from 0", field=h.CHUNK)
+    return Chunk(
+        read(h.SESSION, UUID),
+        read(h.SUBMISSION, UUID),
+        number,
+        first,
+        ctx.headers.get(h.LAST) == "1",
+        options,
+        hashlib.sha256(data).digest(),
+    )
+
+
+def _decode(data: bytes) -> list[TaskSpec]:
+    try:
+        return _lines(data)
+    except msgspec.ValidationError as error:
+        told = invalid(error)
+        raise Invalid(told.message, field=f"tasks{told.field}") from None
+    except msgspec.DecodeError:
+        for number, line in enumerate(data.splitlines()):
+            try:
+                msgspec.json.decode(line)
+            except msgspec.DecodeError as error:
+                raise Invalid(f"not JSON: {error}", field=f"tasks[{number}]") from None
+        raise

@@ -1,0 +1,170 @@
+-- Release: what happens when tasks end. Functions, because each statement of a VOLATILE function sees what was committed
+-- when it began: the count-down below must see the edges of a submission that held our results while we waited for them
+-- (a single statement would not, and its tasks would wait for ever), and it is one round trip.
+--
+-- Locks are taken in this order everywhere: tasks that end, results, dependents; each in the order of ids.
+
+CREATE TYPE released AS (
+    kind smallint,           -- 1 task ended, 2 result complete, 3 task to dispatch, 4 event, 5 result aborted, 6 task failed
+    id uuid,
+    session uuid,
+    partition smallint,
+    priority smallint,
+    attempt smallint,
+    max_duration real,
+    function text,
+    payload bytea,
+    payload_result uuid,
+    inputs uuid[],
+    outputs uuid[],
+    number bigint,           -- kind 4: the outbox row
+    subject text
+);
+
+-- Counts down those who wait for `_results`. Those at zero are chosen at once while their partition has credit (kind 3),
+-- otherwise they wait in `ready`.
+CREATE FUNCTION count_down_v1(_results uuid[], _partitions smallint[], _credits integer[]) RETURNS SETOF released
+LANGUAGE plpgsql AS $$
+DECLARE
+    _ready uuid[];
+BEGIN
+    WITH met AS MATERIALIZED (
+        SELECT d.task, count(*)::integer AS k FROM dependencies d
+        WHERE d.result = ANY(_results) GROUP BY d.task ORDER BY d.task
+    ), locked AS MATERIALIZED (
+        SELECT t.id, m.k FROM met m JOIN tasks t ON t.id = m.task ORDER BY t.id FOR UPDATE OF t
+    ), counted AS (
+        UPDATE tasks t SET remaining = t.remaining - l.k FROM locked l WHERE t.id = l.id
+        RETURNING t.id, t.remaining, t.status
+    )
+    SELECT array_agg(id) INTO _ready FROM counted WHERE remaining = 0 AND status = 2;
+    IF _ready IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM choose_v1(_ready, _partitions, _credits);
+    END IF;
+END $$;
+
+-- Chooses ready tasks while there is credit, most urgent first; the others go to `ready`.
+CREATE FUNCTION choose_v1(_ready uuid[], _partitions smallint[], _credits integer[]) RETURNS SETOF released
+LANGUAGE plpgsql AS $$
+DECLARE
+    _chosen uuid[];
+BEGIN
+    WITH turn AS (
+        SELECT t.id, t.partition, t.priority, t.session,
+               row_number() OVER (PARTITION BY t.partition ORDER BY t.priority DESC, t.id) AS place
+        FROM tasks t WHERE t.id = ANY(_ready) AND t.session IN (SELECT s.id FROM sessions s WHERE s.status = 1)
+    ), judged AS (
+        SELECT turn.*, place <= coalesce(c.credit, 0) AS chosen
+        FROM turn LEFT JOIN unnest(_partitions, _credits) AS c(partition, credit) USING (partition)
+    ), waiting AS (
+        INSERT INTO ready (partition, priority, session, task)
+        SELECT partition, priority, session, id FROM judged WHERE NOT chosen ON CONFLICT DO NOTHING
+    )
+    SELECT array_agg(id) INTO _chosen FROM judged WHERE chosen;
+    IF _chosen IS NOT NULL THEN
+        RETURN QUERY UPDATE tasks t SET status = 3 WHERE t.id = ANY(_chosen) AND t.status = 2
+        RETURNING 3::smallint, t.id, t.session, t.partition, t.priority, t.attempt, t.max_duration, t.function, t.payload,
+                  t.payload_result, t.inputs, t.outputs, NULL::bigint, NULL::text;
+    END IF;
+END $$;
+
+-- One batch of completed tasks with their outputs. Tells the frames of the sessions touched (kind 4).
+CREATE FUNCTION complete_v1(
+    _tasks uuid[], _attempts smallint[], _counts smallint[],
+    _ids uuid[], _owners uuid[], _sizes bigint[], _data bytea[], _objects text[],
+    _partitions smallint[], _credits integer[]
+) RETURNS SETOF released
+LANGUAGE plpgsql AS $$
+DECLARE
+    _done released[];
+    _made released[];
+    _results uuid[];
+BEGIN
+    WITH told AS MATERIALIZED (
+        SELECT * FROM unnest(_tasks, _attempts, _counts) AS u(id, attempt, outputs) ORDER BY id
+    ), done AS (
+        UPDATE tasks t SET status = 6, ended_at = now() FROM told
+        WHERE t.id = told.id AND t.attempt = told.attempt AND t.status IN (2, 3, 4, 5, 10) AND t.remaining = 0
+          AND cardinality(t.outputs) = told.outputs
+        RETURNING t.id, t.session, t.partition, t.function
+    ), made AS (
+        UPDATE results r SET status = 2, size = o.size, data = o.data, object = o.object, completed_at = now()
+        FROM unnest(_ids, _owners, _sizes, _data, _objects) AS o(id, owner, size, data, object)
+        JOIN done ON done.id = o.owner
+        WHERE r.id = o.id AND r.owner = o.owner AND r.status = 1
+        RETURNING r.id, r.session
+    )
+    SELECT (SELECT array_agg(ROW(1, id, session, partition, NULL, NULL, NULL, function, NULL, NULL, NULL, NULL, NULL, NULL)::released) FROM done),
+           (SELECT array_agg(ROW(2, id, session, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::released) FROM made),
+           (SELECT array_agg(id) FROM made)
+    INTO _done, _made, _results;
+    IF _done IS NULL THEN
+        RETURN;
+    END IF;
+    DELETE FROM running WHERE task = ANY(_tasks) AND task IN (SELECT d.id FROM unnest(_done) d);
+    RETURN QUERY SELECT * FROM unnest(_done);
+    IF _results IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM unnest(_made);
+        RETURN QUERY SELECT * FROM count_down_v1(_results, _partitions, _credits);
+    END IF;
+    RETURN QUERY
+    WITH frame AS (
+        INSERT INTO outbox (subject, body)
+        SELECT 'hr.evt.task.changed.' || d.session,
+               convert_to(format('{"session":"%s","completed":["%s"]%s}', d.session, string_agg(d.id::text, '","'),
+                   coalesce((SELECT ',"results":["' || string_agg(m.id::text, '","') || '"]'
+                             FROM unnest(_made) m WHERE m.session = d.session), '')), 'UTF8')
+        FROM unnest(_done) d GROUP BY d.session
+        RETURNING outbox.id, outbox.subject, outbox.body
+    )
+    SELECT 4::smallint, NULL::uuid, NULL::uuid, NULL::smallint, NULL::smallint, NULL::smallint, NULL::real, NULL::text,
+           f.body, NULL::uuid, NULL::uuid[], NULL::uuid[], f.id, f.subject FROM frame f;
+END $$;
+
+-- Tasks that end without their outputs: their results are aborted, and so is everything that waits for those.
+-- Returns what ended (kind 6, `subject` holds the reason) and what was aborted (kind 5).
+CREATE FUNCTION fail_v1(_tasks uuid[], _attempts smallint[], _statuses smallint[], _errors text[]) RETURNS SETOF released
+LANGUAGE plpgsql AS $$
+DECLARE
+    _ended released[];
+    _results uuid[];
+BEGIN
+    WITH told AS MATERIALIZED (
+        SELECT * FROM unnest(_tasks, _attempts, _statuses, _errors) AS u(id, attempt, status, error) ORDER BY id
+    ), ended AS (
+        UPDATE tasks t SET status = told.status, error = told.error, ended_at = now() FROM told
+        WHERE t.id = told.id AND t.attempt = told.attempt AND t.status IN (1, 2, 3, 4, 5, 10)
+        RETURNING t.id, t.session, t.partition, t.status, t.outputs
+    )
+    SELECT array_agg(ROW(6, id, session, partition, NULL, status, NULL, NULL, NULL, NULL, NULL, outputs, NULL, NULL)::released)
+    INTO _ended FROM ended;
+    IF _ended IS NULL THEN
+        RETURN;
+    END IF;
+    LOOP
+        RETURN QUERY SELECT * FROM unnest(_ended);
+        DELETE FROM running WHERE task IN (SELECT e.id FROM unnest(_ended) e);
+        DELETE FROM ready r USING unnest(_ended) e
+        WHERE r.task = e.id AND r.session = e.session AND r.partition = e.partition;
+        WITH gone AS (
+            UPDATE results r SET status = 3, completed_at = now()
+            WHERE r.id IN (SELECT unnest(e.outputs) FROM unnest(_ended) e) AND r.status = 1
+            RETURNING r.id, r.session
+        )
+        SELECT array_agg(id) INTO _results FROM gone;
+        EXIT WHEN _results IS NULL;
+        RETURN QUERY SELECT 5::smallint, r.id, r.session, NULL::smallint, NULL::smallint, NULL::smallint, NULL::real,
+            NULL::text, NULL::bytea, NULL::uuid, NULL::uuid[], NULL::uuid[], NULL::bigint, NULL::text
+            FROM results r WHERE r.id = ANY(_results);
+        WITH waiting AS MATERIALIZED (
+            SELECT DISTINCT d.task FROM dependencies d WHERE d.result = ANY(_results) ORDER BY d.task
+        ), ended AS (
+            UPDATE tasks t SET status = 7, error = 'a result that it needs was aborted', ended_at = now() FROM waiting w
+            WHERE t.id = w.task AND t.status IN (1, 2)
+            RETURNING t.id, t.session, t.partition, t.status, t.outputs
+        )
+        SELECT array_agg(ROW(6, id, session, partition, NULL, status, NULL, NULL, NULL, NULL, NULL, outputs, NULL, NULL)::released)
+        INTO _ended FROM ended;
+        EXIT WHEN _ended IS NULL;
+    END LOOP;
+END $$;

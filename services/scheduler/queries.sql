@@ -1,0 +1,394 @@
+-- Partitions
+
+-- name: partitions
+SELECT id, name FROM partitions ORDER BY name;
+
+-- name: create_partition
+INSERT INTO partitions (name) VALUES ($1) ON CONFLICT (name) DO NOTHING;
+
+-- Sessions
+
+-- name: create_session
+INSERT INTO sessions (id, name, status, owner, partitions, options, created_at)
+VALUES ($1, $2, 1, $3, $4, $5, coalesce($6, now())) RETURNING *;
+
+-- name: session
+SELECT * FROM sessions WHERE id = $1;
+
+-- name: sessions
+SELECT * FROM sessions
+WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR owner = $2) AND ($3::smallint IS NULL OR status = $3)
+ORDER BY id DESC LIMIT $4;
+
+-- name: session_counts
+-- Ready tasks below a lane's cursor count as queued: they were chosen without a write.
+SELECT t.status, t.deps = 0 AND t.status = 2
+        AND ('x' || right(t.id::text, 8))::bit(32)::integer < coalesce(l.cursor, 0) AS chosen, count(*) AS tasks
+FROM unnest($1::uuid[], $2::uuid[]) AS s(lo, hi)
+JOIN tasks t ON t.id >= s.lo AND t.id <= s.hi
+LEFT JOIN lanes l ON l.submission = s.lo AND l.partition = t.partition AND l.priority = t.priority
+GROUP BY 1, 2;
+
+-- name: lock_session
+SELECT * FROM sessions WHERE id = $1 FOR UPDATE;
+
+-- name: move_session
+-- The guard: only from the states that the machine allows.
+UPDATE sessions SET status = $2, version = version + 1, client_submission = false, worker_submission = false,
+    closed_at = coalesce($4, now())
+WHERE id = $1 AND status = ANY($3::smallint[]) RETURNING *;
+
+-- name: cancel_waiting
+-- What has not begun ends here; what a worker is known to run goes on.
+UPDATE tasks SET status = 12, ended_at = now(), error = $4
+WHERE id >= $1 AND id <= $2 AND status = ANY($3::smallint[]) RETURNING id, partition, status;
+
+-- name: abort_results
+UPDATE results SET status = 3, completed_at = now()
+WHERE id >= $1 AND id <= $2 AND status = 1
+  AND (owner IS NULL OR owner NOT IN (SELECT task FROM running)) RETURNING id;
+
+-- name: abort_standalone
+UPDATE results SET status = 3, completed_at = now() WHERE session = $1 AND standalone AND status = 1 AND owner IS NULL
+RETURNING id;
+
+-- name: abort_outputs
+UPDATE results SET status = 3, completed_at = now()
+WHERE status = 1 AND id IN (SELECT unnest(outputs) FROM tasks WHERE id = ANY($1::uuid[])) RETURNING id;
+
+-- name: drop_lanes
+DELETE FROM lanes WHERE submission IN (SELECT id FROM submissions WHERE session = $1);
+
+-- name: drop_ready
+DELETE FROM ready WHERE session = $1;
+
+-- Submissions
+
+-- name: open_submission
+-- The session is held so that it cannot close before our rows are there.
+WITH held AS (
+    SELECT * FROM sessions WHERE id = $2 FOR SHARE
+), opened AS (
+    INSERT INTO submissions (id, session, owner, status, options, trace)
+    SELECT $1, held.id, $3, 1, $4, $5 FROM held WHERE held.status IN (1, 2) AND held.client_submission
+    ON CONFLICT (id) DO NOTHING RETURNING id
+)
+SELECT held.*, (SELECT id FROM opened) IS NOT NULL AS opened FROM held;
+
+-- name: hold_submission
+SELECT * FROM submissions WHERE id = $1 FOR SHARE;
+
+-- name: lock_submission
+SELECT * FROM submissions WHERE id = $1 FOR UPDATE;
+
+-- name: submission
+SELECT s.*, (SELECT count(*) FROM chunks c WHERE c.submission = s.id) AS chunks FROM submissions s WHERE s.id = $1;
+
+-- name: submissions_of_session
+SELECT id FROM submissions WHERE session = $1 AND id >= coalesce($2, id) ORDER BY id;
+
+-- name: chunk
+SELECT digest, tasks FROM chunks WHERE submission = $1 AND number = $2;
+
+-- name: add_chunk
+INSERT INTO chunks (submission, number, first_line, tasks, digest) VALUES ($1, $2, $3, $4, $5);
+
+-- name: lock_results
+SELECT id, session, status, owner FROM results WHERE id = ANY($1::uuid[]) ORDER BY id FOR SHARE;
+
+-- name: claim_results
+UPDATE results r SET owner = c.task FROM unnest($1::uuid[], $2::uuid[]) AS c(result, task)
+WHERE r.id = c.result AND r.owner IS NULL AND r.status = 1 AND r.session = $3 RETURNING r.id;
+
+-- name: add_lanes
+INSERT INTO lanes (submission, session, partition, priority, upto)
+SELECT $1, $2, l.partition, l.priority, l.upto FROM unnest($3::smallint[], $4::smallint[], $5::integer[]) AS l(partition, priority, upto)
+ON CONFLICT (submission, partition, priority) DO UPDATE SET upto = greatest(lanes.upto, excluded.upto);
+
+-- name: mark_submission
+UPDATE submissions SET cross_chunk = cross_chunk OR $2, outside = outside OR $3, claims = claims OR $4 WHERE id = $1;
+
+-- name: chunk_totals
+SELECT count(*) AS chunks, coalesce(sum(tasks), 0) AS tasks, coalesce(max(number), -1) AS last,
+       bool_and(first_line = before) AS contiguous
+FROM (SELECT number, tasks, first_line, sum(tasks) OVER (ORDER BY number) - tasks AS before
+      FROM chunks WHERE submission = $1) AS c;
+
+-- name: dangling
+SELECT d.result, d.task FROM dependencies d LEFT JOIN results r ON r.id = d.result
+WHERE d.task >= $1 AND d.task <= $2 AND d.result >= $1 AND d.result <= $3 AND r.id IS NULL LIMIT 1;
+
+-- name: lock_graph
+SELECT pg_advisory_xact_lock(hashtextextended('headrace.graph.' || $1::text, 0));
+
+-- name: cycle
+WITH RECURSIVE reach(origin, task) AS (
+    SELECT t.id, d.task FROM tasks t CROSS JOIN unnest(t.outputs) AS o(result) JOIN dependencies d ON d.result = o.result
+    WHERE t.id >= $1 AND t.id <= $2
+    UNION
+    SELECT r.origin, d.task FROM reach r JOIN tasks t ON t.id = r.task
+    CROSS JOIN unnest(t.outputs) AS o(result) JOIN dependencies d ON d.result = o.result
+)
+SELECT origin FROM reach WHERE origin = task LIMIT 1;
+
+-- name: show_submission
+UPDATE submissions SET status = 2, tasks = $2 WHERE id = $1;
+
+-- name: begin_tasks
+-- Tasks that wait for results of others could be counted down before their submission was visible.
+UPDATE tasks SET status = 2 WHERE id >= $1 AND id <= $2 AND status = 1 RETURNING id, remaining;
+
+-- name: choose
+SELECT * FROM choose_v1($1, $2, $3);
+
+-- name: refuse_submission
+UPDATE submissions SET status = 3, refusal = $2 WHERE id = $1 AND status = 1 RETURNING id;
+
+-- name: release_claims
+UPDATE results SET owner = NULL WHERE owner >= $1 AND owner <= $2
+  AND id IN (SELECT unnest(outputs) FROM tasks WHERE id >= $1 AND id <= $2) AND standalone;
+
+-- name: drop_dependencies
+DELETE FROM dependencies WHERE (result, task) IN (
+    SELECT i, t.id FROM tasks t CROSS JOIN unnest(t.inputs || t.payload_result) AS i
+    WHERE t.id >= $1 AND t.id <= $2);
+
+-- name: drop_tasks
+DELETE FROM tasks WHERE id >= $1 AND id <= $2;
+
+-- name: drop_results
+DELETE FROM results WHERE id > $1 AND id <= $2;
+
+-- name: drop_chunks
+DELETE FROM chunks WHERE submission = $1;
+
+-- name: drop_submission_lanes
+DELETE FROM lanes WHERE submission = $1;
+
+-- name: abandoned
+SELECT id FROM submissions WHERE status = 1 AND NOT settled AND created_at < now() - make_interval(secs => $1) LIMIT 10;
+
+-- name: settle
+UPDATE submissions SET settled = true WHERE id = $1;
+
+-- name: unsettled
+SELECT id FROM submissions s WHERE NOT settled AND status <> 1 AND NOT EXISTS (
+    SELECT 1 FROM lanes l WHERE l.submission = s.id AND l.cursor < l.upto) ORDER BY id LIMIT $1;
+
+-- name: open_tasks
+SELECT 1 FROM tasks WHERE id >= $1 AND id <= $2 AND status IN (1, 2, 3, 4, 5, 10, 11) LIMIT 1;
+
+-- Results
+
+-- name: add_results
+INSERT INTO results (id, session, standalone, status, size, name, data, object, created_at, completed_at)
+SELECT u.id, $1, true, CASE WHEN u.complete THEN 2 ELSE 1 END, u.size, u.name, u.data, u.object, now(),
+       CASE WHEN u.complete THEN now() END
+FROM unnest($2::uuid[], $3::text[], $4::boolean[], $5::bigint[], $6::bytea[], $7::text[])
+    AS u(id, name, complete, size, data, object)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: result
+SELECT * FROM results WHERE id = $1;
+
+-- name: results
+SELECT * FROM results WHERE id = ANY($1::uuid[]) ORDER BY id;
+
+-- name: results_standalone
+SELECT * FROM results WHERE session = $1 AND standalone AND id > coalesce($2, '00000000-0000-0000-0000-000000000000'::uuid)
+  AND ($3::smallint IS NULL OR status = $3) ORDER BY id LIMIT $4;
+
+-- name: results_range
+SELECT * FROM results WHERE id > $1 AND id <= $2 AND ($3::smallint IS NULL OR status = $3) ORDER BY id LIMIT $4;
+
+-- name: complete_result
+UPDATE results SET status = 2, size = $2, data = $3, object = $4, completed_at = now()
+WHERE id = $1 AND status = 1 AND owner IS NULL RETURNING *;
+
+-- name: count_down
+SELECT * FROM count_down_v1($1, $2, $3);
+
+-- name: values
+SELECT id, data, object, size FROM results WHERE id = ANY($1::uuid[]) AND status = 2;
+
+-- Tasks
+
+-- name: task
+SELECT t.*, p.name AS partition_name FROM tasks t JOIN partitions p ON p.id = t.partition WHERE t.id = $1;
+
+-- name: tasks_range
+SELECT t.*, p.name AS partition_name FROM tasks t JOIN partitions p ON p.id = t.partition
+WHERE t.id > $1 AND t.id <= $2 AND ($3::smallint[] IS NULL OR t.status = ANY($3)) ORDER BY t.id LIMIT $4;
+
+-- name: lane_cursor
+SELECT cursor FROM lanes WHERE submission = $1 AND partition = $2 AND priority = $3;
+
+-- name: lanes_of
+SELECT submission, partition, priority, cursor FROM lanes WHERE submission = ANY($1::uuid[]);
+
+-- name: task_inputs
+SELECT u.place, r.id, r.data, r.object, r.size FROM tasks t
+CROSS JOIN unnest(t.inputs) WITH ORDINALITY AS u(result, place) JOIN results r ON r.id = u.result
+WHERE t.id = $1 AND u.place > $2 ORDER BY u.place LIMIT 500;
+
+-- name: unmet
+SELECT r.id, r.status, r.owner FROM dependencies d JOIN results r ON r.id = d.result
+WHERE d.task = $1 AND r.status <> 2 LIMIT 5;
+
+-- Turns
+
+-- name: waiting_lanes
+SELECT l.submission, l.session, l.priority, l.cursor, l.upto, s.trace FROM lanes l
+JOIN submissions s ON s.id = l.submission JOIN sessions e ON e.id = l.session
+WHERE l.partition = $1 AND l.cursor < l.upto AND s.status = 2 AND e.status = 1
+ORDER BY l.priority DESC, l.submission LIMIT $2;
+
+-- name: waiting_ready
+-- A loose index scan: one row for each priority and session, however many tasks wait in it.
+WITH RECURSIVE step AS (
+    (SELECT priority, session FROM ready WHERE partition = $1 ORDER BY priority DESC, session DESC LIMIT 1)
+    UNION ALL
+    SELECT n.priority, n.session FROM step s CROSS JOIN LATERAL (
+        SELECT r.priority, r.session FROM ready r
+        WHERE r.partition = $1 AND (r.priority, r.session) < (s.priority, s.session)
+        ORDER BY r.priority DESC, r.session DESC LIMIT 1) n
+)
+SELECT step.priority, step.session FROM step JOIN sessions e ON e.id = step.session WHERE e.status = 1 LIMIT $2;
+
+-- name: take_lane
+WITH picked AS MATERIALIZED (
+    SELECT id, session, partition, priority, attempt, max_duration, function, payload, payload_result, inputs, outputs
+    FROM tasks WHERE id >= $4 AND id < $5 AND deps = 0 AND status = 2 AND partition = $2 AND priority = $3
+    ORDER BY id LIMIT $6
+), moved AS (
+    UPDATE lanes SET cursor = CASE WHEN (SELECT count(*) FROM picked) < $6 THEN upto
+        ELSE ('x' || right((SELECT id FROM picked ORDER BY id DESC LIMIT 1)::text, 8))::bit(32)::integer + 1 END
+    WHERE submission = $1 AND partition = $2 AND priority = $3
+)
+SELECT * FROM picked;
+
+-- name: take_ready
+WITH gone AS (
+    DELETE FROM ready WHERE (partition, priority, session, task) IN (
+        SELECT partition, priority, session, task FROM ready
+        WHERE partition = $1 AND priority = $2 AND session = $3 ORDER BY task LIMIT $4 FOR UPDATE SKIP LOCKED)
+    RETURNING task
+)
+UPDATE tasks t SET status = 3 FROM gone WHERE t.id = gone.task AND t.status = 2
+RETURNING t.id, t.session, t.partition, t.priority, t.attempt, t.max_duration, t.function, t.payload, t.payload_result,
+          t.inputs, t.outputs;
+
+-- name: submission_traces
+SELECT id, trace FROM submissions WHERE id = ANY($1::uuid[]);
+
+-- name: epochs
+SELECT id, epoch FROM sessions WHERE id = ANY($1::uuid[]);
+
+-- Recovery: what the queue held is made to wait again
+
+-- name: hold_tasks
+-- Tasks found with a worker: theirs to finish, or to lose.
+WITH held AS (
+    UPDATE tasks t SET status = 4, worker = h.worker FROM unnest($1::uuid[], $2::smallint[], $3::text[]) AS h(id, attempt, worker)
+    WHERE t.id = h.id AND t.attempt = h.attempt AND t.status IN (2, 3) AND t.remaining = 0
+    RETURNING t.id, t.attempt, t.worker
+)
+INSERT INTO running (task, attempt, worker) SELECT id, attempt, worker FROM held
+ON CONFLICT (task) DO UPDATE SET attempt = excluded.attempt, worker = excluded.worker, since = now();
+
+-- name: active_submissions
+SELECT DISTINCT id FROM submissions WHERE NOT settled AND status = 2 ORDER BY id;
+
+-- name: rewind_lanes
+UPDATE lanes l SET cursor = coalesce((
+    SELECT ('x' || right(t.id::text, 8))::bit(32)::integer FROM tasks t
+    WHERE t.id >= $1 AND t.id <= $2 AND t.deps = 0 AND t.status = 2 AND t.partition = l.partition
+      AND t.priority = l.priority ORDER BY t.id LIMIT 1), l.cursor)
+WHERE l.submission = $1 AND l.partition = $3;
+
+-- name: rewind_released
+WITH back AS (
+    UPDATE tasks SET status = 2 WHERE id >= $1 AND id <= $2 AND status = 3 AND partition = $3
+    RETURNING partition, priority, session, id
+)
+INSERT INTO ready (partition, priority, session, task) SELECT * FROM back ON CONFLICT DO NOTHING;
+
+-- name: next_epoch
+UPDATE sessions SET epoch = epoch + 1 WHERE status IN (1, 2, 3)
+  AND id IN (SELECT session FROM submissions WHERE NOT settled AND status = 2);
+
+-- name: outstanding
+SELECT count(*) FROM running r JOIN tasks t ON t.id = r.task WHERE t.partition = $1;
+
+-- Reports and leases
+
+-- name: complete
+SELECT * FROM complete_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- name: fail
+SELECT * FROM fail_v1($1, $2, $3, $4);
+
+-- name: still_open
+SELECT id, attempt, cardinality(outputs) AS outputs FROM tasks
+WHERE id = ANY($1::uuid[]) AND status IN (2, 3, 4, 5, 10) AND remaining = 0;
+
+-- name: start_tasks
+WITH begun AS (
+    UPDATE tasks t SET status = 5, worker = s.worker, started_at = coalesce(t.started_at, now() - interval '100 milliseconds')
+    FROM unnest($1::uuid[], $2::smallint[], $3::text[]) AS s(id, attempt, worker)
+    WHERE t.id = s.id AND t.attempt = s.attempt AND t.status IN (2, 3, 4) AND t.remaining = 0
+    RETURNING t.id, t.attempt, t.worker, t.session
+), noted AS (
+    INSERT INTO running (task, attempt, worker) SELECT id, attempt, worker FROM begun
+    ON CONFLICT (task) DO UPDATE SET attempt = excluded.attempt, worker = excluded.worker, since = now()
+)
+SELECT id, session FROM begun;
+
+-- name: retry_tasks
+-- A lost attempt: the next one waits for its turn, as long as there are retries left.
+WITH again AS (
+    UPDATE tasks t SET status = 2, attempt = t.attempt + 1, worker = NULL, started_at = NULL
+    FROM unnest($1::uuid[], $2::smallint[]) AS l(id, attempt)
+    WHERE t.id = l.id AND t.attempt = l.attempt AND t.status IN (2, 3, 4, 5) AND t.remaining = 0
+      AND t.attempt < t.max_retries
+    RETURNING t.id, t.attempt, t.session, t.partition, t.priority
+), history AS (
+    INSERT INTO attempts (task, attempt, worker, error) SELECT id, attempt - 1, $3, $4 FROM again ON CONFLICT DO NOTHING
+), freed AS (
+    DELETE FROM running WHERE task IN (SELECT id FROM again)
+), queued AS (
+    INSERT INTO ready (partition, priority, session, task) SELECT partition, priority, session, id FROM again
+    ON CONFLICT DO NOTHING
+)
+SELECT id, session, partition FROM again;
+
+-- name: sessions_of_tasks
+SELECT id, session FROM tasks WHERE id = ANY($1::uuid[]);
+
+-- name: beat
+INSERT INTO workers (name, partition, slots, functions, holds, beat_at) VALUES ($1, $2, $3, $4, $5, now())
+ON CONFLICT (name) DO UPDATE SET partition = excluded.partition, slots = excluded.slots, functions = excluded.functions,
+    holds = excluded.holds, beat_at = excluded.beat_at;
+
+-- name: workers
+SELECT * FROM workers ORDER BY name;
+
+-- name: forget_workers
+DELETE FROM workers WHERE name = ANY($1::text[]);
+
+-- name: running_of
+SELECT task, attempt FROM running WHERE worker = $1;
+
+-- name: running_workers
+SELECT worker, min(since) AS since, count(*) AS tasks FROM running GROUP BY worker;
+
+-- name: ended
+SELECT id, attempt FROM tasks t WHERE id = ANY($1::uuid[]) AND status IN (6, 7, 8, 9, 11, 12);
+
+-- name: confirmable
+SELECT t.id, t.attempt, r.worker FROM tasks t LEFT JOIN running r ON r.task = t.id
+WHERE t.id = ANY($1::uuid[]) AND t.status IN (2, 3, 4, 5) AND t.remaining = 0
+  AND t.session IN (SELECT id FROM sessions WHERE status = 1);
+
+-- name: dispatcher_lock
+SELECT pg_try_advisory_lock(hashtextextended('headrace.dispatch.' || $1::text, 0));

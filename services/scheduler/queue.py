@@ -1,0 +1,148 @@
+"""Puts chosen tasks into the queue: one message for many small ones, with what they need to run."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from services.scheduler import store
+from shared.bus.client import Bus
+from shared.contracts import ids, subjects
+from shared.contracts.compute import Value
+from shared.contracts.topology import MESSAGE_LIMIT
+from shared.contracts.work import TaskBatch, Work
+
+Q = store.Q
+BUNDLE = 50
+"""Most tasks in one message."""
+BUNDLE_SECONDS = 0.05
+"""Most work in one message: what one worker takes, no other can."""
+RIDE = 64 * 1024
+"""Inputs of a task that ride along, in bytes; and `INPUTS` of them at most. Others the worker asks for."""
+INPUTS = 200
+REMEMBERED = 10_000
+
+
+class Queue:
+    """The publishing side of TASKS."""
+
+    def __init__(self, bus: Bus, pool: "asyncpg.Pool[Any]") -> None:
+        self._bus, self._pool = bus, pool
+        self._seconds: dict[str, float] = {}
+        self._traces: dict[UUID, str] = {}
+        self._epochs: dict[UUID, int] = {}
+
+    def took(self, function: str, seconds: float) -> None:
+        """A function's task took so long."""
+        known = self._seconds.get(function)
+        self._seconds[function] = seconds if known is None else known + 0.2 * (seconds - known)
+
+    def remember(self, submission: UUID, trace: str) -> None:
+        """The trace that a submission came with: its tasks carry it on."""
+        if len(self._traces) > REMEMBERED:
+            self._traces.clear()
+        self._traces[submission] = trace
+
+    def forget_epochs(self) -> None:
+        self._epochs.clear()
+
+    async def publish(self, partition: str, rows: Sequence[Any], workers: int) -> None:
+        """Sends tasks, most urgent first as they come, in bundles that leave every worker some."""
+        values = await self._values(rows)
+        await self._learn(rows)
+        even = max(1, len(rows) // (2 * workers))
+        for session, submission, priority, part in self._bundles(rows, even):
+            tasks = [_work(row, values) for row in part]
+            epoch = self._epochs[session]
+            subject = subjects.task(partition, band(priority), session)
+            trace = self._traces.get(submission, "")
+            headers = {"traceparent": trace} if trace else None
+            for batch in _fit(session, epoch, tasks):
+                await self._bus.send(subject, batch, headers)
+
+    def _bundles(self, rows: Sequence[Any], even: int) -> Iterator[tuple[UUID, UUID, int, list[Any]]]:
+        """Runs of rows of one submission and priority, each short enough."""
+        part: list[Any] = []
+        key: tuple[UUID, UUID, int] | None = None
+        room = 0.0
+        for row in rows:
+            its = (row["session"], ids.submission_of(row["id"]), row["priority"])
+            seconds = self._seconds.get(row["function"], BUNDLE_SECONDS)
+            if part and (its != key or len(part) >= min(BUNDLE, even) or room < seconds):
+                assert key is not None
+                yield (*key, part)
+                part = []
+            if not part:
+                key, room = its, BUNDLE_SECONDS
+            part.append(row)
+            room -= seconds
+        if part:
+            assert key is not None
+            yield (*key, part)
+
+    async def _learn(self, rows: Sequence[Any]) -> None:
+        sessions = {row["session"] for row in rows} - self._epochs.keys()
+        if sessions:
+            if len(self._epochs) > REMEMBERED:
+                self._epochs.clear()
+                sessions = {row["session"] for row in rows}
+            for row in await self._pool.fetch(Q["epochs"], list(sessions)):
+                self._epochs[row["id"]] = row["epoch"]
+        submissions = {ids.submission_of(row["id"]) for row in rows} - self._traces.keys()
+        if submissions:
+            for row in await self._pool.fetch(Q["submission_traces"], list(submissions)):
+                self.remember(row["id"], row["trace"])
+
+    async def _values(self, rows: Sequence[Any]) -> Mapping[UUID, Any]:
+        wanted: set[UUID] = set()
+        for row in rows:
+            if row["inputs"] and len(row["inputs"]) <= INPUTS:
+                wanted.update(row["inputs"])
+            if row["payload_result"] is not None:
+                wanted.add(row["payload_result"])
+        return await store.values(self._pool, wanted)
+
+
+def band(priority: int) -> int:
+    """The priority band of a subject: 0 for 99, 9 for 1."""
+    return 9 - min(9, priority // 10)
+
+
+def _value(row: Any) -> Value:
+    return Value(row["id"], row["size"], row["data"] if row["object"] is None else None, row["object"])
+
+
+def _work(row: Any, values: Mapping[UUID, Any]) -> Work:
+    inputs: list[Value] | None = []
+    if row["inputs"]:
+        found = [values.get(result) for result in row["inputs"]]
+        if None in found or sum(len(value["data"] or b"") for value in found if value) > RIDE:
+            inputs = None
+        else:
+            inputs = [_value(value) for value in found]
+    payload_value = None
+    if row["payload_result"] is not None and row["payload_result"] in values:
+        payload_value = _value(values[row["payload_result"]])
+    return Work(
+        row["id"],
+        row["function"],
+        row["outputs"],
+        row["attempt"],
+        msgspec.Raw(row["payload"] if row["payload"] is not None else b"null"),
+        payload_value,
+        inputs,
+        row["max_duration"],
+    )
+
+
+def _fit(session: UUID, epoch: int, tasks: list[Work]) -> Iterable[bytes]:
+    """The encoded messages: halved until each is small enough."""
+    data = msgspec.json.encode(TaskBatch(session, epoch, tasks))
+    if len(data) <= MESSAGE_LIMIT or len(tasks) == 1:
+        yield data
+        return
+    half = len(tasks) // 2
+    yield from _fit(session, epoch, tasks[:half])
+    yield from _fit(session, epoch, tasks[half:])

@@ -1,0 +1,128 @@
+"""A queue is something that can be rebuilt.
+
+When this process begins to dispatch a partition, and when the storage of TASKS or REPORTS was lost, nobody knows what is
+in the queue. So the workers are asked what they hold, that is written down as theirs, the rest is taken back from the
+queue, and everything that was chosen but has not ended waits for its turn again, under a new epoch. A copy that somebody
+holds all the same does no harm: a task ends once.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+import asyncpg
+
+from services.scheduler import store
+from services.scheduler.queue import Queue
+from services.scheduler.turns import Partition, Turns
+from shared.bus import topology
+from shared.bus.client import Bus
+from shared.bus.unit import Units
+from shared.contracts import subjects
+from shared.contracts.topology import REPORTS, TASKS, worker_consumer
+from shared.runtime.log import log
+
+Q = store.Q
+QUIET = 5.0
+"""Seconds without an ended task after which an outstanding one is looked for."""
+
+
+class Recovery:
+    def __init__(
+        self,
+        bus: Bus,
+        pool: "asyncpg.Pool[Any]",
+        units: Units,
+        turns: Turns,
+        queue: Queue,
+        *,
+        database_url: str,
+        wait: float,
+    ) -> None:
+        self._bus, self._pool, self._units, self._turns, self._queue = bus, pool, units, turns, queue
+        self._database_url, self._wait = database_url, wait
+        self._rebuilding: asyncio.Task[None] | None = None
+        self._lock: Any = None
+        self._busy = asyncio.Lock()
+        bus.on_connected(self._on_connected)
+
+    async def run_once(self) -> int:
+        """Takes up the partitions that nobody dispatches; rebuilds those that have come to a stop."""
+        await self._turns.refresh()
+        mine = [
+            partition for partition in self._turns.partitions() if not partition.ready and await self._own(partition)
+        ]
+        stuck = [
+            partition for partition in self._turns.partitions() if partition.ready and await self._stuck(partition)
+        ]
+        for partition in stuck:
+            log.warning("partition.stuck", partition=partition.name, outstanding=partition.outstanding)
+        if mine or stuck:
+            await self.rebuild(mine + stuck)
+        return len(mine) + len(stuck)
+
+    async def close(self) -> None:
+        if self._lock is not None:
+            await self._lock.close()
+
+    async def _own(self, partition: Partition) -> bool:
+        """The advisory lock of a partition, on a connection of its own: lost with it, and then no longer ours."""
+        if self._lock is None or self._lock.is_closed():
+            for other in self._turns.partitions():
+                other.ready = False
+            self._lock = await asyncpg.connect(self._database_url, server_settings={"search_path": "scheduler"})
+        return bool(await self._lock.fetchval(Q["dispatcher_lock"], partition.name))
+
+    async def _stuck(self, partition: Partition) -> bool:
+        """Outstanding, yet neither queued, nor with a worker, nor reported: lost with an acknowledged tail of a stream."""
+        if partition.outstanding == 0 or time.monotonic() - partition.moved < QUIET:
+            return False
+        if await self._pool.fetchval(Q["outstanding"], partition.number) >= partition.outstanding:
+            return False
+        partition.moved = time.monotonic()  # look again after another quiet while
+        consumers = ((TASKS.name, worker_consumer(partition.name).name), (REPORTS.name, "schedulers"))
+        for stream, consumer in consumers:
+            info = await topology.api(self._bus, f"CONSUMER.INFO.{stream}.{consumer}")
+            if "error" in info or info["num_pending"] or info["num_ack_pending"]:
+                return "error" in info
+        return True
+
+    async def _on_connected(self, lost: frozenset[str]) -> None:
+        if not lost & {TASKS.name, REPORTS.name}:
+            return
+        for partition in self._turns.partitions():
+            await topology.ensure_consumer(self._bus, TASKS.name, worker_consumer(partition.name))
+        self._rebuilding = asyncio.create_task(self.rebuild(self._turns.partitions()))
+
+    async def rebuild(self, partitions: list[Partition]) -> None:
+        """Makes what was chosen wait again, except what workers say that they hold."""
+        async with self._busy:
+            for partition in partitions:
+                partition.ready = False
+            await self._bus.tell(subjects.HEARTBEAT_REQUEST, b"{}")
+            await asyncio.sleep(self._wait)  # the workers' answers
+            for partition in partitions:
+                await self._rewind(partition)
+                partition.ready = True
+            self._queue.forget_epochs()
+            await self._turns.wake()
+
+    async def _rewind(self, partition: Partition) -> None:
+        purged = await topology.purge(self._bus, TASKS.name, subjects.tasks_of_partition(partition.name))
+        holds = [(task, attempt, name) for name, (beat, _) in partition.workers.items() for task, attempt in beat.holds]
+        async with self._units.begin() as unit:
+            db = unit.connection
+            if holds:
+                await db.execute(
+                    Q["hold_tasks"],
+                    [task for task, _, _ in holds],
+                    [attempt for _, attempt, _ in holds],
+                    [name for _, _, name in holds],
+                )
+            for row in await db.fetch(Q["active_submissions"]):
+                lo, hi = store.span(row["id"])
+                await db.execute(Q["rewind_lanes"], lo, hi, partition.number)
+                await db.execute(Q["rewind_released"], lo, hi, partition.number)
+            await db.execute(Q["next_epoch"])
+            partition.outstanding = await db.fetchval(Q["outstanding"], partition.number)
+        log.info("partition.rebuilt", partition=partition.name, held=len(holds), purged=purged)

@@ -1,0 +1,185 @@
+"""Release: reports come in, tasks end, those that waited for them go out.
+
+Batches form by themselves: whatever arrived while the last transaction ran is the next one, so that one task alone pays
+nothing. The reports are acknowledged after the commit and never before; a report that comes twice finds its task ended.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from nats.aio.msg import Msg
+
+from services.scheduler import store
+from services.scheduler.batch import Batch
+from services.scheduler.turns import Turns, by_partition
+from shared.bus.client import Bus
+from shared.bus.middleware.poison import bury
+from shared.bus.outbox import Relay
+from shared.bus.pull import Pull
+from shared.bus.unit import Units
+from shared.contracts import subjects
+from shared.contracts.events import Frame, TaskProgress
+from shared.contracts.states import TaskStatus
+from shared.contracts.topology import REPORTS
+from shared.contracts.work import Failed, ReportBatch
+from shared.db.pool import AWAY, RERUN
+from shared.runtime.log import log
+from shared.runtime.retry import Backoff, retry
+
+Q = store.Q
+MESSAGES = 200
+ENDED, MADE, CHOSEN, EVENT, ABORTED, FAILED = 1, 2, 3, 4, 5, 6
+"""The kinds of row that the functions of 0002_release.sql return."""
+
+_decode = msgspec.json.Decoder(ReportBatch).decode
+_POISON = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)
+
+
+class Release:
+    """The completer. `pool` has connections whose planner settings keep the statements from scanning grown tables."""
+
+    def __init__(self, bus: Bus, pool: "asyncpg.Pool[Any]", units: Units, turns: Turns, relay: Relay) -> None:
+        self._bus, self._pool, self._units, self._turns, self._relay = bus, pool, units, turns, relay
+        self._pull = Pull(bus, REPORTS.name, "schedulers", batch=1000)
+
+    async def run(self) -> None:
+        """Takes reports until stopped."""
+        await self._pull.start()
+        while messages := await self._pull.take(MESSAGES):
+            await self._take(messages)
+
+    async def stop(self) -> None:
+        await self._pull.stop()
+
+    async def _take(self, messages: Sequence[Msg]) -> None:
+        good: list[tuple[Msg, ReportBatch]] = []
+        for message in messages:
+            try:
+                good.append((message, _decode(message.data)))
+            except msgspec.MsgspecError as error:
+                await bury(self._bus, self._pull, message, REPORTS.name, f"not a report: {error}")
+        if not good:
+            return
+
+        def tell(error: BaseException, tries: int) -> None:
+            log.warning("release.again", error=repr(error), tries=tries)
+
+        async def commit() -> None:
+            await self._commit(Batch([batch for _, batch in good]))
+
+        try:
+            await retry(commit, on=(*AWAY, *RERUN), backoff=Backoff(first=0.05, ceiling=2), failed=tell)
+        except _POISON as error:
+            if len(good) == 1:
+                await bury(self._bus, self._pull, good[0][0], REPORTS.name, f"{type(error).__name__}: {error}")
+                return
+            for message, _ in good:  # one of them: find out which
+                await self._take([message])
+            return
+        for message, _ in good:
+            await self._pull.ack(message)
+
+    async def _commit(self, batch: Batch) -> None:
+        if batch.started:
+            await self._start(batch)
+        if batch.completed:
+            await self._complete(batch)
+        if batch.failed:
+            await self.fail(batch.failed, batch.workers)
+        for progress in batch.progress:
+            await self._progress(progress.task, progress.fraction, progress.message)
+
+    async def _complete(self, batch: Batch) -> None:
+        rows = await self._pool.fetch(Q["complete"], *batch.columns(), *self._turns.credits())
+        await self.after(rows, batch.seconds(rows))
+        ended = {row["id"] for row in rows if row["kind"] == ENDED}
+        if unsettled := [task for task in batch.completed if task not in ended]:
+            await self._wrong(batch, unsettled)
+
+    async def after(self, rows: Sequence[Any], seconds: Sequence[tuple[str, float]] = ()) -> None:
+        """What follows a commit: publish what was released and told, note what has ended."""
+        chosen = [row for row in rows if row["kind"] == CHOSEN]
+        if chosen:
+            await self._turns.chosen(chosen)
+        self._turns.ended(by_partition(row for row in rows if row["kind"] in (ENDED, FAILED)), seconds)
+        await self._relay.push(
+            (row["number"], row["subject"], row["payload"], "") for row in rows if row["kind"] == EVENT
+        )
+
+    async def count_down(self, db: Any, results: Sequence[UUID]) -> list[Any]:
+        """Results were completed by somebody who is no task: in the transaction `db`, release who waits for them."""
+        rows: list[Any] = await db.fetch(Q["count_down"], list(results), *self._turns.credits())
+        return rows
+
+    async def _wrong(self, batch: Batch, tasks: Sequence[UUID]) -> None:
+        """Reports that did not count: late ones are dropped, one without all its outputs fails its task."""
+        failed = []
+        for row in await self._pool.fetch(Q["still_open"], list(tasks)):
+            report = batch.completed[row["id"]]
+            if report.attempt == row["attempt"]:
+                text = f"reported {len(report.outputs)} outputs, {row['outputs']} are expected"
+                failed.append(Failed(report.task, report.attempt, "error", text))
+        if failed:
+            await self.fail(failed, batch.workers)
+
+    async def fail(self, reports: Sequence[Failed], workers: dict[UUID, str]) -> None:
+        """Ends tasks without results. Lost ones get another attempt while they have retries left."""
+        async with self._units.begin() as unit:
+            db = unit.connection
+            lost = [report for report in reports if report.kind == "lost"]
+            again: set[UUID] = set()
+            counts: dict[int, int] = {}
+            for worker in sorted({workers.get(report.task, "") for report in lost}):
+                own = [report for report in lost if workers.get(report.task, "") == worker]
+                rows = await db.fetch(
+                    Q["retry_tasks"], [r.task for r in own], [r.attempt for r in own], worker, own[0].message
+                )
+                again |= {row["id"] for row in rows}
+                for number, n in by_partition(rows).items():
+                    counts[number] = counts.get(number, 0) + n
+                _tell(unit, "retried", rows)
+            final = sorted((report for report in reports if report.task not in again), key=lambda report: report.task)
+            rows = await db.fetch(
+                Q["fail"],
+                [report.task for report in final],
+                [report.attempt for report in final],
+                [int(TaskStatus.TIMEOUT if report.kind == "timeout" else TaskStatus.ERROR) for report in final],
+                [report.message[:4000] for report in final],
+            )
+            _tell(unit, "failed", [row for row in rows if row["kind"] == FAILED])
+            _tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
+        # Those that failed because what they need was aborted were never outstanding.
+        named = {report.task for report in final}
+        counts_now = by_partition(row for row in rows if row["kind"] == FAILED and row["id"] in named)
+        for number, n in counts.items():
+            counts_now[number] = counts_now.get(number, 0) + n
+        self._turns.ended(counts_now)
+        await self._turns.wake()
+
+    async def _start(self, batch: Batch) -> None:
+        async with self._units.begin() as unit:
+            started = list(batch.started.values())
+            rows = await unit.connection.fetch(
+                Q["start_tasks"],
+                [report.task for report in started],
+                [report.attempt for report in started],
+                [report.worker for report in started],
+            )
+            _tell(unit, "started", rows)
+
+    async def _progress(self, task: UUID, fraction: float, message: str) -> None:
+        for row in await self._pool.fetch(Q["sessions_of_tasks"], [task]):
+            told = TaskProgress(row["session"], task, fraction, message)
+            await self._bus.send(subjects.event("task", "progress", row["session"]), told)
+
+
+def _tell(unit: Any, name: str, rows: Sequence[Any]) -> None:
+    """One frame for each session."""
+    sessions: dict[UUID, list[UUID]] = {}
+    for row in rows:
+        sessions.setdefault(row["session"], []).append(row["id"])
+    for session, tasks in sessions.items():
+        unit.tell(subjects.event("task", "changed", session), msgspec.structs.replace(Frame(session), **{name: tasks}))

@@ -1,0 +1,194 @@
+"""Turns: which ready tasks go to the queue, and how many.
+
+What waits is in the tables; the queue holds a window of about `AHEAD` seconds of a partition's throughput. So a small
+session submitted behind a million tasks starts at once, a pause takes back little, and priority means something.
+
+The window grows from a few tasks per slot, at most doubling each time it proves too small: with tasks of unknown length,
+one that is too large would put hours of work on the first worker that asks. For the same reason tasks ride alone until
+their function is known to be fast (see `Pace`).
+
+One process dispatches a partition at a time, under an advisory lock. A completer that finds credit left chooses the tasks
+it released by itself (`credits`), which saves a chain's hop a round trip.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from services.scheduler import store
+from services.scheduler.decide import Lane, share
+from services.scheduler.pace import Pace
+from services.scheduler.queue import Queue
+from shared.bus import topology
+from shared.bus.client import Bus
+from shared.contracts import subjects
+from shared.contracts.topology import TASKS, worker_consumer
+from shared.contracts.work import Beat
+from shared.runtime.log import log
+
+Q = store.Q
+LANES = 64
+"""Lanes looked at in one round: with more sessions than this waiting at one priority, turns come in rounds."""
+
+
+class Partition:
+    """What is known of a partition here and now; the tables know the rest."""
+
+    def __init__(self, number: int, name: str) -> None:
+        self.number, self.name = number, name
+        self.pace = Pace()
+        self.outstanding = 0
+        self.workers: dict[str, tuple[Beat, float]] = {}
+        self.ready = False  # recovered: this process may dispatch it
+        self.moved = time.monotonic()  # when a task of it last ended
+
+    @property
+    def slots(self) -> int:
+        return sum(beat.slots for beat, _ in self.workers.values())
+
+    @property
+    def credit(self) -> int:
+        return max(0, self.pace.window(self.slots) - self.outstanding) if self.ready else 0
+
+
+class Turns:
+    """The dispatcher of this process."""
+
+    def __init__(self, bus: Bus, pool: "asyncpg.Pool[Any]", queue: Queue) -> None:
+        self._bus, self._pool, self._queue = bus, pool, queue
+        self._partitions: dict[int, Partition] = {}
+        self._woken = asyncio.Event()
+        self._closed: set[UUID] = set()
+
+    # -- what others ask
+
+    def numbers(self) -> dict[str, int]:
+        return {partition.name: number for number, partition in self._partitions.items()}
+
+    def partitions(self) -> list[Partition]:
+        return list(self._partitions.values())
+
+    def named(self, name: str) -> Partition | None:
+        return next((p for p in self._partitions.values() if p.name == name), None)
+
+    def seen(self) -> list[tuple[str, int, int, int]]:
+        """Name, live workers, their slots, tasks outstanding; by name."""
+        found = [(p.name, len(p.workers), p.slots, p.outstanding) for p in self._partitions.values()]
+        return sorted(found)
+
+    def offers(self, partition: str, function: str) -> bool:
+        """Whether a live worker of the partition has the function."""
+        found = self.named(partition)
+        return found is not None and any(function in beat.functions for beat, _ in found.workers.values())
+
+    def credits(self) -> tuple[list[int], list[int]]:
+        """Partitions and how many tasks each may still be given, as the statements take them."""
+        return list(self._partitions), [partition.credit for partition in self._partitions.values()]
+
+    # -- what happened
+
+    async def wake(self) -> None:
+        """Something may be ready."""
+        self._woken.set()
+
+    def ended(self, counts: dict[int, int], seconds: Iterable[tuple[str, float]] = ()) -> None:
+        """Tasks have left the queue and the workers, by partition; how long functions took."""
+        for number, n in counts.items():
+            if partition := self._partitions.get(number):
+                partition.outstanding = max(0, partition.outstanding - n)
+                partition.moved = time.monotonic()
+                partition.pace.ended(n)
+                if partition.pace.hungry:
+                    self._woken.set()
+        for function, took in seconds:
+            self._queue.took(function, took)
+
+    async def chosen(self, rows: Sequence[Any]) -> None:
+        """Tasks whose rows say that they were chosen: publish them."""
+        for number in {row["partition"] for row in rows}:
+            own = [row for row in rows if row["partition"] == number]
+            await self._publish(self._partitions[number], own)
+
+    async def take_back(self, session: UUID) -> None:
+        """A session's queue is emptied; what workers hold already they are told to drop."""
+        await topology.purge(self._bus, TASKS.name, subjects.tasks_of_session(session))
+        await self._bus.tell(subjects.session_control(session), b'{"event":"closed"}')
+        self._woken.set()
+
+    async def refresh(self) -> None:
+        """Reads the partitions; makes the workers' consumer of those that are new."""
+        for name, number in (await store.partitions(self._pool)).items():
+            if number not in self._partitions:
+                await topology.ensure_consumer(self._bus, TASKS.name, worker_consumer(name))
+                self._partitions[number] = Partition(number, name)
+                log.info("partition.known", partition=name)
+
+    # -- dispatch
+
+    async def run(self) -> None:
+        """Dispatches until cancelled. Woken by submissions, releases and room in a window; looks by itself every 0.5 s."""
+        while True:
+            try:
+                async with asyncio.timeout(0.5):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+            self._woken.clear()
+            for partition in self.partitions():
+                try:
+                    while partition.credit > 0 and await self._round(partition):
+                        pass
+                except Exception as error:
+                    log.warning("dispatch.failed", partition=partition.name, error=repr(error))
+                    await asyncio.sleep(0.2)
+                    self._woken.set()
+
+    async def _round(self, partition: Partition) -> int:
+        """One sharing of the credit there is. Returns how many tasks were chosen."""
+        credit, number = partition.credit, partition.number
+        waiting = await self._pool.fetch(Q["waiting_lanes"], number, LANES)
+        ready = await self._pool.fetch(Q["waiting_ready"], number, LANES)
+        lanes = [Lane(row["priority"], row["session"], credit, None) for row in ready]
+        lanes += [Lane(row["priority"], row["session"], row["upto"] - row["cursor"], row) for row in waiting]
+        if not lanes:
+            partition.pace.idle()
+            return 0
+        given = 0
+        for lane, n in share(credit, lanes):
+            rows = await (
+                self._take_ready(number, lane, n) if lane.source is None else self._take_lane(number, lane, n)
+            )
+            given += len(rows)
+            await self._publish(partition, rows)
+        partition.pace.dispatched(partition.credit == 0)
+        return given
+
+    async def _take_ready(self, number: int, lane: Lane, n: int) -> list[Any]:
+        rows: list[Any] = await self._pool.fetch(Q["take_ready"], number, lane.priority, lane.session, n)
+        return rows
+
+    async def _take_lane(self, number: int, lane: Lane, n: int) -> list[Any]:
+        row: Any = lane.source
+        submission: UUID = row["submission"]
+        first, end = UUID(int=submission.int | row["cursor"]), UUID(int=submission.int | row["upto"])
+        self._queue.remember(submission, row["trace"])
+        rows: list[Any] = await self._pool.fetch(Q["take_lane"], submission, number, lane.priority, first, end, n)
+        return rows
+
+    async def _publish(self, partition: Partition, rows: Sequence[Any]) -> None:
+        if rows:
+            partition.outstanding += len(rows)
+            await self._queue.publish(partition.name, rows, max(1, len(partition.workers)))
+
+
+def by_partition(rows: Iterable[Any]) -> dict[int, int]:
+    """How many rows of each partition."""
+    counts: dict[int, int] = defaultdict(int)
+    for row in rows:
+        counts[row["partition"]] += 1
+    return counts

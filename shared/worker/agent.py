@@ -1,0 +1,220 @@
+"""The worker's loop: pull, check, run, report, beat."""
+
+import asyncio
+import time
+from uuid import UUID
+
+import msgspec
+from nats.aio.msg import Msg
+
+from shared.bus import trace
+from shared.bus.client import Bus
+from shared.bus.middleware.poison import bury
+from shared.bus.pull import Pull, delivery
+from shared.contracts import subjects
+from shared.contracts.errors import HeadraceError
+from shared.contracts.topology import TASKS, worker_consumer
+from shared.contracts.work import Beat, BeatReply, Completed, Confirm, Confirmed, Failed, Progress, Started, TaskBatch
+from shared.objects.port import Objects
+from shared.runtime.log import log
+from shared.worker.children import Children
+from shared.worker.functions import App
+from shared.worker.holding import Held, Holding, Parcel
+from shared.worker.reports import Reports
+from shared.worker.runner import Runner, Trouble
+
+LONG = 0.1
+"""Seconds after which a task is reported as started."""
+GIVE_BACK = 2.0
+"""Seconds after which a message that nobody here could begin is offered to other workers."""
+KEEP = 10.0
+"""How often the bus is told that a message is still worked on: three times in its ack wait."""
+
+_decode = msgspec.json.Decoder(TaskBatch).decode
+
+
+class Agent:
+    """One worker process. `slots`: tasks that run at once."""
+
+    def __init__(
+        self, bus: Bus, objects: Objects, app: App, children: Children, *, name: str, partition: str, slots: int
+    ) -> None:
+        self._bus, self.name, self._partition, self._slots = bus, name, partition, slots
+        self._functions = sorted(app.functions)
+        self._pull = Pull(bus, TASKS.name, worker_consumer(partition).name, batch=2 * slots)
+        self._holding = Holding()
+        self._reports = Reports(bus, self._pull, name, partition)
+        self._runner = Runner(bus, objects, app, children)
+        self._every = 2.0
+        self._beat_now = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event, drain: float = 10.0) -> None:
+        """Until `stop`; then finishes what runs, for at most `drain` seconds, and gives the rest back."""
+        await self._bus.nc.subscribe(subjects.HEARTBEAT_REQUEST, cb=self._on_beat_request)
+        await self._bus.nc.subscribe("hr.ctl.session.*", cb=self._on_control)
+        self._bus.on_connected(self._on_connected)
+        async with asyncio.TaskGroup() as group:
+            loops = [group.create_task(loop) for loop in (self._beats(), self._watch(), self._keep())]
+            slots = [group.create_task(self._slot()) for _ in range(self._slots)]
+            await self._pull.start()
+            taking = group.create_task(self._take())
+            await stop.wait()
+            await self._pull.stop()
+            taking.cancel()
+            await self._give_back(float("inf"))
+            await self._finish(drain)
+            for task in (*slots, *loops):
+                task.cancel()
+
+    async def _finish(self, drain: float) -> None:
+        try:
+            async with asyncio.timeout(drain):
+                while any(held.began is not None for held in self._holding.all()):
+                    await self._holding.dropped()
+        except TimeoutError:
+            for held in self._holding.all():
+                if held.began is not None:
+                    self._end(held, Failed(held.work.id, held.work.attempt, "lost", "its worker was stopped"))
+        await self._reports.drained(5.0)
+
+    # -- taking
+
+    async def _take(self) -> None:
+        while messages := await self._pull.take(max(1, self._slots)):
+            for message in messages:
+                await self._accept(message)
+            await self._holding.room(self._slots)
+
+    async def _accept(self, message: Msg) -> None:
+        try:
+            batch = _decode(message.data)
+        except msgspec.MsgspecError as error:
+            await bury(self._bus, self._pull, message, TASKS.name, f"not a batch of tasks: {error}")
+            return
+        parcel = Parcel(message, batch, time.monotonic())
+        fresh = [work for work in batch.tasks if work not in self._holding]
+        if fresh and delivery(message)[0] > 1:
+            allowed = await self._confirm([(work.id, work.attempt) for work in fresh])
+            if allowed is None:
+                await self._pull.nak(message, 1.0)
+                return
+            fresh = [work for work in fresh if work.id in allowed]
+        parcel.untold = len(fresh)
+        if not fresh:  # a copy of what is done, or here already
+            await self._pull.ack(message)
+        for work in fresh:
+            self._holding.add(Held(work, parcel))
+
+    async def _confirm(self, tasks: list[tuple[UUID, int]]) -> set[UUID] | None:
+        """Those that may run of a message that was delivered before; None if nobody can say now."""
+        try:
+            subject = subjects.rpc("scheduler", "task", "confirm")
+            return set((await self._bus.request(subject, Confirm(self.name, tasks), Confirmed)).run)
+        except HeadraceError as error:
+            log.warning("worker.not_confirmed", error=repr(error))
+            return None
+
+    # -- running
+
+    async def _slot(self) -> None:
+        while True:
+            held = await self._holding.next()
+            held.began, held.parcel.begun = time.monotonic(), True
+            if self._runner.is_quick(held.work):
+                await self._run(held)
+            else:
+                held.task = asyncio.create_task(self._run(held))
+                await asyncio.wait([held.task])
+
+    async def _run(self, held: Held) -> None:
+        work, parcel = held.work, held.parcel
+        token = trace.current.set(parcel.trace)
+        try:
+            outputs = await self._runner.run(work, parcel.session, lambda f, m: self._progress(held, f, m))
+            self._end(held, Completed(work.id, work.attempt, outputs, round(time.monotonic() - (held.began or 0), 6)))
+        except Trouble as trouble:
+            self._end(held, Failed(work.id, work.attempt, trouble.kind, str(trouble)))
+        except asyncio.CancelledError:
+            self._holding.drop(held)  # told to stop: there is nothing to report
+            if held.task is None:
+                raise
+        finally:
+            trace.current.reset(token)
+
+    def _end(self, held: Held, report: Completed | Failed) -> None:
+        if self._holding.get(held.work.id) is not held:
+            return
+        self._holding.drop(held)
+        self._reports.add(report, None if held.started_told else held.parcel)
+
+    def _progress(self, held: Held, fraction: float, message: str) -> None:
+        self._reports.add(Progress(held.work.id, held.work.attempt, fraction, message), None)
+
+    # -- watching
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(LONG / 2)
+            late = time.monotonic() - LONG
+            for held in self._holding.all():
+                if held.began is not None and held.began < late and not held.started_told:
+                    held.started_told = True
+                    self._reports.add(Started(held.work.id, held.work.attempt, self.name), held.parcel)
+            await self._give_back(time.monotonic() - GIVE_BACK)
+
+    async def _give_back(self, before: float) -> None:
+        for parcel in self._holding.unbegun(before):
+            for held in self._holding.of(parcel):
+                self._holding.drop(held)
+            await self._pull.nak(parcel.message)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(KEEP)
+            for parcel in {held.parcel for held in self._holding.all() if held.parcel.untold > 0}:
+                await self._pull.working(parcel.message)
+
+    async def _beats(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._every):
+                    await self._beat_now.wait()
+            except TimeoutError:
+                pass
+            self._beat_now.clear()
+            holds = [(held.work.id, held.work.attempt) for held in self._holding.all()]
+            beat = Beat(self.name, self._partition, self._slots, self._functions, holds[:10_000])
+            try:
+                reply = await self._bus.request(subjects.beat(self.name), beat, BeatReply, timeout=2.0)
+            except HeadraceError as error:
+                log.debug("worker.beat_unanswered", error=repr(error))
+                continue
+            self._every = reply.every
+            for task in reply.stop:
+                self._stop(task)
+
+    def _stop(self, task: UUID) -> None:
+        held = self._holding.get(task)
+        if held is None or held.began is None:
+            return
+        log.info("worker.task_stopped", task=str(task))
+        self._holding.drop(held)
+        if held.task is not None:
+            held.task.cancel()
+
+    async def _on_beat_request(self, message: Msg) -> None:
+        self._beat_now.set()
+
+    async def _on_connected(self, lost: frozenset[str]) -> None:
+        self._beat_now.set()
+
+    async def _on_control(self, message: Msg) -> None:
+        """A session was closed or paused: what has not begun here is let go."""
+        session = message.subject.rpartition(".")[2]
+        for held in self._holding.all():
+            if held.began is None and str(held.parcel.session) == session:
+                parcel: Parcel = held.parcel
+                self._holding.drop(held)
+                parcel.untold -= 1
+                if parcel.untold == 0:
+                    await self._pull.ack(parcel.message)

@@ -1,0 +1,93 @@
+"""The child process that runs blocking functions, one after the other: `python -m shared.worker.child module:app`.
+
+Frames on its standard streams: four bytes of length, then msgpack. What functions print goes to stderr. Ends when its
+parent does.
+"""
+
+import os
+import struct
+import sys
+import traceback
+from typing import Any, BinaryIO
+from uuid import UUID
+
+import msgspec
+
+from shared.worker.functions import Task, TaskError, encode_outputs, load
+
+LENGTH = struct.Struct(">I")
+
+
+class Call(msgspec.Struct, frozen=True):
+    """Run this."""
+
+    function: str
+    task: UUID
+    attempt: int
+    payload: bytes
+    inputs: list[bytes]
+    outputs: int
+
+
+class Said(msgspec.Struct, frozen=True, tag="progress"):
+    fraction: float
+    message: str
+
+
+class Returned(msgspec.Struct, frozen=True, tag="returned"):
+    outputs: list[bytes]
+
+
+class Raised(msgspec.Struct, frozen=True, tag="raised"):
+    message: str
+
+
+Answer = Said | Returned | Raised
+decode_answer = msgspec.msgpack.Decoder(Answer).decode
+
+
+def frame(message: Any) -> bytes:
+    data = msgspec.msgpack.encode(message)
+    return LENGTH.pack(len(data)) + data
+
+
+def describe(error: BaseException) -> str:
+    """An error as its task shows it: what, and where in the function."""
+    if isinstance(error, TaskError):
+        return str(error)
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" ({os.path.basename(entry.filename)}:{entry.lineno})" for entry in last)
+    return f"{type(error).__name__}: {error}{where}".replace("\x00", "\\x00")
+
+
+def _read(source: BinaryIO) -> Call | None:
+    head = source.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        return None
+    (length,) = LENGTH.unpack(head)
+    return msgspec.msgpack.decode(source.read(length), type=Call)
+
+
+def main() -> None:
+    # The streams are ours: a function that prints must not speak into them.
+    source, target = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    app = load(sys.argv[1])
+
+    def say(message: Answer) -> None:
+        data = memoryview(frame(message))
+        while data:
+            data = data[target.write(data) :]
+
+    while (call := _read(source)) is not None:
+        task = Task(call.task, call.attempt, call.payload, call.inputs, call.outputs, lambda f, m: say(Said(f, m)))
+        try:
+            say(Returned(encode_outputs(app.functions[call.function].call(task), call.outputs)))
+        except Exception as error:
+            say(Raised(describe(error)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""What a worker can run: functions by name."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar, overload
+from uuid import UUID
+
+import msgspec
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class TaskError(Exception):
+    """Raise it in a function to fail a task with a text of your own; any other exception does too, with its name."""
+
+
+class Task:
+    """What a function is given.
+
+    id, attempt   which task this is, and which try
+    payload       its payload, decoded from JSON
+    inputs        the values of its inputs, in order
+    outputs       how many values it must return: one is returned as it is, several as a sequence
+    """
+
+    __slots__ = ("_progress", "_raw", "attempt", "id", "inputs", "outputs")
+
+    def __init__(
+        self,
+        id: UUID,
+        attempt: int,
+        raw: bytes,
+        inputs: Sequence[bytes],
+        outputs: int,
+        progress: Callable[[float, str], None],
+    ) -> None:
+        self.id, self.attempt, self.inputs, self.outputs = id, attempt, inputs, outputs
+        self._raw, self._progress = raw, progress
+
+    @property
+    def payload(self) -> Any:
+        return msgspec.json.decode(self._raw)
+
+    @property
+    def raw_payload(self) -> bytes:
+        """The payload as it was given: JSON text, or the bytes of the result that is the payload."""
+        return self._raw
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Tells those who watch how far it is, 0 to 1."""
+        self._progress(min(1.0, max(0.0, fraction)), message[:500])
+
+
+class Function(msgspec.Struct, frozen=True):
+    """`blocking`: runs in a child process; otherwise `call` is a coroutine function for the worker's loop."""
+
+    name: str
+    call: Callable[[Task], Any] | Callable[[Task], Awaitable[Any]]
+    blocking: bool
+
+
+class App:
+    """The functions of one worker."""
+
+    def __init__(self) -> None:
+        self.functions: dict[str, Function] = {}
+
+    @overload
+    def function(self, call: F) -> F: ...
+    @overload
+    def function(self, *, name: str = "", blocking: bool = False) -> Callable[[F], F]: ...
+    def function(self, call: F | None = None, *, name: str = "", blocking: bool = False) -> Any:
+        """Registers a function under its own name, or `name`. Coroutine functions, or blocking ones in a child process."""
+
+        def register(call: F) -> F:
+            own = name or call.__name__
+            if inspect.iscoroutinefunction(call) == blocking:
+                kind = (
+                    "a blocking function cannot be a coroutine" if blocking else "write async def, or say blocking=True"
+                )
+                raise TypeError(f"{own}: {kind}")
+            if own in self.functions:
+                raise ValueError(f"{own}: registered twice")
+            self.functions[own] = Function(own, call, blocking)
+            return call
+
+        return register if call is None else register(call)
+
+
+def encode_outputs(value: Any, count: int) -> list[bytes]:
+    """What a function returned, as its outputs' bytes: bytes as they are, anything else as JSON."""
+    values: Sequence[Any]
+    if count == 1:
+        values = (value,)
+    elif count == 0:
+        values = ()
+    elif isinstance(value, (list, tuple)) and len(value) == count:
+        values = value
+    else:
+        raise TaskError(f"the task has {count} outputs: its function must return so many values")
+    return [bytes(v) if isinstance(v, (bytes, bytearray, memoryview)) else msgspec.json.encode(v) for v in values]
+
+
+def load(path: str) -> App:
+    """The App that `module:name` names."""
+    import importlib
+
+    module, _, name = path.partition(":")
+    found = getattr(importlib.import_module(module), name or "app", None)
+    if not isinstance(found, App):
+        raise SystemExit(f"--app {path}: there is no App of that name")
+    return found

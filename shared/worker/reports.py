@@ -1,0 +1,87 @@
+"""Reports of a loop's turn ride together; a message of tasks is acknowledged once the bus has stored what became of them."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+
+from shared.bus.client import Bus
+from shared.bus.publish import PubAck
+from shared.bus.pull import Pull
+from shared.contracts import subjects
+from shared.contracts.topology import MESSAGE_LIMIT
+from shared.contracts.work import Completed, Report, ReportBatch
+from shared.runtime.log import log
+from shared.worker.holding import Parcel
+
+
+class Reports:
+    """The reporting side of a worker."""
+
+    def __init__(self, bus: Bus, pull: Pull, worker: str, partition: str) -> None:
+        self._bus, self._pull, self._worker = bus, pull, worker
+        self._subject = subjects.report(partition)
+        self._pending: list[tuple[Report, Parcel | None]] = []
+        self._flushing = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unstored = 0
+        self._stored = asyncio.Event()
+
+    def add(self, report: Report, parcel: Parcel | None) -> None:
+        """Reports soon. `parcel`: the message that waits for this to be stored, if it does."""
+        self._pending.append((report, parcel))
+        if not self._flushing:
+            self._flushing = True
+            self._spawn(self._flush())
+
+    async def drained(self, timeout: float) -> None:
+        """Waits until everything reported is stored."""
+        try:
+            async with asyncio.timeout(timeout):
+                while self._pending or self._unstored:
+                    self._stored.clear()
+                    await self._stored.wait()
+        except TimeoutError:
+            log.warning("worker.reports_unstored", count=self._unstored)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _flush(self) -> None:
+        await asyncio.sleep(0)  # what ends in this turn of the loop rides along
+        pending, self._pending, self._flushing = self._pending, [], False
+        for part in _fit(pending):
+            data = msgspec.json.encode(ReportBatch(self._worker, [report for report, _ in part]))
+            self._unstored += 1
+            future = await self._bus.send(self._subject, data)
+            future.add_done_callback(lambda done, part=part: self._on_stored(part, done))  # type: ignore[misc]
+
+    def _on_stored(self, part: list[tuple[Report, Parcel | None]], done: "asyncio.Future[PubAck]") -> None:
+        self._unstored -= 1
+        self._stored.set()
+        if done.cancelled() or done.exception() is not None:
+            return  # not acknowledged: the bus delivers the tasks again
+        for _, parcel in part:
+            if parcel is not None:
+                parcel.untold -= 1
+                if parcel.untold == 0:
+                    self._spawn(self._pull.ack(parcel.message))
+
+
+def _fit(pending: list[tuple[Report, Parcel | None]]) -> list[list[tuple[Report, Parcel | None]]]:
+    """Cuts into parts that fit in a message each."""
+    parts: list[list[tuple[Report, Parcel | None]]] = [[]]
+    size = 0
+    for report, parcel in pending:
+        own = 400
+        if isinstance(report, Completed):
+            own += sum(160 + len(output.data or b"") * 4 // 3 for output in report.outputs)
+        if parts[-1] and size + own > MESSAGE_LIMIT:
+            parts.append([])
+            size = 0
+        parts[-1].append((report, parcel))
+        size += own
+    return parts

@@ -1,0 +1,114 @@
+"""Runs one task: its inputs fetched, its function called, its outputs stored, all of it concurrently where that helps."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+from shared.bus.client import Bus
+from shared.contracts import subjects
+from shared.contracts.compute import Value
+from shared.contracts.errors import HeadraceError
+from shared.contracts.work import Inputs, InputsOf, Output, Work
+from shared.objects.inline import fetch, keep
+from shared.objects.port import Objects
+from shared.worker.child import Call, describe
+from shared.worker.children import Children, Lost
+from shared.worker.functions import App, Task, TaskError, encode_outputs
+
+FETCHES = 8
+"""Objects fetched at once for one task."""
+MEMORY = 256 * 1024 * 1024
+"""Most bytes of inputs that a task may be handed in memory."""
+
+
+class Trouble(Exception):
+    """Why a task did not complete. `kind` as in Failed: `error`, `timeout` or `lost`."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message[:4000])
+        self.kind = kind
+
+
+class Runner:
+    def __init__(self, bus: Bus, objects: Objects, app: App, children: Children) -> None:
+        self._bus, self._objects, self._functions, self._children = bus, objects, app.functions, children
+
+    def is_quick(self, work: Work) -> bool:
+        """Whether it may run in the slot's own coroutine: nothing to fetch, no limit to watch, nothing to kill."""
+        function = self._functions.get(work.function)
+        return function is not None and not function.blocking and not work.max_duration and work.inputs is not None
+
+    async def run(self, work: Work, session: UUID, progress: Callable[[float, str], None]) -> list[Output]:
+        """The outputs, ready to be reported; Trouble otherwise."""
+        try:
+            if work.max_duration:
+                async with asyncio.timeout(work.max_duration):
+                    return await self._run(work, session, progress)
+            return await self._run(work, session, progress)
+        except TimeoutError:
+            if not work.max_duration:
+                raise Trouble("error", "TimeoutError") from None
+            raise Trouble("timeout", f"it took longer than {work.max_duration:g} s") from None
+        except Lost as error:
+            raise Trouble("lost", str(error)) from None
+        except HeadraceError as error:  # storage or bus: not the task's own doing, unless it cannot get better
+            raise Trouble("lost" if error.retryable else "error", f"{type(error).__name__}: {error}") from None
+
+    async def _run(self, work: Work, session: UUID, progress: Callable[[float, str], None]) -> list[Output]:
+        function = self._functions.get(work.function)
+        if function is None:
+            raise Trouble("error", f"this worker has no function {work.function!r}")
+        payload, inputs = await self._inputs(work)
+        count = len(work.outputs)
+        try:
+            if function.blocking:
+                call = Call(work.function, work.id, work.attempt, payload, inputs, count)
+                values = await self._children.run(call, progress)
+            else:
+                task = Task(work.id, work.attempt, payload, inputs, count, progress)
+                made: Any = await _awaited(function.call(task))
+                values = encode_outputs(made, count)
+        except (TaskError, Lost) as error:
+            if isinstance(error, Lost):
+                raise
+            raise Trouble("error", str(error)) from None
+        except Exception as error:
+            raise Trouble("error", describe(error)) from None
+        if len(values) == 1:
+            return [await keep(self._objects, session, work.outputs[0], values[0])]
+        stores = (keep(self._objects, session, name, value) for name, value in zip(work.outputs, values, strict=True))
+        return list(await asyncio.gather(*stores))
+
+    async def _inputs(self, work: Work) -> tuple[bytes, list[bytes]]:
+        payload = bytes(work.payload)
+        if work.payload_value is not None:
+            payload = await fetch(self._objects, work.payload_value)
+        if work.inputs == []:
+            return payload, []
+        values = work.inputs if work.inputs is not None else await self._ask(work.id)
+        if sum(value.size for value in values) > MEMORY:
+            raise Trouble("error", f"its inputs have more than {MEMORY} bytes together")
+        if all(value.data is not None for value in values):
+            return payload, [value.data for value in values if value.data is not None]
+        gate = asyncio.Semaphore(FETCHES)
+
+        async def one(value: Value) -> bytes:
+            async with gate:
+                return await fetch(self._objects, value)
+
+        return payload, list(await asyncio.gather(*(one(value) for value in values)))
+
+    async def _ask(self, task: UUID) -> list[Value]:
+        """The inputs that did not ride along, page by page."""
+        values: list[Value] = []
+        start: int | None = 0
+        while start is not None:
+            page = await self._bus.request(subjects.rpc("scheduler", "task", "inputs"), InputsOf(task, start), Inputs)
+            values += page.values
+            start = page.more
+        return values
+
+
+async def _awaited(value: Awaitable[Any]) -> Any:
+    return await value
