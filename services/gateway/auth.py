@@ -25,6 +25,7 @@ ROLES: dict[str, frozenset[str]] = {
     "reader": frozenset({READ}),
 }
 ADMIN = "admin"
+"""A role, and the only user who has it: services know by the user's name who may see what others own."""
 
 FRESH = 5.0
 """Seconds for which a token is believed without asking the table again: how late a revocation may count elsewhere."""

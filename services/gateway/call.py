@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -20,8 +20,6 @@ T = TypeVar("T")
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a plain JSON body."""
-ROLES: Final = "Hr-Roles"
-"""The roles of the caller's token: an admin sees what others own."""
 _KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 _LISTS = frozenset({"ids"})
 """Query fields that hold several values, with commas between them."""
@@ -128,7 +126,7 @@ class Call:
     def told(self) -> dict[str, str]:
         """The headers that say who asks."""
         assert self.caller is not None
-        return {h.USER: self.caller.user, ROLES: ",".join(self.caller.roles)}
+        return {h.USER: self.caller.user}
 
     async def scheduler(
         self, action: str, message: Any, reply: type[T], *, headers: dict[str, str] | None = None, timeout: float = 30

@@ -25,13 +25,10 @@ from shared.contracts.ids import is_submission, submission_id
 from shared.contracts.topology import MESSAGE_LIMIT
 
 NDJSON: Final = "application/x-ndjson"
-LINE: Final = "Hr-Line"
-OPTIONS: Final = "Hr-Options"
-"""Headers of a chunk: the number of its first line in the submission, and the submission's options."""
 UNDER_WAY: Final = 4
 _PATIENCE: Final = 60.0
 _HINT: Final = f"; send longer submissions as {NDJSON}, one task a line"
-_TASK = re.compile(r"^tasks\[(\d+)\]")
+_TASK = re.compile(r"^tasks\[(-?\d+)\]")
 
 
 class SubmissionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,7 +110,7 @@ class Sending:
         self._call = call
         self._headers = {h.SESSION: str(session), h.SUBMISSION: str(name)}
         if options:
-            self._headers[OPTIONS] = options
+            self._headers[h.OPTIONS] = options
         self._tasks: set[asyncio.Task[msgspec.Raw]] = set()
 
     async def run(self) -> Reply:
@@ -144,7 +141,7 @@ class Sending:
             task.result()
 
     async def _send(self, chunk: Chunk, *, last: bool = False) -> msgspec.Raw:
-        headers = self._headers | {h.CHUNK: str(chunk.number), LINE: str(chunk.first)}
+        headers = self._headers | {h.CHUNK: str(chunk.number), h.FIRST: str(chunk.first)}
         if last:
             headers[h.LAST] = "1"
         try:

@@ -11,6 +11,7 @@ import httpx
 import msgspec
 import pytest
 
+from deploy.local.s3 import BUCKET
 from deploy.local.stack import Stack
 from shared.bus import topology
 from shared.contracts import subjects
@@ -171,9 +172,7 @@ async def test_streams_end_when_the_gateway_stops(gateway: Gateway) -> None:
 async def test_a_restart_of_the_bus_loses_nothing(home: Path, tmp_path: Path) -> None:
     async with Stack(home) as stack:
         servers = of_stack(stack)
-        bucket = Bucket(
-            servers.s3_endpoint, servers.s3_access_key, servers.s3_secret_key, servers.s3_region, stack.s3.bucket
-        )
+        bucket = Bucket(servers.s3_endpoint, servers.s3_access_key, servers.s3_secret_key, servers.s3_region, BUCKET)
         async with running(servers, Database(servers, "headrace"), bucket, tmp_path) as gateway:
             session = gateway.scheduler.session().id
             async with listening(gateway.http, session=str(session)) as listener:

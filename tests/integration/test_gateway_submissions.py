@@ -42,7 +42,7 @@ async def test_a_small_body_is_one_request(gateway: Gateway) -> None:
     [(ctx, body)] = gateway.scheduler.asked("submission.chunk")
     assert body == lines(3).rstrip()
     told = ctx.headers
-    assert (told["Hr-Chunk"], told["Hr-Line"], told["Hr-Last"]) == ("0", "0", "1")
+    assert (told["Hr-Chunk"], told["Hr-First"], told["Hr-Last"]) == ("0", "0", "1")
     assert told["Hr-Session"] == str(session)
     assert is_submission(UUID(told["Hr-Submission"]))
     assert json.loads(told["Hr-Options"])["labels"] == {"k": "ä€😀"}
@@ -65,7 +65,7 @@ async def test_a_long_body_is_cut_at_line_ends_and_the_last_comes_last(gateway: 
     first = 0
     for number, (ctx, chunk) in enumerate(seen):
         assert int(ctx.headers["Hr-Chunk"]) == number
-        assert int(ctx.headers["Hr-Line"]) == first
+        assert int(ctx.headers["Hr-First"]) == first
         assert ("Hr-Last" in ctx.headers) == (number == len(seen) - 1)
         first += chunk.rstrip().count(b"\n") + 1
     assert gateway.scheduler.asked("submission.chunk")[-1][0].headers["Hr-Last"] == "1"
@@ -79,7 +79,7 @@ async def test_an_error_names_the_line_of_the_body(gateway: Gateway) -> None:
     answer = await gateway.http.post(url, content=lines(10), headers=NDJSON)
     assert (answer.status_code, answer.json()["field"]) == (400, "tasks[7].inputs[0]")
     answer = await gateway.http.post(url, content=lines(30_000), headers=NDJSON)
-    seen = {int(ctx.headers["Hr-Line"]) for ctx, _ in gateway.scheduler.asked("submission.chunk")}
+    seen = {int(ctx.headers["Hr-First"]) for ctx, _ in gateway.scheduler.asked("submission.chunk")}
     assert answer.json()["field"] in {f"tasks[{line + 7}].inputs[0]" for line in seen}
     assert not any(
         "Hr-Last" in ctx.headers for ctx, body in gateway.scheduler.asked("submission.chunk") if len(body) > 10_000

@@ -7,7 +7,7 @@ import msgspec
 from litestar.types import ASGIApp
 
 from services.gateway import auth, survey
-from services.gateway.auth import OPS
+from services.gateway.auth import ADMIN, OPS
 from services.gateway.call import Call
 from services.gateway.reply import Reply
 from services.gateway.route import Route
@@ -90,6 +90,8 @@ async def replay(call: Call) -> ASGIApp:
 async def create_user(call: Call) -> ASGIApp:
     asked = await call.json(UserCreate)
     _only_admins(call)
+    if (ADMIN in asked.roles) != (asked.name == ADMIN):
+        raise Invalid("the role admin belongs to the user admin, and to no other", field="roles")
     token = auth.new_token()
     made = await call.edge.store.add_token(asked.name, list(asked.roles), token)
     return Reply(UserToken(str(made), asked.name, sorted(asked.roles), token), 201)
