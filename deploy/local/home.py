@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-DISK_FLOOR = 512 * 1024 * 1024
+DISK_FLOOR = 1 << 30
 """Bytes that have to be free: less, and the servers would fail one by one in ways that do not name the cause."""
 
 

