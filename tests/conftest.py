@@ -52,7 +52,7 @@ async def servers() -> AsyncIterator[Servers]:
             yield started
     else:
         with _folder() as folder:
-            async with Stack(folder) as stack:
+            async with Stack(folder, throwaway=True) as stack:
                 yield backends.of_stack(stack)
 
 

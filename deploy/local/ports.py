@@ -3,11 +3,14 @@
 import json
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _RANGE = range(20_000, 32_000)
 """Below the range from which Linux takes the ports of outgoing connections, so that none of those gets in the way."""
+PAIR_DISTANCE = 10_000
+PAIRS = 2_000
+"""So many of the range are for pairs; with their second port they too stay below 32,768."""
 
 
 def is_free(port: int) -> bool:
@@ -20,17 +23,25 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose(names: Sequence[str], kept: Path) -> dict[str, int]:
-    """A port for each name. `kept` is the file that remembers them; a port taken by somebody else is replaced."""
+def choose(names: Sequence[str], kept: Path, *, paired: Mapping[str, str] | None = None) -> dict[str, int]:
+    """A port for each name. `kept` is the file that remembers them; a port taken by somebody else is replaced.
+
+    `paired`: names with another that has to be PAIR_DISTANCE higher, because a program expects it there.
+    """
     try:
         before: dict[str, int] = json.loads(kept.read_text())
     except (FileNotFoundError, ValueError):
         before = {}
     chosen: dict[str, int] = {}
     for name in names:
+        second = (paired or {}).get(name)
+        within = _RANGE[:PAIRS] if second else _RANGE[PAIRS:]
+        distances = (0, PAIR_DISTANCE) if second else (0,)
         port = before.get(name, 0)
-        while port in chosen.values() or port not in _RANGE or not is_free(port):
-            port = random.choice(_RANGE)  # noqa: S311
+        while port in chosen.values() or port not in within or not all(is_free(port + d) for d in distances):
+            port = random.choice(within)  # noqa: S311
         chosen[name] = port
+        if second:
+            chosen[second] = port + PAIR_DISTANCE
     kept.write_text(json.dumps(chosen, indent=2) + "\n")
     return chosen

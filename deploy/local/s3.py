@@ -5,6 +5,7 @@
 
 import json
 import shutil
+import signal
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,9 @@ from deploy.local.wheels import program
 
 PARTS = ("master", "volume", "filer", "s3", "admin")
 """Each listens on a port of its own and on one for gRPC."""
-PORTS = tuple(f"s3.{part}{kind}" for part in PARTS for kind in ("", ".grpc"))
+PAIRED_PORTS = {"s3.admin": "s3.admin.grpc"}
+"""Its own worker looks for the admin's gRPC 10,000 above the admin's port, whatever the options say."""
+PORTS = tuple(n for part in PARTS for n in (f"s3.{part}", f"s3.{part}.grpc") if n not in PAIRED_PORTS.values())
 REGION = "us-east-1"
 BUCKET = "headrace"
 VOLUME_MIB = 256
@@ -32,8 +35,10 @@ class S3:
 
     name = "s3"
 
-    def __init__(self, home: Home, ports: Mapping[str, int], secrets: Mapping[str, str]) -> None:
-        self._ports, self._secrets = ports, secrets
+    def __init__(
+        self, home: Home, ports: Mapping[str, int], secrets: Mapping[str, str], *, throwaway: bool = False
+    ) -> None:
+        self._ports, self._secrets, self._throwaway = ports, secrets, throwaway
         self._config = home.path / "s3.json"
         self._data = home.path / "s3"
         self.access_key = "headrace"
@@ -79,7 +84,8 @@ class S3:
             env={"HOME": str(self._data)},  # where it looks for more configuration
             inherit=False,
             cwd=self._data,
-            grace=10,
+            stop=signal.SIGKILL if self._throwaway else signal.SIGTERM,
+            grace=5,  # usually two seconds, but now and then its HTTP server waits for idle connections
         )
 
     def client(self) -> Any:

@@ -43,13 +43,23 @@ class StartError(Exception):
 
 
 class Stack:
-    """Everything that the services need to run. `postgres_settings`: more of PostgreSQL's settings, on top of ours."""
+    """Everything that the services need to run.
+
+    throwaway          nobody wants the data afterwards: stop without care for it
+    postgres_settings  more of PostgreSQL's settings, on top of ours
+    """
 
     def __init__(
-        self, home: Path, *, tell: Tell = lambda event: None, postgres_settings: Mapping[str, str] | None = None
+        self,
+        home: Path,
+        *,
+        tell: Tell = lambda event: None,
+        throwaway: bool = False,
+        postgres_settings: Mapping[str, str] | None = None,
     ) -> None:
         self.home = Home(home)
         self.tell = tell
+        self._throwaway = throwaway
         self._postgres_settings = postgres_settings or {}
         self.processes: dict[str, Process] = {}
 
@@ -71,7 +81,7 @@ class Stack:
 
     def _arrange(self) -> None:
         names = ("http", "nats", "nats.monitor", "postgres", *s3.PORTS)
-        self.ports = ports.choose(names, self.home.path / "ports.json")
+        self.ports = ports.choose(names, self.home.path / "ports.json", paired=s3.PAIRED_PORTS)
         self.secrets = self.home.secrets(
             [
                 *(f"nats.{user}" for user in (*users(), "system")),
@@ -82,7 +92,7 @@ class Stack:
         )
         self.nats = Nats(self.home, self.ports["nats"], self.ports["nats.monitor"], self.secrets)
         self.postgres = Postgres(self.home, self.ports["postgres"], self.secrets, self._postgres_settings)
-        self.s3 = s3.S3(self.home, self.ports, self.secrets)
+        self.s3 = s3.S3(self.home, self.ports, self.secrets, throwaway=self._throwaway)
         self.servers: dict[str, Server] = {server.name: server for server in (self.nats, self.postgres, self.s3)}
 
     async def _start(self) -> None:

@@ -155,7 +155,7 @@ async def test_data_is_kept_even_when_the_ports_change(home: Path) -> None:
 @pytest.mark.parametrize("name", sorted(SERVERS))
 async def test_a_server_that_is_killed_comes_back(home: Path, name: str) -> None:
     events: list[Event] = []
-    async with Stack(home, tell=events.append) as stack:
+    async with Stack(home, tell=events.append, throwaway=True) as stack:
         before = stack.processes[name].pid
         stack.processes[name].signal(signal.SIGKILL)
         await wait_until(lambda: Event(name, "restarting") in events, on_timeout=lambda: events)
@@ -172,7 +172,7 @@ async def test_a_server_that_is_killed_comes_back(home: Path, name: str) -> None
 
 
 async def test_a_child_that_its_parent_left_behind_is_stopped(home: Path) -> None:
-    async with Stack(home) as stack:
+    async with Stack(home, throwaway=True) as stack:
         script = "sleep 1000 & echo $!; exec sleep 1000"
         process = await stack.run(Command(name="parent", argv=("sh", "-c", script), tier=SERVICES))
         orphan = psutil.Process(int(await wait_until(process.tail)))
@@ -182,7 +182,7 @@ async def test_a_child_that_its_parent_left_behind_is_stopped(home: Path) -> Non
 
 async def test_a_process_that_ignores_the_stop_signal_is_killed(home: Path) -> None:
     events: list[Event] = []
-    async with Stack(home, tell=events.append) as stack:
+    async with Stack(home, tell=events.append, throwaway=True) as stack:
         deaf = Command(name="deaf", argv=("sh", "-c", "trap '' TERM; echo up; sleep 1000"), tier=SERVICES, grace=0.3)
         process = await stack.run(deaf)
         await wait_until(process.tail)

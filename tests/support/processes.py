@@ -12,10 +12,13 @@ from typing import Self, TypeVar
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
+from nats.aio.client import Client
+
 from deploy.local import system
 from deploy.local.process import Process, ending
 from deploy.local.stack import Stack
 from shared.contracts.subjects import SERVICES
+from tests.support.servers import of_stack
 from tests.support.wait import wait_until
 
 T = TypeVar("T")
@@ -25,7 +28,7 @@ class Processes:
     """`async with Processes(folder) as system: await system.start(workers=2)`."""
 
     def __init__(self, home: Path) -> None:
-        self.stack = Stack(home)
+        self.stack = Stack(home, throwaway=True)
         self._mine: dict[str, Process] = {}
         self._killed: set[str] = set()
 
@@ -49,6 +52,10 @@ class Processes:
     @property
     def token(self) -> str:
         return self.stack.home.token_file.read_text().strip()
+
+    async def bus(self, user: str = "admin") -> Client:
+        """A plain connection to the bus; the caller closes it."""
+        return await of_stack(self.stack).connect(user)
 
     # -- our own processes
 
@@ -98,12 +105,9 @@ class Processes:
         """Starts again what was killed or stopped; the log goes on."""
         await self._start(self._mine[name])
 
-    def pause(self, name: str) -> None:
-        """SIGSTOP: there, and silent."""
-        self._mine[name].signal(signal.SIGSTOP)
-
-    def proceed(self, name: str) -> None:
-        self._mine[name].signal(signal.SIGCONT)
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """As if from elsewhere: SIGSTOP and SIGCONT, or a death that nobody meant."""
+        self._mine[name].signal(number)
 
     # -- servers: nats, postgres, s3
 

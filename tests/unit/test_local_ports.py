@@ -3,7 +3,7 @@
 import socket
 from pathlib import Path
 
-from deploy.local.ports import choose, is_free
+from deploy.local.ports import PAIR_DISTANCE, choose, is_free
 
 
 def test_ports_are_the_same_in_the_next_run(tmp_path: Path) -> None:
@@ -27,3 +27,14 @@ def test_a_damaged_file_is_no_reason_to_fail(tmp_path: Path) -> None:
     kept = tmp_path / "ports.json"
     kept.write_text('{"nats":')
     assert choose(("nats",), kept)["nats"] > 0
+
+
+def test_a_pair_keeps_its_distance_and_both_are_free(tmp_path: Path) -> None:
+    kept = tmp_path / "ports.json"
+    first = choose(("admin", "nats"), kept, paired={"admin": "admin.grpc"})
+    assert first["admin.grpc"] == first["admin"] + PAIR_DISTANCE < 32_768
+    assert choose(("admin", "nats"), kept, paired={"admin": "admin.grpc"}) == first
+    with socket.create_server(("127.0.0.1", first["admin.grpc"])):
+        second = choose(("admin", "nats"), kept, paired={"admin": "admin.grpc"})
+    assert second["admin"] != first["admin"]
+    assert second["nats"] == first["nats"]
