@@ -1,0 +1,22 @@
+"""What a step may raise.
+
+UserError   what the user gave is wrong: trying again will not help, the chain fails with on_user_error
+Later       not an error: nothing to do yet, call me again
+anything    a system error: tried again as the step's kind says, then the chain fails with on_system_error
+"""
+
+
+class UserError(Exception):
+    """What the user gave is wrong; the message is for the user."""
+
+
+class Later(Exception):
+    """What the step waits for is not there yet. It is called again after `seconds`; that is no failed try."""
+
+    def __init__(self, seconds: float, why: str = "") -> None:
+        self.seconds, self.why = seconds, why
+        super().__init__(why or f"again in {seconds:g} s")
+
+
+class Superseded(Exception):
+    """The chain has gone on without this run of its step (lease lost, cancelled): whatever it does now counts for nothing."""
