@@ -10,10 +10,10 @@ from deploy.local.process import SERVICES, WORKERS, Command, Event
 from deploy.local.stack import Stack, StartError
 from shared.contracts.subjects import SERVICES as SERVICE_NAMES
 
-APP = "deploy.local.demo:app"
+APP = "deploy.local.functions:app"
 """The functions that the workers of `make run` know."""
 ROOT = Path(__file__).parents[2]
-READY_LIMIT = 60.0
+READY_LIMIT = 120.0
 
 
 def service(stack: Stack, name: str) -> Command:

@@ -48,9 +48,9 @@ class Queue:
     def forget_epochs(self) -> None:
         self._epochs.clear()
 
-    async def publish(self, partition: str, rows: Sequence[Any], workers: int) -> None:
+    async def publish(self, partition: str, rows: Sequence[Any], workers: int, known: Mapping[UUID, Value]) -> None:
         """Sends tasks, most urgent first as they come, in bundles that leave every worker some."""
-        values = await self._values(rows)
+        values = await self._values(rows, known)
         await self._learn(rows)
         even = max(1, len(rows) // (2 * workers))
         for session, submission, priority, part in self._bundles(rows, even):
@@ -95,14 +95,17 @@ class Queue:
             for row in await self._pool.fetch(Q["submission_traces"], list(submissions)):
                 self.remember(row["id"], row["trace"])
 
-    async def _values(self, rows: Sequence[Any]) -> Mapping[UUID, Any]:
+    async def _values(self, rows: Sequence[Any], known: Mapping[UUID, Value]) -> Mapping[UUID, Value]:
+        """The inputs that ride along: those at hand, and the others looked up."""
         wanted: set[UUID] = set()
         for row in rows:
             if row["inputs"] and len(row["inputs"]) <= INPUTS:
                 wanted.update(row["inputs"])
             if row["payload_result"] is not None:
                 wanted.add(row["payload_result"])
-        return await store.values(self._pool, wanted)
+        found = {result: known[result] for result in wanted if result in known}
+        missing = wanted - found.keys()
+        return {**found, **await store.values(self._pool, missing)} if missing else found
 
 
 def band(priority: int) -> int:
@@ -110,21 +113,13 @@ def band(priority: int) -> int:
     return 9 - min(9, priority // 10)
 
 
-def _value(row: Any) -> Value:
-    return Value(row["id"], row["size"], row["data"] if row["object"] is None else None, row["object"])
-
-
-def _work(row: Any, values: Mapping[UUID, Any]) -> Work:
+def _work(row: Any, values: Mapping[UUID, Value]) -> Work:
     inputs: list[Value] | None = []
     if row["inputs"]:
-        found = [values.get(result) for result in row["inputs"]]
-        if None in found or sum(len(value["data"] or b"") for value in found if value) > RIDE:
-            inputs = None
-        else:
-            inputs = [_value(value) for value in found]
-    payload_value = None
-    if row["payload_result"] is not None and row["payload_result"] in values:
-        payload_value = _value(values[row["payload_result"]])
+        found = [values[result] for result in row["inputs"] if result in values]
+        rides = len(found) == len(row["inputs"]) and sum(len(value.data or b"") for value in found) <= RIDE
+        inputs = found if rides else None
+    payload_value = values.get(row["payload_result"])
     return Work(
         row["id"],
         row["function"],

@@ -4,7 +4,7 @@ Batches form by themselves: whatever arrived while the last transaction ran is t
 nothing. The reports are acknowledged after the commit and never before; a report that comes twice finds its task ended.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from shared.bus.outbox import Relay
 from shared.bus.pull import Pull
 from shared.bus.unit import Units
 from shared.contracts import subjects
+from shared.contracts.compute import Value
 from shared.contracts.events import Frame, TaskProgress
 from shared.contracts.states import TaskStatus
 from shared.contracts.topology import REPORTS
@@ -31,7 +32,7 @@ from shared.runtime.retry import Backoff, retry
 
 Q = store.Q
 MESSAGES = 200
-ENDED, MADE, CHOSEN, EVENT, ABORTED, FAILED = 1, 2, 3, 4, 5, 6
+ENDED, CHOSEN, EVENT, ABORTED, FAILED = 1, 3, 4, 5, 6
 """The kinds of row that the functions of 0002_release.sql return."""
 
 _decode = msgspec.json.Decoder(ReportBatch).decode
@@ -94,17 +95,25 @@ class Release:
 
     async def _complete(self, batch: Batch) -> None:
         rows = await self._pool.fetch(Q["complete"], *batch.columns(), *self._turns.credits())
-        await self.after(rows, batch.seconds(rows))
-        ended = {row["id"] for row in rows if row["kind"] == ENDED}
-        if unsettled := [task for task in batch.completed if task not in ended]:
-            await self._wrong(batch, unsettled)
+        await self.after(rows, batch.seconds(rows), batch.values())
+        if sum(row["number"] for row in rows if row["kind"] == ENDED) < len(batch.completed):
+            await self._wrong(batch)
 
-    async def after(self, rows: Sequence[Any], seconds: Sequence[tuple[str, float]] = ()) -> None:
-        """What follows a commit: publish what was released and told, note what has ended."""
+    async def after(
+        self,
+        rows: Sequence[Any],
+        seconds: Sequence[tuple[str, float]] = (),
+        values: Mapping[UUID, Value] | None = None,
+    ) -> None:
+        """What follows a commit: publish what was released and told, note what has ended. `values`: those at hand."""
         chosen = [row for row in rows if row["kind"] == CHOSEN]
         if chosen:
-            await self._turns.chosen(chosen)
-        self._turns.ended(by_partition(row for row in rows if row["kind"] in (ENDED, FAILED)), seconds)
+            await self._turns.chosen(chosen, values or {})
+        ended: dict[int, int] = {}
+        for row in rows:
+            if row["kind"] == ENDED:
+                ended[row["partition"]] = ended.get(row["partition"], 0) + row["number"]
+        self._turns.ended(ended, seconds)
         await self._relay.push(
             (row["number"], row["subject"], row["payload"], "") for row in rows if row["kind"] == EVENT
         )
@@ -114,10 +123,10 @@ class Release:
         rows: list[Any] = await db.fetch(Q["count_down"], list(results), *self._turns.credits())
         return rows
 
-    async def _wrong(self, batch: Batch, tasks: Sequence[UUID]) -> None:
+    async def _wrong(self, batch: Batch) -> None:
         """Reports that did not count: late ones are dropped, one without all its outputs fails its task."""
         failed = []
-        for row in await self._pool.fetch(Q["still_open"], list(tasks)):
+        for row in await self._pool.fetch(Q["still_open"], list(batch.completed)):
             report = batch.completed[row["id"]]
             if report.attempt == row["attempt"]:
                 text = f"reported {len(report.outputs)} outputs, {row['outputs']} are expected"

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from shared.contracts import ids
-from shared.contracts.compute import Counts, Options, Partition, Result, Session, Submission, Task
+from shared.contracts.compute import Counts, Options, Partition, Result, Session, Submission, Task, Value
 from shared.contracts.errors import NotFound
 from shared.contracts.states import ResultStatus, SessionStatus, SubmissionStatus, TaskStatus, name_of
 from shared.db.sql import load
@@ -125,10 +125,10 @@ async def result(db: Db, result: UUID) -> Row:
     return row
 
 
-async def values(db: Db, results: Iterable[UUID]) -> dict[UUID, Row]:
+async def values(db: Db, results: Iterable[UUID]) -> dict[UUID, Value]:
     """The values of complete results by id."""
-    wanted = list(results)
-    return {row["id"]: row for row in await db.fetch(Q["values"], wanted)} if wanted else {}
+    rows = await db.fetch(Q["values"], list(results))
+    return {row["id"]: Value(row["id"], row["size"], row["data"], row["object"]) for row in rows}
 
 
 # -- tasks

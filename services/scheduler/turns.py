@@ -14,7 +14,7 @@ it released by itself (`credits`), which saves a chain's hop a round trip.
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from services.scheduler.queue import Queue
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.contracts import subjects
+from shared.contracts.compute import Value
 from shared.contracts.topology import TASKS, worker_consumer
 from shared.contracts.work import Beat
 from shared.runtime.log import log
@@ -108,11 +109,11 @@ class Turns:
         for function, took in seconds:
             self._queue.took(function, took)
 
-    async def chosen(self, rows: Sequence[Any]) -> None:
-        """Tasks whose rows say that they were chosen: publish them."""
+    async def chosen(self, rows: Sequence[Any], values: Mapping[UUID, Value]) -> None:
+        """Tasks whose rows say that they were chosen: publish them. `values`: results at hand."""
         for number in {row["partition"] for row in rows}:
             own = [row for row in rows if row["partition"] == number]
-            await self._publish(self._partitions[number], own)
+            await self._publish(self._partitions[number], own, values)
 
     async def take_back(self, session: UUID) -> None:
         """A session's queue is emptied; what workers hold already they are told to drop."""
@@ -180,10 +181,12 @@ class Turns:
         rows: list[Any] = await self._pool.fetch(Q["take_lane"], submission, number, lane.priority, first, end, n)
         return rows
 
-    async def _publish(self, partition: Partition, rows: Sequence[Any]) -> None:
+    async def _publish(
+        self, partition: Partition, rows: Sequence[Any], values: Mapping[UUID, Value] | None = None
+    ) -> None:
         if rows:
             partition.outstanding += len(rows)
-            await self._queue.publish(partition.name, rows, max(1, len(partition.workers)))
+            await self._queue.publish(partition.name, rows, max(1, len(partition.workers)), values or {})
 
 
 def by_partition(rows: Iterable[Any]) -> dict[int, int]:

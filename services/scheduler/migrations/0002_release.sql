@@ -5,7 +5,7 @@
 -- Locks are taken in this order everywhere: tasks that end, results, dependents; each in the order of ids.
 
 CREATE TYPE released AS (
-    kind smallint,           -- 1 task ended, 2 result complete, 3 task to dispatch, 4 event, 5 result aborted, 6 task failed
+    kind smallint,           -- 1 tasks ended, 3 task to dispatch, 4 event, 5 result aborted, 6 task failed
     id uuid,
     session uuid,
     partition smallint,
@@ -17,7 +17,7 @@ CREATE TYPE released AS (
     payload_result uuid,
     inputs uuid[],
     outputs uuid[],
-    number bigint,           -- kind 4: the outbox row
+    number bigint,           -- kind 1: how many; kind 4: the outbox row
     subject text
 );
 
@@ -68,7 +68,11 @@ BEGIN
     END IF;
 END $$;
 
--- One batch of completed tasks with their outputs. Tells the frames of the sessions touched (kind 4).
+-- One batch of completed tasks with their outputs. Returns how many ended by partition and function (kind 1: `number` of
+-- them, and one of them), those to dispatch (3) and the frames of the sessions touched (4).
+--
+-- Joins go from an argument to a table by its primary key, never between two arguments: nobody tells the planner how long
+-- those are.
 CREATE FUNCTION complete_v1(
     _tasks uuid[], _attempts smallint[], _counts smallint[],
     _ids uuid[], _owners uuid[], _sizes bigint[], _data bytea[], _objects text[],
@@ -76,9 +80,12 @@ CREATE FUNCTION complete_v1(
 ) RETURNS SETOF released
 LANGUAGE plpgsql AS $$
 DECLARE
-    _done released[];
-    _made released[];
-    _results uuid[];
+    _done uuid[];
+    _done_sessions uuid[];
+    _done_partitions smallint[];
+    _done_functions text[];
+    _made uuid[];
+    _made_sessions uuid[];
 BEGIN
     WITH told AS MATERIALIZED (
         SELECT * FROM unnest(_tasks, _attempts, _counts) AS u(id, attempt, outputs) ORDER BY id
@@ -87,34 +94,41 @@ BEGIN
         WHERE t.id = told.id AND t.attempt = told.attempt AND t.status IN (2, 3, 4, 5, 10) AND t.remaining = 0
           AND cardinality(t.outputs) = told.outputs
         RETURNING t.id, t.session, t.partition, t.function
-    ), made AS (
-        UPDATE results r SET status = 2, size = o.size, data = o.data, object = o.object, completed_at = now()
-        FROM unnest(_ids, _owners, _sizes, _data, _objects) AS o(id, owner, size, data, object)
-        JOIN done ON done.id = o.owner
-        WHERE r.id = o.id AND r.owner = o.owner AND r.status = 1
-        RETURNING r.id, r.session
     )
-    SELECT (SELECT array_agg(ROW(1, id, session, partition, NULL, NULL, NULL, function, NULL, NULL, NULL, NULL, NULL, NULL)::released) FROM done),
-           (SELECT array_agg(ROW(2, id, session, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::released) FROM made),
-           (SELECT array_agg(id) FROM made)
-    INTO _done, _made, _results;
+    SELECT array_agg(id), array_agg(session), array_agg(partition), array_agg(function)
+    INTO _done, _done_sessions, _done_partitions, _done_functions FROM done;
     IF _done IS NULL THEN
         RETURN;
     END IF;
-    DELETE FROM running WHERE task = ANY(_tasks) AND task IN (SELECT d.id FROM unnest(_done) d);
-    RETURN QUERY SELECT * FROM unnest(_done);
-    IF _results IS NOT NULL THEN
-        RETURN QUERY SELECT * FROM unnest(_made);
-        RETURN QUERY SELECT * FROM count_down_v1(_results, _partitions, _credits);
+    IF EXISTS (SELECT 1 FROM running) THEN
+        DELETE FROM running r WHERE r.task = ANY(_done);
+    END IF;
+    -- Those that ended in this transaction are known by its time; the result's own state is the guard all the same.
+    WITH made AS (
+        UPDATE results r SET status = 2, size = o.size, data = o.data, object = o.object, completed_at = now()
+        FROM unnest(_ids, _owners, _sizes, _data, _objects) AS o(id, owner, size, data, object)
+        JOIN tasks t ON t.id = o.owner AND t.status = 6 AND t.ended_at = now()
+        WHERE r.id = o.id AND r.owner = o.owner AND r.status = 1
+        RETURNING r.id, r.session
+    )
+    SELECT array_agg(id), array_agg(session) INTO _made, _made_sessions FROM made;
+    RETURN QUERY
+        SELECT 1::smallint, (array_agg(d.id))[1], NULL::uuid, d.partition, NULL::smallint, NULL::smallint, NULL::real,
+            d.function, NULL::bytea, NULL::uuid, NULL::uuid[], NULL::uuid[], count(*), NULL::text
+        FROM unnest(_done, _done_partitions, _done_functions) AS d(id, partition, function) GROUP BY d.partition, d.function;
+    IF _made IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM count_down_v1(_made, _partitions, _credits);
     END IF;
     RETURN QUERY
-    WITH frame AS (
+    WITH ended AS (
+        SELECT d.session, string_agg(d.id::text, '","') AS ids FROM unnest(_done, _done_sessions) AS d(id, session) GROUP BY 1
+    ), made AS (
+        SELECT m.session, string_agg(m.id::text, '","') AS ids FROM unnest(_made, _made_sessions) AS m(id, session) GROUP BY 1
+    ), frame AS (
         INSERT INTO outbox (subject, body)
-        SELECT 'hr.evt.task.changed.' || d.session,
-               convert_to(format('{"session":"%s","completed":["%s"]%s}', d.session, string_agg(d.id::text, '","'),
-                   coalesce((SELECT ',"results":["' || string_agg(m.id::text, '","') || '"]'
-                             FROM unnest(_made) m WHERE m.session = d.session), '')), 'UTF8')
-        FROM unnest(_done) d GROUP BY d.session
+        SELECT 'hr.evt.task.changed.' || ended.session, convert_to('{"session":"' || ended.session || '","completed":["'
+            || ended.ids || '"]' || coalesce(',"results":["' || made.ids || '"]', '') || '}', 'UTF8')
+        FROM ended LEFT JOIN made USING (session)
         RETURNING outbox.id, outbox.subject, outbox.body
     )
     SELECT 4::smallint, NULL::uuid, NULL::uuid, NULL::smallint, NULL::smallint, NULL::smallint, NULL::real, NULL::text,
