@@ -1,0 +1,72 @@
+"""`headrace`: the command line. Imports of weight are made by the commands that need them: `--help` is quick."""
+
+import os
+import signal
+import sys
+
+from cyclopts import App, CycloptsError
+
+from services.gateway.cli.commands import compute, ops, submit, watch
+from services.gateway.cli.trouble import CliError, UsageError
+
+HELP = """Look at a running Headrace, and give it work.
+
+Address and token are found in .headrace/ of this folder or one above, or in HEADRACE_HTTP_URL and HEADRACE_TOKEN.
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 nobody answers.
+"""
+EPILOGUE = """Examples:
+
+headrace status
+
+headrace submit tasks.ndjson --function square --wait
+
+headrace explain 019a6f2e-5d3c-7a10-8c44-000200000007
+"""
+
+
+def build() -> App:
+    """The application with all its commands."""
+    app = App(
+        name="headrace",
+        help=HELP,
+        help_epilogue=EPILOGUE,
+        help_format="plaintext",
+        version=_version,
+        help_flags=["--help", "-h"],
+    )
+    for module in (ops, watch, compute, submit):
+        module.register(app)
+    return app
+
+
+def _version() -> str:
+    from services.gateway import __version__
+
+    return __version__
+
+
+def run(arguments: list[str]) -> int:
+    """Runs a command; returns the exit code."""
+    try:
+        build()(arguments, exit_on_error=False, result_action="return_none")
+    except CycloptsError:
+        return UsageError.exit_code  # cyclopts has said what is wrong
+    except CliError as problem:
+        from services.gateway.cli import show
+
+        show.error(problem, as_json="--json" in arguments)
+        return problem.exit_code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # `headrace events | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The commands, one module a matter; each has `register(app)`."""

@@ -1,0 +1,33 @@
+"""Options that many commands share, and how a command gets its examples under its help."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Output:
+    json: Annotated[
+        bool, Parameter(name="--json", negative="", show_default=False, help="Print JSON, for machines.")
+    ] = False
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Paging:
+    size: Annotated[int, Parameter(help="Most entries to show, 1 to 1000.")] = 100
+    token: Annotated[str | None, Parameter(help="Where the next page begins, as the last one said.")] = None
+
+
+PLAIN = Output()
+FIRST = Paging()
+
+
+def add(app: App, command: Callable[..., Any], **named: Any) -> None:
+    """Adds a command; what its docstring has under `Examples:` goes to the end of its help."""
+    _, _, examples = (inspect.getdoc(command) or "").partition("\nExamples:\n")
+    app.command(command, help_epilogue=f"Examples:\n{examples.rstrip()}", **named)
