@@ -13,7 +13,10 @@ from shared.runtime.clock import SystemClock
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = "Datasets in: datablocks packed, stored, validated, registered."
-    async with open_station(settings, "archiver", __version__, about) as station, open_objects(settings) as objects:
+    async with (
+        open_station(settings.station, "archiver", __version__, about) as station,
+        open_objects(settings.objects) as objects,
+    ):
         serve_health(station.service, {"database": lambda: ping(station.pool), "objects": objects.check}, SystemClock())
         await station.service.start()
         async with asyncio.TaskGroup() as group:

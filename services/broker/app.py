@@ -13,7 +13,10 @@ from shared.runtime.clock import SystemClock
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = "A site's agent: offers, reservations, execution sessions."
-    async with open_station(settings, "broker", __version__, about) as station, open_objects(settings) as objects:
+    async with (
+        open_station(settings.station, "broker", __version__, about) as station,
+        open_objects(settings.objects) as objects,
+    ):
         serve_health(station.service, {"database": lambda: ping(station.pool), "objects": objects.check}, SystemClock())
         await station.service.start()
         async with asyncio.TaskGroup() as group:

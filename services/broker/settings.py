@@ -1,8 +1,11 @@
 """The broker's settings: HEADRACE_<FIELD>."""
 
+import msgspec
+
 from shared.bus.station import StationSettings
 from shared.objects.settings import ObjectsSettings
 
 
-class Settings(StationSettings, ObjectsSettings, frozen=True, kw_only=True):
-    pass
+class Settings(msgspec.Struct, frozen=True):
+    station: StationSettings
+    objects: ObjectsSettings

@@ -14,10 +14,9 @@ from shared.bus.service import Service
 from shared.bus.unit import Units
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
-from shared.runtime.settings import ProcessSettings
 
 
-class StationSettings(BusSettings, ProcessSettings, frozen=True, kw_only=True):
+class StationSettings(BusSettings, frozen=True, kw_only=True):
     """`database_url`: as the service's own role, which sees its own schema only."""
 
     database_url: str

@@ -8,11 +8,11 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import msgspec
 import uvloop
 
-from shared.runtime import settings
 from shared.runtime.log import configure, log
-from shared.runtime.settings import ProcessSettings
+from shared.runtime.settings import ProcessSettings, load
 
 
 async def _supervise(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
@@ -35,11 +35,11 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         raise SystemExit(1) from None
 
 
-P = TypeVar("P", bound=ProcessSettings)
+S = TypeVar("S", bound=msgspec.Struct)
 
 
-def serve(name: str, kind: type[P], main: Callable[[P, asyncio.Event], Awaitable[None]]) -> None:
+def serve(name: str, kind: type[S], main: Callable[[S, asyncio.Event], Awaitable[None]]) -> None:
     """A service's `__main__`: its settings from the environment, its log, then `main(settings, stop)`."""
-    found = settings.load(kind)
-    configure(name, found.log_level, found.log_format)
+    process, found = load(ProcessSettings), load(kind)
+    configure(name, process.log_level, process.log_format)
     run(lambda stop: main(found, stop))

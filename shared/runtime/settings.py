@@ -12,18 +12,23 @@ PREFIX = "HEADRACE_"
 
 
 def load(kind: type[S], env: Mapping[str, str] = os.environ) -> S:
-    """Reads `kind` from the environment. A missing or malformed value names its variable and ends the process."""
-    raw = {
-        field.name: env[name] for field in msgspec.structs.fields(kind) if (name := PREFIX + field.name.upper()) in env
-    }
+    """Reads `kind` from the environment; a field that is a Struct itself is read from the same variables.
+
+    A missing or malformed value names its variable and ends the process.
+    """
+    values: dict[str, object] = {}
     for field in msgspec.structs.fields(kind):
-        if field.required and field.name not in raw:
-            raise SystemExit(f"{PREFIX}{field.name.upper()} is not set")
-    try:
-        return msgspec.convert(raw, kind, strict=False)
-    except msgspec.ValidationError as error:
-        path = str(error).rpartition("$.")[2].rstrip("`")
-        raise SystemExit(f"{PREFIX}{path.upper()}: {error}") from None
+        name = PREFIX + field.name.upper()
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            values[field.name] = load(field.type, env)
+        elif name in env:
+            try:
+                values[field.name] = msgspec.convert(env[name], field.type, strict=False)
+            except msgspec.ValidationError as error:
+                raise SystemExit(f"{name}: {error}") from None
+        elif field.required:
+            raise SystemExit(f"{name} is not set")
+    return kind(**values)
 
 
 class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,8 +9,7 @@ import socket
 
 from shared.bus.client import Bus
 from shared.objects.s3 import open_objects
-from shared.runtime import lifecycle, settings
-from shared.runtime.log import configure
+from shared.runtime import lifecycle
 from shared.worker.agent import Agent
 from shared.worker.children import Children
 from shared.worker.functions import load
@@ -31,14 +30,12 @@ def main() -> None:
     options = parser.parse_args()
     if options.slots < 1:
         parser.error("--slots: at least 1")
-    found = settings.load(Settings)
-    configure("worker", found.log_level, found.log_format)
 
-    async def run(stop: asyncio.Event) -> None:
+    async def run(found: Settings, stop: asyncio.Event) -> None:
         app, children = load(options.app), Children(options.app)
-        bus = await Bus.connect(found, "worker", apply_topology=False)
+        bus = await Bus.connect(found.bus, "worker", apply_topology=False)
         try:
-            async with open_objects(found) as objects:
+            async with open_objects(found.objects) as objects:
                 name = options.name or _name()
                 agent = Agent(bus, objects, app, children, name=name, partition=options.partition, slots=options.slots)
                 await agent.run(stop, found.drain_seconds)
@@ -46,7 +43,7 @@ def main() -> None:
             await children.close()
             await bus.close()
 
-    lifecycle.run(run)
+    lifecycle.serve("worker", Settings, run)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,14 @@
 """A worker's settings: HEADRACE_<FIELD>, and the command line for what differs between workers of one machine."""
 
+import msgspec
+
 from shared.bus.client import BusSettings
 from shared.objects.settings import ObjectsSettings
-from shared.runtime.settings import ProcessSettings
 
 
-class Settings(BusSettings, ObjectsSettings, ProcessSettings, frozen=True, kw_only=True):
+class Settings(msgspec.Struct, frozen=True):
+    """`drain_seconds`: how long a worker that is told to stop waits for what runs."""
+
+    bus: BusSettings
+    objects: ObjectsSettings
     drain_seconds: float = 10.0
