@@ -29,9 +29,9 @@ class Show:
         if event.what in _ON_A_TERMINAL_ONLY and not self.console.is_terminal:
             return
         detail = f"  [dim]{escape(event.detail)}[/]" if event.detail else ""
-        self.console.print(f"{_MARKS.get(event.what, '·')} {event.name:<11} {event.what}{detail}", highlight=False)
+        self.say(f"{_MARKS.get(event.what, '·')} {event.name:<11} {event.what}{detail}")
         if event.what == "died" and self.stack is not None:
-            self.console.print(escape(self.stack.processes[event.name].tail(5)), style="dim", highlight=False)
+            self.say(f"[dim]{escape(self.stack.processes[event.name].tail(5))}[/]")
 
     def addresses(self, stack: Stack, *, services: bool) -> None:
         table = Table.grid(padding=(0, 2))
@@ -46,7 +46,8 @@ class Show:
         self.console.print(table)
 
     def say(self, text: str) -> None:
-        self.console.print(text, highlight=False)
+        # No wrapping: a path or a line of a log is there to be copied.
+        self.console.print(text, highlight=False, soft_wrap=True)
 
     def error(self, text: object) -> None:
-        self.console.print(f"[red]error:[/] {escape(str(text))}", highlight=False)
+        self.say(f"[red]error:[/] {escape(str(text))}")
