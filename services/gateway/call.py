@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a plain JSON body."""
-_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _LISTS = frozenset({"ids"})
 """Query fields that hold several values, with commas between them."""
 
@@ -117,7 +117,7 @@ class Call:
     def key(self) -> str:
         """The idempotency key; empty if there is none."""
         key = self.header(b"idempotency-key")
-        if key and not _KEY.match(key):
+        if key and not _KEY.fullmatch(key):
             raise Invalid("1 to 255 visible ASCII characters are expected", field="Idempotency-Key")
         return key
 

@@ -15,7 +15,7 @@ RETRY_MS = 1000
 HEARTBEAT = 15.0
 BEAT = b": beat\n\n"
 
-_ID = re.compile(r"^(\d{1,20})-(\d{1,20})$")
+_ID = re.compile(r"(\d{1,20})-(\d{1,20})")
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class Place(msgspec.Struct, frozen=True):
 
 def parse_id(text: str) -> Place:
     """The place that a client names in Last-Event-ID."""
-    found = _ID.match(text)
+    found = _ID.fullmatch(text)
     if found is None:
         raise Invalid("not an id of this event stream: <incarnation>-<sequence> is expected", field="Last-Event-ID")
     return Place(int(found[1]), int(found[2]))

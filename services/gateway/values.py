@@ -23,7 +23,7 @@ from shared.objects.layout import result_key
 from shared.runtime.log import log
 
 BYTES = "application/octet-stream"
-_RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 async def put(call: Call) -> Reply:
@@ -84,7 +84,7 @@ async def get(call: Call) -> ASGIApp:
 
 def span(header: str, size: int) -> tuple[int, int]:
     """The bytes that a Range header asks for, as a slice. What is not a single range of bytes is the whole (RFC 9110)."""
-    found = _RANGE.match(header.replace(" ", ""))
+    found = _RANGE.fullmatch(header.replace(" ", ""))
     if found is None or (not found[1] and not found[2]):
         return 0, size
     if not found[1]:

@@ -1,7 +1,8 @@
 """The event stream as an iterator that comes back when the connection is lost, where it was."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from threading import Event
 
 import msgspec
 
@@ -12,6 +13,9 @@ SILENCE = 40.0
 """Seconds without even a heartbeat after which the connection counts as lost; heartbeats come every 15."""
 GIVE_UP = 60.0
 """Seconds for which it is tried again."""
+
+PAUSE = 0.5
+"""Seconds before it comes back."""
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -35,11 +39,11 @@ def blocks(lines: Iterable[str]) -> Iterator[Told]:
 
 
 def follow(
-    api: Api, session: str | None = None, *, from_start: bool = False, pause: Callable[[float], None] = time.sleep
+    api: Api, session: str | None = None, *, from_start: bool = False, stop: Event | None = None
 ) -> Iterator[Told]:
-    """Events without end. UnreachableError when nobody has answered for `GIVE_UP` seconds."""
-    last, lost = "", 0.0
-    while True:
+    """Events without end, or until `stop`. UnreachableError when nobody has answered for `GIVE_UP` seconds."""
+    last, lost, stop = "", 0.0, stop or Event()
+    while not stop.is_set():
         headers = {"Last-Event-ID": last} if last else None
         start = "start" if from_start and not last else None
         try:
@@ -54,4 +58,4 @@ def follow(
         except RefusedError as error:
             if error.status != 503 or not last:
                 raise
-        pause(0.5)
+        stop.wait(PAUSE)

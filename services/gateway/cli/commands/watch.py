@@ -1,11 +1,18 @@
 """What happens, live."""
 
 import json
-from typing import Annotated, Any
+import queue
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
 from services.gateway.cli.options import PLAIN, Output, add
+from services.gateway.cli.trouble import CliError
+
+if TYPE_CHECKING:
+    from services.gateway.cli.stream import Told
 
 EVERY = 0.5
 """Seconds between two looks at the counts, at least."""
@@ -90,6 +97,7 @@ class Watching:
         self._api, self._session, self._json = api, session, as_json
         self._told: dict[str, Any] = {}
         self._bars: dict[str, Any] = {}
+        self._stop = threading.Event()
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -103,6 +111,7 @@ class Watching:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stop.set()
         self._progress.stop()
 
     def run(self) -> None:
@@ -110,33 +119,31 @@ class Watching:
             if self._look():
                 return
 
-    def _changes(self) -> Any:
+    def _changes(self) -> Iterator[None]:
         """Yields when it is time to look."""
-        import queue
-        import threading
-
-        from services.gateway.cli.stream import follow
-        from services.gateway.cli.trouble import CliError
-
-        told: queue.Queue[Any] = queue.Queue()
-
-        def read() -> None:
-            try:
-                for event in follow(self._api, self._session):
-                    told.put(event)
-            except CliError as error:
-                told.put(error)
-
-        threading.Thread(target=read, daemon=True).start()
+        told: queue.SimpleQueue[Told | CliError] = queue.SimpleQueue()
+        threading.Thread(target=self._read, args=(told,), daemon=True).start()
         while True:
             found = [told.get()]
             while not told.empty():
-                found.append(told.get_nowait())
+                found.append(told.get())
             for one in found:
                 if isinstance(one, CliError):
                     raise one
-            yield found
-            threading.Event().wait(EVERY)
+            yield
+            self._stop.wait(EVERY)
+
+    def _read(self, told: "queue.SimpleQueue[Told | CliError]") -> None:
+        """In a thread, with a connection of its own: reading blocks until something happens."""
+        from services.gateway.cli.api import Api
+        from services.gateway.cli.stream import follow
+
+        try:
+            with Api(self._api.address) as api:
+                for event in follow(api, self._session, stop=self._stop):
+                    told.put(event)
+        except CliError as error:
+            told.put(error)
 
     def _look(self) -> bool:
         """Shows the counts; whether there is nothing more to wait for."""

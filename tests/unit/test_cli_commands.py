@@ -1,0 +1,246 @@
+"""The `headrace` command against an HTTP server with set answers: what it asks, prints, and ends with."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
+
+import pytest
+
+from services.gateway.cli.__main__ import run
+from shared.contracts.ids import submission_id, task_id
+
+SESSION = "019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f"
+SUBMISSION = submission_id()
+
+
+class Edge:
+    """`answers`: "GET /path" → (status, body) or a function of the query. `seen`: what was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = {}
+        self.seen: list[tuple[str, dict[str, str], bytes, str]] = []
+        edge = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+            def _answer(self) -> None:
+                url = urlsplit(self.path)
+                body = self._body()
+                asked = f"{self.command} {url.path}"
+                edge.seen.append((asked, dict(parse_qsl(url.query)), body, self.headers["Authorization"]))
+                status, told = edge.answers.get(asked, (404, {"detail": "nothing here"}))
+                data = told if isinstance(told, bytes) else json.dumps(told).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def _body(self) -> bytes:
+                if self.headers.get("Transfer-Encoding") != "chunked":
+                    return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                parts = []
+                while size := int(self.rfile.readline(), 16):
+                    parts.append(self.rfile.read(size))
+                    self.rfile.readline()
+                self.rfile.readline()
+                return b"".join(parts)
+
+            do_GET = do_POST = _answer
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def edge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
+    made = Edge()
+    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("HEADRACE_HTTP_URL", made.url)
+    monkeypatch.setenv("HEADRACE_TOKEN", "secret")
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+    thread.join()
+
+
+def status(ok: bool) -> dict[str, Any]:
+    return {
+        "ok": ok,
+        "services": [
+            {"service": "broker", "ok": ok, "version": "1", "since": "", "checks": {"database": "ok" if ok else "away"}}
+        ],
+        "streams": [{"name": "EVENTS", "messages": 5, "bytes": 2048, "last": 5, "consumers": []}],
+        "partitions": [{"name": "default", "workers": 1, "slots": 2, "outstanding": 0}],
+    }
+
+
+def test_status_for_people_and_for_machines(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
+    edge.answers["GET /ops/v1/status"] = (200, status(True))
+    assert run(["status"]) == 0
+    shown = capsys.readouterr().out
+    assert "broker" in shown
+    assert "2.0 KiB" in shown
+    assert run(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == status(True)
+    assert edge.seen[0][3] == "Bearer secret"
+    edge.answers["GET /ops/v1/status"] = (200, status(False))
+    assert run(["status"]) == 1
+    assert "database: away" in capsys.readouterr().out
+
+
+def test_an_error_shows_detail_field_and_trace(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
+    problem = {"detail": "there is no [red]task[/]", "field": "task", "trace": "abc", "code": "not_found"}
+    edge.answers["GET /compute/v1/tasks/x/explain"] = (404, problem)
+    assert run(["explain", "x"]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "error: there is no [red]task[/]\n  field: task\n  trace: abc\n")
+    assert run(["explain", "x", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert json.loads(err) == {"status": 404} | problem
+    edge.answers["GET /compute/v1/tasks/x/explain"] = (502, b"<html>")
+    assert run(["explain", "x"]) == 1
+    assert "502" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["explain"], ["status", "--nope"], ["tasks", SESSION, "--size", "x"], ["dead", "replay"],
+     ["dead", "replay", "3", "--all"], ["dead", "replay", "x"], ["submit", "--typo"], ["submit", "/no/such/file"],
+     ["download", "x", "--json"]],
+)  # fmt: skip
+def test_wrong_usage_is_2_and_asks_nothing(
+    edge: Edge, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    assert capsys.readouterr().err
+    assert edge.seen == []
+
+
+def test_nobody_there_is_3(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("HEADRACE_TOKEN", "t")
+    for url in ("http://127.0.0.1:9", "nonsense", "http://[::bad"):
+        monkeypatch.setenv("HEADRACE_HTTP_URL", url)
+        assert run(["status"]) == 3
+        assert run(["events"]) == 3
+    assert "nobody answers" in capsys.readouterr().err
+
+
+def test_lists_are_paged(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
+    item = {
+        "id": SESSION,
+        "name": "a\x1b[31m",
+        "status": "running",
+        "owner": "ada",
+        "created_at": "2026-01-01T00:00:00Z",
+    }
+    edge.answers["GET /compute/v1/sessions"] = (200, {"items": [item], "next": "more"})
+    assert run(["sessions", "--status", "running", "--size", "5", "--token", "t"]) == 0
+    out, err = capsys.readouterr()
+    assert SESSION in out
+    assert "\x1b[31m" not in out
+    assert "--token more" in err
+    assert edge.seen[0][1] == {"status": "running", "size": "5", "token": "t"}
+
+
+def test_dead_letters(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
+    edge.answers["POST /ops/v1/dead/replay"] = (200, {"replayed": [3], "missing": [5]})
+    assert run(["dead", "replay", "3", "5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"replayed": [3], "missing": [5]}
+    assert run(["dead", "replay", "--all"]) == 0
+    assert [json.loads(body) for _, _, body, _ in edge.seen] == [{"sequences": [3, 5]}, {"all": True}]
+
+
+def test_download_to_a_file_and_to_a_pipe(
+    edge: Edge, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    value = bytes(range(256)) * 100
+    edge.answers["GET /compute/v1/results/r/data"] = (200, value)
+    file = tmp_path / "value"
+    assert run(["download", "r", "-o", str(file), "--json"]) == 0
+    assert file.read_bytes() == value
+    assert json.loads(capfdbinary.readouterr().out) == {"result": "r", "file": str(file), "bytes": len(value)}
+    assert run(["download", "r", "-o", str(tmp_path / "no" / "folder")]) == 2
+    assert list(tmp_path.iterdir()) == [file]
+    assert run(["download", "missing", "-o", str(tmp_path / "other")]) == 1
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def block(number: int, **lists: list[UUID]) -> bytes:
+    body = {"session": SESSION} | {name: [str(one) for one in ids] for name, ids in lists.items()}
+    return b"id: 1-%d\nevent: task.changed\ndata: %b\n\n" % (number, json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(("failing", "code"), [(0, 0), (1, 1)])
+def test_submit_waits_for_its_own_tasks(
+    edge: Edge, tmp_path: Path, failing: int, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "tasks.ndjson"
+    file.write_text('{"payload": 1}\n' * 3)
+    ours = [task_id(SUBMISSION, line) for line in range(3)]
+    others = [task_id(submission_id(), line) for line in range(3)]
+    stream = b": connected\nid: 1-0\nretry: 1000\n\n: beat\n\n"
+    stream += block(1, completed=[*others, ours[0]]) + block(2, completed=[ours[0], ours[1]])
+    stream += block(3, **{"failed" if failing else "completed": [ours[2]]})
+    edge.answers |= {
+        "GET /events": (200, stream),
+        "POST /compute/v1/sessions": (201, {"id": SESSION}),
+        f"POST /compute/v1/sessions/{SESSION}/submissions": (201, {"id": str(SUBMISSION), "tasks": 3}),
+    }
+    assert run(["submit", str(file), "--function", "f", "--priority", "5", "--wait", "--json"]) == code
+    told = json.loads(capsys.readouterr().out)
+    counts = {"completed": 3 - failing, "failed": failing, "cancelled": 0}
+    assert told == {"session": SESSION, "submission": str(SUBMISSION), "tasks": 3} | counts
+    asked, query, body, _ = edge.seen[-1]
+    assert asked.endswith("/submissions")
+    assert json.loads(query["options"]) == {"function": "f", "priority": 5}
+    assert body == file.read_bytes()
+    assert edge.seen[1][0] == "GET /events", "the subscription comes before the submission"
+
+
+def test_events_come_back_where_they_were(
+    edge: Edge, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge.answers["GET /events"] = (200, b": connected\nid: 1-6\n\n" + block(7, completed=[UUID(int=1)]))
+    monkeypatch.setattr("services.gateway.cli.stream.PAUSE", 0.0)
+    # The stream ends (the server went away), the next connection is refused for good.
+    told = []
+
+    def stop(line: Any) -> None:
+        told.append(line)
+        if len(told) == 2:
+            edge.answers["GET /events"] = (403, {"detail": "no longer"})
+
+    monkeypatch.setattr("services.gateway.cli.show.line", stop)
+    assert run(["events", "--session", SESSION, "--from-start", "--json"]) == 1
+    assert "no longer" in capsys.readouterr().err
+    assert [one["id"] for one in told] == ["1-7", "1-7"]
+    assert told[0]["data"]["completed"] == [str(UUID(int=1))]
+    assert [query for _, query, _, _ in edge.seen] == [
+        {"session": SESSION, "from": "start"},
+        {"session": SESSION},
+        {"session": SESSION},
+    ]
+
+
+def test_watch_ends_with_its_session(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
+    edge.answers["GET /events"] = (200, b": connected\nid: 1-0\n\n")
+    told = {"id": SESSION, "name": "[b]", "status": "closed", "tasks": {"total": 4, "completed": 3, "failed": 1}}
+    edge.answers[f"GET /compute/v1/sessions/{SESSION}"] = (200, told)
+    assert run(["watch", SESSION]) == 0
+    out = capsys.readouterr().out
+    assert "4/4" in out
+    assert "1 failed" in out
+    assert run(["watch", SESSION, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"session": SESSION, "status": "closed", "tasks": told["tasks"]}

@@ -1,0 +1,111 @@
+"""Who may do what, and for how long a token is believed."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from services.gateway import auth
+from services.gateway.auth import OPS, READ, ROLES, WRITE, Auth, Identity, bearer, digest
+from services.gateway.web import ROUTES
+from shared.contracts.errors import Forbidden, Unauthenticated, Unavailable
+
+ADA = Identity("ada", ("user",))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+class Tokens:
+    """A store in memory. `away`: the database does not answer."""
+
+    def __init__(self, **known: Identity) -> None:
+        self.known = {digest(token): identity for token, identity in known.items()}
+        self.asked = 0
+        self.away = False
+
+    async def find(self, key: bytes) -> Identity | None:
+        self.asked += 1
+        if self.away:
+            raise Unavailable
+        return self.known.get(key)
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic abc", "Bearer " + "x" * 5000])
+def test_what_is_no_bearer_token(header: str | None) -> None:
+    with pytest.raises(Unauthenticated):
+        bearer(header)
+
+
+def test_the_scheme_is_read_in_any_case() -> None:
+    assert bearer("bearer  abc ") == "abc"
+
+
+@pytest.mark.parametrize(
+    ("role", "may", "may_not"),
+    [("admin", {READ, WRITE, OPS}, set()), ("user", {READ, WRITE}, {OPS}), ("reader", {READ}, {WRITE, OPS}),
+     ("operator", {READ, OPS}, {WRITE}), ("unheard-of", set(), {READ, WRITE, OPS})],
+)  # fmt: skip
+def test_roles(role: str, may: set[str], may_not: set[str]) -> None:
+    who = Identity("x", (role,))
+    assert all(who.may(permission) for permission in may)
+    assert not any(who.may(permission) for permission in may_not)
+
+
+def test_every_route_needs_something_but_the_probes_and_the_page() -> None:
+    open_to_all = {route.path for route in ROUTES if route.needs is None}
+    assert open_to_all == {"/health/live", "/health/ready", "/"}
+    known = {permission for permissions in ROLES.values() for permission in permissions}
+    assert {route.needs for route in ROUTES} - {None} <= known
+
+
+def test_routes_that_change_something_do_not_go_with_reading() -> None:
+    assert all(route.needs in (WRITE, OPS) for route in ROUTES if route.method != "GET")
+
+
+async def test_a_token_is_believed_for_a_while_only() -> None:
+    store, clock = Tokens(t=ADA), Clock()
+    gate = Auth(store, clock)
+    for _ in range(3):
+        assert await gate.admit("Bearer t", WRITE) == ADA
+    assert store.asked == 1
+    store.known.clear()
+    clock.seconds += auth.FRESH
+    with pytest.raises(Unauthenticated):
+        await gate.identify("Bearer t")
+
+
+async def test_revoked_here_counts_at_once() -> None:
+    store = Tokens(t=ADA)
+    gate = Auth(store, Clock())
+    await gate.identify("Bearer t")
+    store.known.clear()
+    gate.forget()
+    with pytest.raises(Unauthenticated):
+        await gate.identify("Bearer t")
+
+
+async def test_without_a_database_known_tokens_go_on_for_a_while() -> None:
+    store, clock = Tokens(t=ADA), Clock()
+    gate = Auth(store, clock)
+    await gate.identify("Bearer t")
+    store.away = True
+    clock.seconds += auth.STALE - 1
+    assert await gate.identify("Bearer t") == ADA
+    with pytest.raises(Unavailable):
+        await gate.identify("Bearer other")
+    clock.seconds += 1
+    with pytest.raises(Unavailable):
+        await gate.identify("Bearer t")
+
+
+async def test_permission_denied() -> None:
+    with pytest.raises(Forbidden, match="'ops'"):
+        await Auth(Tokens(t=ADA), Clock()).admit("Bearer t", OPS)
