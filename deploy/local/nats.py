@@ -43,7 +43,10 @@ class Nats:
             passwords={name: self._secrets[f"nats.{name}"] for name in (*allowed, "system")},
         )
         write_private(self._config, json.dumps(settings, indent=2) + "\n")
-        write_private(self._home.path / "nats.context.json", json.dumps(self._context(), indent=2) + "\n")
+        # Where the `nats` tool looks with XDG_CONFIG_HOME=.headrace/config and NATS_CONTEXT=headrace.
+        contexts = self._home.path / "config" / "nats" / "context"
+        contexts.mkdir(parents=True, exist_ok=True)
+        write_private(contexts / "headrace.json", json.dumps(self._context(), indent=2) + "\n")
 
     def _context(self) -> dict[str, str]:
         """For the `nats` tool (ADR-21)."""
