@@ -98,7 +98,7 @@ async def run(chain: Chain[Any], state: bytes, action: Action, ctx: StepContext)
             raise TypeError(f"{action.name} returned {type(after).__name__}, not {chain.state.__name__}")
         return Succeeded(), msgspec.json.encode(after)
     except Later as later:
-        return Postponed(max(0.0, later.seconds)), None
+        return Postponed(max(0.0, later.seconds), later.why), None
     except UserError as error:
         return Broke(Fault.USER, str(error)), None
     except Superseded:

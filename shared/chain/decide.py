@@ -16,6 +16,7 @@ class Position(msgspec.Struct, frozen=True):
 
     step       running: number of the step; undoing: number in the plan of what follows `failed_at`
     tries      how often it has failed there
+    error      why it failed, or what the last try said
     since      when it was first due there
     due_at     when it is due next; None when the chain has ended
     cancelling somebody wants it cancelled, and a step is running that must be stopped first
@@ -37,9 +38,10 @@ class Succeeded(msgspec.Struct, frozen=True):
 
 
 class Postponed(msgspec.Struct, frozen=True):
-    """The step has nothing to do before `seconds` have passed."""
+    """The step has nothing to do before `seconds` have passed. `why`: what it waits for."""
 
     seconds: float
+    why: str = ""
 
 
 class Broke(msgspec.Struct, frozen=True):
@@ -110,10 +112,10 @@ def _running(chain: Chain[Any], here: Position, outcome: Outcome, now: datetime)
                 return _at(here, here.step + 1, now)
             status = MACHINE.check("finish", here.status)
             return _replace(here, status=status, due_at=None, error=""), [Tell("done")]
-        case Postponed(seconds):
+        case Postponed(seconds, why):
             if (at := _next(one, here, now, seconds)) is None:
-                return _fail(chain, here, Fault.SYSTEM, f"{one.name}: gave up waiting", now)
-            return _replace(here, due_at=at), [Due(at)]
+                return _fail(chain, here, Fault.SYSTEM, f"{one.name}: gave up waiting{why and ' for '}{why}", now)
+            return _replace(here, due_at=at, error=why[:LONGEST_ERROR]), [Due(at)]
         case Broke(fault, error):
             tries = here.tries + 1
             if fault is Fault.USER or (one.tries is not None and tries >= one.tries):

@@ -11,7 +11,10 @@ class UserError(Exception):
 
 
 class Later(Exception):
-    """What the step waits for is not there yet. It is called again after `seconds`; that is no failed try."""
+    """What the step waits for is not there yet. It is called again after `seconds`; that is no failed try.
+
+    `why`: what it waits for, such as `the tape robot`, for those who ask the chain.
+    """
 
     def __init__(self, seconds: float, why: str = "") -> None:
         self.seconds, self.why = seconds, why

@@ -63,7 +63,7 @@ def explain(chain: Chain[Any] | None, row: Row, now: datetime) -> ChainExplanati
     here, what = row.position, info(row)
     reasons = list(_reasons(chain, row, now)) if here.status in LIVE else []
     if here.error:
-        reasons.append(f"{what.fault or 'last'} error: {here.error}")
+        reasons.append(f"{what.fault} error: {here.error}" if what.fault else f"its last words: {here.error}")
     if here.status is ChainStatus.RUNNING:
         where = f" ({here.step + 1} of {len(chain.steps)})" if chain else ""
         summary = f"{row.kind} is at {row.step_name}{where}"

@@ -56,7 +56,7 @@ def act(name: str) -> Any:
             case "system":
                 raise RuntimeError(f"{name} broke")
             case "later":
-                raise Later(0.01)
+                raise Later(0.01, "the tape robot")
             case "half":
                 await ctx.save(msgspec.structs.replace(state, visited=[*state.visited, "half"]))
                 raise RuntimeError(f"{name} broke halfway")
@@ -190,7 +190,7 @@ class ChainConformance:
         assert (info.status, info.step) == ("failed", "a_while")
         assert 2 <= ran.count("a_while") <= 5
         info, _ = await run(bench, BOUND, a_while=["later"] * 1000)
-        assert (info.status, info.error) == ("failed", "a_while: gave up waiting")
+        assert (info.status, info.error) == ("failed", "a_while: gave up waiting for the tape robot")
 
     async def test_undoing_is_tried_until_it_succeeds(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("shared.chain.decide.ENDLESS", AT_ONCE)

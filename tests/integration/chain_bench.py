@@ -29,7 +29,7 @@ MIGRATIONS = [SHARED / "bus" / "migrations", SHARED / "chain" / "migrations"]
 
 
 class NatsBench:
-    """One service. `heard`: subjects of its events; `steps`: of its due steps, as they pass on the bus."""
+    """One service. `heard`: subjects of its events; `steps`: of its due steps and schedules, as published."""
 
     def __init__(self, bus: Bus, pool: "asyncpg.Pool[Any]", chains: tuple[Chain[Any], ...]) -> None:
         self.bus, self.pool = bus, pool
@@ -56,6 +56,10 @@ class NatsBench:
         self._runners.remove(runner)
         await runner.stop(grace=0)
 
+    def events_of(self, id: UUID) -> list[str]:
+        """`<noun>.<event>` of all that was told of a chain, sorted."""
+        return sorted(".".join(one.split(".")[2:4]) for one in self.heard if one.endswith(str(id)))
+
     async def told(self, id: UUID, last: str) -> list[str]:
         def names() -> list[str]:
             return [".".join(one.split(".")[2:4]) for one in self.heard if one.endswith(str(id))]
@@ -73,10 +77,13 @@ async def _nothing(*_: object) -> None:
 
 
 @asynccontextmanager
-async def open_bench(nats: Servers, database: Database, *chains: Chain[Any]) -> AsyncIterator[NatsBench]:
-    pool = await open_pool(database.url(SERVICE), SERVICE)
+async def open_bench(
+    nats: Servers, database: Database, *chains: Chain[Any], url: str = "", settings: BusSettings | None = None
+) -> AsyncIterator[NatsBench]:
+    """`url`, `settings`: where database and bus are for this bench, if it goes through something."""
+    pool = await open_pool(url or database.url(SERVICE), SERVICE)
     await migrate(pool, SERVICE, *MIGRATIONS)
-    bus = await Bus.connect(BusSettings(**nats.bus(SERVICE)), SERVICE)
+    bus = await Bus.connect(settings or BusSettings(**nats.bus(SERVICE)), SERVICE)
     watcher = await nats.connect()
     bench = NatsBench(bus, pool, chains)
 
@@ -85,6 +92,7 @@ async def open_bench(nats: Servers, database: Database, *chains: Chain[Any]) -> 
 
     await watcher.subscribe("hr.evt.>", cb=hear)
     await watcher.subscribe("hr.step.>", cb=hear)
+    await watcher.subscribe("hr.at.>", cb=hear)  # what a schedule then delivers goes to the stream alone
     await watcher.flush()
     relaying = asyncio.create_task(bench.relay.run())
     try:

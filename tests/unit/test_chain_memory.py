@@ -34,6 +34,13 @@ class TestMemory(ChainConformance):
     pass
 
 
+async def test_a_chain_that_waits_says_for_what(bench: MemoryBench) -> None:
+    async with bench.begin() as unit:
+        id = await bench.chains.start(unit, TRIP, Trip({"pack": ["later"]}))
+    assert await bench.chains.run() == 1
+    assert (await bench.chains.explain(id)).reasons[1] == "its last words: the tape robot"
+
+
 async def test_nothing_runs_before_its_time(bench: MemoryBench) -> None:
     chains = bench.chains
     async with bench.begin() as unit:
