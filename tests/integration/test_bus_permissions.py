@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from shared.contracts.subjects import SERVICES
-from tests.support.servers import Servers
+from tests.support.servers import Servers, settled
 from tests.support.wait import wait_until
 
 NOT_THEIRS = {
@@ -39,10 +39,10 @@ async def test_a_user_publishes_its_own_subjects_only(servers: Servers, user: st
     client = await servers.connect(user, error_cb=note)
     try:
         await admin.subscribe("hr.>", cb=hear)
-        await admin.flush()
+        await settled(admin)
         await client.publish(NOT_THEIRS[user], b"{}")
         await client.publish(THEIRS[user], b"{}")
-        await client.flush()
+        await settled(client)
         await wait_until(lambda: THEIRS[user] in heard, on_timeout=lambda: (heard, problems))
         await wait_until(lambda: problems)
         assert NOT_THEIRS[user] not in heard

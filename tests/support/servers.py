@@ -17,6 +17,15 @@ from deploy.local.stack import Stack
 from shared.contracts.subjects import SERVICES
 
 
+async def settled(client: Client) -> None:
+    """What was subscribed and published before is known to the server.
+
+    One flush does not say that: nats-py writes its PING ahead of the commands that still wait. A second one comes after them.
+    """
+    await client.flush()
+    await client.flush()
+
+
 class Servers(msgspec.Struct, frozen=True):
     """`postgres_url`: as a superuser. `nats_logins`: user → password; empty: a server that asks for none."""
 
