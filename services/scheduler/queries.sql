@@ -38,10 +38,19 @@ UPDATE sessions SET status = $2, version = version + 1, client_submission = fals
     closed_at = coalesce($4, now())
 WHERE id = $1 AND status = ANY($3::smallint[]) RETURNING *;
 
+-- name: chosen_of
+-- Tasks that were chosen and have not begun, by partition: what the windows count as outstanding.
+SELECT t.partition, count(*)::integer AS tasks
+FROM unnest($1::uuid[], $2::uuid[]) AS s(lo, hi)
+JOIN tasks t ON t.id >= s.lo AND t.id <= s.hi
+LEFT JOIN lanes l ON l.submission = s.lo AND l.partition = t.partition AND l.priority = t.priority
+WHERE t.status = 3 OR (t.status = 2 AND t.deps = 0 AND ('x' || right(t.id::text, 8))::bit(32)::integer < l.cursor)
+GROUP BY 1;
+
 -- name: cancel_waiting
 -- What has not begun ends here; what a worker is known to run goes on.
 UPDATE tasks SET status = 12, ended_at = now(), error = $4
-WHERE id >= $1 AND id <= $2 AND status = ANY($3::smallint[]) RETURNING id, partition, status;
+WHERE id >= $1 AND id <= $2 AND status = ANY($3::smallint[]) RETURNING id;
 
 -- name: abort_results
 UPDATE results SET status = 3, completed_at = now()

@@ -64,7 +64,6 @@ class Turns:
         self._bus, self._pool, self._queue = bus, pool, queue
         self._partitions: dict[int, Partition] = {}
         self._woken = asyncio.Event()
-        self._closed: set[UUID] = set()
 
     # -- what others ask
 
@@ -115,8 +114,9 @@ class Turns:
             own = [row for row in rows if row["partition"] == number]
             await self._publish(self._partitions[number], own, values)
 
-    async def take_back(self, session: UUID) -> None:
-        """A session's queue is emptied; what workers hold already they are told to drop."""
+    async def take_back(self, session: UUID, ended: dict[int, int]) -> None:
+        """A session's queue is emptied; what workers hold already they are told to drop. `ended`: by partition."""
+        self.ended(ended)
         await topology.purge(self._bus, TASKS.name, subjects.tasks_of_session(session))
         await self._bus.tell(subjects.session_control(session), b'{"event":"closed"}')
         self._woken.set()

@@ -119,12 +119,8 @@ class Agent:
     async def _slot(self) -> None:
         while True:
             held = await self._holding.next()
-            held.began, held.parcel.begun = time.monotonic(), True
-            if self._runner.is_quick(held.work):
-                await self._run(held)
-            else:
-                held.task = asyncio.create_task(self._run(held))
-                await asyncio.wait([held.task])
+            held.began, held.parcel.begun, held.slot = time.monotonic(), True, asyncio.current_task()
+            await self._run(held)
 
     async def _run(self, held: Held) -> None:
         work, parcel = held.work, held.parcel
@@ -135,8 +131,11 @@ class Agent:
         except Trouble as trouble:
             self._end(held, Failed(work.id, work.attempt, trouble.kind, str(trouble)))
         except asyncio.CancelledError:
-            self._holding.drop(held)  # told to stop: there is nothing to report
-            if held.task is None:
+            if held.slot is None:  # taken from it by `_stop`: there is nothing to report, and the slot goes on
+                task = asyncio.current_task()
+                assert task is not None
+                task.uncancel()
+            else:
                 raise
         finally:
             trace.current.reset(token)
@@ -195,12 +194,12 @@ class Agent:
 
     def _stop(self, task: UUID) -> None:
         held = self._holding.get(task)
-        if held is None or held.began is None:
+        if held is None or held.slot is None:
             return
         log.info("worker.task_stopped", task=str(task))
         self._holding.drop(held)
-        if held.task is not None:
-            held.task.cancel()
+        slot, held.slot = held.slot, None
+        slot.cancel()
 
     async def _on_beat_request(self, message: Msg) -> None:
         self._beat_now.set()

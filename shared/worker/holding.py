@@ -22,14 +22,14 @@ class Parcel:
 
 
 class Held:
-    """One task here: waiting, or running since `began`."""
+    """One task here: waiting, or running since `began` in `slot`."""
 
-    __slots__ = ("began", "parcel", "started_told", "task", "work")
+    __slots__ = ("began", "parcel", "slot", "started_told", "work")
 
     def __init__(self, work: Work, parcel: Parcel) -> None:
         self.work, self.parcel = work, parcel
         self.began: float | None = None
-        self.task: asyncio.Task[None] | None = None
+        self.slot: asyncio.Task[None] | None = None
         self.started_told = False
 
 

@@ -34,11 +34,6 @@ class Runner:
     def __init__(self, bus: Bus, objects: Objects, app: App, children: Children) -> None:
         self._bus, self._objects, self._functions, self._children = bus, objects, app.functions, children
 
-    def is_quick(self, work: Work) -> bool:
-        """Whether it may run in the slot's own coroutine: nothing to fetch, no limit to watch, nothing to kill."""
-        function = self._functions.get(work.function)
-        return function is not None and not function.blocking and not work.max_duration and work.inputs is not None
-
     async def run(self, work: Work, session: UUID, progress: Callable[[float, str], None]) -> list[Output]:
         """The outputs, ready to be reported; Trouble otherwise."""
         try:

@@ -89,15 +89,13 @@ class Sessions:
         check(ctx, row)
         target = SESSION.check("close", SessionStatus(row["status"]), request.session)
         row = await db.fetchrow(Q["move_session"], request.session, int(target), SESSION.sources("close"), None)
-        ended: dict[int, int] = {}
+        spans = [store.span(submission) for submission in await store.submissions_of(db, request.session)]
+        chosen = await db.fetch(Q["chosen_of"], [lo for lo, _ in spans], [hi for _, hi in spans])
         cancelled: list[UUID] = []
         aborted: list[UUID] = []
-        for submission in await store.submissions_of(db, request.session):
-            lo, hi = store.span(submission)
+        for lo, hi in spans:
             rows = await db.fetch(Q["cancel_waiting"], lo, hi, TASK.sources("cancel"), "its session was closed")
             cancelled += [task["id"] for task in rows]
-            for task in rows:
-                ended[task["partition"]] = ended.get(task["partition"], 0) + 1
         if cancelled:
             aborted += [result["id"] for result in await db.fetch(Q["abort_outputs"], cancelled)]
         aborted += [result["id"] for result in await db.fetch(Q["abort_standalone"], request.session)]
@@ -112,5 +110,6 @@ class Sessions:
             subjects.event("session", "closed", session.id),
             SessionChanged(session.id, session.status, session.version),
         )
-        unit.after.append(lambda: self._turns.take_back(request.session))
+        ended = {task["partition"]: task["tasks"] for task in chosen}
+        unit.after.append(lambda: self._turns.take_back(request.session, ended))
         return session
