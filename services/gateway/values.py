@@ -53,7 +53,9 @@ async def _put_object(call: Call, result_of: ResultRef, head: bytes, rest: Async
             yield chunk
 
     objects = call.edge.objects
-    stored = await objects.put(result_key(found.session, found.id), whole())
+    announced = call.header(b"content-length")
+    size = int(announced) if announced.isdigit() else None
+    stored = await objects.put(result_key(found.session, found.id), whole(), size=size)
     message = ResultComplete(found.id, object=stored.key, size=stored.size)
     try:
         return Reply(bytes(await call.scheduler("result.complete", message, msgspec.Raw)))

@@ -1,5 +1,9 @@
 """The HTTP edge: routes, errors, who may do what."""
 
+import asyncio
+import json
+import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
@@ -9,7 +13,7 @@ import pytest
 from services.gateway.web import ROUTES
 from shared.contracts.errors import Conflict, Unavailable
 from tests.conftest import Bucket, Database
-from tests.integration.gateway_edge import Gateway, running
+from tests.integration.gateway_edge import TOKEN, Gateway, running
 from tests.support.servers import Servers
 
 BAD = [
@@ -197,3 +201,41 @@ async def test_openapi_names_every_route(gateway: Gateway) -> None:
         assert route.method.lower() in document["paths"][route.path]
     session = document["components"]["schemas"]["SessionCreate"]
     assert session["additionalProperties"] is False
+
+
+async def headrace(gateway: Gateway, *arguments: str, sent: bytes = b"") -> tuple[int, bytes, bytes]:
+    """Runs the command as a user would."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.gateway.cli", *arguments),
+        env={"HEADRACE_HTTP_URL": gateway.url, "HEADRACE_TOKEN": TOKEN, "PATH": os.environ["PATH"]},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(sent), 30)
+    assert process.returncode is not None
+    return process.returncode, out, err
+
+
+async def test_the_command_line_on_a_real_edge(gateway: Gateway) -> None:
+    code, out, err = await headrace(gateway, "status", "--json")
+    assert (code, err) == (0, b"")
+    assert json.loads(out)["ok"]
+    session = str(gateway.scheduler.session().id)
+    sent = b'{"payload": 1}\n' * 20_000
+    code, out, err = await headrace(
+        gateway, "submit", "-", "--session", session, "--function", "f", "--json", sent=sent
+    )
+    assert (code, err) == (0, b"")
+    assert json.loads(out)["session"] == session
+    bodies = [body for _, body in gateway.scheduler.asked("submission.chunk")]
+    assert sum(len(body.splitlines()) for body in bodies) == 20_000
+    code, out, err = await headrace(gateway, "session", str(uuid4()))
+    assert (code, out) == (1, b"")
+    assert b"field: session" in err
+    code, out, err = await headrace(gateway, "dead", "list")
+    assert (code, out.strip()) == (0, b"Dead messages: none")
+    gateway.scheduler.failing["submission.chunk"] = Conflict("no more")
+    code, out, err = await headrace(gateway, "submit", "-", sent=b"{}\n")
+    assert (code, b"no more" in err) == (1, True)
+    assert len(gateway.scheduler.asked("session.close")) == 1

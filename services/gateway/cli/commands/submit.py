@@ -9,7 +9,7 @@ from uuid import UUID
 from cyclopts import App, Parameter
 
 from services.gateway.cli.options import PLAIN, Output, add
-from services.gateway.cli.trouble import FailedError, UsageError
+from services.gateway.cli.trouble import FailedError, RefusedError, UsageError
 
 _BLOCK = 256 * 1024
 
@@ -52,15 +52,21 @@ def submit(
     given = {"function": function, "partition": partition, "priority": priority}
     options = {name: value for name, value in given.items() if value is not None}
     with Api() as api, _open(file) as source:
+        new = not session
         if not session:
-            session = api.post(f"{ROOT}/sessions", {"partitions": [partition] if partition else []})["id"]
+            session = str(api.post(f"{ROOT}/sessions", {"partitions": [partition] if partition else []})["id"])
         following = _listen(api, session) if wait else None
-        made = api.post(
-            f"{ROOT}/sessions/{session}/submissions",
-            content=_read(source, quiet=output.json),
-            headers={"Content-Type": "application/x-ndjson"},
-            params={"options": json.dumps(options)} if options else None,
-        )
+        try:
+            made = api.post(
+                f"{ROOT}/sessions/{session}/submissions",
+                content=_read(source, quiet=output.json),
+                headers={"Content-Type": "application/x-ndjson"},
+                params={"options": json.dumps(options)} if options else None,
+            )
+        except RefusedError:
+            if new:  # nobody knows of it
+                api.post(f"{ROOT}/sessions/{session}/close")
+            raise
         told = {"session": session, "submission": made["id"], "tasks": made["tasks"]}
         if following is None:
             _tell(told, output)

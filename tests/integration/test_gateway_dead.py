@@ -1,0 +1,62 @@
+"""Poisoned messages: seen over HTTP, sent back to where they came from."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from shared.bus.middleware.poison import bury
+from shared.bus.pull import Pull
+from shared.contracts import subjects
+from shared.contracts.topology import REPORTS
+from tests.conftest import Bucket, Database
+from tests.integration.gateway_edge import Gateway, running
+from tests.support.servers import Servers
+
+
+@pytest.fixture
+async def gateway(nats: Servers, database: Database, s3: Bucket, tmp_path: Path) -> AsyncIterator[Gateway]:
+    async with running(nats, database, s3, tmp_path) as started:
+        yield started
+
+
+async def test_list_and_replay(gateway: Gateway) -> None:
+    worker = await gateway.servers.connect("worker")
+    bus = gateway.scheduler.bus
+    pull = Pull(bus, REPORTS.name, "schedulers")
+    await pull.start()
+    subject = subjects.report("default")
+    try:
+        for number in range(5):
+            await worker.jetstream().publish(
+                subject, b'{"n": %d, "bad": "\xff"}' % number, headers={"traceparent": "t"}
+            )
+        buried = 0
+        while buried < 5:
+            for message in await asyncio.wait_for(pull.take(), 5):
+                await bury(bus, pull, message, REPORTS.name, "Invalid: not\nUTF-8")
+                buried += 1
+        first = (await gateway.http.get("/ops/v1/dead", params={"size": 3})).json()
+        assert [item["reason"] for item in first["items"]] == ["Invalid: not UTF-8"] * 3
+        assert (first["items"][0]["stream"], first["items"][0]["subject"]) == ("REPORTS", subject)
+        assert first["items"][0]["body"].startswith('{"n": 0')
+        rest = (await gateway.http.get("/ops/v1/dead", params={"token": first["next"]})).json()
+        assert (len(rest["items"]), rest["next"]) == (2, "")
+        second = first["items"][1]["sequence"]
+        done = await gateway.http.post("/ops/v1/dead/replay", json={"sequences": [second, second, 999]})
+        assert done.json() == {"replayed": [second], "missing": [999]}, done.text
+        [again] = await asyncio.wait_for(pull.take(), 5)
+        assert again.data.startswith(b'{"n": 1')
+        assert again.headers is not None
+        assert not [name for name in again.headers if name.startswith("Hr-Dead")]
+        assert again.headers["traceparent"] == "t"
+        await pull.ack(again)
+        done = await gateway.http.post("/ops/v1/dead/replay", json={"all": True})
+        assert len(done.json()["replayed"]) == 4
+        assert (await gateway.http.get("/ops/v1/dead")).json() == {"items": [], "next": ""}
+        numbers = [message.data[6:7] for message in await asyncio.wait_for(pull.take(), 5)]
+        assert set(numbers) <= {b"0", b"2", b"3", b"4"}
+    finally:
+        await pull.stop()
+        await worker.close()
