@@ -1,0 +1,103 @@
+"""What passes on the bus beside questions and commands: its subject, its message, who says it and who hears it."""
+
+from typing import Any, Final
+
+import msgspec
+
+from shared.chain.post import StepDue
+from shared.contracts import events as e
+from shared.contracts import work as w
+
+
+class Channel(msgspec.Struct, frozen=True):
+    """`subject` with its variable tokens in braces. `message`: a Struct, or None for a body that nobody reads.
+
+    `reply`: what it is answered with, where it is a request. `headers`: those it carries beside `traceparent`.
+    """
+
+    name: str
+    subject: str
+    message: Any
+    sender: str
+    receiver: str
+    about: str
+    reply: Any = None
+    headers: tuple[str, ...] = ()
+
+
+WORK: Final = (
+    Channel(
+        "task", "hr.task.{partition}.{band}.{session}", w.TaskBatch, "scheduler", "worker",
+        "Tasks of one session, chosen for the workers of a partition. The band is the priority's: 0 most urgent, 9 least.",
+    ),
+    Channel(
+        "report", "hr.report.{partition}", w.ReportBatch, "worker", "scheduler",
+        "What became of tasks, of any number of sessions, in order.",
+    ),
+    Channel(
+        "beat", "hr.beat.worker.{worker}", w.Beat, "worker", "scheduler",
+        "A worker's heartbeat with what it holds; the answer lists what it must stop.", reply=w.BeatReply,
+    ),
+    Channel(
+        "beat.request", "hr.ctl.worker.beat", None, "scheduler", "worker",
+        "Every worker that hears it sends its heartbeat at once. The body is not read.",
+    ),
+    Channel(
+        "session.control", "hr.ctl.session.{session}", None, "scheduler", "worker",
+        "The session was closed: workers let go what they have not begun of it. The body is not read.",
+    ),
+    Channel(
+        "step", "hr.step.{service}.{chain}.{step}", StepDue, "each service", "the same service",
+        "A step of a chain is due. It counts only while the chain's row has this epoch.",
+    ),
+    Channel(
+        "schedule", "hr.at.{service}.{chain_id}", StepDue, "each service", "the server, which publishes it when due",
+        "A step that is due later: the server puts it on the `hr.step` subject that Nats-Schedule-Target names.",
+        headers=("Nats-Msg-Id", "Nats-Schedule", "Nats-Schedule-Target"),
+    ),
+)  # fmt: skip
+
+EVENTS: Final = (
+    Channel(
+        "event.session.created", "hr.evt.session.created.{session}", e.SessionChanged, "scheduler", "everybody",
+        "A session was made.",
+    ),
+    Channel(
+        "event.session.closed", "hr.evt.session.closed.{session}", e.SessionChanged, "scheduler", "everybody",
+        "A session was closed: what had not begun is cancelled.",
+    ),
+    Channel(
+        "event.submission.visible", "hr.evt.submission.visible.{session}", e.SubmissionMade, "scheduler", "everybody",
+        "A submission is complete and its tasks count.",
+    ),
+    Channel(
+        "event.task.changed", "hr.evt.task.changed.{session}", e.Frame, "scheduler", "everybody",
+        "What one commit changed in one session: tasks and results by what they became.",
+    ),
+    Channel(
+        "event.task.progress", "hr.evt.task.progress.{session}", e.TaskProgress, "scheduler", "everybody",
+        "How far a task is, as its code says. Told once, never stored: not through the outbox.",
+    ),
+    Channel(
+        "event.command.done", "hr.evt.command.done.{sequence}", e.CommandDone, "the command's owner", "everybody",
+        "A durable command was carried out. The sequence is the command's in COMMANDS.",
+    ),
+    Channel(
+        "event.command.rejected", "hr.evt.command.rejected.{sequence}", e.CommandRejected, "the command's owner",
+        "everybody", "A durable command was refused, and why.",
+    ),
+    Channel(
+        "event.chain.started", "hr.evt.chain.started.{chain}", e.ChainChanged, "the chain's service", "everybody",
+        "A chain begins.",
+    ),
+    Channel(
+        "event.chain.done", "hr.evt.chain.done.{chain}", e.ChainChanged, "the chain's service", "everybody",
+        "A chain reached its end.",
+    ),
+    Channel(
+        "event.chain.failed", "hr.evt.chain.failed.{chain}", e.ChainChanged, "the chain's service", "everybody",
+        "A chain failed or was cancelled (`status` says which), and what it had done is undone.",
+    ),
+)  # fmt: skip
+
+CHANNELS: Final = (*WORK, *EVENTS)

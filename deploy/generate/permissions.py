@@ -1,0 +1,43 @@
+"""docs/permissions.md: what each user of the bus may publish and hear, as deploy/nats/permissions.py says."""
+
+from deploy.generate.markdown import table
+from deploy.nats.permissions import CALLS, NOUNS, SHARED_NOUNS, Permissions, users
+
+_ABOUT = {
+    "gateway": "the HTTP edge",
+    "scheduler": "sessions, results, tasks",
+    "archiver": "datasets in",
+    "retriever": "datasets out",
+    "broker": "a site's agent",
+    "worker": "every worker process",
+    "admin": "the operator and the `nats` tool",
+    "alice": "somebody who publishes commands: an example, one user a person",
+}
+
+
+def files() -> dict[str, str]:
+    lines = [
+        "# Who may say what on the bus",
+        "",
+        "Made from `deploy/nats/permissions.py` by `python -m deploy.generate`: edit there, where the reasons are too.",
+        "`deploy/nats/config.py` turns it into the server's configuration. What is on neither list is refused.",
+        "",
+        *table(("service", "asks"), [(name, ", ".join(asked)) for name, asked in CALLS.items()]),
+        "",
+        f"Every service tells of its own {' and '.join(f'`{noun}`' for noun in SHARED_NOUNS)} events, and of these nouns:",
+        "",
+        *table(("service", "nouns"), [(name, ", ".join(nouns)) for name, nouns in NOUNS.items()]),
+        "",
+        "The user `system` belongs to NATS's system account, for `nats server …`; it sees nothing of Headrace.",
+    ]
+    for name, allowed in users().items():
+        lines += ["", f"## {name}", "", f"{_ABOUT[name][0].upper()}{_ABOUT[name][1:]}.", "", *_lists(allowed)]
+    return {"docs/permissions.md": "\n".join(lines) + "\n"}
+
+
+def _lists(allowed: Permissions) -> list[str]:
+    """One subject a line."""
+    lines = []
+    for verb, subjects in (("publishes", allowed.publish), ("hears", allowed.subscribe)):
+        lines += [f"- {verb}", *(f"  - `{subject}`" for subject in subjects)]
+    return lines

@@ -1,0 +1,59 @@
+"""docs/states/: a diagram and a table for each state machine."""
+
+import textwrap
+from enum import IntEnum
+from typing import Any
+
+from deploy.generate.markdown import table
+from services.scheduler.machine import MACHINES
+from shared.chain.machine import MACHINE as CHAIN
+from shared.contracts.endpoints import ENDPOINTS
+from shared.runtime.machine import Machine
+
+_OWNERS = {
+    **{machine.noun: "services/scheduler/machine.py" for machine in MACHINES},
+    CHAIN.noun: "shared/chain/machine.py",
+}
+
+
+def files() -> dict[str, str]:
+    return {f"docs/states/{machine.noun}.md": _page(machine) for machine in (*MACHINES, CHAIN)}
+
+
+def _page(machine: Machine[Any]) -> str:
+    lines = [
+        f"# The states of a {machine.noun}",
+        "",
+        f"Made from `{_OWNERS[machine.noun]}` by `python -m deploy.generate`: edit there.",
+        "The table says what is legal. From any other state a verb is refused with both states named",
+        "(`failed_precondition`, HTTP 409).",
+        "",
+    ]
+    asked = [one for one in ENDPOINTS if one.noun == machine.noun and one.verb in machine.moves]
+    if asked:
+        said = ", ".join(f"`{one.verb}` by `hr.rpc.{one.name}`" for one in asked)
+        lines += [f"Asked for by users: {said}. The other verbs have no endpoint.", ""]
+    unused = _unused(machine)
+    diagram = [
+        line for line in machine.mermaid().splitlines() if line.strip() not in {f"{s.name} --> [*]" for s in unused}
+    ]
+    lines += ["```mermaid", *diagram, "```", ""]
+    lines += table(
+        ("verb", "from", "to"),
+        [(verb, _names(sources), target.name) for verb, (sources, target) in machine.moves.items()],
+    )
+    if unused:
+        lines += ["", f"No verb leads to {_names(unused)} yet."]
+    stored = ", ".join(f"{state.name} {state.value}" for state in machine.kind)
+    lines += ["", *textwrap.wrap(f"Stored as: {stored}.", 110), ""]
+    return "\n".join(lines)
+
+
+def _unused(machine: Machine[Any]) -> frozenset[IntEnum]:
+    """States that nothing leads to: declared for what is still to come."""
+    reached = {machine.initial, *(target for _, target in machine.moves.values())}
+    return frozenset(state for state in machine.kind if state not in reached)
+
+
+def _names(states: frozenset[IntEnum]) -> str:
+    return ", ".join(state.name for state in sorted(states))

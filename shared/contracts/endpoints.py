@@ -1,0 +1,57 @@
+"""Every endpoint of every service, as data: `hr.rpc.<service>.<noun>.<verb>`, and `hr.cmd.…` where it is durable.
+
+docs/asyncapi.yaml is made from this, and a test holds it against what the services register.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from shared.contracts import compute as c
+from shared.contracts import work as w
+from shared.contracts.health import Health, HealthCheck
+from shared.contracts.paging import Page
+from shared.contracts.subjects import SERVICES
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """`request`, `reply`: Structs. `request` bytes: newline-delimited JSON, each line a `line`. `durable`: a command too."""
+
+    service: str
+    noun: str
+    verb: str
+    request: Any
+    reply: Any
+    durable: bool = False
+    line: Any = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.service}.{self.noun}.{self.verb}"
+
+
+HEALTH: Final = tuple(Endpoint(service, "health", "check", HealthCheck, Health) for service in SERVICES)
+
+SCHEDULER: Final = (
+    Endpoint("scheduler", "partition", "create", c.PartitionCreate, c.Partition, durable=True),
+    Endpoint("scheduler", "partition", "list", Page, c.PartitionPage),
+    Endpoint("scheduler", "session", "create", c.SessionCreate, c.Session, durable=True),
+    Endpoint("scheduler", "session", "get", c.SessionRef, c.Session),
+    Endpoint("scheduler", "session", "list", c.SessionList, c.SessionPage),
+    Endpoint("scheduler", "session", "close", c.SessionRef, c.Session, durable=True),
+    Endpoint("scheduler", "result", "create", c.ResultCreate, c.ResultList, durable=True),
+    Endpoint("scheduler", "result", "complete", c.ResultComplete, c.Result, durable=True),
+    Endpoint("scheduler", "result", "get", c.ResultRef, c.Result),
+    Endpoint("scheduler", "result", "list", c.ResultQuery, c.ResultPage),
+    Endpoint("scheduler", "result", "value", c.ResultRef, c.Value),
+    Endpoint("scheduler", "submission", "create", c.SubmissionCreate, c.Submission, durable=True),
+    Endpoint("scheduler", "submission", "chunk", bytes, c.Submission, line=c.TaskSpec),
+    Endpoint("scheduler", "submission", "get", c.SubmissionRef, c.Submission),
+    Endpoint("scheduler", "task", "get", c.TaskRef, c.Task),
+    Endpoint("scheduler", "task", "list", c.TaskQuery, c.TaskPage),
+    Endpoint("scheduler", "task", "explain", c.TaskRef, c.Explanation),
+    Endpoint("scheduler", "task", "confirm", w.Confirm, w.Confirmed),
+    Endpoint("scheduler", "task", "inputs", w.InputsOf, w.Inputs),
+)
+
+ENDPOINTS: Final = (*SCHEDULER, *HEALTH)
