@@ -1,0 +1,32 @@
+"""Functions for the workers of the tests: what they return depends on everything that they were given."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from shared.worker import App, Task
+
+app = App()
+
+
+@app.function
+async def add(task: Task) -> int:
+    """payload: {"n": a number, "nap": seconds}. Returns n and all inputs, added."""
+    payload: dict[str, Any] = task.payload
+    if nap := payload.get("nap", 0):
+        await asyncio.sleep(nap)
+    return int(payload["n"]) + sum(msgspec.json.decode(value, type=int) for value in task.inputs)
+
+
+@app.function
+async def blob(task: Task) -> bytes:
+    """payload: how many bytes to return; with inputs, what they begin with is repeated."""
+    pattern = b"".join(value[:8] for value in task.inputs) or task.id.bytes
+    size = int(task.payload)
+    return (pattern * (size // len(pattern) + 1))[:size]
+
+
+@app.function
+async def fail(task: Task) -> None:
+    raise ValueError("as it was told to")
