@@ -39,6 +39,8 @@ class Bus:
         self.name = name
         self.nc = Client()
         self.incarnations: dict[str, str] = {}
+        self._lost: set[str] = set()
+        """Streams found to be lost, of which the callbacks do not all know yet."""
         self._apply_topology = apply_topology
         self._callbacks: list[OnConnected] = []
         self._publisher: Publisher | None = None
@@ -158,17 +160,18 @@ class Bus:
     async def _settle(self) -> None:
         """What has to be true of a new connection before it is used."""
         async with self._applying:
-            lost: set[str] = set()
             if self._apply_topology:
                 found = await topology.apply(self)
-                lost = {name for name, made in self.incarnations.items() if found.get(name) != made}
+                self._lost |= {name for name, made in self.incarnations.items() if found.get(name) != made}
                 self.incarnations = found
-            for callback in self._callbacks:
-                await callback(frozenset(lost))
-            assert self._publisher is not None
-            await self._publisher.resend()
+            lost = frozenset(self._lost)
             if lost:
                 log.warning("bus.storage_lost", streams=sorted(lost))
+            for callback in self._callbacks:
+                await callback(lost)
+            self._lost -= lost  # only now: when a callback fails, the next try tells all of them again
+            assert self._publisher is not None
+            await self._publisher.resend()
 
     async def _reconnected(self) -> None:
         log.warning("bus.reconnected", bus=self.name)
