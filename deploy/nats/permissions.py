@@ -83,6 +83,13 @@ def service(name: str, inboxes: Iterable[str]) -> Permissions:
             subscribe += ["hr.beat.worker.>"]
         case "gateway":
             publish += ["$SRV.>", "hr.offer.request", "hr.broker.>"]
+            # An operator's replay of a dead letter puts it back on the subject that it had.
+            publish += [
+                subject
+                for stream in (topology.COMMANDS, topology.TASKS, topology.REPORTS)
+                for subject in stream.subjects
+            ]
+            publish += ["hr.step.>"]
         case "broker":
             subscribe += ["hr.offer.request", "hr.broker.>"]
     return Permissions(tuple(publish), tuple(subscribe))

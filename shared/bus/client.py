@@ -5,6 +5,7 @@ streams whose storage was lost meanwhile, then what was not acknowledged is sent
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -20,6 +21,8 @@ from shared.contracts import headers as h
 from shared.contracts.errors import ErrorBody, HeadraceError, Internal, TimedOut, Unavailable, from_body
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff, retry
+
+_DENIED = re.compile(r"permissions violation for publish to \"([^\"]+)\"", re.IGNORECASE)
 
 T = TypeVar("T")
 OnConnected = Callable[[frozenset[str]], Awaitable[None]]
@@ -191,6 +194,10 @@ class Bus:
             log.warning("bus.disconnected", bus=self.name)
 
     async def _error(self, error: Exception) -> None:
+        if (denied := _DENIED.search(str(error))) and self._publisher is not None:
+            log.error("bus.denied", subject=denied[1])
+            self._publisher.refuse(denied[1], f"this user may not publish on {denied[1]}")
+            return
         log.debug("bus.error", error=repr(error))  # one for each reconnect attempt: not worth more
 
 

@@ -14,7 +14,7 @@ import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from shared.contracts.errors import Internal, TimedOut
+from shared.contracts.errors import Forbidden, Internal, TimedOut
 from shared.runtime.log import log
 
 RESEND_AFTER = 3.0
@@ -132,6 +132,15 @@ class Publisher:
         self._forget(number)
         if not entry.future.done():
             entry.future.set_result(PubAck(answer.stream, answer.seq, answer.duplicate))
+
+    def refuse(self, subject: str, why: str) -> None:
+        """The server will not take this subject from us, now or later."""
+        for number, entry in list(self._waiting.items()):
+            if entry.subject == subject:
+                self._forget(number)
+                if not entry.future.done():
+                    entry.future.set_exception(Forbidden(why))
+                    entry.future.exception()
 
     def _forget(self, number: str) -> None:
         del self._waiting[number]

@@ -4,7 +4,7 @@ import re
 import secrets
 from contextvars import ContextVar
 
-_FORM = re.compile(r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+_FORM = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 current: ContextVar[str] = ContextVar("traceparent", default="")
 
@@ -15,7 +15,7 @@ def new() -> str:
 
 def accept(header: str | None) -> str:
     """The caller's trace context if it is well-formed, otherwise a new one."""
-    return header if header and _FORM.match(header) else new()
+    return header if header and _FORM.fullmatch(header) else new()
 
 
 def trace_id(parent: str) -> str:

@@ -13,6 +13,7 @@ from shared.bus.pull import Pull, delivery
 from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.errors import HeadraceError
+from shared.db.pool import translate
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff
 
@@ -46,8 +47,8 @@ async def guard(bus: Bus, pull: Pull, message: Msg, stream: str, work: Callable[
         await work()
     except Exception as error:
         tries, _ = delivery(message)
-        known = isinstance(error, HeadraceError)
-        outage = known and error.retryable  # type: ignore[attr-defined]
+        told = error if isinstance(error, HeadraceError) else translate(error)
+        known, outage = told is not None, told is not None and told.retryable
         if (known and not outage) or (not outage and tries >= ATTEMPTS):
             await bury(bus, pull, message, stream, f"{type(error).__name__}: {error}")
             return
