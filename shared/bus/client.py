@@ -6,6 +6,7 @@ streams whose storage was lost meanwhile, then what was not acknowledged is sent
 
 import asyncio
 import re
+import signal
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -72,6 +73,7 @@ class Bus:
                 skip_subject_validation=True,
                 reconnected_cb=bus._reconnected,
                 disconnected_cb=bus._disconnected,
+                closed_cb=bus._closed,
                 error_cb=bus._error,
                 **options,
             )
@@ -192,6 +194,12 @@ class Bus:
     async def _disconnected(self) -> None:
         if not self._closing:
             log.warning("bus.disconnected", bus=self.name)
+
+    async def _closed(self) -> None:
+        """The client gives up for good at some errors of the protocol: then so does the process, and is started again."""
+        if not self._closing:
+            log.error("bus.closed", bus=self.name)
+            signal.raise_signal(signal.SIGTERM)
 
     async def _error(self, error: Exception) -> None:
         if (denied := _DENIED.search(str(error))) and self._publisher is not None:

@@ -14,11 +14,14 @@ import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from shared.contracts.errors import Forbidden, Internal, TimedOut
+from shared.contracts.errors import Forbidden, Internal, TimedOut, TooLarge
+from shared.contracts.topology import MESSAGE_LIMIT
 from shared.runtime.log import log
 
 RESEND_AFTER = 3.0
 MOST_WAITING = 50_000
+LARGEST = 2 * MESSAGE_LIMIT - 4096
+"""What the server takes, less the headers."""
 
 
 class PubAck(msgspec.Struct, frozen=True):
@@ -83,6 +86,8 @@ class Publisher:
 
     async def send(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> "asyncio.Future[PubAck]":
         """Hands a message to the connection; the future is done when the bus has stored it, however long that takes."""
+        if len(data) > LARGEST:
+            raise TooLarge(f"a message on {subject} has {len(data)} bytes; {LARGEST} are allowed")
         while len(self._waiting) >= MOST_WAITING:
             self._room.clear()
             await self._room.wait()
