@@ -4,8 +4,9 @@ Derived from shared/contracts. The rules:
 
 - A service hears its own requests and answers them; it asks the services that CALLS names; it publishes the events of the
   nouns that it owns (NOUNS) and the dead letters of the streams that it consumes.
-- Only the scheduler publishes tasks, only workers report.
-- A user's commands carry the user's name, and nobody else can publish under it. That is how the owner knows who speaks.
+- But for such replays only the scheduler publishes tasks, and only workers report.
+- A user's commands carry the user's name, and no other user can publish under it. That is how the owner knows who speaks.
+  Only the gateway can, which speaks for users anyway (Hr-User) and puts dead letters back when an operator says so.
 - Everybody has an inbox of his own (`_INBOX_<user>.>`), so that nobody reads another's replies. Services list the inboxes
   that they answer; the server's `allow_responses` would do it too, but it remembers every delivered message for minutes.
 """

@@ -5,14 +5,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from deploy.nats.permissions import NOUNS
 from shared.contracts.subjects import SERVICES
 from tests.support.servers import Servers, settled
 from tests.support.wait import wait_until
 
 NOT_THEIRS = {
     **{
-        service: f"hr.step.{other}.chain.step"
-        for service, other in zip(SERVICES, (*SERVICES[1:], SERVICES[0]), strict=True)
+        service: f"hr.evt.{noun}.changed.1"
+        for service, (noun, *_) in zip(SERVICES, (NOUNS[other] for other in (*SERVICES[1:], SERVICES[0])), strict=True)
     },
     "worker": "hr.task.default.5.0192",
     "alice": "hr.cmd.bob.scheduler.session.create",
