@@ -49,7 +49,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         clock = SystemClock()
         leases = Leases(bus, pool, turns, release, clock, lease=settings.lease_seconds, every=settings.beat_seconds)
         recovery = Recovery(
-            bus, pool, units, turns, queue, database_url=settings.database_url, wait=settings.recovery_seconds
+            bus, pool, units, turns, queue, clock, database_url=settings.database_url, wait=settings.recovery_seconds
         )
         stack.push_async_callback(recovery.close)
         await turns.refresh()

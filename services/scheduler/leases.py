@@ -2,12 +2,16 @@
 
 A worker sends one heartbeat for all it holds; the answer names what it must stop. Tasks known to be held (they run for
 more than 100 ms, or were found with a worker after a restart) stand in `running`; when their worker has been silent for
-`lease_seconds`, they are lost and tried again. A lease ages only while we are connected and no reports wait: an outage of
-ours is not the workers' death. What a worker held without our knowing comes back by itself: the bus delivers it again.
+`lease_seconds`, they are lost and tried again; those that had not begun there lose no attempt by it. So is a task that a
+live worker's heartbeats leave out while nobody has reported its end: the report was lost with the bus's storage, or the
+worker gave it back to a queue that was emptied meanwhile. A lease ages only while we are connected and no reports wait:
+an outage of ours is not the workers' death. What a worker held without our knowing comes back by itself: the bus delivers
+it again.
 """
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -15,15 +19,17 @@ from nats.aio.msg import Msg
 
 from services.scheduler import store
 from services.scheduler.release import Release
-from services.scheduler.turns import Turns
+from services.scheduler.turns import Turns, by_partition
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.contracts.topology import REPORTS
-from shared.contracts.work import Beat, BeatReply, Failed
+from shared.contracts.work import MOST_HELD, Beat, BeatReply, Failed
 from shared.runtime.clock import Clock
 from shared.runtime.log import log
 
 Q = store.Q
+MISSED = 3
+"""Heartbeats that may leave out a task that their worker is known to hold: its end may be on its way to us."""
 _decode = msgspec.json.Decoder(Beat).decode
 
 
@@ -42,6 +48,7 @@ class Leases:
         self._bus, self._pool, self._turns, self._release, self._clock = bus, pool, turns, release, clock
         self._lease, self._every = lease, every
         self._fine_since: float | None = None
+        self._missing: dict[tuple[UUID, int], float] = {}  # since when its worker has left it out
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -93,20 +100,43 @@ class Leases:
                 del partition.workers[name]
         if now - self._fine_since < self._lease:
             return 0
-        live = {name for partition in self._turns.partitions() for name in partition.workers}
+        live = {name: told for partition in self._turns.partitions() for name, told in partition.workers.items()}
         lost: list[Failed] = []
         workers = {}
+        missing: dict[tuple[UUID, int], float] = {}
         for row in await self._pool.fetch(Q["running_workers"]):
-            if row["worker"] in live:
-                continue
-            for held in await self._pool.fetch(Q["running_of"], row["worker"]):
-                lost.append(Failed(held["task"], held["attempt"], "lost", f"worker {row['worker']} fell silent"))
-                workers[held["task"]] = row["worker"]
+            worker = row["worker"]
+            found = live.get(worker)
+            holds = set(found[0].holds) if found is not None else set()
+            for held in await self._pool.fetch(Q["running_of"], worker):
+                key = held["task"], held["attempt"]
+                if found is not None:
+                    if key in holds or len(holds) >= MOST_HELD:
+                        continue
+                    since = missing[key] = self._missing.get(key, now)
+                    if now - since <= MISSED * self._every or found[1] < since + self._every:
+                        continue
+                why = (
+                    "fell silent" if found is None else "does not hold it any more, and has not said what became of it"
+                )
+                lost.append(Failed(*key, "lost", f"worker {worker} {why}"))
+                workers[held["task"]] = worker
+        self._missing = missing
         if lost:
-            await self._release.fail(lost, workers)
-            log.warning("tasks.lost", count=len(lost))
-        await self._forget(live)
+            await self._give_up(lost, workers)
+        await self._forget(set(live))
         return len(lost)
+
+    async def _give_up(self, lost: list[Failed], workers: dict[UUID, str]) -> None:
+        rows = await self._pool.fetch(Q["return_tasks"], [one.task for one in lost], [one.attempt for one in lost])
+        returned = {row["id"] for row in rows}
+        if returned:
+            log.info("tasks.returned", count=len(returned))
+            self._turns.ended(by_partition(rows))
+            await self._turns.wake()
+        if begun := [one for one in lost if one.task not in returned]:
+            await self._release.fail(begun, workers)
+            log.warning("tasks.lost", count=len(begun))
 
     async def _forget(self, live: set[str]) -> None:
         rows = await self._pool.fetch(Q["workers"])

@@ -127,6 +127,17 @@ FROM (SELECT number, tasks, first_line, sum(tasks) OVER (ORDER BY number) - task
 SELECT d.result, d.task FROM dependencies d LEFT JOIN results r ON r.id = d.result
 WHERE d.task >= $1 AND d.task <= $2 AND d.result >= $1 AND d.result <= $3 AND r.id IS NULL LIMIT 1;
 
+-- name: hold_inner
+-- Results of the submission itself that its tasks wait for: who aborts one counts its dependents before us, or after.
+SELECT id FROM results WHERE id IN (
+    SELECT result FROM dependencies WHERE task >= $1 AND task <= $2 AND result >= $1 AND result <= $3)
+ORDER BY id FOR SHARE;
+
+-- name: stranded
+SELECT DISTINCT t.id, t.attempt FROM dependencies d JOIN results r ON r.id = d.result JOIN tasks t ON t.id = d.task
+WHERE d.task >= $1 AND d.task <= $2 AND d.result >= $1 AND d.result <= $3 AND r.status = 3 AND t.status IN (1, 2)
+ORDER BY t.id;
+
 -- name: lock_graph
 SELECT pg_advisory_xact_lock(hashtextextended('headrace.graph.' || $1::text, 0));
 
@@ -265,14 +276,19 @@ WITH RECURSIVE step AS (
 SELECT step.priority, step.session FROM step JOIN sessions e ON e.id = step.session WHERE e.status = 1 LIMIT $2;
 
 -- name: take_lane
-WITH picked AS MATERIALIZED (
+-- Nothing if the cursor is no longer where the caller saw it: the lane was rewound, or taken from by somebody else.
+WITH lane AS MATERIALIZED (
+    SELECT 1 FROM lanes WHERE submission = $1 AND partition = $2 AND priority = $3
+      AND cursor = ('x' || right($4::uuid::text, 8))::bit(32)::integer FOR UPDATE
+), picked AS MATERIALIZED (
     SELECT id, session, partition, priority, attempt, max_duration, function, payload, payload_result, inputs, outputs
     FROM tasks WHERE id >= $4 AND id < $5 AND deps = 0 AND status = 2 AND partition = $2 AND priority = $3
+      AND EXISTS (SELECT 1 FROM lane)
     ORDER BY id LIMIT $6
 ), moved AS (
     UPDATE lanes SET cursor = CASE WHEN (SELECT count(*) FROM picked) < $6 THEN upto
         ELSE ('x' || right((SELECT id FROM picked ORDER BY id DESC LIMIT 1)::text, 8))::bit(32)::integer + 1 END
-    WHERE submission = $1 AND partition = $2 AND priority = $3
+    WHERE submission = $1 AND partition = $2 AND priority = $3 AND EXISTS (SELECT 1 FROM lane)
 )
 SELECT * FROM picked;
 
@@ -321,6 +337,11 @@ WITH back AS (
     RETURNING partition, priority, session, id
 )
 INSERT INTO ready (partition, priority, session, task) SELECT * FROM back ON CONFLICT DO NOTHING;
+
+-- name: leave_to_lanes
+-- Tasks ready from the start that waited for another attempt: the lane that was rewound passes them again.
+DELETE FROM ready r USING tasks t
+WHERE r.partition = $3 AND r.task >= $1 AND r.task <= $2 AND t.id = r.task AND t.deps = 0;
 
 -- name: next_epoch
 UPDATE sessions SET epoch = epoch + 1 WHERE status IN (1, 2, 3)
@@ -387,6 +408,19 @@ DELETE FROM workers WHERE name = ANY($1::text[]);
 
 -- name: running_of
 SELECT task, attempt FROM running WHERE worker = $1;
+
+-- name: return_tasks
+-- Found with a worker and never begun there: they wait again, and no attempt is lost.
+WITH back AS (
+    UPDATE tasks t SET status = 2, worker = NULL FROM unnest($1::uuid[], $2::smallint[]) AS h(id, attempt)
+    WHERE t.id = h.id AND t.attempt = h.attempt AND t.status = 4 RETURNING t.id, t.partition, t.priority, t.session
+), freed AS (
+    DELETE FROM running WHERE task IN (SELECT id FROM back)
+), queued AS (
+    INSERT INTO ready (partition, priority, session, task) SELECT partition, priority, session, id FROM back
+    ON CONFLICT DO NOTHING
+)
+SELECT id, partition FROM back;
 
 -- name: running_workers
 SELECT worker, min(since) AS since, count(*) AS tasks FROM running GROUP BY worker;

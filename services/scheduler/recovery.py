@@ -20,11 +20,14 @@ from shared.bus.client import Bus
 from shared.bus.unit import Units
 from shared.contracts import subjects
 from shared.contracts.topology import REPORTS, TASKS, worker_consumer
+from shared.runtime.clock import Clock
 from shared.runtime.log import log
 
 Q = store.Q
 QUIET = 5.0
 """Seconds without an ended task after which an outstanding one is looked for."""
+LOCK_PATIENCE = 10.0
+"""Seconds that a question about the locks may take."""
 
 
 class Recovery:
@@ -35,20 +38,22 @@ class Recovery:
         units: Units,
         turns: Turns,
         queue: Queue,
+        clock: Clock,
         *,
         database_url: str,
         wait: float,
     ) -> None:
         self._bus, self._pool, self._units, self._turns, self._queue = bus, pool, units, turns, queue
+        self._clock = clock
         self._database_url, self._wait = database_url, wait
-        self._rebuilding: asyncio.Task[None] | None = None
         self._lock: Any = None
-        self._busy = asyncio.Lock()
+        self._losses = 0
         bus.on_connected(self._on_connected)
 
     async def run_once(self) -> int:
         """Takes up the partitions that nobody dispatches; rebuilds those that have come to a stop."""
         await self._turns.refresh()
+        await self._keep_lock()
         mine = [
             partition for partition in self._turns.partitions() if not partition.ready and await self._own(partition)
         ]
@@ -65,12 +70,22 @@ class Recovery:
         if self._lock is not None:
             await self._lock.close()
 
-    async def _own(self, partition: Partition) -> bool:
-        """The advisory lock of a partition, on a connection of its own: lost with it, and then no longer ours."""
+    async def _keep_lock(self) -> None:
+        """The connection that holds the advisory locks. When it is lost they are no longer ours: begin anew."""
         if self._lock is None or self._lock.is_closed():
-            for other in self._turns.partitions():
-                other.ready = False
-            self._lock = await asyncpg.connect(self._database_url, server_settings={"search_path": "scheduler"})
+            self._doubt()
+            self._lock = await asyncpg.connect(
+                self._database_url, command_timeout=LOCK_PATIENCE, server_settings={"search_path": "scheduler"}
+            )
+
+    def _doubt(self) -> None:
+        """Nothing is dispatched until it was rebuilt; a rebuild that is under way does not count."""
+        self._losses += 1
+        for partition in self._turns.partitions():
+            partition.ready = False
+
+    async def _own(self, partition: Partition) -> bool:
+        """The advisory lock of a partition: one process dispatches it."""
         return bool(await self._lock.fetchval(Q["dispatcher_lock"], partition.name))
 
     async def _stuck(self, partition: Partition) -> bool:
@@ -90,26 +105,33 @@ class Recovery:
     async def _on_connected(self, lost: frozenset[str]) -> None:
         if not lost & {TASKS.name, REPORTS.name}:
             return
+        self._doubt()  # `run_once` takes up those that are ours
         for partition in self._turns.partitions():
             await topology.ensure_consumer(self._bus, TASKS.name, worker_consumer(partition.name))
-        self._rebuilding = asyncio.create_task(self.rebuild(self._turns.partitions()))
 
     async def rebuild(self, partitions: list[Partition]) -> None:
         """Makes what was chosen wait again, except what workers say that they hold."""
-        async with self._busy:
-            for partition in partitions:
-                partition.ready = False
-            await self._bus.tell(subjects.HEARTBEAT_REQUEST, b"{}")
-            await asyncio.sleep(self._wait)  # the workers' answers
-            for partition in partitions:
-                await self._rewind(partition)
-                partition.ready = True
-            self._queue.forget_epochs()
-            await self._turns.wake()
+        for partition in partitions:
+            partition.ready = False
+        losses, asked = self._losses, self._clock.monotonic()
+        await self._bus.tell(subjects.HEARTBEAT_REQUEST, b"{}")
+        await asyncio.sleep(self._wait)  # the workers' answers
+        for partition in partitions:
+            await self._rewind(partition, asked)
+        self._queue.forget_epochs()
+        for partition in partitions:
+            partition.ready = losses == self._losses
+        await self._turns.wake()
 
-    async def _rewind(self, partition: Partition) -> None:
+    async def _rewind(self, partition: Partition, asked: float) -> None:
+        """What a worker said before it was `asked` may have ended since, and its report may be lost."""
         purged = await topology.purge(self._bus, TASKS.name, subjects.tasks_of_partition(partition.name))
-        holds = [(task, attempt, name) for name, (beat, _) in partition.workers.items() for task, attempt in beat.holds]
+        holds = [
+            (task, attempt, name)
+            for name, (beat, at) in partition.workers.items()
+            if at >= asked
+            for task, attempt in beat.holds
+        ]
         async with self._units.begin() as unit:
             db = unit.connection
             if holds:
@@ -123,6 +145,7 @@ class Recovery:
                 lo, hi = store.span(row["id"])
                 await db.execute(Q["rewind_lanes"], lo, hi, partition.number)
                 await db.execute(Q["rewind_released"], lo, hi, partition.number)
+                await db.execute(Q["leave_to_lanes"], lo, hi, partition.number)
             await db.execute(Q["next_epoch"])
             partition.outstanding = await db.fetchval(Q["outstanding"], partition.number)
         log.info("partition.rebuilt", partition=partition.name, held=len(holds), purged=purged)

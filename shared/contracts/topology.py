@@ -52,8 +52,11 @@ class Stream(msgspec.Struct, frozen=True):
 
 
 def worker_consumer(partition: str) -> Consumer:
-    """The workers' consumer of a partition, made when the partition is."""
-    return Consumer(f"workers-{partition}", f"hr.task.{partition}.>", ack_wait=30)
+    """The workers' consumer of a partition, made when the partition is.
+
+    `ack_wait` is how long a task that had not begun waits after its worker was killed; workers renew it every 3 s.
+    """
+    return Consumer(f"workers-{partition}", f"hr.task.{partition}.>", ack_wait=10)
 
 
 COMMANDS: Final = Stream(

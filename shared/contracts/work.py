@@ -16,6 +16,8 @@ import msgspec
 from shared.contracts.compute import PartitionName, Value
 
 VERSION: Final = 1
+MOST_HELD: Final = 10_000
+"""Tasks that a heartbeat names at most."""
 
 
 class Work(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -14,7 +14,18 @@ from shared.bus.pull import Pull, delivery
 from shared.contracts import subjects
 from shared.contracts.errors import HeadraceError
 from shared.contracts.topology import TASKS, worker_consumer
-from shared.contracts.work import Beat, BeatReply, Completed, Confirm, Confirmed, Failed, Progress, Started, TaskBatch
+from shared.contracts.work import (
+    MOST_HELD,
+    Beat,
+    BeatReply,
+    Completed,
+    Confirm,
+    Confirmed,
+    Failed,
+    Progress,
+    Started,
+    TaskBatch,
+)
 from shared.objects.port import Objects
 from shared.runtime.log import log
 from shared.worker.children import Children
@@ -27,7 +38,7 @@ LONG = 0.1
 """Seconds after which a task is reported as started."""
 GIVE_BACK = 2.0
 """Seconds after which a message that nobody here could begin is offered to other workers."""
-KEEP = 10.0
+KEEP = 3.0
 """How often the bus is told that a message is still worked on: three times in its ack wait."""
 
 _decode = msgspec.json.Decoder(TaskBatch).decode
@@ -53,6 +64,7 @@ class Agent:
         await self._bus.nc.subscribe(subjects.HEARTBEAT_REQUEST, cb=self._on_beat_request)
         await self._bus.nc.subscribe("hr.ctl.session.*", cb=self._on_control)
         self._bus.on_connected(self._on_connected)
+        self._beat_now.set()  # the scheduler learns of us at once
         async with asyncio.TaskGroup() as group:
             loops = [group.create_task(loop) for loop in (self._beats(), self._watch(), self._keep())]
             slots = [group.create_task(self._slot()) for _ in range(self._slots)]
@@ -182,7 +194,7 @@ class Agent:
                 pass
             self._beat_now.clear()
             holds = [(held.work.id, held.work.attempt) for held in self._holding.all()]
-            beat = Beat(self.name, self._partition, self._slots, self._functions, holds[:10_000])
+            beat = Beat(self.name, self._partition, self._slots, self._functions, holds[:MOST_HELD])
             try:
                 reply = await self._bus.request(subjects.beat(self.name), beat, BeatReply, timeout=2.0)
             except HeadraceError as error:
