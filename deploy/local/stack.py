@@ -18,13 +18,16 @@ from deploy.local.home import Home, write_private
 from deploy.local.janitor import Janitor
 from deploy.local.nats import Nats
 from deploy.local.postgres import Postgres
-from deploy.local.process import Command, Event, Process, Tell, ending
+from deploy.local.process import BACKOFF, Command, Event, Process, Tell, ending
 from deploy.nats.permissions import users
 from shared.contracts.subjects import SERVICES
+from shared.runtime.retry import retry
 
 START_LIMIT = 60.0
 """Seconds for a server to become ready."""
 POLL = 0.05
+RESTARTS = 5
+"""Tries to start what ran before: after a SIGKILL, PostgreSQL's own children hold its memory for a moment."""
 
 
 class Server(Protocol):
@@ -111,12 +114,16 @@ class Stack:
         server = self.servers[name]
         self.tell(Event(name, "starting"))
         await server.prepare()
+        restarts = RESTARTS if name in self.processes else 1
         process = self.processes.get(name) or self.add(server.command())
-        await process.start()
-        await self._until_ready(server, process)
+        await retry(lambda: self._start_process(server, process), on=(StartError,), backoff=BACKOFF, attempts=restarts)
         await server.setup()
         process.keep(self.write_address)
         self.tell(Event(name, "ready"))
+
+    async def _start_process(self, server: Server, process: Process) -> None:
+        await process.start()
+        await self._until_ready(server, process)
 
     async def stop_server(self, name: str) -> None:
         await self.processes[name].stop()
