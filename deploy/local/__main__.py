@@ -2,22 +2,18 @@
 
 import argparse
 import asyncio
-import importlib.util
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from deploy.local import system
+from deploy.local import demo, system
 from deploy.local.home import HomeError
 from deploy.local.postgres import wipe
 from deploy.local.show import Show
 from deploy.local.stack import Stack, StartError
-
-DEMO = "deploy.local.demo"
 
 
 def _arguments() -> argparse.Namespace:
@@ -41,8 +37,7 @@ async def _work(options: argparse.Namespace, show: Show) -> int:
         result = 0
         if not options.servers_only:
             await system.start(stack, workers=options.workers, slots=options.slots)
-            if not options.no_demo and importlib.util.find_spec(DEMO) is not None:
-                demo: Any = importlib.import_module(DEMO)
+            if not options.no_demo:
                 result = await demo.main(stack.home.path, show.console)
         if options.once:
             return result
