@@ -3,7 +3,7 @@
 from services.scheduler import store
 from services.scheduler.turns import Turns
 from shared.contracts.compute import Explanation
-from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus
+from shared.contracts.states import ResultStatus, SessionStatus, SubmissionStatus, TaskStatus
 
 Q = store.Q
 
@@ -15,7 +15,8 @@ async def explain(db: store.Db, turns: Turns, row: store.Row) -> Explanation:
     session = SessionStatus((await store.session(db, row["session"]))["status"])
     if status in (TaskStatus.COMPLETED, TaskStatus.ERROR, TaskStatus.TIMEOUT, TaskStatus.CANCELLED):
         return Explanation(task, f"it has ended: {status.name}", [task.error] if task.error else [])
-    if status is TaskStatus.CREATING:
+    submission = await db.fetchrow(Q["submission"], task.submission)
+    if status is TaskStatus.CREATING or submission["status"] == SubmissionStatus.OPEN:
         return Explanation(
             task, "its submission is not complete", ["the last chunk has not arrived; nothing runs before"]
         )

@@ -19,7 +19,7 @@ from shared.bus.client import Bus
 from shared.bus.middleware.poison import bury
 from shared.bus.outbox import Relay
 from shared.bus.pull import Pull
-from shared.bus.unit import Units
+from shared.bus.unit import Unit, Units
 from shared.contracts import subjects
 from shared.contracts.compute import Value
 from shared.contracts.events import Frame, TaskProgress
@@ -167,6 +167,27 @@ class Release:
             counts_now[number] = counts_now.get(number, 0) + n
         self._turns.ended(counts_now)
         await self._turns.wake()
+
+    async def fail_stranded(self, unit: Unit, submission: UUID) -> None:
+        """Ends tasks of a submission that came after a result of it, which they need, had been aborted.
+
+        An earlier chunk's task fails before the last chunk when what it waits for elsewhere is aborted.
+        """
+        db, (_, last) = unit.connection, store.span(submission)
+        await db.execute(Q["hold_inner"], submission, last, store.result_span(submission)[1])
+        stranded = await db.fetch(Q["stranded"], submission, last, store.result_span(submission)[1])
+        if not stranded:
+            return
+        n = len(stranded)
+        rows = await db.fetch(
+            Q["fail"],
+            [row["id"] for row in stranded],
+            [row["attempt"] for row in stranded],
+            [int(TaskStatus.ERROR)] * n,
+            ["a result that it needs was aborted"] * n,
+        )
+        _tell(unit, "failed", [row for row in rows if row["kind"] == FAILED])
+        _tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
 
     async def _start(self, batch: Batch) -> None:
         async with self._units.begin() as unit:

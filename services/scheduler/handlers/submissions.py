@@ -62,7 +62,7 @@ class Submissions:
 
     async def create(self, unit: Unit, ctx: Context, request: SubmissionCreate) -> Submission:
         submission = request.id or ids.submission_id()
-        digest = hashlib.sha256(msgspec.json.encode(request.tasks)).digest()
+        digest = hashlib.sha256(msgspec.json.encode((request.tasks, request.options))).digest()
         chunk = Chunk(request.session, submission, 0, 0, True, request.options, digest)
         return await self._add(unit, ctx, chunk, lambda: request.tasks)
 
@@ -121,10 +121,7 @@ class Submissions:
         query = "lock_submission" if chunk.last else "hold_submission"
         row = await db.fetchrow(Q[query], chunk.submission)
         if row is None:  # not opened, and not there: the session's state refused it
-            if session["client_submission"]:
-                state = SessionStatus(session["status"]).name
-                raise Conflict(f"session {chunk.session} is {state}: it takes no submissions")
-            raise Conflict(f"submission to session {chunk.session} is closed")
+            raise _shut(session)
         if row["owner"] != ctx.user or row["session"] != chunk.session:
             raise AlreadyExists(f"submission {chunk.submission} exists already and is another", field="id")
         if row["status"] == SubmissionStatus.REFUSED:
@@ -136,6 +133,8 @@ class Submissions:
             return store.submission_of(await db.fetchrow(Q["submission"], chunk.submission))
         if row["status"] == SubmissionStatus.VISIBLE:
             raise Conflict(f"submission {chunk.submission} is complete: it takes no further chunks")
+        if not session["client_submission"]:  # it was closed since the first chunk
+            raise _shut(session)
         return None
 
     def _plan(self, chunk: Chunk, session: store.Row, specs: list[TaskSpec]) -> decide.Plan:
@@ -209,6 +208,8 @@ class Submissions:
             if begun:  # counted down before they could be seen
                 released = await db.fetch(Q["choose"], begun, *self._turns.credits())
                 unit.after.append(lambda: self._release.after(released))
+        if outside and cross:
+            await self._release.fail_stranded(unit, chunk.submission)
         unit.tell(
             subjects.event("submission", "visible", chunk.session),
             SubmissionMade(chunk.session, chunk.submission, total),
@@ -234,6 +235,11 @@ async def discard(db: Any, submission: UUID, why: str) -> None:
     await db.execute(Q["refuse_submission"], submission, why[:500])
 
 
+def _shut(session: store.Row) -> Conflict:
+    state = SessionStatus(session["status"]).name
+    return Conflict(f"session {session['id']} is {state} and takes no submissions")
+
+
 def _headers(ctx: Context, data: bytes) -> Chunk:
     def read(name: str, kind: Callable[[str], Any]) -> Any:
         text = ctx.headers.get(name, "")
@@ -248,8 +254,9 @@ def _headers(ctx: Context, data: bytes) -> Chunk:
     except msgspec.MsgspecError as error:
         raise Invalid(str(error), field=h.OPTIONS) from None
     number, first = read(h.CHUNK, int), read(h.FIRST, int)
-    if number < 0 or first < 0:
-        raise Invalid("chunks and lines are counted from 0", field=h.CHUNK)
+    for name, place in ((h.CHUNK, number), (h.FIRST, first)):
+        if not 0 <= place < ids.MAX_TASKS:
+            raise Invalid(f"chunks and lines are counted from 0 to {ids.MAX_TASKS - 1}", field=name)
     return Chunk(
         read(h.SESSION, UUID),
         read(h.SUBMISSION, UUID),
