@@ -41,6 +41,6 @@ def test_every_log_event_named_exists() -> None:
     keys = set(re.findall(r"^\| `([\w.]+)`", (ROOT / "docs/log-events.md").read_text(encoding="utf-8"), re.M))
     alarms = re.search(r"Worth an alarm:(.+?)\n\n", text, re.S)
     assert alarms is not None
-    named = {name for name in re.findall(r"`(\w+\.\w+)`", alarms[1])}
+    named = set(re.findall(r"`(\w+\.\w+)`", alarms[1]))
     assert named
     assert named <= keys

@@ -1,0 +1,123 @@
+"""docs/worker-protocol.md, followed to the letter by a worker that knows nothing of ours but a NATS client and JSON."""
+
+import asyncio
+import base64
+import json
+import time
+from typing import Any
+
+import httpx
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from tests.support.processes import Processes
+
+NAME = "stranger-1"
+
+
+class Stranger:
+    """One slot, functions `double` and `never`."""
+
+    def __init__(self, bus: Client) -> None:
+        self.bus, self.holds, self.stopped = bus, set[tuple[str, int]](), set[str]()
+        self.seen: list[int] = []
+
+    async def run(self) -> None:
+        beating = asyncio.create_task(self._beat())
+        inbox = self.bus.new_inbox()
+        arrived: asyncio.Queue[Msg] = asyncio.Queue()
+        await self.bus.subscribe(inbox, cb=arrived.put)  # type: ignore[arg-type]
+        ask = json.dumps({"batch": 1, "expires": 2_000_000_000}).encode()
+        try:
+            while True:
+                await self.bus.publish("$JS.API.CONSUMER.MSG.NEXT.TASKS.workers-default", ask, reply=inbox)
+                message = await arrived.get()
+                if message.reply.startswith("$JS.ACK"):  # otherwise: nothing came before the request expired
+                    await self._take(message)
+        finally:
+            beating.cancel()
+
+    async def _beat(self) -> None:
+        every = 0.0
+        while True:
+            await asyncio.sleep(every)  # the heartbeat's own pace
+            beat = {
+                "worker": NAME,
+                "partition": "default",
+                "slots": 1,
+                "functions": ["double"],
+                "holds": list(self.holds),
+            }
+            answer = await self.bus.request(f"hr.beat.worker.{NAME}", json.dumps(beat).encode())
+            told = json.loads(answer.data)
+            every = min(told["every"], 0.2)
+            self.stopped |= set(told["stop"])
+
+    async def _take(self, message: Msg) -> None:
+        self.seen.append(message.metadata.num_delivered)
+        tasks = json.loads(message.data)["tasks"]
+        if message.metadata.num_delivered > 1:
+            asked = {"worker": NAME, "tasks": [[task["id"], task.get("attempt", 0)] for task in tasks]}
+            answer = await self.bus.request("hr.rpc.scheduler.task.confirm", json.dumps(asked).encode())
+            may = json.loads(answer.data)["run"]
+            tasks = [task for task in tasks if task["id"] in may]
+        elif any(task.get("payload") == "later" for task in tasks):
+            await self.bus.publish(message.reply, b"-NAK")
+            return
+        for task in tasks:
+            await self._report(await self._run(task))
+        await self.bus.publish(message.reply, b"+ACK")
+
+    async def _run(self, task: dict[str, Any]) -> dict[str, Any]:
+        its = {"task": task["id"], "attempt": task.get("attempt", 0)}
+        if task["function"] != "double":
+            return {"type": "failed", **its, "kind": "error", "message": f"no function {task['function']!r}"}
+        began = time.monotonic()
+        values = [base64.b64decode(value["data"]) for value in task.get("inputs", [])]
+        number = int(values[0]) if values else 1
+        data = base64.b64encode(str(2 * number).encode()).decode()
+        outputs = [{"id": name, "size": len(str(2 * number)), "data": data} for name in task["outputs"]]
+        await self._report({"type": "started", **its, "worker": NAME})
+        self.holds.add((its["task"], its["attempt"]))
+        await self._report({"type": "progress", **its, "fraction": 0.5, "message": "half"})
+        self.holds.discard((its["task"], its["attempt"]))
+        return {"type": "completed", **its, "outputs": outputs, "seconds": time.monotonic() - began}
+
+    async def _report(self, report: dict[str, Any]) -> None:
+        """Published until the bus says that it has it; twice is the same as once."""
+        batch = json.dumps({"worker": NAME, "reports": [report], "v": 1}).encode()
+        for _ in range(2):
+            answer = await self.bus.request("hr.report.default", batch)
+            assert "seq" in json.loads(answer.data)
+
+
+async def test_a_worker_in_another_language(system: Processes) -> None:
+    await system.start("gateway", "scheduler", "archiver", "retriever", "broker", workers=0)
+    bus = await system.bus("worker")
+    stranger = Stranger(bus)
+    working = asyncio.create_task(stranger.run())
+    headers = {"Authorization": f"Bearer {system.token}"}
+    async with httpx.AsyncClient(base_url=f"{system.http}/compute/v1", headers=headers, trust_env=False) as client:
+        session = (await client.post("/sessions", json={})).json()["id"]
+        chain: list[dict[str, Any]] = [{"payload": "later", "options": {"function": "double"}}]
+        chain += [{"inputs": [f"@{line}"], "options": {"function": "double"}} for line in range(4)]
+        chain += [{"options": {"function": "never"}}]
+        made = await client.post(f"/sessions/{session}/submissions", json={"tasks": chain})
+        assert made.status_code == 201, made.text
+
+        async def ended() -> list[dict[str, Any]] | None:
+            assert not working.done(), working.exception()
+            items = (await client.get(f"/sessions/{session}/tasks")).json()["items"]
+            return items if all(task["ended_at"] for task in items) and len(items) == 6 else None
+
+        async def shown() -> object:
+            return stranger.seen, (await client.get(f"/sessions/{session}/tasks")).json(), system.tails()
+
+        tasks: Any = await system.wait_until(ended, timeout=20, on_timeout=shown)
+        assert [task["status"] for task in tasks] == ["completed"] * 5 + ["error"]
+        assert tasks[5]["error"] == "no function 'never'"
+        value = await client.get(f"/results/{tasks[4]['outputs'][0]}/data")
+        assert value.content == b"32"
+    assert 2 in stranger.seen, "the message given back came again, and was asked about"
+    working.cancel()
+    await bus.close()
