@@ -94,7 +94,10 @@ SELECT * FROM submissions WHERE id = $1 FOR UPDATE;
 SELECT s.*, (SELECT count(*) FROM chunks c WHERE c.submission = s.id) AS chunks FROM submissions s WHERE s.id = $1;
 
 -- name: submissions_of_session
-SELECT id FROM submissions WHERE session = $1 AND id >= coalesce($2, id) ORDER BY id;
+SELECT id FROM submissions WHERE session = $1 ORDER BY id;
+
+-- name: visible_of_session
+SELECT id FROM submissions WHERE session = $1 AND id >= coalesce($2, id) AND status = 2 ORDER BY id;
 
 -- name: chunk
 SELECT digest, tasks FROM chunks WHERE submission = $1 AND number = $2;

@@ -80,7 +80,7 @@ _COUNTED = {
 
 async def counts(db: Db, session: UUID) -> Counts:
     """Tasks of a session by where they stand; reads all of them."""
-    spans = [span(s) for s in await submissions_of(db, session)]
+    spans = [span(s) for s in await visible_of(db, session)]
     found: dict[str, int] = {}
     for row in await db.fetch(Q["session_counts"], [lo for lo, _ in spans], [hi for _, hi in spans]):
         where = "queued" if row["chosen"] else _COUNTED[TaskStatus(row["status"])]
@@ -91,8 +91,14 @@ async def counts(db: Db, session: UUID) -> Counts:
 # -- submissions
 
 
-async def submissions_of(db: Db, session: UUID, start: UUID | None = None) -> list[UUID]:
-    return [row["id"] for row in await db.fetch(Q["submissions_of_session"], session, start)]
+async def submissions_of(db: Db, session: UUID) -> list[UUID]:
+    """All that left rows, complete or not."""
+    return [row["id"] for row in await db.fetch(Q["submissions_of_session"], session)]
+
+
+async def visible_of(db: Db, session: UUID, start: UUID | None = None) -> list[UUID]:
+    """Those that count: a submission whose last chunk has not come is not shown. From `start` on."""
+    return [row["id"] for row in await db.fetch(Q["visible_of_session"], session, start)]
 
 
 def submission_of(row: Row) -> Submission:

@@ -13,6 +13,7 @@ from shared.bus.service import Service
 from shared.bus.unit import Unit
 from shared.contracts import ids, subjects
 from shared.contracts.compute import (
+    NewResult,
     Result,
     ResultComplete,
     ResultCreate,
@@ -37,6 +38,14 @@ def _check_value(data: bytes | None, key: str | None, field: str) -> None:
         raise Invalid(f"inline values may have {INLINE_LIMIT} bytes; store an object", field=f"{field}data")
     if key is not None and (not key.startswith("results/") or ".." in key or len(key) > 512 or not key.isprintable()):
         raise Invalid("an object's key begins with results/ and goes down from there", field=f"{field}object")
+
+
+def _same(row: store.Row, session: UUID, new: NewResult) -> bool:
+    """Whether a result is what was asked for. One that was to be created empty may have got its value since."""
+    if row["session"] != session or row["name"] != new.name or not row["standalone"]:
+        return False
+    empty = new.data is None and new.object is None
+    return empty or (row["data"], row["object"]) == (new.data, new.object)
 
 
 class Results:
@@ -72,7 +81,7 @@ class Results:
         )
         rows = {row["id"]: row for row in await db.fetch(Q["results"], made)}
         for n, (name, new) in enumerate(zip(made, request.results, strict=True)):
-            if rows[name]["session"] != request.session or rows[name]["name"] != new.name:
+            if not _same(rows[name], request.session, new):
                 raise AlreadyExists(f"result {name} exists already and is another", field=f"results[{n}].id")
         return ResultList([store.result_of(rows[name]) for name in made])
 
@@ -131,7 +140,7 @@ class Results:
         """In the order of ids, those made by themselves mixed with those of the submissions."""
         rows: list[store.Row] = await self._db.fetch(Q["results_standalone"], session, after, status, size)
         start = None if after is None else ids.submission_of(after)
-        for submission in await store.submissions_of(self._db, session, start):
+        for submission in await store.visible_of(self._db, session, start):
             lo, hi = store.result_span(submission)
             if len(rows) >= size and rows[size - 1]["id"] < lo:
                 break

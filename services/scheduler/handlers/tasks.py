@@ -46,7 +46,7 @@ class Tasks:
         after = parse_token(request.token)
         items: list[Task] = []
         start = None if after is None else ids.submission_of(after)
-        for submission in await store.submissions_of(self._db, request.session, start):
+        for submission in await store.visible_of(self._db, request.session, start):
             lo, hi = store.span(submission)
             low = after if after is not None and after >= lo else UUID(int=lo.int - 1)
             # Filtering by a state that is not stored as such may thin out a page: go on until it is full.
