@@ -5,6 +5,7 @@ nothing. The reports are acknowledged after the commit and never before; a repor
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from services.scheduler import store
 from services.scheduler.batch import Batch
 from services.scheduler.turns import Turns, by_partition
 from shared.bus.client import Bus
-from shared.bus.middleware.poison import bury
+from shared.bus.middleware.poison import bury, guard
 from shared.bus.outbox import Relay
 from shared.bus.pull import Pull
 from shared.bus.unit import Unit, Units
@@ -36,7 +37,7 @@ ENDED, CHOSEN, EVENT, ABORTED, FAILED = 1, 3, 4, 5, 6
 """The kinds of row that the functions of 0002_release.sql return."""
 
 _decode = msgspec.json.Decoder(ReportBatch).decode
-_POISON = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)
+_POISON = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError, ValueError)
 
 
 class Release:
@@ -50,7 +51,12 @@ class Release:
         """Takes reports until stopped."""
         await self._pull.start()
         while messages := await self._pull.take(MESSAGES):
-            await self._take(messages)
+            try:
+                await self._take(messages)
+            except Exception as error:  # a surprise: report by report, so that it concerns as few as it can
+                log.error("release.failed", error=repr(error), messages=len(messages), exc_info=True)
+                for message in messages:
+                    await guard(self._bus, self._pull, message, REPORTS.name, partial(self._take, [message]))
 
     async def stop(self) -> None:
         await self._pull.stop()

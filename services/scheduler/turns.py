@@ -112,7 +112,16 @@ class Turns:
         """Tasks whose rows say that they were chosen: publish them. `values`: results at hand."""
         for number in {row["partition"] for row in rows}:
             own = [row for row in rows if row["partition"] == number]
-            await self._publish(self._partitions[number], own, values)
+            partition = self._partitions[number]
+            try:
+                await self._publish(partition, own, values)
+            except Exception as error:
+                self._doubt(partition, error)
+
+    def _doubt(self, partition: Partition, error: Exception) -> None:
+        """Tasks may stand as chosen in the tables and have never been sent: its queue is to be rebuilt (see `Recovery`)."""
+        partition.ready = False
+        log.warning("dispatch.failed", partition=partition.name, error=repr(error))
 
     async def take_back(self, session: UUID, ended: dict[int, int]) -> None:
         """A session's queue is emptied; what workers hold already they are told to drop. `ended`: by partition."""
@@ -145,9 +154,7 @@ class Turns:
                     while partition.credit > 0 and await self._round(partition):
                         pass
                 except Exception as error:
-                    log.warning("dispatch.failed", partition=partition.name, error=repr(error))
-                    await asyncio.sleep(0.2)
-                    self._woken.set()
+                    self._doubt(partition, error)
 
     async def _round(self, partition: Partition) -> int:
         """One sharing of the credit there is. Returns how many tasks were chosen."""

@@ -21,6 +21,7 @@ AWAY = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what is left of a connection that the server has closed in the middle of something
 )
 """What asyncpg raises when the server is away or the connection is lost: try again, nothing is known to be committed."""
 
