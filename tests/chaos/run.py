@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from nats.aio.client import Client
 
 from shared.contracts.compute import Submission
 from shared.contracts.ids import result_id
@@ -125,6 +126,16 @@ class Run:
 
     def result(self, line: int) -> UUID:
         return result_id(self.submission.id, line, 0)
+
+
+@asynccontextmanager
+async def connected(system: Processes) -> AsyncIterator[Client]:
+    """The bus, as its administrator."""
+    client = await system.bus()
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 @asynccontextmanager

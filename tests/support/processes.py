@@ -12,10 +12,11 @@ from typing import Self, TypeVar
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
+import msgspec
 from nats.aio.client import Client
 
 from deploy.local import system
-from deploy.local.process import Process, ending
+from deploy.local.process import Command, Process, ending
 from deploy.local.stack import Stack
 from shared.contracts.subjects import SERVICES
 from tests.support.servers import of_stack
@@ -62,16 +63,21 @@ class Processes:
     async def start(self, *services: str, workers: int = 1, app: str = system.APP, slots: int = 4) -> None:
         """The services named (all five: none named), then workers `worker-1` …; waits until they are healthy."""
         for name in services or SERVICES:
-            await self._start(self.stack.add(system.service(self.stack, name)))
+            await self.start_service(name)
         for number in range(1, workers + 1):
             await self.start_worker(f"worker-{number}", app=app, slots=slots)
         if "gateway" in self._mine:
             await self.until_ready()
 
+    async def start_service(self, name: str, *, nats_url: str = "") -> None:
+        """`nats_url`: another way to the bus, such as a proxy."""
+        await self._start(self.stack.add(_by(system.service(self.stack, name), nats_url)))
+
     async def start_worker(
-        self, name: str, *, app: str = system.APP, slots: int = 4, partition: str = "default"
+        self, name: str, *, app: str = system.APP, slots: int = 4, partition: str = "default", nats_url: str = ""
     ) -> None:
-        await self._start(self.stack.add(system.worker(self.stack, name, app=app, slots=slots, partition=partition)))
+        command = system.worker(self.stack, name, app=app, slots=slots, partition=partition)
+        await self._start(self.stack.add(_by(command, nats_url)))
 
     async def _start(self, process: Process) -> None:
         self._mine[process.name] = process
@@ -159,3 +165,9 @@ class Processes:
         """The lines of a process's log that are JSON."""
         lines = self._mine[name].log.read_text(errors="replace").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def _by(command: Command, nats_url: str) -> Command:
+    if not nats_url:
+        return command
+    return msgspec.structs.replace(command, env={**command.env, "HEADRACE_NATS_URL": nats_url})
