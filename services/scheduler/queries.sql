@@ -378,12 +378,12 @@ WITH begun AS (
 SELECT id, session FROM begun;
 
 -- name: retry_tasks
--- A lost attempt: the next one waits for its turn, as long as there are retries left.
+-- A lost attempt: the next one waits for its turn, as long as there are retries left and the session is open.
 WITH again AS (
     UPDATE tasks t SET status = 2, attempt = t.attempt + 1, worker = NULL, started_at = NULL
     FROM unnest($1::uuid[], $2::smallint[]) AS l(id, attempt)
     WHERE t.id = l.id AND t.attempt = l.attempt AND t.status IN (2, 3, 4, 5) AND t.remaining = 0
-      AND t.attempt < t.max_retries
+      AND t.attempt < t.max_retries AND t.session IN (SELECT s.id FROM sessions s WHERE s.status IN (1, 2))
     RETURNING t.id, t.attempt, t.session, t.partition, t.priority
 ), history AS (
     INSERT INTO attempts (task, attempt, worker, error) SELECT id, attempt - 1, $3, $4 FROM again ON CONFLICT DO NOTHING

@@ -4,6 +4,7 @@ Batches form by themselves: whatever arrived while the last transaction ran is t
 nothing. The reports are acknowledged after the commit and never before; a report that comes twice finds its task ended.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -71,23 +72,44 @@ class Release:
         if not good:
             return
 
+        try:
+            await self._store([batch for _, batch in good])
+        except _POISON:
+            if len(good) == 1:
+                message, batch = good[0]
+                if why := await self._singly(batch):
+                    await bury(self._bus, self._pull, message, REPORTS.name, why)
+                    return
+            else:
+                for message, _ in good:  # one of them: find out which
+                    await self._take([message])
+                return
+        for message, _ in good:
+            await self._pull.ack(message)
+
+    async def _store(self, batches: Sequence[ReportBatch]) -> None:
+        """One transaction, again as long as the database is away."""
+
         def tell(error: BaseException, tries: int) -> None:
             log.warning("release.again", error=repr(error), tries=tries)
 
         async def commit() -> None:
-            await self._commit(Batch([batch for _, batch in good]))
+            await self._commit(Batch(batches))
 
-        try:
-            await retry(commit, on=(*AWAY, *RERUN), backoff=Backoff(first=0.05, ceiling=2), failed=tell)
-        except _POISON as error:
-            if len(good) == 1:
-                await bury(self._bus, self._pull, good[0][0], REPORTS.name, f"{type(error).__name__}: {error}")
-                return
-            for message, _ in good:  # one of them: find out which
-                await self._take([message])
-            return
-        for message, _ in good:
-            await self._pull.ack(message)
+        await retry(commit, on=(*AWAY, *RERUN), backoff=Backoff(first=0.05, ceiling=2), failed=tell)
+
+    async def _singly(self, batch: ReportBatch) -> str:
+        """Stores the reports of a message one by one. A task whose report cannot be stored fails. Returns why, if any."""
+        why = ""
+        for report in batch.reports:
+            try:
+                await self._store([ReportBatch(batch.worker, [report])])
+            except _POISON as error:
+                why = f"{type(error).__name__}: {error}"
+                text = f"its worker's report cannot be stored: {why}"
+                with contextlib.suppress(*_POISON):
+                    await self._store([ReportBatch(batch.worker, [Failed(report.task, report.attempt, "error", text)])])
+        return why
 
     async def _commit(self, batch: Batch) -> None:
         if batch.started:
@@ -162,7 +184,7 @@ class Release:
                 [report.task for report in final],
                 [report.attempt for report in final],
                 [int(TaskStatus.TIMEOUT if report.kind == "timeout" else TaskStatus.ERROR) for report in final],
-                [report.message[:4000] for report in final],
+                [report.message[:4000].replace("\x00", "\\x00") for report in final],
             )
             _tell(unit, "failed", [row for row in rows if row["kind"] == FAILED])
             _tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])

@@ -171,15 +171,14 @@ class Rig:
         children = Children(PATH)
         called = name or f"w{uuid4().hex[:8]}"
         agent = Agent(bus, objects or self.objects, app, children, name=called, partition=partition, slots=slots)
-        worker = Worker(called, agent)
+        worker = Worker(called, agent, bus)
         try:
             await wait_until(lambda: self._known(called, partition), on_timeout="the scheduler does not see the worker")
             yield worker
             await worker.end()
         finally:
-            worker.kill()
+            await worker.kill()
             await children.close()
-            await bus.close()
 
     async def _known(self, worker: str, partition: str) -> bool:
         """Whether a worker's first heartbeat has been stored."""
@@ -193,12 +192,13 @@ class Rig:
 class Worker:
     """A worker that runs. `kill`: it dies without a word; `end`: it is told to stop, and drains."""
 
-    def __init__(self, name: str, agent: Agent) -> None:
-        self.name, self._stop = name, asyncio.Event()
+    def __init__(self, name: str, agent: Agent, bus: Bus) -> None:
+        self.name, self._bus, self._stop = name, bus, asyncio.Event()
         self._running = asyncio.create_task(agent.run(self._stop))
 
-    def kill(self) -> None:
+    async def kill(self) -> None:
         self._running.cancel()
+        await self._bus.close()
 
     async def end(self) -> None:
         self._stop.set()

@@ -174,7 +174,6 @@ async def test_the_same_submission_again_does_nothing_other_content_is_refused(r
 
 async def test_chunks_may_come_out_of_order_and_refer_to_each_other(rig: Rig) -> None:
     session, id = await rig.session(), ids.submission_id()
-    second = [spec(payload="e", inputs=["@0", "@4"]) for _ in range(1)]
     assert (await rig.chunk(session, id, 0, 0, [spec(payload=n, outputs=2) for n in ([1, 2], [3, 4])])).status == "open"
     last = [spec(payload="end", inputs=["@0.1", "@2", "@4"])]
     await rig.chunk(session, id, 2, 4, [spec(payload=5)])
@@ -184,7 +183,6 @@ async def test_chunks_may_come_out_of_order_and_refer_to_each_other(rig: Rig) ->
     assert (made.status, made.chunks, made.tasks) == ("visible", 4, 6)
     assert (await rig.all_ended(session)).completed == 6
     assert await rig.value(ids.result_id(id, 5)) == b'"end"'
-    assert second[0].inputs == ["@0", "@4"]
 
 
 async def test_nothing_is_dispatched_before_the_last_chunk(rig: Rig) -> None:
@@ -195,8 +193,7 @@ async def test_nothing_is_dispatched_before_the_last_chunk(rig: Rig) -> None:
         marker = await rig.session(partition)
         await rig.submit(marker, [spec()])
         await rig.all_ended(marker)
-        counts = await rig.counts(session)
-        assert (counts.total, counts.waiting) == (10, 10)
+        assert (await rig.counts(session)).total == 0  # it is not shown
         said = await rig.ask("task.explain", c.TaskRef(ids.task_id(id, 3)), c.Explanation)
         assert said.summary == "its submission is not complete"
         await rig.chunk(session, id, 1, 10, [spec()], last=True)
@@ -292,7 +289,7 @@ async def test_malformed_lines_name_their_line(rig: Rig) -> None:
 
     good = msgspec.json.encode(spec())
     assert await told(good + b"\n{") == "tasks[1]"
-    assert await told(good + b"\n" + good + b'\n{"payload": 1, "unknown": 2}') == "tasks[2].unknown" or True
+    assert await told(good + b"\n" + good + b'\n{"payload": 1, "unknown": 2}') == "tasks[2]"
     assert (await told(good + b'\n{"inputs": 3}')).startswith("tasks[1]")
     assert (await told(b'{"options": {"priority": 100}}')).startswith("tasks[0].options.priority")
     assert await told(b"") == "tasks"
@@ -309,8 +306,8 @@ async def test_headers_of_a_chunk_are_checked(rig: Rig) -> None:
         (h.FIRST, "one"),
         (h.OPTIONS, '{"priority": 0}'),
     ):
+        headers = {**whole, name: wrong}
         with pytest.raises(Invalid) as told:
-            headers = {**whole, name: wrong}
             await rig.ask("submission.chunk", msgspec.json.encode(spec()), c.Submission, headers=headers)
         assert told.value.field == name, (name, wrong, told.value)
 

@@ -84,6 +84,7 @@ DECLARE
     _done_sessions uuid[];
     _done_partitions smallint[];
     _done_functions text[];
+    _expected bigint;
     _made uuid[];
     _made_sessions uuid[];
 BEGIN
@@ -93,10 +94,10 @@ BEGIN
         UPDATE tasks t SET status = 6, ended_at = now() FROM told
         WHERE t.id = told.id AND t.attempt = told.attempt AND t.status IN (2, 3, 4, 5, 10) AND t.remaining = 0
           AND cardinality(t.outputs) = told.outputs
-        RETURNING t.id, t.session, t.partition, t.function
+        RETURNING t.id, t.session, t.partition, t.function, told.outputs
     )
-    SELECT array_agg(id), array_agg(session), array_agg(partition), array_agg(function)
-    INTO _done, _done_sessions, _done_partitions, _done_functions FROM done;
+    SELECT array_agg(id), array_agg(session), array_agg(partition), array_agg(function), sum(outputs)
+    INTO _done, _done_sessions, _done_partitions, _done_functions, _expected FROM done;
     IF _done IS NULL THEN
         RETURN;
     END IF;
@@ -112,6 +113,9 @@ BEGIN
         RETURNING r.id, r.session
     )
     SELECT array_agg(id), array_agg(session) INTO _made, _made_sessions FROM made;
+    IF coalesce(cardinality(_made), 0) <> _expected THEN -- the caller finds out which report it is
+        RAISE data_exception USING MESSAGE = 'the outputs reported are not the outputs of their task';
+    END IF;
     RETURN QUERY
         SELECT 1::smallint, (array_agg(d.id))[1], NULL::uuid, d.partition, NULL::smallint, NULL::smallint, NULL::real,
             d.function, NULL::bytea, NULL::uuid, NULL::uuid[], NULL::uuid[], count(*), NULL::text
