@@ -5,7 +5,6 @@ Timed from the first byte of the submission until the client knows every result 
 """
 
 import argparse
-import asyncio
 import os
 import statistics
 import sys
@@ -132,7 +131,3 @@ async def main() -> None:
     out = options.home / "compute.json"
     out.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
     console.print(f"written to {out}")
-
-
-if __name__ == "__main__":
-    asyncio.run(main())

@@ -1,0 +1,7 @@
+"""`make bench`"""
+
+import asyncio
+
+from tests.bench.compute import main
+
+asyncio.run(main())
