@@ -53,12 +53,14 @@ class Pull:
         await self._ask()
 
     async def stop(self) -> None:
-        """No more requests; what lies here untaken is given back by the server after the ack wait."""
+        """No more requests; what lies here untaken is given back at once."""
         self._stopped = True
         if self._watch is not None:
             self._watch.cancel()
         if self._subscription is not None and self._bus.is_connected:
             await self._subscription.unsubscribe()
+            while self._waiting:
+                await self.nak(self._waiting.popleft())
         self._arrived.set()
 
     @property
