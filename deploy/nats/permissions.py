@@ -81,7 +81,7 @@ def service(name: str, inboxes: Iterable[str]) -> Permissions:
     match name:
         case "scheduler":
             publish += ["hr.task.>", "hr.ctl.>"]
-            subscribe += ["hr.beat.worker.>"]
+            subscribe += ["hr.beat.worker.>", "hr.ctl.scheduler.>"]
         case "gateway":
             publish += ["$SRV.>", "hr.offer.request", "hr.broker.>"]
             # An operator's replay of a dead letter puts it back on the subject that it had.

@@ -52,6 +52,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             bus, pool, units, turns, queue, clock, database_url=settings.database_url, wait=settings.recovery_seconds
         )
         stack.push_async_callback(recovery.close)
+        await turns.listen()
         await turns.refresh()
         await leases.start()
         Sessions(pool, turns).register(service)

@@ -132,7 +132,7 @@ class Leases:
         returned = {row["id"] for row in rows}
         if returned:
             log.info("tasks.returned", count=len(returned))
-            self._turns.ended(by_partition(rows))
+            await self._turns.ended(by_partition(rows))
             await self._turns.wake()
         if begun := [one for one in lost if one.task not in returned]:
             await self._release.fail(begun, workers)

@@ -141,7 +141,7 @@ class Release:
         for row in rows:
             if row["kind"] == ENDED:
                 ended[row["partition"]] = ended.get(row["partition"], 0) + row["number"]
-        self._turns.ended(ended, seconds)
+        await self._turns.ended(ended, seconds)
         await self._relay.push(
             (row["number"], row["subject"], row["payload"], "") for row in rows if row["kind"] == EVENT
         )
@@ -193,7 +193,7 @@ class Release:
         counts_now = by_partition(row for row in rows if row["kind"] == FAILED and row["id"] in named)
         for number, n in counts.items():
             counts_now[number] = counts_now.get(number, 0) + n
-        self._turns.ended(counts_now)
+        await self._turns.ended(counts_now)
         await self._turns.wake()
 
     async def fail_stranded(self, unit: Unit, submission: UUID) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from nats.aio.msg import Msg
 
 from services.scheduler import store
 from services.scheduler.decide import Lane, share
@@ -33,6 +34,8 @@ from shared.contracts.work import Beat
 from shared.runtime.log import log
 
 Q = store.Q
+ENDED = "hr.ctl.scheduler.ended"
+"""Core publish between schedulers, `.<partition's number>`: so many of its tasks have ended. Lost ones are found (Recovery)."""
 LANES = 64
 """Lanes looked at in one round: with more sessions than this waiting at one priority, turns come in rounds."""
 
@@ -96,17 +99,33 @@ class Turns:
         """Something may be ready."""
         self._woken.set()
 
-    def ended(self, counts: dict[int, int], seconds: Iterable[tuple[str, float]] = ()) -> None:
+    async def ended(self, counts: dict[int, int], seconds: Iterable[tuple[str, float]] = ()) -> None:
         """Tasks have left the queue and the workers, by partition; how long functions took."""
         for number, n in counts.items():
-            if partition := self._partitions.get(number):
-                partition.outstanding = max(0, partition.outstanding - n)
-                partition.moved = time.monotonic()
-                partition.pace.ended(n)
-                if partition.pace.hungry:
-                    self._woken.set()
+            partition = self._partitions.get(number)
+            if partition is None or not partition.ready:  # its dispatcher is another process
+                await self._bus.tell(f"{ENDED}.{number}", b"%d" % n)
+            else:
+                self._leave(partition, n)
         for function, took in seconds:
             self._queue.took(function, took)
+
+    def _leave(self, partition: Partition, n: int) -> None:
+        partition.outstanding = max(0, partition.outstanding - n)
+        partition.moved = time.monotonic()
+        partition.pace.ended(n)
+        if partition.pace.hungry:
+            self._woken.set()
+
+    async def listen(self) -> None:
+        """Hears of tasks of our partitions that ended by other schedulers' hands."""
+        await self._bus.nc.subscribe(f"{ENDED}.*", cb=self._on_ended)
+
+    async def _on_ended(self, message: Msg) -> None:
+        partition = self._partitions.get(int(message.subject.rpartition(".")[2]))
+        if partition is not None and partition.ready:
+            self._leave(partition, int(message.data))
+            self._woken.set()  # what was released there waits for its turn here
 
     async def chosen(self, rows: Sequence[Any], values: Mapping[UUID, Value]) -> None:
         """Tasks whose rows say that they were chosen: publish them. `values`: results at hand."""
@@ -125,7 +144,7 @@ class Turns:
 
     async def take_back(self, session: UUID, ended: dict[int, int]) -> None:
         """A session's queue is emptied; what workers hold already they are told to drop. `ended`: by partition."""
-        self.ended(ended)
+        await self.ended(ended)
         await topology.purge(self._bus, TASKS.name, subjects.tasks_of_session(session))
         await self._bus.tell(subjects.session_control(session), b'{"event":"closed"}')
         self._woken.set()

@@ -8,7 +8,7 @@ import asyncio
 import re
 import signal
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import nats
@@ -31,16 +31,19 @@ OnConnected = Callable[[frozenset[str]], Awaitable[None]]
 
 
 class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`nats_replicas`: how many servers of a cluster keep each stream; the same for every service."""
+
     nats_url: str = "nats://127.0.0.1:4222"
     nats_user: str = ""
     nats_password: str = ""
+    nats_replicas: Literal[1, 3, 5] = 1
 
 
 class Bus:
     """One connection. `apply_topology` is False for those whose permissions do not cover the streams: workers, tools."""
 
-    def __init__(self, name: str, *, apply_topology: bool = True) -> None:
-        self.name = name
+    def __init__(self, name: str, *, apply_topology: bool = True, replicas: int = 1) -> None:
+        self.name, self.replicas = name, replicas
         self.nc = Client()
         self.incarnations: dict[str, str] = {}
         self._lost: set[str] = set()
@@ -55,7 +58,7 @@ class Bus:
     @classmethod
     async def connect(cls, settings: BusSettings, name: str, *, apply_topology: bool = True) -> "Bus":
         """Connects, waiting for a server that is not up yet, and applies the topology."""
-        bus = cls(name, apply_topology=apply_topology)
+        bus = cls(name, apply_topology=apply_topology, replicas=settings.nats_replicas)
         user = settings.nats_user
         options: dict[str, Any] = {"user": user, "password": settings.nats_password} if user else {}
         prefix = f"_INBOX_{user}" if user else "_INBOX"

@@ -19,7 +19,7 @@ _NAME_IN_USE = 10058
 _SECOND = 1_000_000_000
 
 
-def stream_config(stream: Stream) -> dict[str, Any]:
+def stream_config(stream: Stream, replicas: int = 1) -> dict[str, Any]:
     """The server's form of a stream. Durations become nanoseconds."""
     return {
         "name": stream.name,
@@ -34,7 +34,7 @@ def stream_config(stream: Stream) -> dict[str, Any]:
         "duplicate_window": int(stream.duplicate_window * _SECOND),
         "allow_msg_schedules": stream.allow_schedules,
         "allow_direct": True,
-        "num_replicas": 1,
+        "num_replicas": replicas,
     }
 
 
@@ -69,7 +69,7 @@ def _check(what: str, answer: dict[str, Any]) -> dict[str, Any]:
 
 async def ensure_stream(bus: "Bus", stream: Stream) -> str:
     """Creates or updates a stream with its consumers. Returns when it was created: its incarnation."""
-    config = stream_config(stream)
+    config = stream_config(stream, bus.replicas)
     answer = await api(bus, f"STREAM.CREATE.{stream.name}", config)
     if answer.get("error", {}).get("err_code") == _NAME_IN_USE:
         answer = await api(bus, f"STREAM.UPDATE.{stream.name}", config)

@@ -8,7 +8,7 @@ Two questions are request-reply: `hr.rpc.scheduler.task.confirm` (Confirm → Co
 marked as redelivered, and `hr.rpc.scheduler.task.inputs` (InputsOf → Inputs) where a batch does not carry the inputs.
 """
 
-from typing import Final
+from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
@@ -18,6 +18,9 @@ from shared.contracts.compute import PartitionName, Value
 VERSION: Final = 1
 MOST_HELD: Final = 10_000
 """Tasks that a heartbeat names at most."""
+
+WorkerName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,128}$(?!\n)")]
+"""One token of a subject."""
 
 
 class Work(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -54,7 +57,7 @@ class Started(msgspec.Struct, frozen=True, tag="started"):
 
     task: UUID
     attempt: int
-    worker: str
+    worker: WorkerName
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
@@ -99,7 +102,7 @@ Report = Started | Progress | Completed | Failed
 class ReportBatch(msgspec.Struct, frozen=True):
     """What a worker has to say since its last report, of any number of sessions, in order."""
 
-    worker: str
+    worker: WorkerName
     reports: list[Report]
     v: int = VERSION
 
@@ -107,7 +110,7 @@ class ReportBatch(msgspec.Struct, frozen=True):
 class Beat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`slots`: tasks it can run at once. `holds`: `[task, attempt]` of those that run, and of those that wait at the worker."""
 
-    worker: str
+    worker: WorkerName
     partition: PartitionName
     slots: int
     functions: list[str]
@@ -125,7 +128,7 @@ class BeatReply(msgspec.Struct, frozen=True):
 class Confirm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """May `worker` run these? Asked before tasks whose message was delivered before."""
 
-    worker: str
+    worker: WorkerName
     tasks: list[tuple[UUID, int]]
 
 

@@ -30,6 +30,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.slots < 1:
         parser.error("--slots: at least 1")
+    if options.name and not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", options.name):
+        parser.error("--name: letters, digits, _ and - only")
 
     async def run(found: Settings, stop: asyncio.Event) -> None:
         app, children = load(options.app), Children(options.app)
