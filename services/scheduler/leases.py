@@ -22,14 +22,17 @@ from services.scheduler.release import Release
 from services.scheduler.turns import Turns, by_partition
 from shared.bus import topology
 from shared.bus.client import Bus
+from shared.contracts import subjects
 from shared.contracts.topology import REPORTS
 from shared.contracts.work import MOST_HELD, Beat, BeatReply, Failed
+from shared.db.pool import AWAY
 from shared.runtime.clock import Clock
 from shared.runtime.log import log
 
 Q = store.Q
 MISSED = 3
 """Heartbeats that may leave out a task that their worker is known to hold: its end may be on its way to us."""
+BEATS = subjects.beat("*")
 _decode = msgspec.json.Decoder(Beat).decode
 
 
@@ -52,14 +55,11 @@ class Leases:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        await self._bus.nc.subscribe("hr.beat.worker.*", queue="scheduler", cb=self._on_beat)
+        """Every scheduler hears every beat, so that none takes a worker for dead; one of them answers."""
+        await self._bus.nc.subscribe(BEATS, cb=self._on_heard)
+        await self._bus.nc.subscribe(BEATS, queue="scheduler", cb=self._on_beat)
 
-    async def _on_beat(self, message: Msg) -> None:
-        task = asyncio.create_task(self._beat(message))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _beat(self, message: Msg) -> None:
+    async def _on_heard(self, message: Msg) -> None:
         try:
             beat = _decode(message.data)
         except msgspec.MsgspecError as error:
@@ -73,13 +73,26 @@ class Leases:
         if not known:
             log.info("worker.seen", worker=beat.worker, partition=beat.partition, slots=beat.slots)
             await self._turns.wake()
+
+    async def _on_beat(self, message: Msg) -> None:
+        task = asyncio.create_task(self._answer(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, message: Msg) -> None:
+        try:
+            beat = _decode(message.data)
+        except msgspec.MsgspecError:
+            return  # told by who heard it
+        if self._turns.named(beat.partition) is None:
+            return
         try:
             await self._pool.execute(
                 Q["beat"], beat.worker, beat.partition, beat.slots, beat.functions, len(beat.holds)
             )
             held = dict(beat.holds)
             rows = await self._pool.fetch(Q["ended"], list(held)) if held else []
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        except (*AWAY, asyncpg.PostgresError) as error:
             log.warning("beat.not_stored", worker=beat.worker, error=repr(error))
             return  # no answer: the worker goes on as it does
         reply = BeatReply([row["id"] for row in rows], self._every)
