@@ -202,16 +202,17 @@ class Agent:
                 continue
             self._every = reply.every
             for task in reply.stop:
-                self._stop(task)
+                await self._stop(task)
 
-    def _stop(self, task: UUID) -> None:
+    async def _stop(self, task: UUID) -> None:
         held = self._holding.get(task)
-        if held is None or held.slot is None:
+        if held is None:
             return
-        log.info("worker.task_stopped", task=str(task))
-        self._holding.drop(held)
-        slot, held.slot = held.slot, None
-        slot.cancel()
+        if held.slot is not None:
+            log.info("worker.task_stopped", task=str(task))
+            slot, held.slot = held.slot, None
+            slot.cancel()
+        await self._let_go(held)
 
     async def _on_beat_request(self, message: Msg) -> None:
         self._beat_now.set()
@@ -224,8 +225,14 @@ class Agent:
         session = message.subject.rpartition(".")[2]
         for held in self._holding.all():
             if held.began is None and str(held.parcel.session) == session:
-                parcel: Parcel = held.parcel
-                self._holding.drop(held)
-                parcel.untold -= 1
-                if parcel.untold == 0:
-                    await self._pull.ack(parcel.message)
+                await self._let_go(held)
+
+    async def _let_go(self, held: Held) -> None:
+        """There is nothing to say of this task any more; its message waits for the others that came in it."""
+        parcel: Parcel = held.parcel
+        self._holding.drop(held)
+        if held.started_told:
+            return
+        parcel.untold -= 1
+        if parcel.untold == 0:
+            await self._pull.ack(parcel.message)
