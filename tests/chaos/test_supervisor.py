@@ -34,7 +34,11 @@ async def run(home: Path) -> AsyncIterator[Run]:
     )
     started = Run(home, process)
     try:
-        await started.until("Running.")
+        try:
+            await started.until("Running.")
+        except TimeoutError:
+            logs = {log.name: log.read_text().splitlines()[-5:] for log in (home / "logs").glob("*.log")}
+            raise AssertionError(f"it did not come up:\n{started.output}\n{logs}") from None
         yield started
     finally:
         if process.returncode is None:

@@ -69,9 +69,10 @@ class Processes:
         if "gateway" in self._mine:
             await self.until_ready()
 
-    async def start_service(self, name: str, *, nats_url: str = "") -> None:
-        """`nats_url`: another way to the bus, such as a proxy."""
-        await self._start(self.stack.add(_by(system.service(self.stack, name), nats_url)))
+    async def start_service(self, name: str, *, replica: str = "", nats_url: str = "") -> None:
+        """`replica`: what another process of the same service is called. `nats_url`: another way to the bus."""
+        command = msgspec.structs.replace(system.service(self.stack, name), name=replica or name)
+        await self._start(self.stack.add(_by(command, nats_url)))
 
     async def start_worker(
         self, name: str, *, app: str = system.APP, slots: int = 4, partition: str = "default", nats_url: str = ""
