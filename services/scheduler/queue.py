@@ -31,7 +31,7 @@ class Queue:
     def __init__(self, bus: Bus, pool: "asyncpg.Pool[Any]") -> None:
         self._bus, self._pool = bus, pool
         self._seconds: dict[str, float] = {}
-        self._traces: dict[UUID, str] = {}
+        self._traces: dict[int, str] = {}
         self._epochs: dict[UUID, int] = {}
 
     def took(self, function: str, seconds: float) -> None:
@@ -45,7 +45,7 @@ class Queue:
         """The trace that a submission came with: its tasks carry it on."""
         if len(self._traces) > REMEMBERED:
             self._traces.clear()
-        self._traces[submission] = trace
+        self._traces[_family(submission)] = trace
 
     def forget_epochs(self) -> None:
         self._epochs.clear()
@@ -55,34 +55,33 @@ class Queue:
         values = await self._values(rows, known)
         await self._learn(rows)
         even = max(1, len(rows) // (2 * workers))
-        for session, submission, priority, part in self._bundles(rows, even):
+        for part in self._bundles(rows, even):
             tasks = [_work(row, values) for row in part]
+            session = part[0]["session"]
             epoch = self._epochs[session]
-            subject = subjects.task(partition, band(priority), session)
-            trace = self._traces.get(submission, "")
+            subject = subjects.task(partition, band(part[0]["priority"]), session)
+            trace = self._traces.get(_family(part[0]["id"]), "")
             headers = {"traceparent": trace} if trace else None
             for batch in _fit(session, epoch, tasks):
                 await self._bus.send(subject, batch, headers)
 
-    def _bundles(self, rows: Sequence[Any], even: int) -> Iterator[tuple[UUID, UUID, int, list[Any]]]:
+    def _bundles(self, rows: Sequence[Any], even: int) -> Iterator[list[Any]]:
         """Runs of rows of one submission and priority, each short enough."""
         part: list[Any] = []
-        key: tuple[UUID, UUID, int] | None = None
-        room = 0.0
+        key: tuple[int, int] | None = None
+        most, room = min(BUNDLE, even), 0.0
         for row in rows:
-            its = (row["session"], ids.submission_of(row["id"]), row["priority"])
+            its = (_family(row["id"]), row["priority"])
             seconds = self._seconds.get(row["function"], BUNDLE_SECONDS)
-            if part and (its != key or len(part) >= min(BUNDLE, even) or room < seconds):
-                assert key is not None
-                yield (*key, part)
+            if part and (its != key or len(part) >= most or room < seconds):
+                yield part
                 part = []
             if not part:
                 key, room = its, BUNDLE_SECONDS
             part.append(row)
             room -= seconds
         if part:
-            assert key is not None
-            yield (*key, part)
+            yield part
 
     async def _learn(self, rows: Sequence[Any]) -> None:
         sessions = {row["session"] for row in rows} - self._epochs.keys()
@@ -92,9 +91,9 @@ class Queue:
                 sessions = {row["session"] for row in rows}
             for row in await self._pool.fetch(Q["epochs"], list(sessions)):
                 self._epochs[row["id"]] = row["epoch"]
-        submissions = {ids.submission_of(row["id"]) for row in rows} - self._traces.keys()
-        if submissions:
-            for row in await self._pool.fetch(Q["submission_traces"], list(submissions)):
+        unknown = {ids.submission_of(row["id"]) for row in rows if _family(row["id"]) not in self._traces}
+        if unknown:
+            for row in await self._pool.fetch(Q["submission_traces"], list(unknown)):
                 self.remember(row["id"], row["trace"])
 
     async def _values(self, rows: Sequence[Any], known: Mapping[UUID, Value]) -> Mapping[UUID, Value]:
@@ -108,6 +107,11 @@ class Queue:
         found = {result: known[result] for result in wanted if result in known}
         missing = wanted - found.keys()
         return {**found, **await store.values(self._pool, missing)} if missing else found
+
+
+def _family(task: UUID) -> int:
+    """What the tasks of a submission have in common, cheaper than its id."""
+    return task.int >> 33
 
 
 def band(priority: int) -> int:

@@ -5,7 +5,7 @@ nothing. The reports are acknowledged after the commit and never before; a repor
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,6 @@ from shared.bus.outbox import Relay
 from shared.bus.pull import Pull
 from shared.bus.unit import Unit, Units
 from shared.contracts import subjects
-from shared.contracts.compute import Value
 from shared.contracts.events import Frame, TaskProgress
 from shared.contracts.states import TaskStatus
 from shared.contracts.topology import REPORTS
@@ -123,25 +122,24 @@ class Release:
 
     async def _complete(self, batch: Batch) -> None:
         rows = await self._pool.fetch(Q["complete"], *batch.columns(), *self._turns.credits())
-        await self.after(rows, batch.seconds(rows), batch.values())
+        await self.after(rows, batch)
         if sum(row["number"] for row in rows if row["kind"] == ENDED) < len(batch.completed):
             await self._wrong(batch)
 
     async def after(
         self,
         rows: Sequence[Any],
-        seconds: Sequence[tuple[str, float]] = (),
-        values: Mapping[UUID, Value] | None = None,
+        batch: Batch | None = None,
     ) -> None:
-        """What follows a commit: publish what was released and told, note what has ended. `values`: those at hand."""
+        """What follows a commit: publish what was released and told, note what has ended. `batch`: what was reported."""
         chosen = [row for row in rows if row["kind"] == CHOSEN]
         if chosen:
-            await self._turns.chosen(chosen, values or {})
+            await self._turns.chosen(chosen, batch.values() if batch else {})
         ended: dict[int, int] = {}
         for row in rows:
             if row["kind"] == ENDED:
                 ended[row["partition"]] = ended.get(row["partition"], 0) + row["number"]
-        await self._turns.ended(ended, seconds)
+        await self._turns.ended(ended, batch.seconds(rows) if batch else ())
         await self._relay.push(
             (row["number"], row["subject"], row["payload"], "") for row in rows if row["kind"] == EVENT
         )
