@@ -1,0 +1,157 @@
+"""Durable commands: published to a stream, carried out once, the outcome told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from shared.bus.client import Bus
+from shared.bus.publish import PubAck
+from shared.contracts import headers as h
+from shared.contracts import subjects
+from shared.contracts.errors import AlreadyExists, NotFound, Unavailable
+from shared.contracts.events import CommandDone, CommandRejected
+from tests.conftest import Database
+from tests.integration.bus_rig import Bench, Said, Word, connected, open_bench
+from tests.support.servers import Servers
+from tests.support.wait import wait_until
+
+SAY = subjects.command("alice", "archiver", "word", "say")
+RPC = subjects.rpc("archiver", "word", "say")
+
+
+@pytest.fixture
+async def bench(nats: Servers, database: Database) -> AsyncIterator[Bench]:
+    async with open_bench(nats, database) as bench:
+        yield bench
+        await bench.service.stop()
+
+
+@pytest.fixture
+async def alice(bench: Bench, nats: Servers) -> AsyncIterator[Bus]:
+    async with connected(nats, "alice", topology=False) as bus:
+        yield bus
+
+
+async def outcome(bench: Bench, ack: PubAck) -> CommandDone | CommandRejected:
+    """Waits for what became of a command."""
+    kinds: dict[str, Any] = {"done": CommandDone, "rejected": CommandRejected}
+
+    async def told() -> CommandDone | CommandRejected | None:
+        for event in await bench.events():
+            noun, verdict, sequence = event.subject.split(".")[2:]
+            if noun == "command" and sequence == str(ack.seq):
+                return msgspec.json.decode(event.data, type=kinds[verdict])  # type: ignore[no-any-return]
+        return None
+
+    found = await wait_until(told)
+    assert found is not None
+    return found
+
+
+async def empty(bench: Bench) -> bool:
+    return (await bench.bus.nc.jetstream().stream_info("COMMANDS")).state.messages == 0
+
+
+async def test_a_command_waits_for_its_service_and_its_outcome_is_told(bench: Bench, alice: Bus) -> None:
+    ack = await alice.publish(SAY, Word("hello", 2), headers={h.USER: "mallory"})
+    await bench.service.start()
+    done = await outcome(bench, ack)
+    assert isinstance(done, CommandDone)
+    assert done.subject == SAY
+    # The user is the subject's token, whatever the header says.
+    assert msgspec.json.decode(done.reply, type=Said) == Said("hellohello", "alice")
+    await wait_until(lambda: empty(bench))
+    assert await bench.said() == ["hello"]
+
+
+async def test_a_refused_command_is_told_and_changes_nothing(bench: Bench, alice: Bus) -> None:
+    await bench.service.start()
+    refused = await outcome(bench, await alice.publish(SAY, Word("refuse")))
+    assert isinstance(refused, CommandRejected)
+    assert (refused.error.code, refused.error.field) == ("not_found", "text")
+    assert refused.error.trace
+    malformed = await outcome(bench, await alice.publish(SAY, b'{"text": 1}'))
+    assert isinstance(malformed, CommandRejected)
+    assert (malformed.error.code, malformed.error.field) == ("invalid_argument", "text")
+    for subject in (subjects.command("alice", "archiver", "word", "echo"), f"{SAY}.more"):
+        unknown = await outcome(bench, await alice.publish(subject, Word("x")))
+        assert isinstance(unknown, CommandRejected)
+        assert unknown.error.field == "subject"
+    assert await bench.said() == []
+    await wait_until(lambda: empty(bench))
+
+
+async def test_delivered_twice_it_acts_once(bench: Bench, alice: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work is committed, then the outcome cannot be told: the command comes again and is found done."""
+    publish, failures = bench.bus.publish, iter([Unavailable("as told")])
+
+    async def faulty(subject: str, message: Any, **more: Any) -> PubAck:
+        if subject.startswith("hr.evt.command.") and (error := next(failures, None)):
+            raise error
+        return await publish(subject, message, **more)
+
+    monkeypatch.setattr(bench.bus, "publish", faulty)
+    await bench.service.start()
+    done = await outcome(bench, await alice.publish(SAY, Word("once")))
+    assert isinstance(done, CommandDone)
+    assert msgspec.json.decode(done.reply, type=Said) == Said("once", "alice")
+    assert next(failures, None) is None, "the outcome was refused once"
+    assert (bench.acted, await bench.said()) == (1, ["once"])
+    await wait_until(lambda: empty(bench))
+
+
+async def test_a_surprise_is_tried_again_then_buried_and_the_next_one_runs(
+    bench: Bench, alice: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.bus.middleware.poison.ATTEMPTS", 2)
+    await bench.service.start()
+    poison = await alice.publish(SAY, Word("surprise"))
+    done = await outcome(bench, await alice.publish(SAY, Word("next")))
+    assert isinstance(done, CommandDone)
+    await wait_until(lambda: empty(bench))
+    jetstream = bench.bus.nc.jetstream()
+    buried = await jetstream.get_msg("DEAD", 1)
+    assert buried.subject == "hr.dead.commands"
+    assert msgspec.json.decode(buried.data, type=Word) == Word("surprise")
+    assert buried.headers is not None
+    assert buried.headers[h.DEAD_REASON] == "RuntimeError: a secret of ours"
+    assert (buried.headers[h.DEAD_SUBJECT], buried.headers[h.DEAD_SEQUENCE]) == (SAY, str(poison.seq))
+    assert await bench.said() == ["next"]
+
+
+async def test_an_idempotency_key_gives_the_same_answer_once(bench: Bench, alice: Bus) -> None:
+    await bench.service.start()
+    headers = {h.USER: "alice", h.IDEMPOTENCY_KEY: "k1"}
+    first = await bench.bus.request(RPC, Word("mine"), Said, headers=headers)
+    assert await bench.bus.request(RPC, Word("mine"), Said, headers=headers) == first
+    assert bench.acted == 1
+    for other in (Word("other"), Word("mine", 2)):
+        with pytest.raises(AlreadyExists) as told:
+            await bench.bus.request(RPC, other, Said, headers=headers)
+        assert told.value.field == h.IDEMPOTENCY_KEY
+    # The key is its owner's: another user may use the same. A command under it is the same request.
+    await bench.bus.request(RPC, Word("theirs"), Said, headers={**headers, h.USER: "bob"})
+    done = await outcome(bench, await alice.publish(SAY, Word("mine"), headers={h.IDEMPOTENCY_KEY: "k1"}))
+    assert isinstance(done, CommandDone)
+    assert msgspec.json.decode(done.reply, type=Said) == first
+    assert await bench.said() == ["mine", "theirs"]
+
+
+async def test_the_same_key_at_the_same_time_acts_once(bench: Bench) -> None:
+    await bench.service.start()
+    headers = {h.USER: "alice", h.IDEMPOTENCY_KEY: "k2"}
+    calls = (bench.bus.request(RPC, Word("mine"), Said, headers=headers) for _ in range(5))
+    assert len(set(await asyncio.gather(*calls))) == 1
+    assert await bench.said() == ["mine"]
+
+
+async def test_a_refusal_does_not_use_up_its_key(bench: Bench) -> None:
+    await bench.service.start()
+    headers = {h.USER: "alice", h.IDEMPOTENCY_KEY: "k3"}
+    for _ in range(2):
+        with pytest.raises(NotFound):
+            await bench.bus.request(RPC, Word("refuse"), Said, headers=headers)
+    assert await bench.bus.request(RPC, Word("now"), Said, headers=headers) == Said("now", "alice")

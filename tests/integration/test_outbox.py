@@ -1,0 +1,141 @@
+"""Events leave through a table: after the commit, never without it, again if nobody knows that they arrived."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from shared.bus.outbox import Relay
+from shared.contracts.topology import EVENT_WINDOW
+from tests.conftest import Database
+from tests.integration.bus_rig import Bench, Word, open_bench
+from tests.support.servers import Servers
+from tests.support.wait import wait_until
+
+
+@pytest.fixture
+async def bench(nats: Servers, database: Database) -> AsyncIterator[Bench]:
+    async with open_bench(nats, database) as bench:
+        yield bench
+
+
+async def told(bench: Bench) -> list[tuple[str, str]]:
+    """The events that the stream holds: id and text."""
+    events = await bench.events()
+    return [(event.headers["Nats-Msg-Id"], msgspec.json.decode(event.data, type=Word).text) for event in events]
+
+
+async def say(bench: Bench, *texts: str, fail: bool = False) -> None:
+    async with bench.units.begin() as unit:
+        for text in texts:
+            unit.tell("hr.evt.dataset.said.1", Word(text))
+        assert await told_now(bench) == len(await bench.events())
+        if fail:
+            raise KeyError("as told")
+
+
+async def told_now(bench: Bench) -> int:
+    return (await bench.bus.nc.jetstream().stream_info("EVENTS")).state.messages
+
+
+async def age(bench: Bench, seconds: float) -> None:
+    """Makes the outbox older."""
+    await bench.pool.execute("UPDATE outbox SET created_at = created_at - make_interval(secs => $1)", seconds)
+
+
+async def test_events_are_published_after_the_commit_in_order(bench: Bench) -> None:
+    order: list[str] = []
+
+    async def note() -> None:
+        order.append(f"{len(await bench.events())} events before the effects")
+
+    async with bench.units.begin() as unit:
+        unit.tell("hr.evt.dataset.said.1", Word("first"))
+        unit.tell("hr.evt.dataset.said.1", Word("second"))
+        unit.after.append(note)
+        assert await bench.events() == []
+    await wait_until(lambda: told(bench))
+    assert await told(bench) == [("archiver:1", "first"), ("archiver:2", "second")]
+    assert order == ["0 events before the effects"]
+
+
+async def test_a_rollback_tells_nothing(bench: Bench) -> None:
+    undone: list[str] = []
+
+    async def undo() -> None:
+        undone.append("undone")
+
+    async def work() -> None:
+        async with bench.units.begin() as unit:
+            await unit.connection.execute("INSERT INTO said (text) VALUES ('never')")
+            unit.tell("hr.evt.dataset.said.1", Word("never"))
+            unit.undone.append(undo)
+            raise KeyError("as told")
+
+    with pytest.raises(KeyError):
+        await work()
+    await say(bench, "marker")
+    await wait_until(lambda: told(bench))
+    assert [text for _, text in await told(bench)] == ["marker"]
+    assert (await bench.said(), undone) == ([], ["undone"])
+
+
+async def test_what_a_kill_left_behind_is_published_by_the_poll(bench: Bench) -> None:
+    async with bench.pool.acquire() as db, db.transaction():  # committed, and then nothing more
+        await db.execute("INSERT INTO outbox (subject, body) VALUES ('hr.evt.dataset.said.1', $1)", b'{"text":"left"}')
+    assert await bench.relay.run_once() == 0, "a second is left to those who publish by themselves"
+    await age(bench, 2)
+    assert await bench.relay.run_once() == 1
+    await wait_until(lambda: told(bench))
+    assert await told(bench) == [("archiver:1", "left")]
+    assert await bench.relay.run_once() == 0
+
+
+async def test_another_process_publishes_it_again_with_the_same_id_and_nobody_sees_it_twice(bench: Bench) -> None:
+    await say(bench, "one", "two")
+    await wait_until(lambda: told(bench))
+    await age(bench, 2)
+    assert await Relay(bench.bus, bench.pool, "archiver").run_once() == 2
+    await say(bench, "three")
+
+    async def three() -> bool:
+        return len(await told(bench)) == 3
+
+    await wait_until(three)
+    assert await told(bench) == [("archiver:1", "one"), ("archiver:2", "two"), ("archiver:3", "three")]
+
+
+async def test_rows_are_kept_as_long_as_the_bus_remembers_then_forgotten(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await say(bench, "old")
+    await wait_until(lambda: told(bench))
+    await bench.relay.run_once()
+    assert await bench.pool.fetchval("SELECT count(*) FROM outbox") == 1
+    assert EVENT_WINDOW == 120
+    monkeypatch.setattr("shared.bus.outbox.EVENT_WINDOW", 0)
+
+    async def forgotten() -> bool:
+        await bench.relay.run_once()
+        return bool(await bench.pool.fetchval("SELECT count(*) = 0 FROM outbox"))
+
+    await wait_until(forgotten)
+    assert len(await told(bench)) == 1
+
+
+async def test_when_the_stream_was_lost_all_are_published_again_with_their_ids(bench: Bench) -> None:
+    await say(bench, *(f"event {n}" for n in range(5)))
+
+    async def all_there() -> bool:
+        return len(await told(bench)) == 5
+
+    await wait_until(all_there)
+    before = await told(bench)
+    await age(bench, 2)
+    await bench.relay.run_once()
+    await bench.bus.nc.jetstream().delete_stream("EVENTS")
+    await bench.bus._settle()  # what a reconnect does first
+    assert await told_now(bench) == 0
+    assert await bench.relay.run_once() == 5
+    await wait_until(all_there)
+    assert await told(bench) == before

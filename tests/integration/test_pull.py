@@ -1,0 +1,137 @@
+"""The continuous pull: backpressure, redelivery, and a consumer that is lost and made again."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shared.bus import topology
+from shared.bus.client import Bus
+from shared.bus.pull import Pull, delivery
+from shared.contracts.topology import REPORTS
+from tests.integration.bus_rig import connected
+from tests.support.servers import Servers
+from tests.support.wait import wait_until
+
+
+@pytest.fixture
+async def bus(nats: Servers) -> AsyncIterator[Bus]:
+    async with connected(nats, "scheduler") as bus:
+        yield bus
+
+
+@pytest.fixture
+async def source(bus: Bus, nats: Servers) -> AsyncIterator[Bus]:
+    async with connected(nats, "worker", topology=False) as worker:
+        yield worker
+
+
+async def pulling(bus: Bus, batch: int = 16) -> Pull:
+    pull = Pull(bus, "REPORTS", "schedulers", batch=batch, heartbeat=0.2)
+    await pull.start()
+    return pull
+
+
+async def some(pull: Pull, count: int) -> list[bytes]:
+    """Takes and acknowledges until so many have come."""
+    got: list[bytes] = []
+    async with asyncio.timeout(20):
+        while len(got) < count:
+            for message in await pull.take():
+                got.append(message.data)
+                await pull.ack(message)
+    return got
+
+
+async def send(source: Bus, *data: bytes) -> None:
+    for each in data:
+        await source.publish("hr.report.default", each)
+
+
+async def pending(bus: Bus) -> tuple[int, int]:
+    info = await topology.api(bus, "CONSUMER.INFO.REPORTS.schedulers")
+    return info["num_pending"], info["num_ack_pending"]
+
+
+async def test_everything_arrives_once_in_order_whatever_the_batch(bus: Bus, source: Bus) -> None:
+    pull = await pulling(bus, batch=7)
+    futures = [await source.send("hr.report.default", b"%d" % n) for n in range(500)]
+    await asyncio.gather(*futures)
+    assert await some(pull, 500) == [b"%d" % n for n in range(500)]
+
+    async def done() -> bool:
+        return await pending(bus) == (0, 0)
+
+    await wait_until(done)
+    assert source.unacknowledged == 0
+    await pull.stop()
+    assert await pull.take() == []
+
+
+async def test_no_more_than_a_batch_lies_here_untaken(bus: Bus, source: Bus) -> None:
+    await send(source, *(b"%d" % n for n in range(50)))
+    pull = await pulling(bus, batch=8)
+
+    async def full() -> bool:
+        return await pending(bus) == (42, 8)
+
+    await wait_until(full)
+    assert len(await pull.take(3)) == 3
+    await pull.stop()
+
+
+async def test_what_is_refused_comes_again_and_counts(bus: Bus, source: Bus) -> None:
+    pull = await pulling(bus)
+    await send(source, b"again", b"never")
+    first = await pull.take(1)
+    assert (delivery(first[0])[0], first[0].data) == (1, b"again")
+    await pull.nak(first[0])
+    (other,) = await pull.take(1)
+    await pull.term(other)
+    (second,) = await pull.take(1)
+    assert (delivery(second)[0], second.data) == (2, b"again")
+    assert delivery(second)[1] == delivery(first[0])[1]
+    await pull.nak(second, 0.05)
+    (third,) = await pull.take(1)
+    assert delivery(third)[0] == 3
+    await pull.ack(third)
+
+    async def empty() -> bool:
+        return await pending(bus) == (0, 0)
+
+    await wait_until(empty)
+    await pull.stop()
+
+
+async def test_a_pull_that_stops_gives_back_what_nobody_took(bus: Bus, source: Bus) -> None:
+    pull = await pulling(bus)
+    await send(source, b"a", b"b", b"c")
+    await wait_until(lambda: len(pull._waiting) == 3)
+    await pull.take(1)
+    await pull.stop()
+    other = await pulling(bus)
+    assert sorted(await some(other, 2)) == [b"b", b"c"]
+    await other.stop()
+
+
+async def test_it_goes_on_when_its_consumer_is_lost_and_made_again(bus: Bus, source: Bus) -> None:
+    pull = await pulling(bus)
+    await send(source, b"before")
+    assert await some(pull, 1) == [b"before"]
+    assert "error" not in await topology.api(bus, "CONSUMER.DELETE.REPORTS.schedulers")
+    await send(source, b"meanwhile")
+    await topology.ensure_consumer(bus, "REPORTS", REPORTS.consumers[0])
+    assert await some(pull, 1) == [b"meanwhile"]
+    await pull.stop()
+
+
+async def test_it_goes_on_when_its_stream_is_lost_and_made_again(bus: Bus, source: Bus) -> None:
+    pull = await pulling(bus)
+    await send(source, b"before")
+    assert await some(pull, 1) == [b"before"]
+    await bus.nc.jetstream().delete_stream("REPORTS")
+    sent = await source.send("hr.report.default", b"meanwhile")  # no stream takes it: it is sent again until one does
+    await bus._settle()
+    assert await some(pull, 1) == [b"meanwhile"]
+    assert (await sent).stream == "REPORTS"
+    await pull.stop()

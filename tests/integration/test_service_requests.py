@@ -1,0 +1,152 @@
+"""Request-reply: typed, with the errors that the other side raised, and visible to `nats micro`."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shared.bus import trace
+from shared.bus.context import Context
+from shared.bus.service import Service
+from shared.contracts import headers as h
+from shared.contracts.errors import BY_CODE, HeadraceError, Internal, Invalid, TimedOut, Unavailable
+from tests.conftest import Database
+from tests.integration.bus_rig import Bench, Said, Word, connected, open_bench
+from tests.support.servers import Servers
+
+ECHO, FAIL, SAY = "hr.rpc.archiver.word.echo", "hr.rpc.archiver.word.fail", "hr.rpc.archiver.word.say"
+
+
+@pytest.fixture
+async def bench(nats: Servers, database: Database) -> AsyncIterator[Bench]:
+    async with open_bench(nats, database) as bench:
+        await bench.service.start()
+        yield bench
+        await bench.service.stop()
+
+
+async def test_a_request_is_answered_and_knows_who_asks(bench: Bench, nats: Servers) -> None:
+    async with connected(nats, "gateway", topology=False) as gateway:
+        said = await gateway.request(ECHO, Word("ab", 2), Said, headers={h.USER: "ann"})
+        assert said == Said("abab", "ann")
+        assert await gateway.request(ECHO, b'{"text": "x"}', Said) == Said("x", "")
+
+
+async def test_every_error_arrives_as_what_it_was(bench: Bench) -> None:
+    for code, kind in BY_CODE.items():
+        with pytest.raises(HeadraceError) as told:
+            await bench.bus.request(FAIL, Word(code), Said)
+        assert type(told.value) is kind
+        assert (told.value.message, told.value.field) == ("as told", "there")
+
+
+async def test_a_surprise_is_internal_and_keeps_its_secret(bench: Bench) -> None:
+    with pytest.raises(Internal) as told:
+        await bench.bus.request(FAIL, Word("surprise"), Said)
+    assert "secret" not in told.value.message
+
+
+async def test_a_malformed_request_names_the_field(bench: Bench) -> None:
+    for body, field in (
+        (b"{", ""),
+        (b'{"text": 3}', "text"),
+        (b"{}", ""),
+        (b'{"text": "a", "times": "b"}', "times"),
+        (b'{"text": "a", "more": 1}', ""),
+    ):
+        with pytest.raises(Invalid) as told:
+            await bench.bus.request(ECHO, body, Said)
+        assert told.value.field == field
+
+
+async def test_nobody_and_nothing_in_time(bench: Bench) -> None:
+    with pytest.raises(Unavailable, match="nobody answers"):
+        await bench.bus.request("hr.rpc.archiver.word.unknown", Word("x"), Said)
+    silent = await bench.bus.nc.subscribe("hr.rpc.archiver.silent.ask")
+    with pytest.raises(TimedOut):
+        await bench.bus.request("hr.rpc.archiver.silent.ask", Word("x"), Said, timeout=0.1)
+    await silent.unsubscribe()
+
+
+async def test_a_handler_that_takes_too_long_is_stopped_and_requests_run_side_by_side(nats: Servers) -> None:
+    async with connected(nats) as bus:
+        entered, never = asyncio.Event(), asyncio.Event()
+
+        async def wait(ctx: Context, word: Word) -> Said:
+            entered.set()
+            await never.wait()
+            return Said("", "")
+
+        async def quick(ctx: Context, word: Word) -> Said:
+            await entered.wait()
+            return Said(word.text, "")
+
+        service = Service(bus, None, "archiver", "1.0.0", "")
+        service.reads("word", "wait", Word, wait, seconds=0.3)
+        service.reads("word", "quick", Word, quick)
+        await service.start()
+        slow = asyncio.create_task(bus.request("hr.rpc.archiver.word.wait", Word("x"), Said))
+        assert (await bus.request("hr.rpc.archiver.word.quick", Word("now"), Said)).text == "now"
+        with pytest.raises(TimedOut, match=r"0\.3 s"):
+            await slow
+        await service.stop()
+
+
+async def test_the_trace_goes_on_and_stands_on_errors(bench: Bench) -> None:
+    parent = trace.new()
+    answer = await bench.bus.ask(FAIL, b'{"text": "not_found"}', headers={h.TRACE: parent})
+    assert json.loads(answer.data)["trace"] == trace.trace_id(parent)
+    await bench.bus.request(SAY, Word("traced"), Said, headers={h.TRACE: parent})
+    assert await bench.pool.fetchval("SELECT trace FROM outbox") == parent
+
+
+async def test_endpoints_are_seen_by_micro_with_our_counts(bench: Bench, nats: Servers) -> None:
+    for text in ("a", "b", "c"):
+        await bench.bus.request(ECHO, Word(text), Said)
+    with pytest.raises(HeadraceError):
+        await bench.bus.request(FAIL, Word("internal"), Said)
+    async with connected(nats, "gateway", topology=False) as gateway:
+        info = json.loads((await gateway.ask("$SRV.INFO.archiver", b"")).data)
+        stats = json.loads((await gateway.ask("$SRV.STATS.archiver", b"")).data)
+    assert (info["name"], info["version"], info["description"]) == ("archiver", "1.2.3", "what the tests ask")
+    endpoints = {e["name"]: e for e in info["endpoints"]}
+    assert endpoints["word-say"]["subject"] == SAY
+    assert {name: e["metadata"]["durable"] for name, e in endpoints.items()} == {
+        "word-say": "yes",
+        "word-echo": "no",
+        "word-fail": "no",
+    }
+    assert {e["queue_group"] for e in endpoints.values()} == {"archiver"}
+    found = {e["name"]: e for e in stats["endpoints"]}
+    assert (found["word-echo"]["num_requests"], found["word-echo"]["num_errors"]) == (3, 0)
+    assert (found["word-fail"]["num_requests"], found["word-fail"]["num_errors"]) == (1, 1)
+    assert found["word-echo"]["processing_time"] > 0
+    assert found["word-say"]["num_requests"] == 0
+
+
+async def test_two_processes_share_the_requests_of_a_service(nats: Servers) -> None:
+    async with connected(nats) as one, connected(nats) as two, connected(nats, "gateway", topology=False) as asker:
+        seen = {"one": 0, "two": 0}
+
+        def handler(name: str):  # type: ignore[no-untyped-def]
+            async def count(ctx: Context, word: Word) -> Said:
+                seen[name] += 1
+                return Said(name, "")
+
+            return count
+
+        services = []
+        for name, bus in (("one", one), ("two", two)):
+            service = Service(bus, None, "archiver", "1.0.0", "")
+            service.reads("word", "count", Word, handler(name))
+            await service.start()
+            services.append(service)
+        await one.nc.flush()
+        await two.nc.flush()
+        for _ in range(60):
+            await asker.request("hr.rpc.archiver.word.count", Word("x"), Said)
+        assert sum(seen.values()) == 60
+        assert min(seen.values()) > 0
+        for service in services:
+            await service.stop()
