@@ -12,7 +12,7 @@ from shared.bus.client import Bus
 from shared.bus.pull import Pull, delivery
 from shared.contracts import headers as h
 from shared.contracts import subjects
-from shared.contracts.errors import HeadraceError
+from shared.contracts.errors import HeadraceError, Internal
 from shared.db.pool import translate
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff
@@ -52,8 +52,9 @@ async def guard(bus: Bus, pull: Pull, message: Msg, stream: str, work: Callable[
     except Exception as error:
         tries, _ = delivery(message)
         told = error if isinstance(error, HeadraceError) else translate(error)
-        known, outage = told is not None, told is not None and told.retryable
-        if (known and not outage) or (not outage and tries >= ATTEMPTS):
+        surprise = told is None or isinstance(told, Internal)
+        final = told is not None and not told.retryable
+        if final or (surprise and tries >= ATTEMPTS):
             await bury(bus, pull, message, stream, f"{type(error).__name__}: {error}")
             return
         log.warning("message.again", stream=stream, subject=message.subject, tries=tries, error=repr(error))
