@@ -51,9 +51,11 @@ class Batch:
             [out.object for out, _ in outputs],
         )
 
-    def seconds(self, rows: Sequence[Any]) -> list[tuple[str, float]]:
-        """How long functions took: one example of each in the batch. `rows`: what ended, as the statement told."""
-        return [(row["function"], self.completed[row["id"]].seconds) for row in rows if row["kind"] == 1]
+    def seconds(self, rows: Sequence[Any]) -> list[tuple[int, str, float]]:
+        """How long tasks took: partition, function, and one example of each. `rows`: what ended, as the statement told."""
+        return [
+            (row["partition"], row["function"], self.completed[row["id"]].seconds) for row in rows if row["kind"] == 1
+        ]
 
     def values(self) -> dict[UUID, Value]:
         """The values reported, by id: who waited for them need not ask the database."""

@@ -35,9 +35,7 @@ class Queue:
         self._epochs: dict[UUID, int] = {}
 
     def took(self, function: str, seconds: float) -> None:
-        """A function's task took so long; 0 from a worker that does not say."""
-        if not seconds:
-            return
+        """A function's task took so long."""
         known = self._seconds.get(function)
         self._seconds[function] = seconds if known is None else known + 0.2 * (seconds - known)
 

@@ -1,11 +1,10 @@
 """Turns: which ready tasks go to the queue, and how many.
 
-What waits is in the tables; the queue holds a window of about `AHEAD` seconds of a partition's throughput. So a small
-session submitted behind a million tasks starts at once, a pause takes back little, and priority means something.
+What waits is in the tables; the queue holds a window of about `AHEAD` seconds of what a partition's workers can do. So a
+small session submitted behind a million tasks starts at once, a pause takes back little, and priority means something.
 
-The window grows from a few tasks per slot, at most doubling each time it proves too small: with tasks of unknown length,
-one that is too large would put hours of work on the first worker that asks. For the same reason tasks ride alone until
-their function is known to be fast (see `Pace`).
+Until a task has ended, nobody knows how long the others take: then the window is a few tasks per slot, and tasks ride
+alone. A large one would put hours of work on the first worker that asks (see `Pace`, `Queue`).
 
 One process dispatches a partition at a time, under an advisory lock. A completer that finds credit left chooses the tasks
 it released by itself (`credits`), which saves a chain's hop a round trip.
@@ -99,21 +98,23 @@ class Turns:
         """Something may be ready."""
         self._woken.set()
 
-    async def ended(self, counts: dict[int, int], seconds: Iterable[tuple[str, float]] = ()) -> None:
-        """Tasks have left the queue and the workers, by partition; how long functions took."""
+    async def ended(self, counts: dict[int, int], took: Iterable[tuple[int, str, float]] = ()) -> None:
+        """Tasks have left the queue and the workers, by partition; examples of how long their functions took."""
         for number, n in counts.items():
             partition = self._partitions.get(number)
             if partition is None or not partition.ready:  # its dispatcher is another process
                 await self._bus.tell(f"{ENDED}.{number}", b"%d" % n)
             else:
                 self._leave(partition, n)
-        for function, took in seconds:
-            self._queue.took(function, took)
+        for number, function, seconds in took:
+            if seconds > 0:  # a worker need not say
+                self._queue.took(function, seconds)
+                if partition := self._partitions.get(number):
+                    partition.pace.took(seconds)
 
     def _leave(self, partition: Partition, n: int) -> None:
         partition.outstanding = max(0, partition.outstanding - n)
         partition.moved = time.monotonic()
-        partition.pace.ended(n)
         if partition.pace.hungry:
             self._woken.set()
 
@@ -183,7 +184,7 @@ class Turns:
         lanes = [Lane(row["priority"], row["session"], credit, None) for row in ready]
         lanes += [Lane(row["priority"], row["session"], row["upto"] - row["cursor"], row) for row in waiting]
         if not lanes:
-            partition.pace.idle()
+            partition.pace.hungry = False
             return 0
         given = 0
         for lane, n in share(credit, lanes):
@@ -192,7 +193,7 @@ class Turns:
             )
             given += len(rows)
             await self._publish(partition, rows)
-        partition.pace.dispatched(partition.credit == 0)
+        partition.pace.hungry = partition.credit == 0
         return given
 
     async def _take_ready(self, number: int, lane: Lane, n: int) -> list[Any]:
