@@ -1,0 +1,62 @@
+"""What was written before still decodes, to the same values; and nobody changes the wire without saying so."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import pytest
+
+from tests.contract.wire import GOLDEN, MODULES, VERSIONS, example, schema, shape, structs
+
+FILES = sorted(file for file in GOLDEN.glob("*/v*/*.json") if file.name != "schema.json")
+
+
+def version_of(file: Path) -> int:
+    return int(file.parent.name.removeprefix("v"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: "-".join(file.relative_to(GOLDEN).parts))
+def test_what_was_written_decodes(file: Path) -> None:
+    module = file.parent.parent.name
+    kind = structs(MODULES[module])[file.stem]
+    written = file.read_bytes().rstrip(b"\n")
+    value = msgspec.json.decode(written, type=kind)
+    if version_of(file) == VERSIONS[module]:
+        assert value == example(kind)
+        assert msgspec.json.encode(value) == written
+    else:  # an older one: it is understood, and what it says is kept
+        assert msgspec.json.decode(msgspec.json.encode(value), type=kind) == value
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_struct_has_its_file(module: str) -> None:
+    folder = GOLDEN / module / f"v{VERSIONS[module]}"
+    there = {file.stem for file in folder.glob("*.json")} - {"schema"}
+    assert there == set(structs(MODULES[module])), "python -m tests.contract.wire writes what is missing"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_changed_struct_raises_the_version(module: str) -> None:
+    version = VERSIONS[module]
+    stored = msgspec.json.decode((GOLDEN / module / f"v{version}" / "schema.json").read_bytes())
+    now = msgspec.json.decode(msgspec.json.encode(schema(MODULES[module])))
+    changed = sorted(name for name in stored.keys() | now.keys() if stored.get(name) != now.get(name))
+    assert not changed, f"{changed} differ from version {version}: raise VERSION in shared/contracts/{module}.py"
+
+
+def test_a_change_would_be_seen() -> None:
+    """The schema sees a new field, a type, a default, a constraint and a renamed tag."""
+
+    class First(msgspec.Struct, tag="a"):
+        x: int
+
+    before = shape(First)
+    for fields, tag in (
+        ([("x", int), ("y", int, 0)], "a"),
+        ([("x", str)], "a"),
+        ([("x", int, 1)], "a"),
+        ([("x", Annotated[int, msgspec.Meta(ge=0)])], "a"),
+        ([("x", int)], "b"),
+        ([("z", int)], "a"),
+    ):
+        assert shape(msgspec.defstruct("First", fields, tag=tag)) != before
