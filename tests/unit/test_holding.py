@@ -1,0 +1,64 @@
+"""What a worker holds, and when a message of tasks may be acknowledged."""
+
+import asyncio
+from uuid import uuid4
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from shared.contracts.work import TaskBatch, Work
+from shared.worker.holding import Held, Holding, Parcel
+
+
+def parcel(count: int = 1, now: float = 0) -> tuple[Parcel, list[Held]]:
+    batch = TaskBatch(uuid4(), 1, [Work(uuid4(), "f", []) for _ in range(count)])
+    made = Parcel(Msg(Client(), headers={"traceparent": "00-t"}), batch, now)
+    return made, [Held(work, made) for work in batch.tasks]
+
+
+async def test_tasks_come_in_the_order_of_their_arrival() -> None:
+    holding = Holding()
+    made, held = parcel(3)
+    assert (made.untold, made.trace) == (3, "00-t")
+    waiting = asyncio.create_task(holding.next())
+    for each in held:
+        holding.add(each)
+    assert await waiting is held[0]
+    holding.drop(held[1])  # told to let it go before its turn
+    assert await holding.next() is held[2]
+    assert holding.waiting == 0
+
+
+def test_an_older_attempt_is_a_copy_and_a_newer_one_is_not() -> None:
+    holding, (_, (held,)) = Holding(), parcel()
+    holding.add(held)
+    work = held.work
+    assert work in holding
+    assert Work(work.id, "f", [], attempt=1) not in holding
+    newer = Held(Work(work.id, "f", [], attempt=1), held.parcel)
+    holding.add(newer)
+    assert work in holding
+    holding.drop(held)  # the older one ends late: the newer stays
+    assert holding.get(work.id) is newer
+
+
+async def test_room_waits_for_tasks_to_leave() -> None:
+    holding, (_, held) = Holding(), parcel(2)
+    for each in held:
+        holding.add(each)
+    room = asyncio.create_task(holding.room(2))
+    await asyncio.sleep(0)
+    assert not room.done()
+    await holding.next()
+    await asyncio.wait_for(room, 5)
+
+
+async def test_a_parcel_of_which_nothing_has_begun_can_be_given_back() -> None:
+    holding = Holding()
+    (early, first), (late, second), (begun, third) = parcel(2, 1.0), parcel(1, 5.0), parcel(2, 1.0)
+    for each in (*first, *second, *third):
+        holding.add(each)
+    begun.begun = True
+    assert holding.unbegun(before=2.0) == [early]
+    assert set(holding.unbegun(before=9.0)) == {early, late}
+    assert holding.of(early) == first

@@ -1,0 +1,34 @@
+"""What never reaches a log."""
+
+import pytest
+
+from shared.runtime.log import _redact, configure
+
+
+def redacted(**event: object) -> dict[str, object]:
+    return dict(_redact(None, "info", dict(event)))
+
+
+@pytest.mark.parametrize("key", ["token", "password", "secret", "secret_key", "authorization"])
+def test_secrets_by_name(key: str) -> None:
+    assert redacted(**{key: "s3cret", "count": 3}) == {key: "***", "count": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("postgresql://me:s3cret@host/db", "postgresql://me:***@host/db"),
+        ("nats://u:p@h:4222", "nats://u:***@h:4222"),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
+        ("http://s3/b/k?X-Amz-Signature=abc&x=1", "http://s3/b/k?X-Amz-Signature=***&x=1"),
+        ("X-Amz-Credential=me%2F2026&X-Amz-Security-Token=t", "X-Amz-Credential=***&X-Amz-Security-Token=***"),
+        ("http://127.0.0.1:8080/health", "http://127.0.0.1:8080/health"),
+    ],
+)
+def test_secrets_inside_texts(text: str, told: str) -> None:
+    assert redacted(error=text) == {"error": told}
+
+
+def test_a_level_that_is_none_names_its_variable() -> None:
+    with pytest.raises(SystemExit, match="HEADRACE_LOG_LEVEL"):
+        configure("test", "loud")

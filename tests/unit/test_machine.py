@@ -1,0 +1,74 @@
+"""States are tables; the scheduler's are whole and agree with its statements."""
+
+import re
+from enum import IntEnum
+from pathlib import Path
+
+import pytest
+
+import services.scheduler
+from services.scheduler.machine import MACHINES, SESSION, TASK
+from shared.contracts.errors import Conflict
+from shared.contracts.states import TASK_ENDS, TaskStatus
+from shared.runtime.machine import Machine
+
+
+class Door(IntEnum):
+    OPEN = 1
+    SHUT = 2
+    LOCKED = 3
+    GONE = 4
+
+
+DOOR: Machine[Door] = Machine(
+    "door",
+    Door.OPEN,
+    {
+        "shut": (frozenset({Door.OPEN}), Door.SHUT),
+        "lock": (frozenset({Door.SHUT}), Door.LOCKED),
+        "remove": (frozenset({Door.OPEN, Door.SHUT}), Door.GONE),
+    },
+    kind=Door,
+)
+
+
+def test_legal_moves_lead_somewhere_and_illegal_ones_name_both_states() -> None:
+    assert DOOR.check("shut", Door.OPEN) is Door.SHUT
+    assert DOOR.sources("remove") == [1, 2]
+    with pytest.raises(Conflict, match=r"door 7 is LOCKED; shut would make it SHUT"):
+        DOOR.check("shut", Door.LOCKED, 7)
+
+
+def test_the_diagram_shows_every_move_and_where_it_ends() -> None:
+    lines = DOOR.mermaid().splitlines()
+    assert lines[:2] == ["stateDiagram-v2", "    [*] --> OPEN"]
+    assert "    SHUT --> LOCKED: lock" in lines
+    assert lines[-2:] == ["    LOCKED --> [*]", "    GONE --> [*]"]
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.noun)
+def test_every_state_can_be_reached(machine: Machine[IntEnum]) -> None:
+    reached = {machine.initial}
+    for _ in machine.kind:
+        reached |= {target for sources, target in machine.moves.values() if sources & reached}
+    # These come with the operations that lead to them.
+    later = {"task": {"RETRIED", "PAUSED", "CANCELLING"}}.get(machine.noun, set())
+    assert {state.name for state in set(machine.kind) - reached} == later
+
+
+def test_ended_tasks_stay_ended() -> None:
+    for sources, _ in TASK.moves.values():
+        assert not sources & TASK_ENDS
+    assert SESSION.sources("close") == [1, 2]
+
+
+def test_the_release_functions_guard_with_the_states_of_the_table() -> None:
+    text = (Path(str(services.scheduler.__file__)).parent / "migrations" / "0002_release.sql").read_text()
+    functions = dict(re.findall(r"CREATE FUNCTION (\w+)_v1(.*?)END \$\$;", text, re.DOTALL))
+
+    def guards(name: str) -> list[list[int]]:
+        found = re.findall(r"t\.status IN \(([\d, ]+)\)", functions[name])
+        return [[int(n) for n in group.split(",")] for group in found]
+
+    assert guards("complete") == [TASK.sources("complete")]
+    assert guards("fail") == [TASK.sources("fail"), [TaskStatus.CREATING, TaskStatus.PENDING]]

@@ -1,0 +1,27 @@
+"""The window follows from how long tasks run: a floor per slot, a ceiling, and little weight to one measurement."""
+
+from services.scheduler.pace import AHEAD, LARGEST, PER_SLOT, Pace
+
+
+def paced(*seconds: float) -> Pace:
+    pace = Pace()
+    for each in seconds:
+        pace.took(each)
+    return pace
+
+
+def test_it_begins_with_a_few_tasks_for_each_slot() -> None:
+    assert Pace().window(0) == Pace().window(1) == 2 * PER_SLOT
+    assert Pace().window(10) == 10 * PER_SLOT
+
+
+def test_it_holds_so_many_seconds_of_work_between_floor_and_ceiling() -> None:
+    assert paced(0.001).window(10) == int(10 * AHEAD / 0.001)
+    assert paced(60).window(10) == 10 * PER_SLOT
+    assert paced(0.0).window(10) == LARGEST
+
+
+def test_one_measurement_weighs_little_and_many_count() -> None:
+    before = paced(0.001).window(10)
+    assert before / 2 < paced(0.001, 0.002).window(10) < before
+    assert paced(0.001, *[0.01] * 50).window(10) in range(145, 156)

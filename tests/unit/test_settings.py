@@ -1,0 +1,35 @@
+"""Settings: from the environment only, each error with the variable's name."""
+
+import msgspec
+import pytest
+
+from shared.runtime.settings import load
+
+
+class Inner(msgspec.Struct, frozen=True):
+    nats_url: str = "nats://127.0.0.1:4222"
+
+
+class Example(msgspec.Struct, frozen=True):
+    bus: Inner
+    http_port: int
+    lease_seconds: float = 15.0
+    verbose: bool = False
+
+
+def test_what_is_set_is_read_and_the_rest_has_its_default() -> None:
+    env = {"HEADRACE_HTTP_PORT": "80", "HEADRACE_NATS_URL": "nats://x:1", "HEADRACE_VERBOSE": "true", "HTTP_PORT": "9"}
+    assert load(Example, env) == Example(Inner("nats://x:1"), 80, 15.0, True)
+
+
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [
+        ({}, "HEADRACE_HTTP_PORT is not set"),
+        ({"HEADRACE_HTTP_PORT": "eighty"}, "HEADRACE_HTTP_PORT: "),
+        ({"HEADRACE_HTTP_PORT": "80", "HEADRACE_LEASE_SECONDS": "soon"}, "HEADRACE_LEASE_SECONDS: "),
+    ],
+)
+def test_an_error_names_the_variable(env: dict[str, str], told: str) -> None:
+    with pytest.raises(SystemExit, match=told):
+        load(Example, env)
