@@ -25,7 +25,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--servers-only", action="store_true", help="NATS, PostgreSQL and S3, nothing of our own")
     parser.add_argument("--no-demo", action="store_true", help="do not run the demonstration")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="worker processes (one per core)")
-    parser.add_argument("--slots", type=int, default=4, help="tasks that each worker runs at once (4)")
+    parser.add_argument("--slots", type=int, default=2, help="tasks that each worker runs at once (2)")
     parser.add_argument("--wipe", action="store_true", help="delete what is stored, and do nothing else")
     return parser.parse_args()
 
