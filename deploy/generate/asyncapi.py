@@ -138,10 +138,15 @@ def _channel(address: str, messages: list[str], about: str = "") -> dict[str, An
     made["messages"] = {name: _message(name) for name in messages}
     if names := re.findall(r"{(\w+)}", address):
         made["parameters"] = {name: {} for name in names}
-    held = next((s.name for s in STREAMS for held in s.subjects if address.startswith(held.removesuffix(">"))), None)
-    if held:
+    if held := next((stream.name for stream in STREAMS if any(_covers(one, address) for one in stream.subjects)), None):
         made["x-stream"] = held
     return made
+
+
+def _covers(subject: str, address: str) -> bool:
+    """Whether a stream's subject, with NATS's wildcards, takes what is sent to the address."""
+    pattern = re.escape(subject).replace(r"\*", "[^.]+").replace(">", ".+")
+    return re.fullmatch(pattern, address) is not None
 
 
 def _ref(*path: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ from shared.runtime.loop import Loop
 
 Q = load(__file__, "outbox.sql")
 
+UNDER_WAY = float("inf")
 Row = tuple[int, str, bytes, str]
 """id, subject, body, traceparent"""
 
@@ -30,7 +31,7 @@ class Relay:
 
     def __init__(self, bus: Bus, pool: "asyncpg.Pool[Any]", schema: str, *, poll_every: float = 2.0) -> None:
         self._bus, self._pool, self._schema = bus, pool, schema
-        self._sent: dict[int, float] = {}  # id → when it was acknowledged; inf while it is under way
+        self._sent: dict[int, float] = {}  # id → when it was acknowledged; UNDER_WAY until then
         self._behind = 0  # every row up to this id was acknowledged to us
         self._loop = Loop("outbox", poll_every, self.run_once)
         bus.on_connected(self._on_connected)
@@ -43,7 +44,7 @@ class Relay:
         for number, subject, body, trace in rows:
             if number in self._sent:
                 continue
-            self._sent[number] = float("inf")
+            self._sent[number] = UNDER_WAY
             headers = {"Nats-Msg-Id": f"{self._schema}:{number}"}
             if trace:
                 headers["traceparent"] = trace
@@ -58,13 +59,14 @@ class Relay:
 
     async def run_once(self) -> int:
         """Publishes what was left behind, forgets what is old. Returns how many it published."""
-        rows = await self._pool.fetch(Q["behind"], self._behind)
-        late = [tuple(row) for row in rows if row["id"] not in self._sent]
-        await self.push(late)
-        stored = [n for n, at in self._sent.items() if at != float("inf")]
-        pending = [row["id"] for row in rows if self._sent.get(row["id"], float("inf")) == float("inf")]
-        if rows:
-            self._behind = min(pending) - 1 if pending else rows[-1]["id"]
+        numbers = [row["id"] for row in await self._pool.fetch(Q["behind"], self._behind)]
+        late = [number for number in numbers if number not in self._sent]
+        if late:
+            await self.push([tuple(row) for row in await self._pool.fetch(Q["rows"], late)])
+        stored = [number for number, at in self._sent.items() if at != UNDER_WAY]
+        if numbers:
+            pending = [number for number in numbers if self._sent.get(number, UNDER_WAY) == UNDER_WAY]
+            self._behind = min(pending) - 1 if pending else numbers[-1]
         before = time.monotonic() - EVENT_WINDOW
         old = [n for n in stored if self._sent[n] < before]
         if old:
@@ -74,7 +76,11 @@ class Relay:
         return len(late)
 
     async def _on_connected(self, lost: frozenset[str]) -> None:
-        if EVENTS.name in lost:
-            self._sent = {n: at for n, at in self._sent.items() if at == float("inf")}
-            self._behind = 0
+        """What the bus has confirmed may be gone with an unflushed tail: all of it again; the bus knows the ids it kept.
+
+        Not what is about to leave its window: the bus would take it for new.
+        """
+        leaving = 0.0 if EVENTS.name in lost else time.monotonic() - 0.9 * EVENT_WINDOW
+        kept = {number: at for number, at in self._sent.items() if at == UNDER_WAY or at < leaving}
+        self._sent, self._behind = kept, 0
         self._loop.wake()

@@ -3,8 +3,10 @@ INSERT INTO outbox (subject, body, trace) VALUES ($1, $2, $3) RETURNING id, subj
 
 -- name: behind
 -- A second is left to those who have just committed and publish by themselves.
-SELECT id, subject, body, trace FROM outbox
-WHERE id > $1 AND created_at < now() - interval '1 second' ORDER BY id LIMIT 5000;
+SELECT id FROM outbox WHERE id > $1 AND created_at < now() - interval '1 second' ORDER BY id LIMIT 5000;
+
+-- name: rows
+SELECT id, subject, body, trace FROM outbox WHERE id = ANY($1::bigint[]) ORDER BY id;
 
 -- name: forget
 DELETE FROM outbox WHERE id = ANY($1::bigint[]);

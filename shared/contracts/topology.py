@@ -17,6 +17,8 @@ from typing import Final
 
 import msgspec
 
+from shared.contracts.subjects import SERVICES
+
 MESSAGE_LIMIT: Final = 512 * 1024
 """Our own messages are cut here; the server's limit is twice that, for headers and framing."""
 
@@ -59,15 +61,13 @@ def worker_consumer(partition: str) -> Consumer:
     return Consumer(f"workers-{partition}", f"hr.task.{partition}.>", ack_wait=10)
 
 
+# One subject a service: a command to nobody is refused at once ("no responders") instead of lying here for ever.
 COMMANDS: Final = Stream(
     "COMMANDS",
-    ("hr.cmd.>",),
+    tuple(f"hr.cmd.*.{service}.>" for service in SERVICES),
     "workqueue",
     "Users' durable commands. A publish ack means that the bus has it, the outcome event that it is committed.",
-    tuple(
-        Consumer(f"commands-{service}", f"hr.cmd.*.{service}.>")
-        for service in ("gateway", "scheduler", "archiver", "retriever", "broker")
-    ),
+    tuple(Consumer(f"commands-{service}", f"hr.cmd.*.{service}.>") for service in SERVICES),
     duplicate_window=120,
 )
 TASKS: Final = Stream(

@@ -12,7 +12,9 @@ from typing import Any
 
 import structlog
 
-_SECRET = re.compile(r"(X-Amz-(?:Signature|Credential|Security-Token)=|://[^/:@\s]+:(?=[^/@\s]*@)|[Bb]earer\s+)[^&@\s\"']+")
+_SECRET = re.compile(
+    r"(X-Amz-(?:Signature|Credential|Security-Token)=|://[^/:@\s]+:(?=[^/@\s]*@)|[Bb]earer\s+)[^&@\s\"']+"
+)
 _SECRET_KEYS = frozenset({"token", "password", "secret", "secret_key", "authorization"})
 
 
