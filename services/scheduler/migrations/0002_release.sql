@@ -21,23 +21,39 @@ CREATE TYPE released AS (
     subject text
 );
 
--- Counts down those who wait for `_results`. Those at zero are chosen at once while their partition has credit (kind 3),
--- otherwise they wait in `ready`.
+-- Counts down those who wait for `_results`. Those at zero are chosen in the same write if there is credit for all that
+-- could be (kind 3); otherwise `choose_v1` shares it out.
 CREATE FUNCTION count_down_v1(_results uuid[], _partitions smallint[], _credits integer[]) RETURNS SETOF released
 LANGUAGE plpgsql AS $$
 DECLARE
+    _least integer := coalesce((SELECT min(c) FROM unnest(_credits) AS c), 0);
+    _row released;
     _ready uuid[];
 BEGIN
-    WITH met AS MATERIALIZED (
-        SELECT d.task, count(*)::integer AS k FROM dependencies d
-        WHERE d.result = ANY(_results) GROUP BY d.task ORDER BY d.task
-    ), locked AS MATERIALIZED (
-        SELECT t.id, m.k FROM met m JOIN tasks t ON t.id = m.task ORDER BY t.id FOR UPDATE OF t
-    ), counted AS (
-        UPDATE tasks t SET remaining = t.remaining - l.k FROM locked l WHERE t.id = l.id
-        RETURNING t.id, t.remaining, t.status
-    )
-    SELECT array_agg(id) INTO _ready FROM counted WHERE remaining = 0 AND status = 2;
+    FOR _row IN
+        WITH met AS MATERIALIZED (
+            SELECT d.task, count(*)::integer AS k FROM dependencies d
+            WHERE d.result = ANY(_results) GROUP BY d.task ORDER BY d.task
+        ), locked AS MATERIALIZED (
+            SELECT t.id, m.k FROM met m JOIN tasks t ON t.id = m.task ORDER BY t.id FOR UPDATE OF t
+        ), counted AS (
+            UPDATE tasks t SET remaining = t.remaining - l.k, status = CASE
+                WHEN t.remaining = l.k AND t.status = 2 AND t.partition = ANY(_partitions)
+                    AND _least >= (SELECT count(*) FROM met)
+                    AND EXISTS (SELECT 1 FROM sessions s WHERE s.id = t.session AND s.status = 1) THEN 3
+                ELSE t.status END
+            FROM locked l WHERE t.id = l.id RETURNING t.*
+        )
+        SELECT CASE status WHEN 3 THEN 3 ELSE 0 END, c.id, c.session, c.partition, c.priority, c.attempt, c.max_duration,
+            c.function, c.payload, c.payload_result, c.inputs, c.outputs, NULL, NULL
+        FROM counted c WHERE c.remaining = 0 AND c.status IN (2, 3)
+    LOOP
+        IF _row.kind = 3 THEN
+            RETURN NEXT _row;
+        ELSE
+            _ready := _ready || _row.id;
+        END IF;
+    END LOOP;
     IF _ready IS NOT NULL THEN
         RETURN QUERY SELECT * FROM choose_v1(_ready, _partitions, _credits);
     END IF;
