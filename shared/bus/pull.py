@@ -5,10 +5,12 @@ consumer that was lost and made again. Backpressure: a new request goes out only
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from typing import Any
 
 import msgspec
+import nats
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
@@ -58,7 +60,9 @@ class Pull:
         if self._watch is not None:
             self._watch.cancel()
         if self._subscription is not None and self._bus.is_connected:
-            await self._subscription.unsubscribe()
+            with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
+                async with asyncio.timeout(2):
+                    await self._subscription.drain()  # what is on its way here arrives first
             while self._waiting:
                 await self.nak(self._waiting.popleft())
         self._arrived.set()

@@ -53,16 +53,17 @@ async def pending(bus: Bus) -> tuple[int, int]:
     return info["num_pending"], info["num_ack_pending"]
 
 
+async def nothing_pending(bus: Bus) -> bool:
+    return await pending(bus) == (0, 0)
+
+
 async def test_everything_arrives_once_in_order_whatever_the_batch(bus: Bus, source: Bus) -> None:
     pull = await pulling(bus, batch=7)
     futures = [await source.send("hr.report.default", b"%d" % n) for n in range(500)]
     await asyncio.gather(*futures)
     assert await some(pull, 500) == [b"%d" % n for n in range(500)]
 
-    async def done() -> bool:
-        return await pending(bus) == (0, 0)
-
-    await wait_until(done)
+    await wait_until(lambda: nothing_pending(bus))
     assert source.unacknowledged == 0
     await pull.stop()
     assert await pull.take() == []
@@ -96,10 +97,7 @@ async def test_what_is_refused_comes_again_and_counts(bus: Bus, source: Bus) -> 
     assert delivery(third)[0] == 3
     await pull.ack(third)
 
-    async def empty() -> bool:
-        return await pending(bus) == (0, 0)
-
-    await wait_until(empty)
+    await wait_until(lambda: nothing_pending(bus))
     await pull.stop()
 
 
@@ -118,6 +116,7 @@ async def test_it_goes_on_when_its_consumer_is_lost_and_made_again(bus: Bus, sou
     pull = await pulling(bus)
     await send(source, b"before")
     assert await some(pull, 1) == [b"before"]
+    await wait_until(lambda: nothing_pending(bus))
     assert "error" not in await topology.api(bus, "CONSUMER.DELETE.REPORTS.schedulers")
     await send(source, b"meanwhile")
     await topology.ensure_consumer(bus, "REPORTS", REPORTS.consumers[0])
