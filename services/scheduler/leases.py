@@ -91,7 +91,7 @@ class Leases:
                 Q["beat"], beat.worker, beat.partition, beat.slots, beat.functions, len(beat.holds)
             )
             held = dict(beat.holds)
-            rows = await self._pool.fetch(Q["ended"], list(held)) if held else []
+            rows = await self._pool.fetch(Q["ended"], list(held), list(held.values())) if held else []
         except (*AWAY, asyncpg.PostgresError) as error:
             log.warning("beat.not_stored", worker=beat.worker, error=repr(error))
             return  # no answer: the worker goes on as it does

@@ -145,8 +145,10 @@ ORDER BY t.id;
 SELECT pg_advisory_xact_lock(hashtextextended('headrace.graph.' || $1::text, 0));
 
 -- name: cycle
+-- Lines refer to earlier lines only: what comes back to itself passes a result that existed before and is claimed here.
 WITH RECURSIVE reach(origin, task) AS (
-    SELECT t.id, d.task FROM tasks t CROSS JOIN unnest(t.outputs) AS o(result) JOIN dependencies d ON d.result = o.result
+    SELECT t.id, d.task FROM tasks t CROSS JOIN unnest(t.outputs) AS o(result)
+    JOIN results r ON r.id = o.result AND r.standalone JOIN dependencies d ON d.result = o.result
     WHERE t.id >= $1 AND t.id <= $2
     UNION
     SELECT r.origin, d.task FROM reach r JOIN tasks t ON t.id = r.task
@@ -261,10 +263,22 @@ WHERE d.task = $1 AND r.status <> 2 LIMIT 5;
 -- Turns
 
 -- name: waiting_lanes
-SELECT l.submission, l.session, l.priority, l.cursor, l.upto, s.trace FROM lanes l
-JOIN submissions s ON s.id = l.submission JOIN sessions e ON e.id = l.session
-WHERE l.partition = $1 AND l.cursor < l.upto AND s.status = 2 AND e.status = 1
-ORDER BY l.priority DESC, l.submission LIMIT $2;
+-- A loose index scan: every priority and session that waits, and the first submissions of each, however many there are.
+WITH RECURSIVE step AS (
+    (SELECT priority, session FROM lanes WHERE partition = $1 AND cursor < upto ORDER BY priority DESC, session DESC LIMIT 1)
+    UNION ALL
+    SELECT n.priority, n.session FROM step s CROSS JOIN LATERAL (
+        SELECT l.priority, l.session FROM lanes l
+        WHERE l.partition = $1 AND l.cursor < l.upto AND (l.priority, l.session) < (s.priority, s.session)
+        ORDER BY l.priority DESC, l.session DESC LIMIT 1) n
+)
+SELECT l.submission, l.session, l.priority, l.cursor, l.upto, l.trace
+FROM (SELECT step.* FROM step JOIN sessions e ON e.id = step.session WHERE e.status = 1 LIMIT $2) AS turn
+CROSS JOIN LATERAL (
+    SELECT l.*, s.trace FROM lanes l JOIN submissions s ON s.id = l.submission
+    WHERE l.partition = $1 AND l.priority = turn.priority AND l.session = turn.session AND l.cursor < l.upto
+      AND s.status = 2 ORDER BY l.submission LIMIT 16) AS l
+ORDER BY l.priority DESC, l.session, l.submission;
 
 -- name: waiting_ready
 -- A loose index scan: one row for each priority and session, however many tasks wait in it.
@@ -429,7 +443,9 @@ SELECT id, partition FROM back;
 SELECT worker, min(since) AS since, count(*) AS tasks FROM running GROUP BY worker;
 
 -- name: ended
-SELECT id, attempt FROM tasks t WHERE id = ANY($1::uuid[]) AND status IN (6, 7, 8, 9, 11, 12);
+-- Over, or tried anew since: nobody waits for that attempt.
+SELECT t.id FROM unnest($1::uuid[], $2::smallint[]) AS h(id, attempt) JOIN tasks t ON t.id = h.id
+WHERE t.status IN (6, 7, 8, 9, 11, 12) OR t.attempt > h.attempt;
 
 -- name: confirmable
 SELECT t.id, t.attempt, r.worker FROM tasks t LEFT JOIN running r ON r.task = t.id

@@ -20,6 +20,7 @@ from shared.bus.client import Bus
 from shared.bus.unit import Units
 from shared.contracts import subjects
 from shared.contracts.topology import REPORTS, TASKS, worker_consumer
+from shared.db.pool import AWAY
 from shared.runtime.clock import Clock
 from shared.runtime.log import log
 
@@ -47,7 +48,6 @@ class Recovery:
         self._clock = clock
         self._database_url, self._wait = database_url, wait
         self._lock: Any = None
-        self._losses = 0
         bus.on_connected(self._on_connected)
 
     async def run_once(self) -> int:
@@ -72,17 +72,21 @@ class Recovery:
 
     async def _keep_lock(self) -> None:
         """The connection that holds the advisory locks. When it is lost they are no longer ours: begin anew."""
-        if self._lock is None or self._lock.is_closed():
-            self._doubt()
+        if self._lock is not None and not await self._answers():
+            self._lock.terminate()
+            self._lock = None
+        if self._lock is None:
+            self._turns.doubt()
             self._lock = await asyncpg.connect(
                 self._database_url, command_timeout=LOCK_PATIENCE, server_settings={"search_path": "scheduler"}
             )
 
-    def _doubt(self) -> None:
-        """Nothing is dispatched until it was rebuilt; a rebuild that is under way does not count."""
-        self._losses += 1
-        for partition in self._turns.partitions():
-            partition.ready = False
+    async def _answers(self) -> bool:
+        """Whether the connection is alive at both ends: one that is not may have lost its locks to another process."""
+        try:
+            return bool(await self._lock.fetchval("SELECT true"))
+        except (*AWAY, asyncpg.PostgresError):
+            return False
 
     async def _own(self, partition: Partition) -> bool:
         """The advisory lock of a partition: one process dispatches it."""
@@ -105,7 +109,7 @@ class Recovery:
     async def _on_connected(self, lost: frozenset[str]) -> None:
         if not lost & {TASKS.name, REPORTS.name}:
             return
-        self._doubt()  # `run_once` takes up those that are ours
+        self._turns.doubt()  # `run_once` takes up those that are ours
         for partition in self._turns.partitions():
             await topology.ensure_consumer(self._bus, TASKS.name, worker_consumer(partition.name))
 
@@ -113,14 +117,14 @@ class Recovery:
         """Makes what was chosen wait again, except what workers say that they hold."""
         for partition in partitions:
             partition.ready = False
-        losses, asked = self._losses, self._clock.monotonic()
+        losses, asked = self._turns.doubts, self._clock.monotonic()
         await self._bus.tell(subjects.HEARTBEAT_REQUEST, b"{}")
         await asyncio.sleep(self._wait)  # the workers' answers
         for partition in partitions:
             await self._rewind(partition, asked)
         self._queue.forget_epochs()
         for partition in partitions:
-            partition.ready = losses == self._losses
+            partition.ready = losses == self._turns.doubts
         await self._turns.wake()
 
     async def _rewind(self, partition: Partition, asked: float) -> None:

@@ -26,13 +26,15 @@ from shared.contracts import subjects
 from shared.contracts.events import Frame, TaskProgress
 from shared.contracts.states import TaskStatus
 from shared.contracts.topology import REPORTS
-from shared.contracts.work import Failed, ReportBatch
+from shared.contracts.work import Completed, Failed, ReportBatch
 from shared.db.pool import AWAY, RERUN
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff, retry
 
 Q = store.Q
 MESSAGES = 200
+OUTPUTS = 8_000
+"""Most ids of a batch, so that its frame fits in a message."""
 ENDED, CHOSEN, EVENT, ABORTED, FAILED = 1, 3, 4, 5, 6
 """The kinds of row that the functions of 0002_release.sql return."""
 
@@ -71,6 +73,11 @@ class Release:
         if not good:
             return
 
+        if len(good) > 1 and sum(map(_outputs, good)) > OUTPUTS:  # what is told of it has to fit in a message
+            half = len(good) // 2
+            await self._take([message for message, _ in good[:half]])
+            await self._take([message for message, _ in good[half:]])
+            return
         try:
             await self._store([batch for _, batch in good])
         except _POISON:
@@ -91,6 +98,7 @@ class Release:
 
         def tell(error: BaseException, tries: int) -> None:
             log.warning("release.again", error=repr(error), tries=tries)
+            self._turns.doubt()  # if only the answer was lost, tasks stand as chosen that nobody has sent
 
         async def commit() -> None:
             await self._commit(Batch(batches))
@@ -232,10 +240,16 @@ class Release:
             await self._bus.send(subjects.event("task", "progress", row["session"]), told)
 
 
+def _outputs(entry: tuple[Msg, ReportBatch]) -> int:
+    return sum(1 + len(report.outputs) for report in entry[1].reports if isinstance(report, Completed))
+
+
 def _tell(unit: Any, name: str, rows: Sequence[Any]) -> None:
-    """One frame for each session."""
+    """Frames, by session."""
     sessions: dict[UUID, list[UUID]] = {}
     for row in rows:
         sessions.setdefault(row["session"], []).append(row["id"])
     for session, tasks in sessions.items():
-        unit.tell(subjects.event("task", "changed", session), msgspec.structs.replace(Frame(session), **{name: tasks}))
+        for start in range(0, len(tasks), OUTPUTS):
+            frame = msgspec.structs.replace(Frame(session), **{name: tasks[start : start + OUTPUTS]})
+            unit.tell(subjects.event("task", "changed", session), frame)

@@ -35,8 +35,8 @@ from shared.runtime.log import log
 Q = store.Q
 ENDED = "hr.ctl.scheduler.ended"
 """Core publish between schedulers, `.<partition's number>`: so many of its tasks have ended. Lost ones are found (Recovery)."""
-LANES = 64
-"""Lanes looked at in one round: with more sessions than this waiting at one priority, turns come in rounds."""
+LANES = 256
+"""Sessions looked at in one round, the most urgent first, with a few submissions of each."""
 
 
 class Partition:
@@ -66,6 +66,7 @@ class Turns:
         self._bus, self._pool, self._queue = bus, pool, queue
         self._partitions: dict[int, Partition] = {}
         self._woken = asyncio.Event()
+        self.doubts = 0
 
     # -- what others ask
 
@@ -137,6 +138,12 @@ class Turns:
                 await self._publish(partition, own, values)
             except Exception as error:
                 self._doubt(partition, error)
+
+    def doubt(self) -> None:
+        """Nobody knows what is in the queues: they are to be rebuilt (see `Recovery`); a rebuild under way does not count."""
+        self.doubts += 1
+        for partition in self._partitions.values():
+            partition.ready = False
 
     def _doubt(self, partition: Partition, error: Exception) -> None:
         """Tasks may stand as chosen in the tables and have never been sent: its queue is to be rebuilt (see `Recovery`)."""

@@ -44,11 +44,15 @@ class Relay:
         for number, subject, body, trace in rows:
             if number in self._sent:
                 continue
-            self._sent[number] = UNDER_WAY
             headers = {"Nats-Msg-Id": f"{self._schema}:{number}"}
             if trace:
                 headers["traceparent"] = trace
-            future = await self._bus.send(subject, body, headers)
+            self._sent[number] = UNDER_WAY
+            try:
+                future = await self._bus.send(subject, body, headers)
+            except BaseException:
+                del self._sent[number]
+                raise
             future.add_done_callback(partial(self._on_stored, number))
 
     def _on_stored(self, number: int, done: "asyncio.Future[PubAck]") -> None:

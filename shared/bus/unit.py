@@ -7,6 +7,7 @@
 `once` makes a request with an idempotency key act one time: the key, the work and the answer are one transaction.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from shared.bus.outbox import Q, Relay, Row
 from shared.bus.publish import encode
 from shared.contracts.errors import AlreadyExists
 from shared.db.pool import translate
+from shared.runtime.log import log
 
 Connection = Any
 """asyncpg's connection, or the pool's stand-in for one."""
@@ -71,9 +73,18 @@ class Units:
             if away := translate(error):
                 raise away from error
             raise
-        for effect in unit.after:
-            await effect()
-        await self._relay.push(rows)
+        # It is committed: what follows is not undone by an error, nor cut off by the caller's time-out.
+        await asyncio.shield(asyncio.create_task(self._follow(unit, rows)))
+
+    async def _follow(self, unit: Unit, rows: list[Row]) -> None:
+        async def publish() -> None:
+            await self._relay.push(rows)
+
+        for effect in [*unit.after, publish]:
+            try:
+                await effect()
+            except Exception as error:  # sweepers find what is missing
+                log.error("unit.effect_failed", error=repr(error), exc_info=True)
 
     async def once(self, ctx: Context, data: bytes, work: Callable[[Unit], Awaitable[bytes]]) -> bytes:
         """Runs `work` in a unit; with a key, only the first time: later the stored answer is given again.

@@ -64,7 +64,7 @@ CREATE TABLE lanes (
     upto integer NOT NULL,
     PRIMARY KEY (submission, partition, priority)
 );
-CREATE INDEX lanes_waiting ON lanes (partition, priority DESC, submission) WHERE cursor < upto;
+CREATE INDEX lanes_waiting ON lanes (partition, priority, session, submission) WHERE cursor < upto;
 
 CREATE TABLE tasks (
     id uuid PRIMARY KEY,
