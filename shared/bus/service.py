@@ -49,8 +49,16 @@ class Stats:
         return {"requests": self.requests, "errors": self.errors, "seconds": round(self.seconds, 6)}
 
 
-def invalid(error: msgspec.MsgspecError) -> Invalid:
-    """What msgspec found, with the field that it names."""
+MALFORMED = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What msgspec raises for bytes that are not what was asked for: also text that is not UTF-8, and JSON nested too deeply."""
+
+
+def invalid(error: Exception) -> Invalid:
+    """What msgspec found (one of `MALFORMED`), with the field that it names."""
+    if isinstance(error, RecursionError):
+        return Invalid("nested too deeply")
+    if not isinstance(error, msgspec.MsgspecError):
+        return Invalid(f"not UTF-8: {error}" if isinstance(error, UnicodeError) else f"malformed: {error}")
     text, _, path = str(error).partition(" - at `")
     return Invalid(text, field=path.rstrip("`").removeprefix("$").removeprefix("."))
 
@@ -213,7 +221,7 @@ def _decoder(request: Any) -> Callable[[bytes], Any]:
     def typed(data: bytes) -> Any:
         try:
             return decode(data or b"{}")
-        except msgspec.MsgspecError as error:
+        except MALFORMED as error:
             raise invalid(error) from None
 
     return typed

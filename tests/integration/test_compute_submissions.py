@@ -152,6 +152,15 @@ async def test_a_cycle_is_refused_within_a_submission_and_across_two(rig: Rig) -
     assert (await rig.task(ids.task_id(id, 0))).status == "completed"
 
 
+async def test_a_cycle_through_lines_that_claim_nothing(rig: Rig) -> None:
+    session = await rig.session()
+    a, b = await rig.result(session), await rig.result(session)
+    await rig.submit(session, [spec(inputs=[b]), spec(inputs=["@0"], outputs=[a])])
+    lines = (spec(inputs=[a]), spec(inputs=["@0"]), spec(inputs=["@1"], outputs=[b]))
+    with pytest.raises(Conflict, match="line 2 would wait for itself"):
+        await rig.submit(session, lines)
+
+
 async def test_the_same_submission_again_does_nothing_other_content_is_refused(rig: Rig) -> None:
     session = await rig.session()
     id = ids.submission_id()
@@ -292,7 +301,27 @@ async def test_malformed_lines_name_their_line(rig: Rig) -> None:
     assert await told(good + b"\n" + good + b'\n{"payload": 1, "unknown": 2}') == "tasks[2]"
     assert (await told(good + b'\n{"inputs": 3}')).startswith("tasks[1]")
     assert (await told(b'{"options": {"priority": 100}}')).startswith("tasks[0].options.priority")
+    assert await told(good + b'\n{"payload_result": "\xff"}') == "tasks[1]"
+    assert await told(good + b'\n{"payload": ' + b"[" * 5000 + b"]" * 5000 + b"}") == "tasks[1]"
     assert await told(b"") == "tasks"
+
+
+async def test_a_body_that_is_no_text_or_nested_too_deeply_is_refused(rig: Rig) -> None:
+    for wrong in (b'{"name": "\xff"}', b'{"options": ' + b"[" * 5000):
+        with pytest.raises(Invalid):
+            await rig.ask("session.create", wrong, c.Session)
+
+
+async def test_an_output_whose_id_somebody_took_before_names_it(rig: Rig) -> None:
+    session, id = await rig.session(), ids.submission_id()
+    taken = ids.result_id(id, 1)
+    await rig.ask("result.create", c.ResultCreate(session, [c.NewResult(id=taken)]), c.ResultList)
+    told = await refused(rig, AlreadyExists, "id", spec(), spec(), session=session, id=id)
+    assert str(taken) in told.message
+    other = ids.submission_id()
+    await rig.chunk(session, other, 0, 0, [spec(), spec()])
+    with pytest.raises(Conflict, match="line 1 already"):
+        await rig.chunk(session, other, 1, 1, [spec()], last=True)
 
 
 async def test_headers_of_a_chunk_are_checked(rig: Rig) -> None:

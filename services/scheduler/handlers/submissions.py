@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from services.scheduler import decide, store
@@ -18,7 +19,7 @@ from services.scheduler.release import Release
 from services.scheduler.turns import Turns
 from shared.bus import trace
 from shared.bus.context import Context
-from shared.bus.service import Service, invalid
+from shared.bus.service import MALFORMED, Service, invalid
 from shared.bus.unit import Unit, Units
 from shared.contracts import headers as h
 from shared.contracts import ids, subjects
@@ -29,6 +30,7 @@ from shared.contracts.states import ResultStatus, SessionStatus, SubmissionStatu
 
 Q = store.Q
 _lines = msgspec.json.Decoder(TaskSpec).decode_lines
+_line = msgspec.json.Decoder(TaskSpec).decode
 _options = msgspec.json.Decoder(Options).decode
 
 
@@ -147,11 +149,19 @@ class Submissions:
 
     async def _write(self, db: Any, chunk: Chunk, plan: decide.Plan) -> None:
         now = datetime.now(UTC)
-        await db.copy_records_to_table("tasks", records=plan.tasks, columns=decide.TASK_COLUMNS)
+        try:
+            await db.copy_records_to_table("tasks", records=plan.tasks, columns=decide.TASK_COLUMNS)
+        except asyncpg.UniqueViolationError as error:
+            raise Conflict(f"another chunk has line {ids.line_of(_taken(error))} already", field=h.FIRST) from None
         if plan.outputs:
             created = int(ResultStatus.CREATED)
             records = [(result, chunk.session, False, created, task, now) for result, task in plan.outputs]
-            await db.copy_records_to_table("results", records=records, columns=decide.RESULT_COLUMNS)
+            try:
+                await db.copy_records_to_table("results", records=records, columns=decide.RESULT_COLUMNS)
+            except asyncpg.UniqueViolationError as error:
+                raise AlreadyExists(
+                    f"result {_taken(error)} exists already: the submission's id does not leave it free", field="id"
+                ) from None
         if plan.edges:
             await db.copy_records_to_table("dependencies", records=plan.edges, columns=decide.EDGE_COLUMNS)
         if plan.claims:
@@ -235,6 +245,11 @@ async def discard(db: Any, submission: UUID, why: str) -> None:
     await db.execute(Q["refuse_submission"], submission, why[:500])
 
 
+def _taken(error: asyncpg.UniqueViolationError) -> UUID:
+    """The id that PostgreSQL found to be there: `Key (id)=(…) already exists.`"""
+    return UUID((error.detail or "").partition("=(")[2].partition(")")[0])
+
+
 def _shut(session: store.Row) -> Conflict:
     state = SessionStatus(session["status"]).name
     return Conflict(f"session {session['id']} is {state} and takes no submissions")
@@ -251,8 +266,8 @@ def _headers(ctx: Context, data: bytes) -> Chunk:
     raw = ctx.headers.get(h.OPTIONS)
     try:
         options = None if raw is None else _options(raw)
-    except msgspec.MsgspecError as error:
-        raise Invalid(str(error), field=h.OPTIONS) from None
+    except MALFORMED as error:
+        raise Invalid(invalid(error).message, field=h.OPTIONS) from None
     number, first = read(h.CHUNK, int), read(h.FIRST, int)
     for name, place in ((h.CHUNK, number), (h.FIRST, first)):
         if not 0 <= place < ids.MAX_TASKS:
@@ -274,10 +289,10 @@ def _decode(data: bytes) -> list[TaskSpec]:
     except msgspec.ValidationError as error:
         told = invalid(error)
         raise Invalid(told.message, field=f"tasks{told.field}") from None
-    except msgspec.DecodeError:
-        for number, line in enumerate(data.splitlines()):
+    except MALFORMED as whole:
+        for number, line in enumerate(data.split(b"\n")):
             try:
-                msgspec.json.decode(line)
-            except msgspec.DecodeError as error:
-                raise Invalid(f"not JSON: {error}", field=f"tasks[{number}]") from None
-        raise
+                _line(line)
+            except MALFORMED as error:
+                raise Invalid(f"not JSON: {invalid(error).message}", field=f"tasks[{number}]") from None
+        raise Invalid(f"not JSON: {invalid(whole).message}", field="tasks") from None
