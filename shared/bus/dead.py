@@ -2,9 +2,13 @@
 
 Replaying publishes first and deletes afterwards: a kill in between leaves a copy rather than nothing, and handlers are
 harmless when they run twice.
+
+What a dead letter says of itself is its writer's word, and is replayed with the gateway's rights. Only its own subject is
+bound to who wrote it (`hr.dead.<stream>`): it goes back to a subject of that stream, or nowhere.
 """
 
 import base64
+import re
 from email.parser import BytesHeaderParser
 from typing import Any
 
@@ -13,17 +17,23 @@ import msgspec
 from shared.bus.client import Bus
 from shared.bus.topology import api
 from shared.contracts import headers as h
+from shared.contracts import subjects as names
 from shared.contracts.errors import Internal, Invalid, NotFound, Unavailable
-from shared.contracts.topology import DEAD
+from shared.contracts.topology import DEAD, STREAMS
 from shared.runtime.log import log
 
 _NOT_FOUND = 10037
 _SAMPLE = 2048
 """Bytes of a message's body that a list shows."""
+_SUBJECT = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)
+_DROPPED = ("nats-", "hr-dead-", "hr-user")
+"""Headers, in lower case, that are not sent back: the bus's, ours, and a claim of who asks."""
+_ORIGINS = {names.dead(stream.name): stream.subjects for stream in STREAMS if stream.retention == "workqueue"}
 
 
 class DeadMessage(msgspec.Struct, frozen=True):
-    """`sequence`: its place in DEAD; `subject`, `stream`, `original`: where it was. `body`: its beginning, as text."""
+    """`sequence`: its place in DEAD; `subject`, `stream`, `original`: where it was, as its writer says. `body`: its beginning, as
+    text. `replayable`: whether that is a subject to which it may go back."""
 
     sequence: int
     stream: str
@@ -33,6 +43,7 @@ class DeadMessage(msgspec.Struct, frozen=True):
     time: str
     size: int
     body: str
+    replayable: bool = True
 
 
 class DeadPage(msgspec.Struct, frozen=True):
@@ -41,14 +52,16 @@ class DeadPage(msgspec.Struct, frozen=True):
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """`missing`: sequences at which there was nothing (any more)."""
+    """`missing`: sequences at which there was nothing (any more); `refused`: of messages that are not replayable."""
 
     replayed: list[int]
     missing: list[int] = []
+    refused: list[int] = []
 
 
 class _Stored(msgspec.Struct, frozen=True):
     seq: int
+    subject: str
     time: str
     headers: dict[str, str]
     data: bytes
@@ -70,48 +83,80 @@ async def page(bus: Bus, size: int = 100, token: str = "") -> DeadPage:
 
 
 async def replay(bus: Bus, sequences: list[int]) -> Replayed:
-    """Publishes messages again where they were, and takes them out of DEAD."""
-    replayed, missing = [], []
+    """Publishes messages again where they were, and takes them out of DEAD. One that may not go back is Invalid."""
+    done = await _replay(bus, sequences)
+    if done.refused:
+        raise Invalid(
+            f"not replayable, as they do not name a subject of the stream that they are of: {done.refused}; "
+            f"replayed: {done.replayed}",
+            field="sequences",
+        )
+    return done
+
+
+async def _replay(bus: Bus, sequences: list[int]) -> Replayed:
+    replayed, missing, refused = [], [], []
     for sequence in dict.fromkeys(sequences):
         found = await _get(bus, {"seq": sequence})
         if found is None:
             missing.append(sequence)
             continue
-        subject = found.headers.get(h.DEAD_SUBJECT, "")
-        if not subject.startswith("hr.") or subject.startswith("hr.dead."):
-            raise Invalid(f"message {sequence} does not say where it was", field="sequences")
-        kept = {key: value for key, value in found.headers.items() if not key.startswith(("Nats-", "Hr-Dead-"))}
+        subject = _origin(found)
+        if subject is None:
+            refused.append(sequence)
+            continue
+        kept = {key: value for key, value in found.headers.items() if not key.lower().startswith(_DROPPED)}
         await bus.publish(subject, found.data, headers=kept or None)
         await _ok(bus, f"STREAM.MSG.DELETE.{DEAD.name}", {"seq": sequence, "no_erase": True})
         log.info("dead.replayed", sequence=sequence, subject=subject)
         replayed.append(sequence)
-    return Replayed(replayed, missing)
+    return Replayed(replayed, missing, refused)
 
 
 async def replay_all(bus: Bus) -> Replayed:
-    """All that are there now; those that die meanwhile again are not taken twice."""
+    """All that are there now and may go back; those that die meanwhile again are not taken twice."""
     last = int((await _ok(bus, f"STREAM.INFO.{DEAD.name}"))["state"]["last_seq"])
     replayed: list[int] = []
+    refused: list[int] = []
     token, more = "", True
     while more:
         found = await page(bus, 100, token)
         now = [item.sequence for item in found.items if item.sequence <= last]
-        replayed += (await replay(bus, now)).replayed
+        done = await _replay(bus, now)
+        replayed += done.replayed
+        refused += done.refused
         token, more = found.next, bool(found.next) and len(now) == len(found.items)
-    return Replayed(replayed)
+    return Replayed(replayed, refused=refused)
+
+
+def _origin(found: _Stored) -> str | None:
+    """Where a message goes back to; None if it names no subject of the stream whose dead letter it is."""
+    subject = found.headers.get(h.DEAD_SUBJECT, "")
+    patterns = _ORIGINS.get(found.subject, ())
+    return subject if _SUBJECT.fullmatch(subject) and any(_covers(each, subject) for each in patterns) else None
+
+
+def _covers(pattern: str, subject: str) -> bool:
+    wanted, given = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted = wanted[:-1]
+        given = given[: len(wanted)] if len(given) > len(wanted) else []
+    return len(wanted) == len(given) and all(w in ("*", g) for w, g in zip(wanted, given, strict=True))
 
 
 def _shown(found: _Stored) -> DeadMessage:
     told = found.headers
+    original = told.get(h.DEAD_SEQUENCE, "")
     return DeadMessage(
         sequence=found.seq,
         stream=told.get(h.DEAD_STREAM, ""),
         subject=told.get(h.DEAD_SUBJECT, ""),
-        original=int(told.get(h.DEAD_SEQUENCE, "0")),
+        original=int(original) if re.fullmatch(r"[0-9]{1,19}", original) else 0,
         reason=told.get(h.DEAD_REASON, ""),
         time=found.time,
         size=len(found.data),
         body=found.data[:_SAMPLE].decode("utf-8", "replace"),
+        replayable=_origin(found) is not None,
     )
 
 
@@ -121,14 +166,19 @@ async def _get(bus: Bus, body: dict[str, Any]) -> _Stored | None:
         return None
     message = _checked(answer)["message"]
     return _Stored(
-        message["seq"], message["time"], _headers(message.get("hdrs", "")), base64.b64decode(message.get("data", ""))
+        message["seq"],
+        message["subject"],
+        message["time"],
+        _headers(message.get("hdrs", "")),
+        base64.b64decode(message.get("data", "")),
     )
 
 
 def _headers(encoded: str) -> dict[str, str]:
     """NATS's header block: a version line, then fields as in mail."""
     _, _, block = base64.b64decode(encoded).partition(b"\r\n")
-    return dict(BytesHeaderParser().parsebytes(block).items())
+    # Values that are not ASCII come as objects of the parser's own.
+    return {key: str(value) for key, value in BytesHeaderParser().parsebytes(block).items()}
 
 
 async def _ok(bus: Bus, verb: str, body: object = None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from nats.aio.msg import Msg
 
 from shared.bus.middleware.poison import bury
 from shared.bus.pull import Pull
@@ -12,7 +13,8 @@ from shared.contracts import subjects
 from shared.contracts.topology import REPORTS
 from tests.conftest import Bucket, Database
 from tests.integration.gateway_edge import Gateway, running
-from tests.support.servers import Servers
+from tests.support.servers import Servers, settled
+from tests.support.wait import wait_until
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ async def test_list_and_replay(gateway: Gateway) -> None:
         assert (len(rest["items"]), rest["next"]) == (2, "")
         second = first["items"][1]["sequence"]
         done = await gateway.http.post("/ops/v1/dead/replay", json={"sequences": [second, second, 999]})
-        assert done.json() == {"replayed": [second], "missing": [999]}, done.text
+        assert done.json() == {"replayed": [second], "missing": [999], "refused": []}, done.text
         [again] = await asyncio.wait_for(pull.take(), 5)
         assert again.data.startswith(b'{"n": 1')
         assert again.headers is not None
@@ -60,3 +62,47 @@ async def test_list_and_replay(gateway: Gateway) -> None:
     finally:
         await pull.stop()
         await worker.close()
+
+
+async def test_a_dead_letter_goes_back_to_its_own_stream_only(gateway: Gateway) -> None:
+    """What it says of itself is its writer's word: a worker may write hr.dead.tasks."""
+    worker = await gateway.servers.connect("worker")
+    admin = await gateway.servers.connect()
+    heard: list[Msg] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message)
+
+    try:
+        await admin.subscribe("hr.*.>", cb=hear)
+        await settled(admin)
+        forged = (
+            "hr.rpc.scheduler.session.close",
+            "hr.cmd.admin.scheduler.session.create",
+            "hr.report.default",
+            "hr.task.a b",
+            "hr.task.*.1",
+            "hr.task",
+            "",
+        )
+        for subject in forged:
+            await worker.jetstream().publish(
+                "hr.dead.tasks",
+                b"{}",
+                headers={"Hr-Dead-Subject": subject, "Hr-User": "admin", "Hr-Dead-Sequence": "x"},
+            )
+        task = {"Hr-Dead-Subject": "hr.task.default.5.1", "Hr-User": "admin", "hr-user": "admin", "traceparent": "t"}
+        await worker.jetstream().publish("hr.dead.tasks", b"{}", headers=task)
+        listed = (await gateway.http.get("/ops/v1/dead")).json()["items"]
+        assert [item["replayable"] for item in listed] == [False] * len(forged) + [True]
+        refused = await gateway.http.post("/ops/v1/dead/replay", json={"sequences": [1]})
+        assert (refused.status_code, "not replayable" in refused.text) == (400, True)
+        done = await gateway.http.post("/ops/v1/dead/replay", json={"all": True})
+        assert done.json() == {"replayed": [8], "missing": [], "refused": list(range(1, 8))}
+        await wait_until(lambda: any(message.subject == "hr.task.default.5.1" for message in heard))
+        assert not [m.subject for m in heard if m.subject in forged]
+        (back,) = (m for m in heard if m.subject == "hr.task.default.5.1")
+        assert back.headers == {"traceparent": "t"}
+    finally:
+        await worker.close()
+        await admin.close()

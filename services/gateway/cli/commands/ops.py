@@ -143,4 +143,10 @@ def replay(
     if output.json:
         show.document(done)
     else:
-        show.facts([("replayed", len(done["replayed"])), ("missing", done["missing"])])
+        show.facts(
+            [
+                ("replayed", len(done["replayed"])),
+                ("missing", done["missing"]),
+                ("not replayable", done.get("refused", [])),
+            ]
+        )
