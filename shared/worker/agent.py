@@ -100,7 +100,7 @@ class Agent:
     async def _accept(self, message: Msg) -> None:
         try:
             batch = _decode(message.data)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # no UTF-8, or nested too deep
             await bury(self._bus, self._pull, message, TASKS.name, f"not a batch of tasks: {error}")
             return
         parcel = Parcel(message, batch, time.monotonic())
