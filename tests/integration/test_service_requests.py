@@ -11,6 +11,7 @@ from shared.bus.context import Context
 from shared.bus.service import Service
 from shared.contracts import headers as h
 from shared.contracts.errors import BY_CODE, HeadraceError, Internal, Invalid, TimedOut, Unavailable
+from shared.testing.conformance_bus import flushed
 from tests.conftest import Database
 from tests.integration.bus_rig import Bench, Said, Word, connected, open_bench
 from tests.support.servers import Servers
@@ -142,8 +143,8 @@ async def test_two_processes_share_the_requests_of_a_service(nats: Servers) -> N
             service.reads("word", "count", Word, handler(name))
             await service.start()
             services.append(service)
-        await one.nc.flush()
-        await two.nc.flush()
+        for bus in (one, two):
+            await flushed(bus)
         for _ in range(60):
             await asker.request("hr.rpc.archiver.word.count", Word("x"), Said)
         assert sum(seen.values()) == 60
