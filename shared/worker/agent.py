@@ -143,9 +143,11 @@ class Agent:
         except Trouble as trouble:
             self._end(held, Failed(work.id, work.attempt, trouble.kind, str(trouble)))
         except asyncio.CancelledError:
-            if held.slot is None:  # taken from it by `_stop`: there is nothing to report, and the slot goes on
-                task = asyncio.current_task()
-                assert task is not None
+            task = asyncio.current_task()
+            assert task is not None
+            if not task.cancelling():  # nobody cancelled us: the function awaited something that was
+                self._end(held, Failed(work.id, work.attempt, "error", "CancelledError"))
+            elif held.slot is None:  # taken from it by `_stop`: there is nothing to report, and the slot goes on
                 task.uncancel()
             else:
                 raise

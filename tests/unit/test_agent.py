@@ -29,6 +29,14 @@ async def echo(task: Task) -> object:
     return task.payload
 
 
+@app.function
+async def cancelled(task: Task) -> None:
+    """Awaits something that was cancelled."""
+    inner = asyncio.get_running_loop().create_future()
+    inner.cancel()
+    await inner
+
+
 class Rig:
     """One worker with one slot, and what a scheduler would hear and say."""
 
@@ -99,3 +107,10 @@ async def test_a_message_that_does_not_decode_is_buried_and_the_worker_goes_on(r
     await rig.send(work)
     assert isinstance(await rig.ended(work), Completed)
     assert rig.broker.messages("DEAD") == [(subjects.dead("TASKS"), data)]
+
+
+async def test_a_function_that_raises_cancelled_error_fails_its_task_alone(rig: Rig) -> None:
+    bad, good = rig.work("cancelled"), rig.work()
+    await rig.send(bad, good)
+    assert await rig.ended(bad) == Failed(bad.id, 0, "error", "CancelledError")
+    assert isinstance(await rig.ended(good), Completed)
