@@ -32,6 +32,10 @@ LEAN = {
 """For the completer: plans made once, which do not scan tables that have grown since (40 ms a hop instead of 0.5)."""
 
 
+DRAIN = 10.0
+"""Seconds that the reports in hand may take at the end."""
+
+
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = "Sessions, results, tasks: what may run, and when."
     own = Path(__file__).with_name("migrations")
@@ -73,6 +77,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             await stop.wait()
             await service.stop()
             await release.stop()
-            await releasing
+            await asyncio.wait([releasing], timeout=DRAIN)  # longer only if the database is away: reports are kept
+            releasing.cancel()
             for task in running:
                 task.cancel()

@@ -52,10 +52,6 @@ GROUP BY 1;
 UPDATE tasks SET status = 12, ended_at = now(), error = $4
 WHERE id >= $1 AND id <= $2 AND status = ANY($3::smallint[]) RETURNING id;
 
--- name: abort_results
-UPDATE results SET status = 3, completed_at = now()
-WHERE id >= $1 AND id <= $2 AND status = 1
-  AND (owner IS NULL OR owner NOT IN (SELECT task FROM running)) RETURNING id;
 
 -- name: abort_standalone
 UPDATE results SET status = 3, completed_at = now() WHERE session = $1 AND standalone AND status = 1 AND owner IS NULL
@@ -245,8 +241,6 @@ SELECT t.*, p.name AS partition_name FROM tasks t JOIN partitions p ON p.id = t.
 SELECT t.*, p.name AS partition_name FROM tasks t JOIN partitions p ON p.id = t.partition
 WHERE t.id > $1 AND t.id <= $2 AND ($3::smallint[] IS NULL OR t.status = ANY($3)) ORDER BY t.id LIMIT $4;
 
--- name: lane_cursor
-SELECT cursor FROM lanes WHERE submission = $1 AND partition = $2 AND priority = $3;
 
 -- name: lanes_of
 SELECT submission, partition, priority, cursor FROM lanes WHERE submission = ANY($1::uuid[]);

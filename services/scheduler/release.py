@@ -94,7 +94,7 @@ class Release:
             await self._pull.ack(message)
 
     async def _store(self, batches: Sequence[ReportBatch]) -> None:
-        """One transaction, again as long as the database is away."""
+        """Those that started, those that completed, those that failed, each in a transaction; again while the database is away."""
 
         def tell(error: BaseException, tries: int) -> None:
             log.warning("release.again", error=repr(error), tries=tries)

@@ -157,7 +157,7 @@ class Bus:
     # -- life
 
     async def close(self) -> None:
-        """Sends what waits, then closes. Nothing is received any more."""
+        """Closes. What the bus has not acknowledged is left to its owner: an outbox row, a message not acknowledged."""
         self._closing = True
         for task in list(self._tasks):
             task.cancel()

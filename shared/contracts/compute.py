@@ -73,7 +73,7 @@ class PartitionCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Partition(msgspec.Struct, frozen=True):
-    """`slots`: tasks that its live workers can run at once. `waiting`: ready tasks not yet chosen, an estimate."""
+    """`slots`: tasks that its live workers can run at once. `outstanding`: tasks in the queue or with a worker."""
 
     name: str
     workers: int
