@@ -96,9 +96,15 @@ class Rig:
         return await self.ask("submission.chunk", data, c.Submission, headers=headers, user=user)
 
     async def result(
-        self, session: UUID, data: bytes | None = None, *, object: str | None = None, size: int = 0
+        self,
+        session: UUID,
+        data: bytes | None = None,
+        *,
+        id: UUID | None = None,
+        object: str | None = None,
+        size: int = 0,
     ) -> UUID:
-        asked = c.ResultCreate(session, [c.NewResult(data=data, object=object, size=size)])
+        asked = c.ResultCreate(session, [c.NewResult(id=id, data=data, object=object, size=size)])
         return (await self.ask("result.create", asked, c.ResultList)).results[0].id
 
     async def complete(self, result: UUID, data: bytes) -> c.Result:

@@ -13,6 +13,7 @@ from shared.contracts import ids
 from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound
 from shared.contracts.events import SessionChanged, TaskProgress
 from shared.contracts.paging import Page
+from shared.objects.layout import result_key
 from shared.objects.s3 import open_objects
 from shared.objects.settings import ObjectsSettings
 from shared.worker import App, Task
@@ -176,9 +177,10 @@ async def test_large_values_pass_through_object_storage(rig: Rig, s3: Bucket) ->
         rig.worker(app, partition=partition, objects=objects),
     ):
         session = await rig.session(partition)
-        key = f"results/{session}/upload"
+        given = ids.uuid7()
+        key = result_key(session, given)
         await objects.put(key, b"u" * 70_000)
-        given = await rig.result(session, object=key, size=70_000)
+        await rig.result(session, id=given, object=key, size=70_000)
         id = await rig.submit(
             session, [spec("large", 100_000), spec("join", inputs=["@0", given]), spec("large", 16384)]
         )
@@ -230,11 +232,17 @@ async def test_results_with_and_without_a_value(rig: Rig) -> None:
         await rig.complete(made[1].id, b"otherwise")
     assert await rig.value(made[1].id) == b"late"
     assert (await rig.ask("result.create", empty, c.ResultList)).results[0].status == "completed"
+    fresh = ids.uuid7()
     for wrong, field in (
         (c.NewResult(data=b"x" * 16385), "results[0].data"),
         (c.NewResult(data=b"", object="results/x"), "results[0].object"),
         (c.NewResult(object="results/../etc"), "results[0].object"),
         (c.NewResult(object="/etc/passwd"), "results[0].object"),
+        (c.NewResult(object=f"results/{session}/{fresh}/x"), "results[0].object"),
+        (c.NewResult(id=fresh, object=result_key(session, mine)), "results[0].object"),
+        (c.NewResult(id=fresh, object=result_key(fresh, fresh)), "results[0].object"),
+        (c.NewResult(id=fresh, object=f"results/{session}/{fresh}/../{mine}/x"), "results[0].object"),
+        (c.NewResult(id=fresh, object=f"results/{session}/{fresh}/"), "results[0].object"),
     ):
         with pytest.raises(Invalid) as told:
             await rig.ask("result.create", c.ResultCreate(session, [wrong]), c.ResultList)
@@ -243,6 +251,11 @@ async def test_results_with_and_without_a_value(rig: Rig) -> None:
         await rig.ask("result.complete", c.ResultComplete(made[1].id), c.Result)
     with pytest.raises(NotFound):
         await rig.complete(uuid4(), b"")
+    late = await rig.result(session)
+    with pytest.raises(Invalid, match="of this result"):
+        await rig.ask("result.complete", c.ResultComplete(late, object=result_key(session, mine)), c.Result)
+    own = c.ResultComplete(late, object=result_key(session, late), size=70_000)
+    assert (await rig.ask("result.complete", own, c.Result)).status == "completed"
 
 
 # -- turns

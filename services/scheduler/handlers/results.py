@@ -27,6 +27,7 @@ from shared.contracts.errors import AlreadyExists, Conflict, Invalid
 from shared.contracts.events import Frame
 from shared.contracts.states import ResultStatus, SessionStatus
 from shared.contracts.topology import INLINE_LIMIT
+from shared.objects.layout import check_key, result_prefix
 
 Q = store.Q
 
@@ -36,8 +37,21 @@ def _check_value(data: bytes | None, key: str | None, field: str) -> None:
         raise Invalid("either data or object, not both", field=f"{field}object")
     if data is not None and len(data) > INLINE_LIMIT:
         raise Invalid(f"inline values may have {INLINE_LIMIT} bytes; store an object", field=f"{field}data")
-    if key is not None and (not key.startswith("results/") or ".." in key or len(key) > 512 or not key.isprintable()):
-        raise Invalid("an object's key begins with results/ and goes down from there", field=f"{field}object")
+
+
+def _check_object(session: UUID, result: UUID | None, key: str | None, field: str) -> None:
+    """A key that belongs to this very result: whoever could name another's would read its value."""
+    if key is None:
+        return
+    if result is None:
+        raise Invalid("an object needs the result's own id, under which its key lies", field=f"{field}object")
+    prefix = result_prefix(session, result)
+    if not key.startswith(prefix):
+        raise Invalid(f"an object of this result begins with {prefix}", field=f"{field}object")
+    try:
+        check_key(key)
+    except Invalid as error:
+        raise Invalid(error.message, field=f"{field}object") from None
 
 
 def _same(row: store.Row, session: UUID, new: NewResult) -> bool:
@@ -68,6 +82,7 @@ class Results:
             raise Conflict(f"session {request.session} is {state.name}: it takes no new results")
         for n, new in enumerate(request.results):
             _check_value(new.data, new.object, f"results[{n}].")
+            _check_object(request.session, new.id, new.object, f"results[{n}].")
         made = [new.id or ids.uuid7() for new in request.results]
         await db.execute(
             Q["add_results"],
@@ -94,6 +109,7 @@ class Results:
         row = await store.result(db, request.result)
         session = await store.session(db, row["session"])
         check(ctx, session, "result")
+        _check_object(row["session"], request.result, request.object, "")
         if session["status"] not in (SessionStatus.RUNNING, SessionStatus.PAUSED):
             state = SessionStatus(session["status"])
             raise Conflict(f"session {session['id']} is {state.name}: its results take no values")
