@@ -103,6 +103,11 @@ class Agent:
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # no UTF-8, or nested too deep
             await bury(self._bus, self._pull, message, TASKS.name, f"not a batch of tasks: {error}")
             return
+        if (here := self._same(message, batch)) is not None:
+            here.message = (
+                message  # redelivered to us: an ack as of a copy would remove it before its reports are stored
+            )
+            return
         parcel = Parcel(message, batch, time.monotonic())
         fresh = [work for work in batch.tasks if work not in self._holding]
         if fresh and delivery(message)[0] > 1:
@@ -116,6 +121,13 @@ class Agent:
             await self._pull.ack(message)
         for work in fresh:
             self._holding.add(Held(work, parcel))
+
+    def _same(self, message: Msg, batch: TaskBatch) -> Parcel | None:
+        """The parcel held here that is this very message, and is not yet acknowledged."""
+        sequence = delivery(message)[1]
+        held = (self._holding.get(work.id) for work in batch.tasks if work in self._holding)
+        parcels = (one.parcel for one in held if one is not None and one.parcel.untold > 0)
+        return next((parcel for parcel in parcels if delivery(parcel.message)[1] == sequence), None)
 
     async def _confirm(self, tasks: list[tuple[UUID, int]]) -> set[UUID] | None:
         """Those that may run of a message that was delivered before; None if nobody can say now."""

@@ -10,6 +10,7 @@ from nats.aio.msg import Msg
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.bus.context import Context
+from shared.bus.pull import delivery
 from shared.bus.service import Service
 from shared.contracts import ids, subjects
 from shared.contracts.topology import TASKS, worker_consumer
@@ -35,6 +36,14 @@ async def cancelled(task: Task) -> None:
     inner = asyncio.get_running_loop().create_future()
     inner.cancel()
     await inner
+
+
+gates: dict[str, asyncio.Event] = {}
+
+
+@app.function
+async def hold(task: Task) -> None:
+    await gates.setdefault(task.payload, asyncio.Event()).wait()
 
 
 class Rig:
@@ -114,3 +123,23 @@ async def test_a_function_that_raises_cancelled_error_fails_its_task_alone(rig: 
     await rig.send(bad, good)
     assert await rig.ended(bad) == Failed(bad.id, 0, "error", "CancelledError")
     assert isinstance(await rig.ended(good), Completed)
+
+
+async def test_a_message_that_comes_again_to_its_holder_is_not_acknowledged_as_a_copy(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.worker.agent.LONG", 60.0)  # its start is not told meanwhile
+    running = rig.work("hold", b'"again"')
+    await rig.send(running)
+    held = await wait_until(lambda: rig.agent._holding.get(running.id))
+    assert held is not None
+    parcel = held.parcel
+    first = parcel.message
+    assert rig.broker.redeliver() == 1
+    await wait_until(lambda: parcel.message is not first)
+    assert delivery(parcel.message) == (2, delivery(first)[1])
+    assert len(rig.broker.messages("TASKS")) == 1
+    gates["again"].set()
+    assert isinstance(await rig.ended(running), Completed)
+    await wait_until(lambda: not rig.broker.messages("TASKS"))
+    assert not rig.asked
