@@ -11,7 +11,16 @@ RETURNING roles
 
 -- name: put_token
 INSERT INTO tokens (id, hash, user_name) VALUES ($1, $2, $3)
-ON CONFLICT (hash) DO UPDATE SET revoked_at = NULL
+RETURNING id
+
+-- name: put_file_token
+-- The file is the operator's word: its token is valid even if it was revoked, and those it had before are not.
+WITH others AS (
+    UPDATE tokens SET revoked_at = now()
+    WHERE from_file AND hash <> $2 AND revoked_at IS NULL
+)
+INSERT INTO tokens (id, hash, user_name, from_file) VALUES ($1, $2, $3, true)
+ON CONFLICT (hash) DO UPDATE SET revoked_at = NULL, from_file = true, user_name = excluded.user_name
 RETURNING id
 
 -- name: revoke_token

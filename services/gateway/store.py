@@ -25,9 +25,9 @@ class Store:
         return Identity(row["name"], tuple(row["roles"]), row["token"]) if row else None
 
     async def register_admin(self, token: str) -> None:
-        """Makes the operator's token valid: for the user `admin`, whatever was there."""
+        """Makes the file's token valid, for the user `admin`, and revokes those that the file had before."""
         await self._row("put_user", ADMIN, [ADMIN])
-        await self._row("put_token", uuid7(), digest(token), ADMIN)
+        await self._row("put_file_token", uuid7(), digest(token), ADMIN)
 
     async def add_token(self, user: str, roles: list[str], token: str) -> UUID:
         """A token for a user, who is made if new. AlreadyExists if they are there with other roles."""
