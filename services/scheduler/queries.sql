@@ -187,14 +187,18 @@ DELETE FROM chunks WHERE submission = $1;
 DELETE FROM lanes WHERE submission = $1;
 
 -- name: abandoned
-SELECT id FROM submissions WHERE status = 1 AND NOT settled AND created_at < now() - make_interval(secs => $1) LIMIT 10;
+-- By the age of its newest chunk: an upload that takes long is not one that has stopped. $2: only this one.
+SELECT id FROM submissions s WHERE status = 1 AND NOT settled AND ($2::uuid IS NULL OR id = $2)
+  AND greatest(s.created_at, (SELECT max(c.created_at) FROM chunks c WHERE c.submission = s.id))
+      < now() - make_interval(secs => $1)
+ORDER BY id LIMIT 10;
 
 -- name: settle
 UPDATE submissions SET settled = true WHERE id = $1;
 
 -- name: unsettled
-SELECT id FROM submissions s WHERE NOT settled AND status <> 1 AND NOT EXISTS (
-    SELECT 1 FROM lanes l WHERE l.submission = s.id AND l.cursor < l.upto) ORDER BY id LIMIT $1;
+SELECT id FROM submissions s WHERE NOT settled AND status <> 1 AND id > $1 AND NOT EXISTS (
+    SELECT 1 FROM lanes l WHERE l.submission = s.id AND l.cursor < l.upto) ORDER BY id LIMIT $2;
 
 -- name: open_tasks
 SELECT 1 FROM tasks WHERE id >= $1 AND id <= $2 AND status IN (1, 2, 3, 4, 5, 10, 11) LIMIT 1;

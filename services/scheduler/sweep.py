@@ -1,6 +1,7 @@
 """What is over and done with: submissions that were never finished, submissions whose tasks have all ended."""
 
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -8,27 +9,71 @@ from services.scheduler import store
 from services.scheduler.handlers.submissions import discard
 from shared.bus.outbox import Q as OUTBOX
 from shared.bus.unit import Units
+from shared.contracts.states import SubmissionStatus
 from shared.runtime.log import log
 
 Q = store.Q
 ABANDONED_AFTER = 3600.0
-"""Seconds after which a submission whose last chunk has not come is refused."""
+"""Seconds after its newest chunk when a submission whose last chunk has not come is refused."""
+PAGE = 100
+"""Submissions looked at in one round; the next round goes on behind them, so that those that wait hide no others."""
+FIRST = UUID(int=0)
 
 
 class Sweep:
-    def __init__(self, pool: "asyncpg.Pool[Any]", units: Units) -> None:
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[Any]",
+        units: Units,
+        *,
+        abandoned_after: float = ABANDONED_AFTER,
+        page: int = PAGE,
+    ) -> None:
         self._pool, self._units = pool, units
+        self._age, self._page = abandoned_after, page
+        self._after = FIRST
 
     async def run_once(self) -> int:
+        """Every part has its turn, whatever became of the one before; the first error is raised in the end."""
+        done, errors = 0, []
+        for part in (self._abandoned, self._settle, self._forget_keys):
+            try:
+                done += await part()
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return done
+
+    async def _abandoned(self) -> int:
         done = 0
-        for row in await self._pool.fetch(Q["abandoned"], ABANDONED_AFTER):
-            async with self._units.begin() as unit:
-                await discard(unit.connection, row["id"], "its last chunk never came")
-            log.info("submission.abandoned", submission=str(row["id"]))
-            done += 1
-        for row in await self._pool.fetch(Q["unsettled"], 100):
+        for row in await self._pool.fetch(Q["abandoned"], self._age, None):
+            done += await self._discard(row["id"])
+        return done
+
+    async def _discard(self, submission: UUID) -> int:
+        """Looks again once no chunk of it can be under way: its last one may have come since."""
+        async with self._units.begin() as unit:
+            db = unit.connection
+            row = await db.fetchrow(Q["lock_submission"], submission)
+            if row is None or row["status"] != SubmissionStatus.OPEN:
+                return 0
+            if await db.fetchval(Q["abandoned"], self._age, submission) is None:
+                return 0
+            await discard(db, submission, "its last chunk never came")
+        log.info("submission.abandoned", submission=str(submission))
+        return 1
+
+    async def _settle(self) -> int:
+        done = 0
+        rows = await self._pool.fetch(Q["unsettled"], self._after, self._page)
+        self._after = rows[-1]["id"] if len(rows) == self._page else FIRST
+        for row in rows:
             if await self._pool.fetchval(Q["open_tasks"], *store.span(row["id"])) is None:
                 await self._pool.execute(Q["settle"], row["id"])
                 done += 1
-        await self._pool.execute(OUTBOX["forget_keys"])
         return done
+
+    async def _forget_keys(self) -> int:
+        await self._pool.execute(OUTBOX["forget_keys"])
+        return 0

@@ -1,0 +1,90 @@
+"""The sweep: what it takes back, what it leaves alone, and that nothing hides from it."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from services.scheduler import store
+from services.scheduler.sweep import Sweep
+from shared.bus.outbox import Relay
+from shared.bus.unit import Units
+from shared.contracts import compute as c
+from shared.contracts import ids
+from shared.db.pool import open_pool
+from tests.integration.compute_rig import Rig, open_rig, spec
+from tests.support.servers import Servers
+
+
+@pytest.fixture(scope="module")
+async def rig(servers: Servers) -> AsyncIterator[Rig]:
+    async with open_rig(servers) as rig:
+        yield rig
+
+
+@pytest.fixture
+async def pool(rig: Rig) -> AsyncIterator["asyncpg.Pool[Any]"]:
+    async with await open_pool(rig.database.url("scheduler"), "scheduler") as pool:
+        yield pool
+
+
+def sweep(rig: Rig, pool: "asyncpg.Pool[Any]", **more: Any) -> Sweep:
+    return Sweep(pool, Units(pool, Relay(rig.bus, pool, "scheduler")), **more)
+
+
+async def status(rig: Rig, submission: Any) -> str:
+    return (await rig.ask("submission.get", c.SubmissionRef(submission), c.Submission)).status
+
+
+async def age(pool: "asyncpg.Pool[Any]", table: str, column: str, submission: Any) -> None:
+    await pool.execute(f"UPDATE {table} SET created_at = now() - interval '2 hours' WHERE {column} = $1", submission)
+
+
+async def test_a_submission_is_abandoned_by_the_age_of_its_newest_chunk(rig: Rig, pool: Any) -> None:
+    session, id = await rig.session(), ids.submission_id()
+    await rig.chunk(session, id, 0, 0, [spec()])
+    await age(pool, "submissions", "id", id)
+    await sweep(rig, pool).run_once()
+    assert await status(rig, id) == "open"
+    await age(pool, "chunks", "submission", id)
+    await sweep(rig, pool).run_once()
+    assert await status(rig, id) == "refused"
+
+
+async def test_what_was_completed_since_it_was_seen_stays(rig: Rig, pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, id = await rig.session(), ids.submission_id()
+    await rig.chunk(session, id, 0, 0, [spec()])
+    await age(pool, "submissions", "id", id)
+    await age(pool, "chunks", "submission", id)
+    look = Sweep._discard
+
+    async def late(self: Sweep, submission: Any) -> int:
+        await rig.chunk(session, id, 1, 1, [spec()], last=True)
+        return await look(self, submission)
+
+    monkeypatch.setattr(Sweep, "_discard", late)
+    await sweep(rig, pool).run_once()
+    assert (await status(rig, id), (await rig.counts(session)).total) == ("visible", 2)
+
+
+async def test_submissions_that_wait_hide_no_others_nor_does_an_error(
+    rig: Rig, pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await rig.session()
+    gate = await rig.result(session)
+    waits = [await rig.submit(session, [spec(inputs=[gate])]) for _ in range(5)]
+    over = await rig.submit(session, [spec(inputs=[gate])])
+    await pool.execute("UPDATE tasks SET status = 6 WHERE id = $1", ids.task_id(over, 0))
+
+    async def broken(self: Sweep) -> int:
+        raise RuntimeError("as asked")
+
+    monkeypatch.setattr(Sweep, "_abandoned", broken)
+    swept = sweep(rig, pool, page=2)
+    for _ in range(8):
+        with pytest.raises(RuntimeError):
+            await swept.run_once()
+    settled = await pool.fetch("SELECT id FROM submissions WHERE settled AND session = $1", session)
+    assert [row["id"] for row in settled] == [over]
+    assert all([await pool.fetchval(store.Q["open_tasks"], *store.span(id)) for id in waits])
