@@ -36,6 +36,8 @@ Write = Callable[[Unit, Context, Any], Awaitable[Any]]
 
 CONCURRENT = 64
 """Requests that one process works on at a time; more wait at the server's side of the subscription."""
+COMMANDS_AT_ONCE = 16
+"""Durable commands that one process works on at a time: one that takes long, or is tried again, holds up no others."""
 
 
 class Stats:
@@ -74,6 +76,7 @@ class Service:
         self._stats: dict[str, Stats] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(CONCURRENT)
+        self._command_room = asyncio.Semaphore(COMMANDS_AT_ONCE)
         self._micro: Any = None
         self._pull: Pull | None = None
 
@@ -188,9 +191,19 @@ class Service:
     # -- commands
 
     async def _take_commands(self, pull: Pull) -> None:
-        while messages := await pull.take():
-            for message in messages:
-                await guard(self._bus, pull, message, COMMANDS.name, lambda message=message: self._command(message))  # type: ignore[misc]
+        """Side by side, so in no order: who needs one waits for the outcome. What has no room stays with the pull."""
+        while True:
+            await self._command_room.acquire()
+            taken = await pull.take(1)
+            if not taken:
+                return
+            self._spawn(self._guarded(pull, taken[0]))
+
+    async def _guarded(self, pull: Pull, message: Msg) -> None:
+        try:
+            await guard(self._bus, pull, message, COMMANDS.name, lambda: self._command(message))
+        finally:
+            self._command_room.release()
 
     async def _command(self, message: Msg) -> None:
         _, sequence = delivery(message)

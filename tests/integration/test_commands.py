@@ -155,3 +155,26 @@ async def test_a_refusal_does_not_use_up_its_key(bench: Bench) -> None:
         with pytest.raises(NotFound):
             await bench.bus.request(RPC, Word("refuse"), Said, headers=headers)
     assert await bench.bus.request(RPC, Word("now"), Said, headers=headers) == Said("now", "alice")
+
+
+async def test_a_command_that_takes_long_holds_up_no_others(
+    bench: Bench, alice: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as there is room for run side by side; the others wait with the pull."""
+    monkeypatch.setattr(bench.service, "_command_room", asyncio.Semaphore(2))
+    held, handle = asyncio.Event(), bench.service._handlers["word.say"]
+
+    async def slow(ctx: Any, data: bytes) -> bytes:
+        if b"slow" in data:
+            await held.wait()
+        return await handle(ctx, data)
+
+    bench.service._handlers["word.say"] = slow
+    await bench.service.start()
+    first = await alice.publish(SAY, Word("slow"))
+    for n in range(3):
+        assert isinstance(await outcome(bench, await alice.publish(SAY, Word(f"quick {n}"))), CommandDone)
+    assert await bench.said() == ["quick 0", "quick 1", "quick 2"]
+    held.set()
+    assert isinstance(await outcome(bench, first), CommandDone)
+    await wait_until(lambda: empty(bench))
