@@ -107,11 +107,14 @@ class Call:
             raise UnsupportedMedia(f"{media!r} is not taken here; application/json is", field="Content-Type")
         body = await self.raw(limit, hint)
         try:
+            str(body, "utf-8")  # the decoder does not look into what it skips or passes on
             return msgspec.json.decode(body or b"{}", type=kind)
         except msgspec.ValidationError as error:
             raise invalid(error) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Invalid(f"the body is not JSON: {error}", field="body") from None
+        except RecursionError:
+            raise Invalid("the body is nested too deeply", field="body") from None
 
     @property
     def key(self) -> str:

@@ -93,7 +93,7 @@ def _options(text: str) -> str:
         options = msgspec.json.decode(text, type=Options)
     except msgspec.ValidationError as error:
         raise Invalid(str(error), field=f"options.{invalid(error, where='').field}".rstrip(".")) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Invalid(f"not JSON: {error}", field="options") from None
     plain = msgspec.json.encode(options).decode()
     return "".join(c if c.isascii() else _escaped(c) for c in plain)

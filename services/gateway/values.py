@@ -23,7 +23,7 @@ from shared.objects.layout import result_key
 from shared.runtime.log import log
 
 BYTES = "application/octet-stream"
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 
 
 async def put(call: Call) -> Reply:

@@ -69,7 +69,7 @@ class _Stored(msgspec.Struct, frozen=True):
 
 async def page(bus: Bus, size: int = 100, token: str = "") -> DeadPage:
     """The messages in the order in which they died."""
-    if token and not token.isdigit():
+    if token and not re.fullmatch(r"[0-9]{1,18}", token):
         raise Invalid("not a token of this list", field="token")
     items: list[DeadMessage] = []
     at = int(token or 0) + 1

@@ -72,6 +72,9 @@ def test_ids_that_are_none(text: str) -> None:
         ("bytes=0-1,4-5", (0, 10)),
         ("items=0-1", (0, 10)),
         ("bytes=-", (0, 10)),
+        ("bytes=0-" + "9" * 19, (0, 10)),
+        ("bytes=0-" + "9" * 5000, (0, 10)),
+        ("bytes=0-\u00b2", (0, 10)),
     ],
 )
 def test_ranges(header: str, expected: tuple[int, int]) -> None:
