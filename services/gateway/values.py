@@ -60,7 +60,9 @@ async def _put_object(call: Call, result_of: ResultRef, head: bytes, rest: Async
     try:
         return Reply(bytes(await call.scheduler("result.complete", message, msgspec.Raw)))
     except HeadraceError as error:
-        if not error.retryable:  # otherwise it may have been taken all the same: the sweeper looks after it
+        # After an outage nobody here knows whether it was taken all the same: the object stays. If it was not, it lies
+        # there unused, under the session's prefix, and the client sends the value again.
+        if not error.retryable:
             await objects.delete([stored.key])
             log.info("result.refused", result=found.id, key=stored.key, why=error.code)
         raise
