@@ -116,6 +116,7 @@ class Agent:
                 await self._pull.nak(message, 1.0)
                 return
             fresh = [work for work in fresh if work.id in allowed]
+        parcel.again = delivery(message)[0] > 1
         parcel.untold = len(fresh)
         if not fresh:  # a copy of what is done, or here already
             await self._pull.ack(message)
@@ -150,6 +151,10 @@ class Agent:
         work, parcel = held.work, held.parcel
         token = trace.current.set(parcel.trace)
         try:
+            if parcel.again and not held.started_told:
+                # Who had it before may have died of it: known to be ours before it can kill us, it loses an attempt.
+                held.started_told = True
+                await self._reports.stored(Started(work.id, work.attempt, self.name), parcel)
             outputs = await self._runner.run(work, parcel.session, lambda f, m: self._progress(held, f, m))
             self._end(held, Completed(work.id, work.attempt, outputs, round(time.monotonic() - (held.began or 0), 6)))
         except Trouble as trouble:

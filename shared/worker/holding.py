@@ -10,15 +10,15 @@ from shared.contracts.work import TaskBatch, Work
 
 
 class Parcel:
-    """One message. `untold`: tasks in it of which the bus has no stored report yet."""
+    """One message. `untold`: tasks in it of which the bus has no stored report yet. `again`: somebody had it before."""
 
-    __slots__ = ("arrived", "begun", "message", "session", "trace", "untold")
+    __slots__ = ("again", "arrived", "begun", "message", "session", "trace", "untold")
 
     def __init__(self, message: Msg, batch: TaskBatch, now: float) -> None:
         self.message, self.session, self.arrived = message, batch.session, now
         self.trace: str = (message.headers or {}).get("traceparent", "")
         self.untold = len(batch.tasks)
-        self.begun = False
+        self.begun = self.again = False
 
 
 class Held:

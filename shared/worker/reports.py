@@ -26,6 +26,7 @@ class Reports:
         self._flushing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._unstored = 0
+        self._awaited: dict[int, asyncio.Future[None]] = {}
         self._stored = asyncio.Event()
 
     def add(self, report: Report, parcel: Parcel | None) -> None:
@@ -34,6 +35,15 @@ class Reports:
         if not self._flushing:
             self._flushing = True
             self._spawn(self._flush())
+
+    async def stored(self, report: Report, parcel: Parcel | None) -> None:
+        """Reports, and waits until the bus has stored it."""
+        done = self._awaited[id(report)] = asyncio.get_running_loop().create_future()
+        self.add(report, parcel)
+        try:
+            await done
+        finally:
+            del self._awaited[id(report)]
 
     async def drained(self, timeout: float) -> None:
         """Waits until everything reported is stored."""
@@ -64,7 +74,9 @@ class Reports:
         self._stored.set()
         if done.cancelled() or done.exception() is not None:
             return  # not acknowledged: the bus delivers the tasks again
-        for _, parcel in part:
+        for report, parcel in part:
+            if (awaited := self._awaited.get(id(report))) is not None and not awaited.done():
+                awaited.set_result(None)
             if parcel is not None:
                 parcel.untold -= 1
                 if parcel.untold == 0:
