@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from services.scheduler import __version__
+from services.scheduler.closing import Closing
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
 from services.scheduler.handlers.submissions import Submissions
@@ -56,10 +57,11 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             bus, pool, units, turns, queue, clock, database_url=settings.database_url, wait=settings.recovery_seconds
         )
         stack.push_async_callback(recovery.close)
+        closing = Closing(units, turns)
         await turns.listen()
         await turns.refresh()
         await leases.start()
-        Sessions(pool, turns).register(service)
+        Sessions(pool, turns, closing).register(service)
         Results(pool, release).register(service)
         Submissions(units, turns, release).register(service)
         Tasks(pool, turns).register(service)
@@ -68,7 +70,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         loops = [
             Loop("recovery", 1.0, recovery.run_once),
             Loop("leases", settings.beat_seconds, leases.run_once),
-            Loop("sweep", 10.0, Sweep(pool, units).run_once),
+            Loop("sweep", 10.0, Sweep(pool, units, closing).run_once),
         ]
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(loop.run()) for loop in loops]
@@ -76,6 +78,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             releasing = group.create_task(release.run())
             await stop.wait()
             await service.stop()
+            await closing.stop()
             await release.stop()
             await asyncio.wait([releasing], timeout=DRAIN)  # longer only if the database is away: reports are kept
             releasing.cancel()

@@ -38,20 +38,21 @@ UPDATE sessions SET status = $2, version = version + 1, client_submission = fals
     closed_at = coalesce($4, now())
 WHERE id = $1 AND status = ANY($3::smallint[]) RETURNING *;
 
--- name: chosen_of
--- Tasks that were chosen and have not begun, by partition: what the windows count as outstanding.
-SELECT t.partition, count(*)::integer AS tasks
-FROM unnest($1::uuid[], $2::uuid[]) AS s(lo, hi)
-JOIN tasks t ON t.id >= s.lo AND t.id <= s.hi
-LEFT JOIN lanes l ON l.submission = s.lo AND l.partition = t.partition AND l.priority = t.priority
-WHERE t.status = 3 OR (t.status = 2 AND t.deps = 0 AND ('x' || right(t.id::text, 8))::bit(32)::integer < l.cursor)
-GROUP BY 1;
-
--- name: cancel_waiting
--- What has not begun ends here; what a worker is known to run goes on.
-UPDATE tasks SET status = 12, ended_at = now(), error = $4
-WHERE id >= $1 AND id <= $2 AND status = ANY($3::smallint[]) RETURNING id;
-
+-- name: cancel_slice
+-- What has not begun ends here; what a worker is known to run goes on. `chosen`: the windows count it as outstanding.
+-- At most $5 tasks, and about as many outputs.
+WITH locked AS MATERIALIZED (
+    SELECT id, status, deps, partition, priority, cardinality(outputs) AS outputs FROM tasks
+    WHERE id >= $1 AND id <= $2 AND status = ANY($3::smallint[]) ORDER BY id LIMIT $5 FOR UPDATE
+), picked AS MATERIALIZED (
+    SELECT k.*, k.status = 3 OR (k.status = 2 AND k.deps = 0
+        AND ('x' || right(k.id::text, 8))::bit(32)::integer < coalesce(l.cursor, 0)) AS chosen
+    FROM (SELECT locked.*, sum(outputs) OVER (ORDER BY id) - outputs AS before FROM locked) AS k
+    LEFT JOIN lanes l ON l.submission = $6 AND l.partition = k.partition AND l.priority = k.priority
+    WHERE k.before < $5
+)
+UPDATE tasks t SET status = 12, ended_at = now(), error = $4 FROM picked p WHERE t.id = p.id
+RETURNING t.id, p.partition, p.chosen;
 
 -- name: abort_standalone
 UPDATE results SET status = 3, completed_at = now() WHERE session = $1 AND standalone AND status = 1 AND owner IS NULL
@@ -61,8 +62,9 @@ RETURNING id;
 UPDATE results SET status = 3, completed_at = now()
 WHERE status = 1 AND id IN (SELECT unnest(outputs) FROM tasks WHERE id = ANY($1::uuid[])) RETURNING id;
 
--- name: drop_lanes
-DELETE FROM lanes WHERE submission IN (SELECT id FROM submissions WHERE session = $1);
+-- name: end_lanes
+-- Nothing more is chosen from them; their cursors still say what was.
+UPDATE lanes SET upto = 0 WHERE submission IN (SELECT id FROM submissions WHERE session = $1);
 
 -- name: drop_ready
 DELETE FROM ready WHERE session = $1;
@@ -197,8 +199,9 @@ ORDER BY id LIMIT 10;
 UPDATE submissions SET settled = true WHERE id = $1;
 
 -- name: unsettled
-SELECT id FROM submissions s WHERE NOT settled AND status <> 1 AND id > $1 AND NOT EXISTS (
-    SELECT 1 FROM lanes l WHERE l.submission = s.id AND l.cursor < l.upto) ORDER BY id LIMIT $2;
+SELECT s.id, s.session, e.status = 3 AS closed FROM submissions s JOIN sessions e ON e.id = s.session
+WHERE NOT s.settled AND s.status <> 1 AND s.id > $1 AND NOT EXISTS (
+    SELECT 1 FROM lanes l WHERE l.submission = s.id AND l.cursor < l.upto) ORDER BY s.id LIMIT $2;
 
 -- name: open_tasks
 SELECT 1 FROM tasks WHERE id >= $1 AND id <= $2 AND status IN (1, 2, 3, 4, 5, 10, 11) LIMIT 1;
@@ -294,7 +297,7 @@ SELECT step.priority, step.session FROM step JOIN sessions e ON e.id = step.sess
 -- Nothing if the cursor is no longer where the caller saw it: the lane was rewound, or taken from by somebody else.
 WITH lane AS MATERIALIZED (
     SELECT 1 FROM lanes WHERE submission = $1 AND partition = $2 AND priority = $3
-      AND cursor = ('x' || right($4::uuid::text, 8))::bit(32)::integer FOR UPDATE
+      AND cursor < upto AND cursor = ('x' || right($4::uuid::text, 8))::bit(32)::integer FOR UPDATE
 ), picked AS MATERIALIZED (
     SELECT id, session, partition, priority, attempt, max_duration, function, payload, payload_result, inputs, outputs
     FROM tasks WHERE id >= $4 AND id < $5 AND deps = 0 AND status = 2 AND partition = $2 AND priority = $3

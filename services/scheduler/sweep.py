@@ -1,4 +1,7 @@
-"""What is over and done with: submissions that were never finished, submissions whose tasks have all ended."""
+"""What is over and done with: submissions that were never finished, submissions whose tasks have all ended.
+
+And what a close that was interrupted left waiting.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -6,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from services.scheduler import store
+from services.scheduler.closing import Closing
 from services.scheduler.handlers.submissions import discard
 from shared.bus.outbox import Q as OUTBOX
 from shared.bus.unit import Units
@@ -25,11 +29,12 @@ class Sweep:
         self,
         pool: "asyncpg.Pool[Any]",
         units: Units,
+        closing: Closing,
         *,
         abandoned_after: float = ABANDONED_AFTER,
         page: int = PAGE,
     ) -> None:
-        self._pool, self._units = pool, units
+        self._pool, self._units, self._closing = pool, units, closing
         self._age, self._page = abandoned_after, page
         self._after = FIRST
 
@@ -72,6 +77,8 @@ class Sweep:
             if await self._pool.fetchval(Q["open_tasks"], *store.span(row["id"])) is None:
                 await self._pool.execute(Q["settle"], row["id"])
                 done += 1
+            elif row["closed"]:  # whoever closed it may have been killed at it
+                done += await self._closing.cancel(row["session"], row["id"])
         return done
 
     async def _forget_keys(self) -> int:

@@ -7,7 +7,10 @@ import asyncpg
 import pytest
 
 from services.scheduler import store
+from services.scheduler.closing import Closing
+from services.scheduler.queue import Queue
 from services.scheduler.sweep import Sweep
+from services.scheduler.turns import Turns
 from shared.bus.outbox import Relay
 from shared.bus.unit import Units
 from shared.contracts import compute as c
@@ -15,6 +18,7 @@ from shared.contracts import ids
 from shared.db.pool import open_pool
 from tests.integration.compute_rig import Rig, open_rig, spec
 from tests.support.servers import Servers
+from tests.support.wait import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +33,13 @@ async def pool(rig: Rig) -> AsyncIterator["asyncpg.Pool[Any]"]:
         yield pool
 
 
-def sweep(rig: Rig, pool: "asyncpg.Pool[Any]", **more: Any) -> Sweep:
-    return Sweep(pool, Units(pool, Relay(rig.bus, pool, "scheduler")), **more)
+def closing(rig: Rig, pool: "asyncpg.Pool[Any]", **more: Any) -> Closing:
+    units = Units(pool, Relay(rig.bus, pool, "scheduler"))
+    return Closing(units, Turns(rig.bus, pool, Queue(rig.bus, pool)), **more)
+
+
+def sweep(rig: Rig, pool: "asyncpg.Pool[Any]", slice: int = 100, **more: Any) -> Sweep:
+    return Sweep(pool, Units(pool, Relay(rig.bus, pool, "scheduler")), closing(rig, pool, slice=slice), **more)
 
 
 async def status(rig: Rig, submission: Any) -> str:
@@ -88,3 +97,28 @@ async def test_submissions_that_wait_hide_no_others_nor_does_an_error(
     settled = await pool.fetch("SELECT id FROM submissions WHERE settled AND session = $1", session)
     assert [row["id"] for row in settled] == [over]
     assert all([await pool.fetchval(store.Q["open_tasks"], *store.span(id)) for id in waits])
+
+
+async def test_a_close_that_was_interrupted_is_finished_slice_by_slice(
+    rig: Rig, pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closed, and killed before the first slice: nothing is chosen any more, and the sweep cancels the rest."""
+
+    async def killed(self: Closing, session: Any) -> None:
+        pass
+
+    monkeypatch.setattr(Closing, "begin", killed)
+    session = await rig.session()
+    gate = await rig.result(session)
+    id = await rig.submit(session, [spec(inputs=[gate], outputs=n % 4) for n in range(20)] + [spec()])
+    await rig.ask("session.close", c.SessionRef(session), c.Session)
+    assert (await rig.counts(session)).cancelled == 0
+    await sweep(rig, pool, slice=6).run_once()
+    assert (await rig.counts(session)).cancelled == 21
+    await wait_until(lambda: len(rig.framed(session, "cancelled")) == 21)
+    assert set(rig.framed(session, "aborted")) == {
+        gate, ids.result_id(id, 20), *(ids.result_id(id, n, k) for n in range(20) for k in range(n % 4))
+    }  # fmt: skip
+    assert max(len(frame.cancelled) for frame in rig.frames(session)) <= 6
+    await sweep(rig, pool).run_once()
+    assert await pool.fetchval("SELECT settled FROM submissions WHERE id = $1", id)

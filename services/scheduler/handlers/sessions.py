@@ -1,13 +1,12 @@
 """Sessions and partitions."""
 
-from uuid import UUID
-
 import msgspec
 
 from services.scheduler import store
+from services.scheduler.closing import SLICE, Closing
 from services.scheduler.handlers.access import check
 from services.scheduler.handlers.paging import parse_status, parse_token
-from services.scheduler.machine import SESSION, TASK
+from services.scheduler.machine import SESSION
 from services.scheduler.turns import Turns
 from shared.bus.context import Context
 from shared.bus.service import Service
@@ -24,7 +23,7 @@ from shared.contracts.compute import (
     SessionPage,
     SessionRef,
 )
-from shared.contracts.errors import Invalid, NotFound
+from shared.contracts.errors import Forbidden, Invalid, NotFound
 from shared.contracts.events import Frame, SessionChanged
 from shared.contracts.paging import Page
 from shared.contracts.states import SessionStatus
@@ -33,11 +32,11 @@ Q = store.Q
 
 
 class Sessions:
-    def __init__(self, db: store.Db, turns: Turns) -> None:
-        self._db, self._turns = db, turns
+    def __init__(self, db: store.Db, turns: Turns, closing: Closing) -> None:
+        self._db, self._turns, self._closing = db, turns, closing
 
     def register(self, service: Service) -> None:
-        service.writes("partition", "create", PartitionCreate, self.create_partition)
+        service.writes("partition", "create", PartitionCreate, self.create_partition, durable=False)
         service.reads("partition", "list", Page, self.list_partitions)
         service.writes("session", "create", SessionCreate, self.create)
         service.reads("session", "get", SessionRef, self.get)
@@ -45,6 +44,8 @@ class Sessions:
         service.writes("session", "close", SessionRef, self.close)
 
     async def create_partition(self, unit: Unit, ctx: Context, request: PartitionCreate) -> Partition:
+        if not ctx.is_operator:
+            raise Forbidden("only an admin makes partitions")
         await unit.connection.execute(Q["create_partition"], request.name)
         unit.after.append(self._turns.refresh)
         return store.partition_of(request.name, 0, 0, 0)
@@ -83,33 +84,22 @@ class Sessions:
         return SessionPage(items, str(items[-1].id) if len(rows) > request.size else "")
 
     async def close(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
-        """Nothing new begins: what waits is cancelled, what workers are known to run finishes."""
+        """Nothing new begins: what waits is cancelled (see `Closing`), what workers are known to run finishes."""
         db = unit.connection
         row = await store.session(db, request.session, "lock_session")
         check(ctx, row)
         target = SESSION.check("close", SessionStatus(row["status"]), request.session)
         row = await db.fetchrow(Q["move_session"], request.session, int(target), SESSION.sources("close"), None)
-        spans = [store.span(submission) for submission in await store.submissions_of(db, request.session)]
-        chosen = await db.fetch(Q["chosen_of"], [lo for lo, _ in spans], [hi for _, hi in spans])
-        cancelled: list[UUID] = []
-        aborted: list[UUID] = []
-        for lo, hi in spans:
-            rows = await db.fetch(Q["cancel_waiting"], lo, hi, TASK.sources("cancel"), "its session was closed")
-            cancelled += [task["id"] for task in rows]
-        if cancelled:
-            aborted += [result["id"] for result in await db.fetch(Q["abort_outputs"], cancelled)]
-        aborted += [result["id"] for result in await db.fetch(Q["abort_standalone"], request.session)]
-        await db.execute(Q["drop_lanes"], request.session)
+        aborted = [result["id"] for result in await db.fetch(Q["abort_standalone"], request.session)]
+        await db.execute(Q["end_lanes"], request.session)
         await db.execute(Q["drop_ready"], request.session)
         session = store.session_of(row)
-        for start in range(0, max(len(cancelled), len(aborted)), 5000):
-            part = slice(start, start + 5000)
-            frame = Frame(request.session, cancelled=cancelled[part], aborted=aborted[part])
+        for start in range(0, len(aborted), SLICE):
+            frame = Frame(request.session, aborted=aborted[start : start + SLICE])
             unit.tell(subjects.event("task", "changed", request.session), frame)
         unit.tell(
             subjects.event("session", "closed", session.id),
             SessionChanged(session.id, session.status, session.version),
         )
-        ended = {task["partition"]: task["tasks"] for task in chosen}
-        unit.after.append(lambda: self._turns.take_back(request.session, ended))
+        unit.after.append(lambda: self._closing.begin(request.session))
         return session
