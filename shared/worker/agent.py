@@ -25,6 +25,7 @@ from shared.contracts.work import (
     Progress,
     Started,
     TaskBatch,
+    Work,
 )
 from shared.objects.port import Objects
 from shared.runtime.log import log
@@ -154,7 +155,7 @@ class Agent:
             if parcel.again and not held.started_told:
                 # Who had it before may have died of it: known to be ours before it can kill us, it loses an attempt.
                 held.started_told = True
-                await self._reports.stored(Started(work.id, work.attempt, self.name), parcel)
+                await self._tell_started(work, parcel)
             outputs = await self._runner.run(work, parcel.session, lambda f, m: self._progress(held, f, m))
             self._end(held, Completed(work.id, work.attempt, outputs, round(time.monotonic() - (held.began or 0), 6)))
         except Trouble as trouble:
@@ -170,6 +171,12 @@ class Agent:
                 raise
         finally:
             trace.current.reset(token)
+
+    async def _tell_started(self, work: Work, parcel: Parcel) -> None:
+        try:
+            await self._reports.stored(Started(work.id, work.attempt, self.name), parcel)
+        except HeadraceError as error:
+            raise Trouble("lost", str(error)) from None
 
     def _end(self, held: Held, report: Completed | Failed) -> None:
         if self._holding.get(held.work.id) is not held:

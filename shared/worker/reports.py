@@ -10,8 +10,9 @@ from shared.bus.client import Bus
 from shared.bus.publish import PubAck
 from shared.bus.pull import Pull
 from shared.contracts import subjects
+from shared.contracts.errors import HeadraceError, Unavailable
 from shared.contracts.topology import MESSAGE_LIMIT
-from shared.contracts.work import Completed, Report, ReportBatch
+from shared.contracts.work import Completed, Failed, Progress, Report, ReportBatch
 from shared.runtime.log import log
 from shared.worker.holding import Parcel
 
@@ -65,18 +66,42 @@ class Reports:
         pending, self._pending, self._flushing = self._pending, [], False
         for part in _fit(pending):
             data = msgspec.json.encode(ReportBatch(self._worker, [report for report, _ in part]))
+            try:
+                future = await self._bus.send(self._subject, data)
+            except HeadraceError as error:
+                log.error("worker.report_refused", reports=len(part), error=repr(error))
+                self._replace(part, error)
+                continue
             self._unstored += 1
-            future = await self._bus.send(self._subject, data)
             future.add_done_callback(lambda done, part=part: self._on_stored(part, done))  # type: ignore[misc]
+
+    def _replace(self, part: list[tuple[Report, Parcel | None]], error: HeadraceError) -> None:
+        """The bus will never take this: its tasks fail, or they would run for ever, and the waiting goes on."""
+        for report, parcel in part:
+            self._settle(report, error)
+            if isinstance(report, Completed):
+                why = f"its outputs could not be reported: {error}"
+                self.add(Failed(report.task, report.attempt, "error", why), parcel)
+
+    def _settle(self, report: Report, error: HeadraceError | None = None) -> None:
+        """For those that wait in `stored`."""
+        waiting = self._awaited.get(id(report))
+        if waiting is None or waiting.done():
+            return
+        if error is None:
+            waiting.set_result(None)
+        else:
+            waiting.set_exception(error)
 
     def _on_stored(self, part: list[tuple[Report, Parcel | None]], done: "asyncio.Future[PubAck]") -> None:
         self._unstored -= 1
         self._stored.set()
         if done.cancelled() or done.exception() is not None:
+            for report, _ in part:
+                self._settle(report, Unavailable("the bus did not store that it has begun"))
             return  # not acknowledged: the bus delivers the tasks again
         for report, parcel in part:
-            if (awaited := self._awaited.get(id(report))) is not None and not awaited.done():
-                awaited.set_result(None)
+            self._settle(report)
             if parcel is not None:
                 parcel.untold -= 1
                 if parcel.untold == 0:
@@ -91,6 +116,8 @@ def _fit(pending: list[tuple[Report, Parcel | None]]) -> list[list[tuple[Report,
         own = 400
         if isinstance(report, Completed):
             own += sum(160 + len(output.data or b"") * 4 // 3 for output in report.outputs)
+        elif isinstance(report, Failed | Progress):
+            own += 6 * len(report.message)  # all of it may have to be escaped
         if parts[-1] and size + own > MESSAGE_LIMIT:
             parts.append([])
             size = 0

@@ -10,7 +10,7 @@ from shared.contracts import subjects
 from shared.contracts.compute import Value
 from shared.contracts.errors import HeadraceError
 from shared.contracts.work import Inputs, InputsOf, Output, Work
-from shared.objects.inline import fetch, keep
+from shared.objects.inline import fetch, fits, keep, keep_stream
 from shared.objects.port import Objects
 from shared.worker.child import Call, describe
 from shared.worker.children import Children, Lost
@@ -20,6 +20,9 @@ FETCHES = 8
 """Objects fetched at once for one task."""
 MEMORY = 256 * 1024 * 1024
 """Most bytes of inputs that a task may be handed in memory."""
+
+INLINE = 256 * 1024
+"""Most bytes of values that travel in one report."""
 
 
 class Trouble(Exception):
@@ -72,7 +75,12 @@ class Runner:
             raise Trouble("error", describe(error)) from None
         if len(values) == 1:
             return [await keep(self._objects, session, work.outputs[0], values[0])]
-        stores = (keep(self._objects, session, name, value) for name, value in zip(work.outputs, values, strict=True))
+        stores, room = [], INLINE
+        for name, value in zip(work.outputs, values, strict=True):
+            room -= len(value) if fits(len(value)) else 0
+            # Together they have to fit in a message: what does not is stored as an object, small as it is.
+            store = keep if room >= 0 or not value else keep_stream
+            stores.append(store(self._objects, session, name, value))
         return list(await asyncio.gather(*stores))
 
     async def _inputs(self, work: Work) -> tuple[bytes, list[bytes]]:

@@ -57,6 +57,11 @@ async def hold(task: Task) -> None:
     await gates.setdefault(task.payload, asyncio.Event()).wait()
 
 
+@app.function
+async def many(task: Task) -> list[bytes]:
+    return [b"x" * task.payload] * task.outputs
+
+
 class Rig:
     """One worker with one slot, and what a scheduler would hear and say."""
 
@@ -176,3 +181,28 @@ async def test_a_task_that_somebody_had_before_is_told_as_started_before_it_runs
     told = [[type(r) for r in message if r.task == given_back.id] for message in rig.batches()]
     assert [kinds for kinds in told if kinds] == [[Started], [Completed]]
     await wait_until(lambda: not rig.broker.messages("TASKS"))
+
+
+async def test_many_values_fit_in_a_report_because_some_become_objects(rig: Rig) -> None:
+    work = rig.work("many", b"16384", outputs=64)
+    await rig.send(work)
+    ended = await rig.ended(work)
+    assert isinstance(ended, Completed)
+    assert len([output for output in ended.outputs if output.data is not None]) == 16
+    assert all(output.size == 16384 and (output.data is None) == bool(output.object) for output in ended.outputs)
+
+
+async def test_a_report_that_no_message_can_carry_fails_its_task_alone(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.worker.runner.INLINE", 2**30)
+    large, small = rig.work("many", b"16384", outputs=64), rig.work()
+    await rig.send(large, small)
+    failed = await rig.ended(large)
+    assert isinstance(failed, Failed)
+    assert failed.kind == "error"
+    assert "could not be reported" in failed.message
+    assert isinstance(await rig.ended(small), Completed)
+    await wait_until(lambda: not rig.broker.messages("TASKS"))
+    await rig.agent._reports.drained(5)
+    assert rig.agent._reports._unstored == 0
