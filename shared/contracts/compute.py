@@ -1,13 +1,14 @@
 """Sessions, results and submissions: what users ask of the scheduler. Version 1.
 
-Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`) where it changes something:
+Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`) where it changes something
+(but for partitions, which only an admin makes):
 
 | subject                                | request            | reply           |
 |----------------------------------------|--------------------|-----------------|
 | `hr.rpc.scheduler.partition.create`    | PartitionCreate    | Partition       |
 | `hr.rpc.scheduler.partition.list`      | Page               | PartitionPage   |
 | `hr.rpc.scheduler.session.create`      | SessionCreate      | Session         |
-| `hr.rpc.scheduler.session.get`         | SessionRef         | Session         |
+| `hr.rpc.scheduler.session.get`         | SessionGet         | Session         |
 | `hr.rpc.scheduler.session.list`        | SessionList        | SessionPage     |
 | `hr.rpc.scheduler.session.close`       | SessionRef         | Session         |
 | `hr.rpc.scheduler.result.create`       | ResultCreate       | ResultList      |
@@ -96,6 +97,12 @@ class SessionCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 
 class SessionRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     session: UUID
+
+
+class SessionGet(SessionRef, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`counts`: with its tasks counted by where they stand, which reads all of them."""
+
+    counts: bool = False
 
 
 class SessionList(Page, frozen=True, forbid_unknown_fields=True):

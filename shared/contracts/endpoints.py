@@ -33,10 +33,10 @@ class Endpoint(msgspec.Struct, frozen=True):
 HEALTH: Final = tuple(Endpoint(service, "health", "check", HealthCheck, Health) for service in SERVICES)
 
 SCHEDULER: Final = (
-    Endpoint("scheduler", "partition", "create", c.PartitionCreate, c.Partition, durable=True),
+    Endpoint("scheduler", "partition", "create", c.PartitionCreate, c.Partition),
     Endpoint("scheduler", "partition", "list", Page, c.PartitionPage),
     Endpoint("scheduler", "session", "create", c.SessionCreate, c.Session, durable=True),
-    Endpoint("scheduler", "session", "get", c.SessionRef, c.Session),
+    Endpoint("scheduler", "session", "get", c.SessionGet, c.Session),
     Endpoint("scheduler", "session", "list", c.SessionList, c.SessionPage),
     Endpoint("scheduler", "session", "close", c.SessionRef, c.Session, durable=True),
     Endpoint("scheduler", "result", "create", c.ResultCreate, c.ResultList, durable=True),

@@ -65,7 +65,7 @@ class Rig:
     async def partition(self) -> str:
         """A partition of this test alone."""
         name = f"p{uuid4().hex[:12]}"
-        await self.ask("partition.create", c.PartitionCreate(name), c.Partition)
+        await self.ask("partition.create", c.PartitionCreate(name), c.Partition, user="admin")
         return name
 
     async def submit(
@@ -129,7 +129,7 @@ class Rig:
         return (await self.ask("result.get", c.ResultRef(result), c.Result)).status
 
     async def counts(self, session: UUID) -> c.Counts:
-        found = (await self.ask("session.get", c.SessionRef(session), c.Session)).tasks
+        found = (await self.ask("session.get", c.SessionGet(session, counts=True), c.Session)).tasks
         assert found is not None
         return found
 

@@ -10,7 +10,7 @@ import pytest
 
 from shared.contracts import compute as c
 from shared.contracts import ids
-from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound
+from shared.contracts.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from shared.contracts.events import SessionChanged, TaskProgress
 from shared.contracts.paging import Page
 from shared.objects.layout import result_key
@@ -418,6 +418,12 @@ async def test_what_another_owns_does_not_exist(rig: Rig) -> None:
         with pytest.raises(NotFound):
             await rig.ask(name, request, reply, user="bob")
     assert (await rig.ask("session.get", c.SessionRef(session), c.Session, user="admin")).status == "running"
+
+
+async def test_only_an_admin_makes_partitions(rig: Rig) -> None:
+    with pytest.raises(Forbidden):
+        await rig.ask("partition.create", c.PartitionCreate("mine"), c.Partition, user="ann")
+    assert "mine" not in [p.name for p in (await rig.ask("partition.list", Page(size=1000), c.PartitionPage)).items]
 
 
 # -- explain

@@ -1,5 +1,6 @@
 """`/compute/v1`: sessions, results, tasks, partitions. Each route is a typed request to the scheduler."""
 
+import msgspec
 from litestar.types import ASGIApp
 
 from services.gateway import submissions, values
@@ -34,6 +35,11 @@ async def create_results(call: Call) -> ASGIApp:
     return await passed_on(call, "result.create", asked, 201)
 
 
+async def counted_session(call: Call) -> ASGIApp:
+    asked = c.SessionGet(call.asked(c.SessionRef).session, counts=True)
+    return Reply(bytes(await call.scheduler("session.get", asked, msgspec.Raw, timeout=10)))
+
+
 ROUTES = [
     rpc("GET", f"{ROOT}/partitions", READ, "partition.list", Page, c.PartitionPage, "Partitions and their workers."),
     rpc(
@@ -43,7 +49,7 @@ ROUTES = [
         "partition.create",
         c.PartitionCreate,
         c.Partition,
-        "Makes a partition.",
+        "Makes a partition; only the admin may.",
         status=201,
     ),
     rpc("GET", f"{ROOT}/sessions", READ, "session.list", c.SessionList, c.SessionPage, "Sessions, newest first."),
@@ -57,7 +63,14 @@ ROUTES = [
         "Opens a session.",
         status=201,
     ),
-    rpc("GET", SESSION, READ, "session.get", c.SessionRef, c.Session, "A session and its counts."),
+    Route(
+        method="GET",
+        path=SESSION,
+        needs=READ,
+        handler=counted_session,
+        summary="A session and its counts.",
+        reply=c.Session,
+    ),
     rpc(
         "POST",
         f"{SESSION}/close",

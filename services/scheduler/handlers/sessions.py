@@ -19,6 +19,7 @@ from shared.contracts.compute import (
     PartitionPage,
     Session,
     SessionCreate,
+    SessionGet,
     SessionList,
     SessionPage,
     SessionRef,
@@ -39,7 +40,7 @@ class Sessions:
         service.writes("partition", "create", PartitionCreate, self.create_partition, durable=False)
         service.reads("partition", "list", Page, self.list_partitions)
         service.writes("session", "create", SessionCreate, self.create)
-        service.reads("session", "get", SessionRef, self.get)
+        service.reads("session", "get", SessionGet, self.get)
         service.reads("session", "list", SessionList, self.list)
         service.writes("session", "close", SessionRef, self.close)
 
@@ -71,10 +72,10 @@ class Sessions:
         unit.tell(subjects.event("session", "created", session.id), SessionChanged(session.id, session.status, 1))
         return session
 
-    async def get(self, ctx: Context, request: SessionRef) -> Session:
+    async def get(self, ctx: Context, request: SessionGet) -> Session:
         row = await store.session(self._db, request.session)
         check(ctx, row)
-        return store.session_of(row, await store.counts(self._db, request.session))
+        return store.session_of(row, await store.counts(self._db, request.session) if request.counts else None)
 
     async def list(self, ctx: Context, request: SessionList) -> SessionPage:
         status = parse_status(SessionStatus, request.status)
