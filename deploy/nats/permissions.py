@@ -7,6 +7,8 @@ Derived from shared/contracts. The rules:
 - But for such replays only the scheduler publishes tasks, and only workers report.
 - A user's commands carry the user's name, and no other user can publish under it. That is how the owner knows who speaks.
   Only the gateway can, which speaks for users anyway (Hr-User) and puts dead letters back when an operator says so.
+- Events do not say whose they are, so people hear none on the bus unless the operator trusts them with all of them
+  (`users(…, events=True)`). The gateway's event stream shows to each their own.
 - Everybody has an inbox of his own (`_INBOX_<user>.>`), so that nobody reads another's replies. Services list the inboxes
   that they answer; the server's `allow_responses` would do it too, but it remembers every delivered message for minutes.
 """
@@ -113,18 +115,18 @@ def worker() -> Permissions:
     )
 
 
-def person(name: str) -> Permissions:
-    """Somebody who publishes commands and watches events."""
-    return Permissions((f"hr.cmd.{name}.>",), (inbox(name), "hr.evt.>"))
+def person(name: str, *, events: bool = False) -> Permissions:
+    """Somebody who publishes commands. `events`: and hears everybody's, with the outcomes of all commands."""
+    return Permissions((f"hr.cmd.{name}.>",), (inbox(name), *(("hr.evt.>",) if events else ())))
 
 
-def users(people: Iterable[str] = ("alice",)) -> dict[str, Permissions]:
-    """Every user of the bus. `admin` is for the operator and the `nats` tool."""
+def users(people: Iterable[str] = ("alice",), *, events: bool = False) -> dict[str, Permissions]:
+    """Every user of the bus. `admin` is for the operator and the `nats` tool. `events`: people may hear all events."""
     people = tuple(people)
     inboxes = [inbox(user) for user in (*subjects.SERVICES, "worker", "admin", *people)]
     return {
         **{name: service(name, inboxes) for name in subjects.SERVICES},
         "worker": worker(),
         "admin": EVERYTHING,
-        **{name: person(name) for name in people},
+        **{name: person(name, events=events) for name in people},
     }

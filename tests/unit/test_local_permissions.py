@@ -61,6 +61,12 @@ def test_events_and_steps_are_told_by_their_owner(service: str) -> None:
         assert publishers(subjects.event(noun, "done", "1")) == set(SERVICES)
 
 
+def test_people_hear_events_only_where_the_operator_says_so() -> None:
+    told = subjects.event("command", "done", "1")
+    assert not any(covers(pattern, told) for pattern in USERS["alice"].subscribe)
+    assert any(covers(pattern, told) for pattern in users(("alice",), events=True)["alice"].subscribe)
+
+
 def test_no_noun_has_two_owners() -> None:
     nouns = [*SHARED_NOUNS, *(noun for owned in NOUNS.values() for noun in owned)]
     assert len(nouns) == len(set(nouns))
