@@ -74,7 +74,7 @@ class Scheduler:
     def _table(self) -> list[tuple[str, Any, Callable[[Context, Any], Any]]]:
         return [
             ("session.create", c.SessionCreate, lambda ctx, _: self.session(ctx.user)),
-            ("session.get", c.SessionRef, self._session),
+            ("session.get", c.SessionGet, self._session),
             ("session.list", c.SessionList, lambda *_: c.SessionPage(list(self.sessions.values()))),
             ("session.close", c.SessionRef, self._session),
             ("partition.list", Page, lambda *_: c.PartitionPage([c.Partition("default", 1, 2, 0)])),

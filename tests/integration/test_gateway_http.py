@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from services.gateway.web import ROUTES
+from shared.contracts import compute as c
 from shared.contracts.errors import Conflict, Unavailable
 from tests.conftest import Bucket, Database
 from tests.integration.gateway_edge import TOKEN, Gateway, running
@@ -105,6 +106,13 @@ async def test_bad_requests_are_problem_details_and_change_nothing(gateway: Gate
         assert problem["trace"], case
         assert problem["detail"], case
     assert {action for action, _, _ in gateway.scheduler.seen} <= {"session.get", "session.list"}
+
+
+async def test_a_session_is_shown_with_its_counts(gateway: Gateway) -> None:
+    session = gateway.scheduler.session().id
+    assert (await gateway.http.get(f"/compute/v1/sessions/{session}")).json()["id"] == str(session)
+    assert [asked for _, asked in gateway.scheduler.asked("session.get")] == [c.SessionGet(session, counts=True)]
+    assert (await gateway.http.get(f"/compute/v1/sessions/{session}?counts=true")).status_code == 400
 
 
 async def test_a_value_too_large_for_json_says_where_to_put_it(gateway: Gateway) -> None:

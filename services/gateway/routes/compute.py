@@ -6,6 +6,7 @@ from litestar.types import ASGIApp
 from services.gateway import submissions, values
 from services.gateway.auth import OPS, READ, WRITE
 from services.gateway.call import Call
+from services.gateway.reply import Reply
 from services.gateway.route import Route, passed_on, rpc, without
 from services.gateway.submissions import NDJSON, SubmissionBody, SubmissionQuery
 from shared.contracts import compute as c
