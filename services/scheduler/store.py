@@ -16,6 +16,8 @@ from shared.runtime.clock import rfc3339
 
 Q = load(__file__)
 Row = Mapping[str, Any]
+SHOWN = 1000
+"""Inputs, and outputs, that a Task shows: a task may have so many that they fit into no reply."""
 Db = Any
 """asyncpg's pool or connection."""
 
@@ -168,8 +170,8 @@ def task_of(row: Row, status: TaskStatus, created: datetime | None = None) -> Ta
         name_of(status),
         row["attempt"],
         row["remaining"],
-        row["inputs"] or [],
-        row["outputs"],
+        (row["inputs"] or [])[:SHOWN],
+        row["outputs"][:SHOWN],
         row["partition_name"],
         row["function"],
         row["priority"],

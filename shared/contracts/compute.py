@@ -58,7 +58,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     priority       1 to 99, higher first                                  (1)
     max_retries    further attempts after an infrastructure failure       (2)
     max_duration   seconds that its code may run, 0.001 to 30 days        (no limit)
-    labels         the user's own, not read by Headrace
+    labels         the user's own, at most 64, not read by Headrace
     """
 
     partition: PartitionName | None = None
@@ -66,7 +66,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     priority: Annotated[int, msgspec.Meta(ge=1, le=99)] | None = None
     max_retries: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
     max_duration: Annotated[float, msgspec.Meta(ge=0.001, le=2_592_000)] | None = None
-    labels: dict[Label, Label] | None = None
+    labels: Annotated[dict[Label, Label], msgspec.Meta(max_length=64)] | None = None
 
 
 class PartitionCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -269,7 +269,10 @@ class TaskQuery(Page, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Task(msgspec.Struct, frozen=True):
-    """`name` is the id with `###<n>` for the n-th retry. `remaining`: dependencies not yet met. `error`: why it failed."""
+    """`name` is the id with `###<n>` for the n-th retry. `remaining`: dependencies not yet met. `error`: why it failed.
+
+    `inputs` and `outputs` show the first 1,000 each; `task.inputs` tells all the inputs.
+    """
 
     id: UUID
     name: str

@@ -1,9 +1,27 @@
-"""What every list takes: a filter by state, and the token of a page."""
+"""What every list takes: a filter by state, and the token of a page. And where a page ends."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 from uuid import UUID
 
+import msgspec
+
 from shared.contracts.errors import Invalid
+
+T = TypeVar("T", bound=msgspec.Struct)
+ROOM = 700 * 1024
+"""Bytes of a page's items: a reply is one message, of 1 MiB at most."""
+
+
+def fitting(items: Sequence[T], size: int, room: int = ROOM) -> tuple[list[T], bool]:
+    """The first `size` items, or those of them that fit into a reply (one at least); and whether there are more."""
+    page: list[T] = []
+    for item in items[:size]:
+        room -= len(msgspec.json.encode(item)) + 1
+        if page and room < 0:
+            break
+        page.append(item)
+    return page, len(items) > len(page)
 
 
 def parse_status(kind: Any, text: str) -> int | None:

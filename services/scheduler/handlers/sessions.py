@@ -5,7 +5,7 @@ import msgspec
 from services.scheduler import store
 from services.scheduler.closing import SLICE, Closing
 from services.scheduler.handlers.access import check
-from services.scheduler.handlers.paging import parse_status, parse_token
+from services.scheduler.handlers.paging import fitting, parse_status, parse_token
 from services.scheduler.machine import SESSION
 from services.scheduler.turns import Turns
 from shared.bus.context import Context
@@ -81,8 +81,8 @@ class Sessions:
         status = parse_status(SessionStatus, request.status)
         owner = None if ctx.is_operator else ctx.user
         rows = await self._db.fetch(Q["sessions"], parse_token(request.token), owner, status, request.size + 1)
-        items = [store.session_of(row) for row in rows[: request.size]]
-        return SessionPage(items, str(items[-1].id) if len(rows) > request.size else "")
+        items, more = fitting([store.session_of(row) for row in rows], request.size)
+        return SessionPage(items, str(items[-1].id) if more else "")
 
     async def close(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
         """Nothing new begins: what waits is cancelled (see `Closing`), what workers are known to run finishes."""

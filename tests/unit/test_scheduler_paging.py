@@ -1,0 +1,47 @@
+"""A page ends at its size, or where the reply would grow too large."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from services.scheduler import store
+from services.scheduler.handlers.paging import fitting
+from shared.contracts.compute import Options, Value
+from shared.contracts.states import TaskStatus
+
+ITEMS = [Value(UUID(int=n), 0, b"x" * 300) for n in range(10)]
+ONE = len(msgspec.json.encode(ITEMS[0])) + 1
+
+
+@pytest.mark.parametrize(
+    ("size", "room", "shown"),
+    [(10, 10 * ONE, 10), (4, 10 * ONE, 4), (10, 3 * ONE, 3), (10, 4 * ONE - 1, 3), (10, 1, 1)],
+)
+def test_a_page_ends_at_its_size_or_its_bytes(size: int, room: int, shown: int) -> None:
+    assert fitting(ITEMS, size, room) == (ITEMS[:shown], shown < 10)
+
+
+def test_an_empty_page() -> None:
+    assert fitting([], 10) == ([], False)
+
+
+def test_a_task_shows_its_first_inputs() -> None:
+    many = [UUID(int=n) for n in range(5000)]
+    row = dict.fromkeys(
+        ("attempt", "remaining", "priority", "max_retries", "max_duration", "worker", "error", "started_at", "ended_at")
+    )
+    row |= {"id": many[1], "session": many[2], "inputs": many, "outputs": many[:2]}
+    row |= {"partition_name": "default", "function": "f", "attempt": 0}
+    task = store.task_of(row, TaskStatus.PENDING, datetime.now(UTC))
+    assert (task.inputs, task.outputs) == (many[:1000], many[:2])
+
+
+def test_labels_are_limited() -> None:
+    def labelled(n: int) -> Options:
+        return msgspec.convert({"labels": {str(k): "x" for k in range(n)}}, Options)
+
+    assert len(labelled(64).labels or {}) == 64
+    with pytest.raises(msgspec.ValidationError, match="labels"):
+        labelled(65)
