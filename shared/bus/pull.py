@@ -31,14 +31,24 @@ def delivery(message: Msg) -> tuple[int, int]:
 
 
 class Pull:
-    """Messages of one consumer. `batch`: most that may lie here untaken."""
+    """Messages of one consumer. `batch`: most that may lie here untaken; `give_back`: for how many seconds (0: for ever)."""
 
     def __init__(
-        self, bus: Bus, stream: str, consumer: str, *, batch: int = 512, expires: float = 30.0, heartbeat: float = 1.0
+        self,
+        bus: Bus,
+        stream: str,
+        consumer: str,
+        *,
+        batch: int = 512,
+        expires: float = 30.0,
+        heartbeat: float = 1.0,
+        give_back: float = 0,
     ) -> None:
         self._bus, self._consumer, self._batch = bus, f"{stream}.{consumer}", batch
         self._expires, self._heartbeat = expires, heartbeat
-        self._waiting: deque[Msg] = deque()
+        self._give_back = give_back
+        self._waiting: deque[tuple[float, Msg]] = deque()  # since when
+        self._paused = False  # nobody takes: what was given back is for others
         self._arrived = asyncio.Event()
         self._asked = 0  # messages that the server may still send
         self._generation = 0
@@ -64,7 +74,7 @@ class Pull:
                 async with asyncio.timeout(2):
                     await self._subscription.drain()  # what is on its way here arrives first
             while self._waiting:
-                await self.nak(self._waiting.popleft())
+                await self.nak(self._waiting.popleft()[1])
         self._arrived.set()
 
     @property
@@ -73,15 +83,28 @@ class Pull:
 
     async def take(self, most: int = 1_000_000) -> list[Msg]:
         """Whatever has arrived, at least one; an empty list only after `stop`."""
-        while not self._waiting:
+        while True:
+            await self._return_old()
+            if self._paused:
+                self._paused = False
+                await self._ask()
+            if self._waiting:
+                break
             if self._stopped:
                 return []
             self._arrived.clear()
             await self._arrived.wait()
-        taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+        taken = [self._waiting.popleft()[1] for _ in range(min(most, len(self._waiting)))]
         if self._asked + len(self._waiting) <= self._batch // 2:
             await self._ask()
         return taken
+
+    async def _return_old(self) -> None:
+        """What lies here untaken for too long: the bus would give it to somebody else, and we would run a stale copy."""
+        before = asyncio.get_running_loop().time() - self._give_back
+        while self._give_back and self._waiting and self._waiting[0][0] < before:
+            await self.nak(self._waiting.popleft()[1])
+            self._paused = True
 
     async def ack(self, message: Msg) -> None:
         await self._answer(message, b"+ACK")
@@ -106,7 +129,7 @@ class Pull:
 
     async def _ask(self) -> None:
         want = self._batch - self._asked - len(self._waiting)
-        if self._stopped or want <= 0 or not self._bus.is_connected:
+        if self._stopped or self._paused or want <= 0 or not self._bus.is_connected:
             return
         self._asked += want
         body: dict[str, Any] = {"batch": want, "expires": int(self._expires * _SECOND)}
@@ -123,7 +146,7 @@ class Pull:
         if message.reply and message.reply.startswith("$JS.ACK"):
             self._asked = max(0, self._asked - 1)
             self._failures = 0
-            self._waiting.append(message)
+            self._waiting.append((self._heard, message))
             self._arrived.set()
             return
         await self._on_status(message)
@@ -154,5 +177,6 @@ class Pull:
             if self._asked > 0 and loop.time() - self._heard > 2.5 * self._heartbeat:
                 self._asked = 0
                 self._generation += 1
+            await self._return_old()
             if self._asked + len(self._waiting) <= self._batch // 2:
                 await self._ask()

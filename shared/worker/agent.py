@@ -53,7 +53,9 @@ class Agent:
     ) -> None:
         self._bus, self.name, self._partition, self._slots = bus, name, partition, slots
         self._functions = sorted(app.functions)
-        self._pull = Pull(bus, TASKS.name, worker_consumer(partition).name, batch=2 * slots)
+        queue = worker_consumer(partition)
+        self._pull = Pull(bus, TASKS.name, queue.name, batch=2 * slots, give_back=GIVE_BACK)
+        self._fresh = queue.ack_wait / 2  # for so long after it was taken nobody else can have a message
         self._holding = Holding()
         self._reports = Reports(bus, self._pull, name, partition)
         self._runner = Runner(bus, objects, app, children)
@@ -94,11 +96,13 @@ class Agent:
 
     async def _take(self) -> None:
         while messages := await self._pull.take(max(1, self._slots)):
-            for message in messages:
-                await self._accept(message)
+            taken = time.monotonic()
+            for message in messages:  # each may take a while
+                await self._accept(message, again=time.monotonic() - taken > self._fresh)
             await self._holding.room(self._slots)
 
-    async def _accept(self, message: Msg) -> None:
+    async def _accept(self, message: Msg, *, again: bool) -> None:
+        """`again`: it may be with somebody else by now, as one that was delivered before."""
         try:
             batch = _decode(message.data)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # no UTF-8, or nested too deep
@@ -110,14 +114,14 @@ class Agent:
             )
             return
         parcel = Parcel(message, batch, time.monotonic())
+        parcel.again = again or delivery(message)[0] > 1
         fresh = [work for work in batch.tasks if work not in self._holding]
-        if fresh and delivery(message)[0] > 1:
+        if fresh and parcel.again:
             allowed = await self._confirm([(work.id, work.attempt) for work in fresh])
             if allowed is None:
                 await self._pull.nak(message, 1.0)
                 return
             fresh = [work for work in fresh if work.id in allowed]
-        parcel.again = delivery(message)[0] > 1
         parcel.untold = len(fresh)
         if not fresh:  # a copy of what is done, or here already
             await self._pull.ack(message)

@@ -112,23 +112,36 @@ async def test_a_pull_that_stops_gives_back_what_nobody_took(bus: Bus, source: B
     await other.stop()
 
 
-async def test_it_goes_on_when_its_consumer_is_lost_and_made_again(bus: Bus, source: Bus) -> None:
+async def test_what_lies_here_untaken_is_given_back_and_no_more_is_asked_for(bus: Bus, source: Bus) -> None:
+    pull = Pull(bus, "REPORTS", "schedulers", batch=2, heartbeat=0.1, give_back=0.05)
+    await pull.start()
+    await send(source, b"a", b"b")
+    await wait_until(lambda: pull._paused)
+    other = await pulling(bus)
+    assert sorted(await some(other, 2)) == [b"a", b"b"]
+    await other.stop()
+    await send(source, b"c")
+    assert [message.data for message in await pull.take()] == [b"c"]  # it asks again as soon as somebody takes
+    await pull.stop()
+
+
+async def test_it_goes_on_when_its_consumer_is_lost_and_made_again(bus: Bus, source: Bus, nats: Servers) -> None:
     pull = await pulling(bus)
     await send(source, b"before")
     assert await some(pull, 1) == [b"before"]
     await wait_until(lambda: nothing_pending(bus))
-    assert "error" not in await topology.api(bus, "CONSUMER.DELETE.REPORTS.schedulers")
+    await nats.forget("REPORTS", "schedulers")
     await send(source, b"meanwhile")
     await topology.ensure_consumer(bus, "REPORTS", REPORTS.consumers[0])
     assert await some(pull, 1) == [b"meanwhile"]
     await pull.stop()
 
 
-async def test_it_goes_on_when_its_stream_is_lost_and_made_again(bus: Bus, source: Bus) -> None:
+async def test_it_goes_on_when_its_stream_is_lost_and_made_again(bus: Bus, source: Bus, nats: Servers) -> None:
     pull = await pulling(bus)
     await send(source, b"before")
     assert await some(pull, 1) == [b"before"]
-    await bus.nc.jetstream().delete_stream("REPORTS")
+    await nats.forget("REPORTS")
     sent = await source.send("hr.report.default", b"meanwhile")  # no stream takes it: it is sent again until one does
     await bus._settle()
     assert await some(pull, 1) == [b"meanwhile"]
