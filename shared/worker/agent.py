@@ -39,6 +39,8 @@ LONG = 0.1
 """Seconds after which a task is reported as started."""
 GIVE_BACK = 2.0
 """Seconds after which a message that nobody here could begin is offered to other workers."""
+PROGRESS = 0.2
+"""Seconds in which at most one word about a task's progress is told."""
 KEEP = 3.0
 """How often the bus is told that a message is still worked on: three times in its ack wait."""
 
@@ -186,10 +188,19 @@ class Agent:
         if self._holding.get(held.work.id) is not held:
             return
         self._holding.drop(held)
+        self._tell_progress(held)
         self._reports.add(report, None if held.started_told else held.parcel)
 
     def _progress(self, held: Held, fraction: float, message: str) -> None:
-        self._reports.add(Progress(held.work.id, held.work.attempt, fraction, message), None)
+        """A tight loop may call this: the last word counts, once a while."""
+        if held.progress is None:
+            asyncio.get_running_loop().call_later(PROGRESS, self._tell_progress, held)
+        held.progress = Progress(held.work.id, held.work.attempt, fraction, message)
+
+    def _tell_progress(self, held: Held) -> None:
+        told, held.progress = held.progress, None
+        if told is not None:
+            self._reports.add(told, None)
 
     # -- watching
 

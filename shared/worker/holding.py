@@ -6,7 +6,7 @@ from uuid import UUID
 
 from nats.aio.msg import Msg
 
-from shared.contracts.work import TaskBatch, Work
+from shared.contracts.work import Progress, TaskBatch, Work
 
 
 class Parcel:
@@ -22,15 +22,16 @@ class Parcel:
 
 
 class Held:
-    """One task here: waiting, or running since `began` in `slot`."""
+    """One task here: waiting, or running since `began` in `slot`. `progress`: what is to be told of it, at most so often."""
 
-    __slots__ = ("began", "parcel", "slot", "started_told", "work")
+    __slots__ = ("began", "parcel", "progress", "slot", "started_told", "work")
 
     def __init__(self, work: Work, parcel: Parcel) -> None:
         self.work, self.parcel = work, parcel
         self.began: float | None = None
         self.slot: asyncio.Task[None] | None = None
         self.started_told = False
+        self.progress: Progress | None = None
 
 
 class Holding:

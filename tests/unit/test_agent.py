@@ -20,6 +20,7 @@ from shared.contracts.work import (
     Confirm,
     Confirmed,
     Failed,
+    Progress,
     Report,
     ReportBatch,
     Started,
@@ -60,6 +61,12 @@ async def hold(task: Task) -> None:
 @app.function
 async def many(task: Task) -> list[bytes]:
     return [b"x" * task.payload] * task.outputs
+
+
+@app.function
+async def tells(task: Task) -> None:
+    for step in range(1000):
+        task.progress(step / 1000)
 
 
 class Rig:
@@ -206,3 +213,11 @@ async def test_a_report_that_no_message_can_carry_fails_its_task_alone(
     await wait_until(lambda: not rig.broker.messages("TASKS"))
     await rig.agent._reports.drained(5)
     assert rig.agent._reports._unstored == 0
+
+
+async def test_of_many_words_about_progress_the_last_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.worker.agent.PROGRESS", 60.0)
+    work = rig.work("tells")
+    await rig.send(work)
+    assert isinstance(await rig.ended(work), Completed)
+    assert [report for report in rig.reports() if isinstance(report, Progress)] == [Progress(work.id, 0, 0.999)]
