@@ -66,10 +66,32 @@ def _consumed_by(service: str) -> Iterable[str]:
             yield stream.name
 
 
+def _jetstream(service: str) -> list[str]:
+    """What a service asks of JetStream: streams and consumers made as the topology says, looked at, pulled from.
+
+    Nobody but `admin` deletes a stream; the scheduler alone purges, and tasks only; the gateway reads DEAD and takes
+    messages out of it.
+    """
+    api = [f"STREAM.{verb}.{stream.name}" for stream in topology.STREAMS for verb in ("CREATE", "UPDATE", "INFO")] + [
+        f"CONSUMER.{verb}.{stream.name}.>" for stream in topology.STREAMS for verb in ("CREATE", "INFO", "MSG.NEXT")
+    ]
+    # Every service hears all events anyway.
+    api.append(f"STREAM.MSG.GET.{topology.EVENTS.name}")
+    match service:
+        case "scheduler":
+            api.append(f"STREAM.PURGE.{topology.TASKS.name}")
+        case "gateway":
+            api += [f"CONSUMER.LIST.{stream.name}" for stream in topology.STREAMS]
+            # The readers of the event stream, one for each connection.
+            api.append(f"CONSUMER.DELETE.{topology.EVENTS.name}.>")
+            api += [f"STREAM.MSG.{verb}.{topology.DEAD.name}" for verb in ("GET", "DELETE")]
+    return [f"$JS.API.{verb}" for verb in api]
+
+
 def service(name: str, inboxes: Iterable[str]) -> Permissions:
     """What one of the five may do. `inboxes`: of those it answers."""
     publish = [
-        "$JS.API.>",
+        *_jetstream(name),
         "$JS.ACK.>",
         *(f"hr.rpc.{other}.>" for other in (name, *CALLS[name])),
         f"hr.cmd.{name}.>",

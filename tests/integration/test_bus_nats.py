@@ -12,7 +12,7 @@ from tests.support.servers import Servers
 
 @pytest.fixture
 async def bus(nats: Servers) -> AsyncIterator[Bus]:
-    async with connected(nats, "scheduler") as bus:
+    async with connected(nats, "admin") as bus:
         yield bus
 
 

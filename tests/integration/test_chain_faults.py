@@ -327,13 +327,13 @@ async def test_a_purged_schedule_is_made_up_for(bench: NatsBench) -> None:
     assert visited(await ended(bench, id)) == ["first", "stubborn"]
 
 
-async def test_a_lost_stream_is_filled_again_at_once(bench: NatsBench) -> None:
+async def test_a_lost_stream_is_filled_again_at_once(bench: NatsBench, nats: Servers) -> None:
     # Nothing is overdue for this runner for an hour: only that the stream was lost makes it look.
     await bench.runner(sweep_every=3600)
     far = await start(bench, STUBBORN)
     await wait_until(lambda: len(bench.steps) >= 2)
     ids = [await start(bench, TRIP) for _ in range(5)]
-    await bench.bus.nc.jetstream().delete_stream("STEPS")
+    await nats.forget("STEPS")
     await bench.bus._settle()
     for id in [*ids, far]:
         assert (await ended(bench, id)).status == "done"

@@ -104,7 +104,7 @@ async def test_delivered_twice_it_acts_once(bench: Bench, alice: Bus, monkeypatc
 
 
 async def test_a_surprise_is_tried_again_then_buried_and_the_next_one_runs(
-    bench: Bench, alice: Bus, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, alice: Bus, nats: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.bus.middleware.poison.ATTEMPTS", 2)
     await bench.service.start()
@@ -112,8 +112,9 @@ async def test_a_surprise_is_tried_again_then_buried_and_the_next_one_runs(
     done = await outcome(bench, await alice.publish(SAY, Word("next")))
     assert isinstance(done, CommandDone)
     await wait_until(lambda: empty(bench))
-    jetstream = bench.bus.nc.jetstream()
-    buried = await jetstream.get_msg("DEAD", 1)
+    admin = await nats.connect()
+    buried = await admin.jetstream().get_msg("DEAD", 1)
+    await admin.close()
     assert buried.subject == "hr.dead.commands"
     assert msgspec.json.decode(buried.data, type=Word) == Word("surprise")
     assert buried.headers is not None

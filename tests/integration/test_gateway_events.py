@@ -136,7 +136,7 @@ async def test_a_stream_made_again_is_read_from_its_start(gateway: Gateway) -> N
         await tell(gateway, session, 1, 2)
         await wait_until(lambda: listener.tasks == [1, 2])
         bus = gateway.scheduler.bus
-        await topology.api(bus, "STREAM.DELETE.EVENTS")
+        await gateway.servers.forget("EVENTS")
         await topology.apply(bus)
         await tell(gateway, session, 3)
         await wait_until(lambda: listener.tasks == [1, 2, 3], timeout=15)

@@ -123,7 +123,7 @@ async def test_rows_are_kept_as_long_as_the_bus_remembers_then_forgotten(
     assert len(await told(bench)) == 1
 
 
-async def test_when_the_stream_was_lost_all_are_published_again_with_their_ids(bench: Bench) -> None:
+async def test_when_the_stream_was_lost_all_are_published_again_with_their_ids(bench: Bench, nats: Servers) -> None:
     await say(bench, *(f"event {n}" for n in range(5)))
 
     async def all_there() -> bool:
@@ -133,7 +133,7 @@ async def test_when_the_stream_was_lost_all_are_published_again_with_their_ids(b
     before = await told(bench)
     await age(bench, 2)
     await bench.relay.run_once()
-    await bench.bus.nc.jetstream().delete_stream("EVENTS")
+    await nats.forget("EVENTS")
     await bench.bus._settle()  # what a reconnect does first
     assert await told_now(bench) == 0
     assert await bench.relay.run_once() == 5

@@ -58,7 +58,7 @@ async def test_what_somebody_changed_is_restored_whole(bus: Bus) -> None:
     assert (restored["max_ack_pending"], restored["ack_wait"]) == (own["max_ack_pending"], own["ack_wait"])
 
 
-async def test_a_lost_stream_is_made_again_and_its_loss_is_told(bus: Bus) -> None:
+async def test_a_lost_stream_is_made_again_and_its_loss_is_told(bus: Bus, nats: Servers) -> None:
     told: list[frozenset[str]] = []
 
     async def hear(lost: frozenset[str]) -> None:
@@ -66,7 +66,7 @@ async def test_a_lost_stream_is_made_again_and_its_loss_is_told(bus: Bus) -> Non
 
     bus.on_connected(hear)
     incarnation = bus.incarnations["STEPS"]
-    await bus.nc.jetstream().delete_stream("STEPS")
+    await nats.forget("STEPS")
     await bus._settle()
     await bus._settle()
     assert told == [frozenset({"STEPS"}), frozenset()]

@@ -54,6 +54,15 @@ class Servers(msgspec.Struct, frozen=True):
             options |= {"user": user, "password": login["nats_password"], "inbox_prefix": f"_INBOX_{user}".encode()}
         return await nats.connect(self.nats_url, **{"connect_timeout": 5, **options})
 
+    async def forget(self, stream: str, consumer: str = "") -> None:
+        """A stream, or a consumer of it, is lost: no service may do that."""
+        client = await self.connect()
+        try:
+            jetstream = client.jetstream()
+            assert await (jetstream.delete_consumer(stream, consumer) if consumer else jetstream.delete_stream(stream))
+        finally:
+            await client.close()
+
     def admin_url(self, database: str) -> str:
         return urlunsplit(urlsplit(self.postgres_url)._replace(path=f"/{database}"))
 
