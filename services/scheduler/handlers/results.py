@@ -5,7 +5,7 @@ from uuid import UUID
 
 from services.scheduler import store
 from services.scheduler.handlers.access import check
-from services.scheduler.handlers.paging import parse_status, parse_token
+from services.scheduler.handlers.paging import fitting, parse_status, parse_token
 from services.scheduler.machine import RESULT
 from services.scheduler.release import Release
 from shared.bus.context import Context
@@ -149,8 +149,8 @@ class Results:
             return ResultPage([store.result_of(row) for row in rows if row["session"] == request.session])
         status = parse_status(ResultStatus, request.status)
         rows = await self._page(request.session, parse_token(request.token), status, request.size + 1)
-        items = [store.result_of(row) for row in rows[: request.size]]
-        return ResultPage(items, str(items[-1].id) if len(rows) > request.size else "")
+        items, more = fitting([store.result_of(row) for row in rows], request.size)
+        return ResultPage(items, str(items[-1].id) if more else "")
 
     async def _page(self, session: UUID, after: UUID | None, status: int | None, size: int) -> Sequence[store.Row]:
         """In the order of ids, those made by themselves mixed with those of the submissions."""

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from services.scheduler import explain, store
 from services.scheduler.handlers.access import check
-from services.scheduler.handlers.paging import parse_status, parse_token
+from services.scheduler.handlers.paging import fitting, parse_status, parse_token
 from services.scheduler.turns import Turns
 from shared.bus.context import Context
 from shared.bus.service import Service
@@ -60,8 +60,7 @@ class Tasks:
                 low = rows[-1]["id"]
             if len(items) > request.size:
                 break
-        more = len(items) > request.size
-        items = items[: request.size]
+        items, more = fitting(items, request.size)
         return TaskPage(items, str(items[-1].id) if more else "")
 
     async def confirm(self, ctx: Context, request: Confirm) -> Confirmed:
