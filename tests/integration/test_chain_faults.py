@@ -11,7 +11,6 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from shared.bus import topology
 from shared.bus.client import BusSettings
 from shared.chain import runner as runner_module
 from shared.chain import store
@@ -306,22 +305,22 @@ async def test_copies_of_a_step_that_runs_wait_and_come_to_nothing(bench: NatsBe
     await wait_until(lambda: _is_empty(bench))
 
 
-async def test_a_purged_stream_is_filled_again_from_the_table(bench: NatsBench) -> None:
+async def test_a_purged_stream_is_filled_again_from_the_table(bench: NatsBench, servers: Servers) -> None:
     ids = [await start(bench, TRIP) for _ in range(20)]
     waiting = await start(bench, STUBBORN)
     await wait_until(lambda: _holds(bench, 21))
-    assert await topology.purge(bench.bus, "STEPS", "hr.step.>") == 21
+    assert await servers.purge("STEPS", "hr.step.>") == 21
     await bench.runner()
     for id in [*ids, waiting]:
         assert (await ended(bench, id)).status == "done"
 
 
-async def test_a_purged_schedule_is_made_up_for(bench: NatsBench) -> None:
+async def test_a_purged_schedule_is_made_up_for(bench: NatsBench, servers: Servers) -> None:
     await bench.runner()
     id = await start(bench, STUBBORN)
 
     async def scheduled() -> bool:
-        return await topology.purge(bench.bus, "STEPS", "hr.at.>") == 1
+        return await servers.purge("STEPS", "hr.at.>") == 1
 
     await wait_until(scheduled)
     assert visited(await ended(bench, id)) == ["first", "stubborn"]

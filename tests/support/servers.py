@@ -63,6 +63,17 @@ class Servers(msgspec.Struct, frozen=True):
         finally:
             await client.close()
 
+    async def purge(self, stream: str, subject: str) -> int:
+        """What a stream holds under a subject is gone; how many messages that were."""
+        client = await self.connect()
+        try:
+            jetstream = client.jetstream()
+            held = (await jetstream.stream_info(stream)).state.messages
+            assert await jetstream.purge_stream(stream, subject=subject)
+            return int(held - (await jetstream.stream_info(stream)).state.messages)
+        finally:
+            await client.close()
+
     def admin_url(self, database: str) -> str:
         return urlunsplit(urlsplit(self.postgres_url)._replace(path=f"/{database}"))
 
