@@ -101,10 +101,9 @@ async def test_a_client_that_hangs_up_leaves_nothing_visible(gateway: Gateway) -
     writer.close()
     await writer.wait_closed()
     assert await reader.read() == b""
-    before = gateway.scheduler.asked("submission.chunk")
-    assert not any("Hr-Last" in ctx.headers for ctx, _ in before)
     assert (await gateway.http.get("/health/live")).status_code == 200
-    assert len(gateway.scheduler.asked("submission.chunk")) == len(before)
+    # Chunks that were on their way may still have come; the one that would make them count has not.
+    assert not any("Hr-Last" in ctx.headers for ctx, _ in gateway.scheduler.asked("submission.chunk"))
 
 
 async def test_bodies_that_cannot_be_sent_on(gateway: Gateway) -> None:
