@@ -1,0 +1,269 @@
+"""Datasets, their files, datablocks and jobs: what is asked of the archiver. Version 1.
+
+The names are SciCat's own (`ownerGroup`, `datasetlifecycle`, `archiveStatusMessage`), and so are the values of every status;
+what SciCat leaves to free text is an enum here. Endpoints, each that changes something also a durable command:
+
+| subject                                | request              | reply            |
+|----------------------------------------|----------------------|------------------|
+| `hr.rpc.archiver.dataset.create`       | DatasetCreate        | Dataset          |
+| `hr.rpc.archiver.dataset.get`          | DatasetRef           | Dataset          |
+| `hr.rpc.archiver.dataset.list`         | Page                 | DatasetPage      |
+| `hr.rpc.archiver.dataset.lifecycle`    | LifecycleUpdate      | Dataset          |
+| `hr.rpc.archiver.dataset.locate`       | DatasetRef           | Located          |
+| `hr.rpc.archiver.dataset.explain`      | DatasetRef           | DatasetState     |
+| `hr.rpc.archiver.origdatablock.create` | OrigDatablockCreate  | OrigDatablock    |
+| `hr.rpc.archiver.datablock.list`       | DatablockQuery       | DatablockPage    |
+| `hr.rpc.archiver.datablock.files`      | FileQuery            | FilePage         |
+| `hr.rpc.archiver.upload.sign`          | UploadSign           | UploadUrls       |
+| `hr.rpc.archiver.upload.finish`        | DatasetRef           | Dataset          |
+| `hr.rpc.archiver.job.create`           | JobCreate            | Job              |
+| `hr.rpc.archiver.job.get`              | JobRef               | Job              |
+| `hr.rpc.archiver.job.update`           | JobUpdate            | Job              |
+"""
+
+from typing import Annotated, Final, Literal
+from uuid import UUID
+
+import msgspec
+
+from shared.contracts.compute import Label, Name
+from shared.contracts.paging import Page, PageSize
+
+VERSION: Final = 1
+
+Pid = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,99})?$(?!\n)")
+]
+"""A dataset's persistent id, as the field writes it: `20.500.12345/a3f1…`, or one name."""
+FilePath = Annotated[str, msgspec.Meta(min_length=1, max_length=700)]
+"""Relative, with slashes; each segment is a name (`shared.objects.layout.check_name`)."""
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
+
+ArchiveStatus = Literal[
+    "datasetCreated",
+    "filesNotReadyYet",
+    "started",
+    "datasetOnArchiveDisk",
+    "missingFilesError",
+    "scheduleArchiveJobFailed",
+]
+RetrieveStatus = Literal["", "started", "datasetRetrieved", "datasetRetrievalFailed"]
+JobStatus = Literal[
+    "jobSubmitted",
+    "jobForwarded",
+    "inProgress",
+    "finishedSuccessful",
+    "finishedWithDatasetErrors",
+    "finishedUnsuccessful",
+]
+JobType = Literal["archive", "retrieve"]
+MOST_FILES: Final = 1000
+"""Files of one original datablock, of one page of files, of one request for addresses."""
+
+
+class Camel(msgspec.Struct, frozen=True, rename="camel"):
+    """The field writes its names so."""
+
+
+class Lifecycle(Camel, frozen=True):
+    """Where a dataset is. Archivable: it may be archived. Retrievable: it is in long-term storage."""
+
+    archivable: bool = False
+    retrievable: bool = False
+    is_on_central_disk: bool = True
+    archive_status_message: ArchiveStatus = "filesNotReadyYet"
+    retrieve_status_message: RetrieveStatus = ""
+
+
+class DatasetCreate(Camel, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A raw dataset. The same pid with the same content again changes nothing; with other content it is `already_exists`."""
+
+    pid: Pid
+    owner_group: Name = "users"
+    source_folder: Annotated[str, msgspec.Meta(max_length=1000)] = "/"
+    dataset_name: Label = ""
+    contact_email: Label = ""
+    description: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
+
+
+class DatasetRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pid: Pid
+
+
+class Dataset(Camel, frozen=True):
+    """`size`, `number_of_files`: of the original files; `packed_size`: of the datablocks. Times are RFC 3339."""
+
+    id: UUID
+    pid: str
+    owner: str
+    owner_group: str
+    source_folder: str
+    dataset_name: str
+    contact_email: str
+    description: str
+    size: int
+    number_of_files: int
+    packed_size: int
+    number_of_datablocks: int
+    datasetlifecycle: Lifecycle
+    created_at: str
+    updated_at: str
+    version: int
+
+
+class DatasetPage(msgspec.Struct, frozen=True):
+    items: list[Dataset]
+    next: str = ""
+
+
+class LifecycleUpdate(Camel, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is not said stays."""
+
+    pid: Pid
+    archivable: bool | None = None
+    retrievable: bool | None = None
+    is_on_central_disk: bool | None = None
+    archive_status_message: ArchiveStatus | None = None
+    retrieve_status_message: RetrieveStatus | None = None
+
+
+class Located(msgspec.Struct, frozen=True):
+    """Where a dataset's datablocks lie: the names of long-term storages that hold all of them. `size`: bytes to move."""
+
+    pid: str
+    size: int
+    storages: list[str]
+
+
+class DatasetState(msgspec.Struct, frozen=True):
+    """Why a dataset is where it is: one `summary`, then `reasons` from the most to the least decisive."""
+
+    pid: str
+    summary: str
+    reasons: list[str]
+
+
+class DataFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file: its path in the dataset, its bytes, their SHA-256."""
+
+    path: FilePath
+    size: Size
+    chk: Sha256
+
+
+class OrigDatablockCreate(Camel, frozen=True, forbid_unknown_fields=True):
+    """Files that the dataset has, as they are at their source: what the upload is held to."""
+
+    pid: Pid
+    data_file_list: Annotated[list[DataFile], msgspec.Meta(min_length=1, max_length=MOST_FILES)]
+
+
+class OrigDatablock(Camel, frozen=True):
+    """`size`: of its files together."""
+
+    id: UUID
+    pid: str
+    size: int
+    number_of_files: int
+    chk_alg: str = "sha256"
+
+
+class Datablock(Camel, frozen=True):
+    """A tar in long-term storage. `size`: of its files; `packed_size`, `chk`: of the tar. `storage`: where it lies."""
+
+    id: UUID
+    pid: str
+    archive_id: str
+    size: int
+    packed_size: int
+    chk: str
+    storage: str
+    number_of_files: int
+    chk_alg: str = "sha256"
+    version: str = "1.0"
+
+
+class DatablockQuery(Page, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pid: Pid
+
+
+class DatablockPage(msgspec.Struct, frozen=True):
+    items: list[Datablock]
+    next: str = ""
+
+
+class FileQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The files of a dataset in the order of their paths; those after `token`."""
+
+    pid: Pid
+    size: PageSize = 1000
+    token: str = ""
+
+
+class StoredFile(msgspec.Struct, frozen=True):
+    """A file in a datablock: `start` is its first byte in the tar."""
+
+    path: str
+    size: int
+    chk: str
+    datablock: UUID
+    start: int
+
+
+class FilePage(msgspec.Struct, frozen=True):
+    items: list[StoredFile]
+    next: str = ""
+
+
+class UploadSign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Asks for addresses to upload files to."""
+
+    pid: Pid
+    paths: Annotated[list[FilePath], msgspec.Meta(min_length=1, max_length=MOST_FILES)]
+
+
+class UploadUrl(msgspec.Struct, frozen=True):
+    """`url` is a secret: it writes this file until it expires, in one PUT."""
+
+    path: str
+    url: str
+
+
+class UploadUrls(msgspec.Struct, frozen=True):
+    urls: list[UploadUrl]
+    expires_at: str
+
+
+class JobCreate(Camel, frozen=True, forbid_unknown_fields=True):
+    """`type`: `archive` or `retrieve`. `id`: the caller's own UUID, which makes a repeat harmless."""
+
+    type: JobType
+    pid: Pid
+    id: UUID | None = None
+
+
+class JobRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    job: UUID
+
+
+class Job(Camel, frozen=True):
+    """`message`: why it failed, or what it waits for."""
+
+    id: UUID
+    type: JobType
+    pid: str
+    owner: str
+    job_status_message: JobStatus
+    message: str
+    created_at: str
+    updated_at: str
+    version: int
+
+
+class JobUpdate(Camel, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """From the retriever: how its job goes."""
+
+    job: UUID
+    job_status_message: JobStatus
+    message: Annotated[str, msgspec.Meta(max_length=2000)] = ""

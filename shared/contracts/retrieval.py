@@ -1,0 +1,71 @@
+"""From long-term storage back: what is asked of the retriever. Version 1.
+
+| subject                              | request          | reply        |
+|--------------------------------------|------------------|--------------|
+| `hr.rpc.retriever.retrieval.create`  | RetrievalCreate  | Retrieval    |
+| `hr.rpc.retriever.retrieval.get`     | RetrievalRef     | Retrieval    |
+| `hr.rpc.retriever.retrieval.urls`    | RetrievalRef     | Downloads    |
+"""
+
+from typing import Annotated, Final
+from uuid import UUID
+
+import msgspec
+
+from shared.contracts.catalogue import MOST_FILES, FilePath, Pid
+
+VERSION: Final = 1
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The retrieval gives `result` its value: the bytes of the file at `path`."""
+
+    path: FilePath
+    result: UUID
+
+
+class RetrievalCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Brings a dataset back. With `session`, it produces results of that session, and tasks that need them wait for it.
+
+    `id`: the caller's own UUID, which makes a repeat harmless. `job`: the catalogue's job that this is the work of.
+    """
+
+    pid: Pid
+    id: UUID | None = None
+    job: UUID | None = None
+    session: UUID | None = None
+    results: Annotated[list[Wanted], msgspec.Meta(max_length=MOST_FILES)] = []
+
+
+class RetrievalRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    retrieval: UUID
+
+
+class Retrieval(msgspec.Struct, frozen=True):
+    """`status`: running, done, failed or cancelled; `step`: where it is. `produced` of `wanted` results have their value."""
+
+    id: UUID
+    pid: str
+    owner: str
+    status: str
+    step: str
+    error: str
+    datablocks: int
+    blocks_back: int
+    wanted: int
+    produced: int
+    created_at: str
+
+
+class Download(msgspec.Struct, frozen=True):
+    """A datablock in retrieval storage. `url` is a secret: it reads the tar until it expires."""
+
+    name: str
+    size: int
+    chk: str
+    url: str
+
+
+class Downloads(msgspec.Struct, frozen=True):
+    items: list[Download]
+    expires_at: str
