@@ -11,7 +11,8 @@
     ├── RateLimited           resource_exhausted   429   later, please                                       (retryable)
     ├── Internal              internal             500   our fault; the detail is in the log, under the trace (retryable)
     ├── Unavailable           unavailable          503   a server that we need is away                        (retryable)
-    └── TimedOut              deadline_exceeded    504   no answer in time                                    (retryable)
+    ├── TimedOut              deadline_exceeded    504   no answer in time                                    (retryable)
+    └── NoRoom                no_room              507   the storage is full, or nearly                       (retryable)
 
 The code is stable and travels; the class is found again by it on the other side.
 """
@@ -110,6 +111,12 @@ class TimedOut(HeadraceError):
     """No answer in time."""
 
     code, status, retryable = "deadline_exceeded", 504, True
+
+
+class NoRoom(HeadraceError):
+    """There is not enough room in storage."""
+
+    code, status, retryable = "no_room", 507, True
 
 
 BY_CODE: dict[str, type[HeadraceError]] = {cls.code: cls for cls in HeadraceError.__subclasses__()}

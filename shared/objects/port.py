@@ -1,4 +1,8 @@
-"""Object storage as the rest of Headrace sees it. `s3.S3Objects` is the real one, shared/testing has the fake."""
+"""Object storage as the rest of Headrace sees it.
+
+`Store` is what any storage can do: `posix.PosixStore` (a mounted share) and `s3.S3Objects`. `Objects` can hand out addresses
+too: `s3.S3Objects`, and the fake of shared/testing.
+"""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from datetime import timedelta
@@ -18,8 +22,8 @@ class Stored(msgspec.Struct, frozen=True):
     sha256: str = ""
 
 
-class Objects(Protocol):
-    """Errors: Invalid (key, or not the announced size or hash), NotFound, AlreadyExists, TooLarge, Unavailable."""
+class Store(Protocol):
+    """Errors: Invalid (key, or not the announced size or hash), NotFound, AlreadyExists, TooLarge, NoRoom, Unavailable."""
 
     async def put(
         self,
@@ -61,6 +65,14 @@ class Objects(Protocol):
         """The objects whose keys begin with `prefix`, in the order of their keys."""
         ...
 
+    async def check(self) -> str:
+        """`ok`, or what is wrong: for health checks."""
+        ...
+
+
+class Objects(Store, Protocol):
+    """A store that others can be sent to, with an address that expires."""
+
     async def presign_get(self, key: str, expires: timedelta, filename: str = "") -> str:
         """A URL that reads this object until it expires. It is a secret: it may not be logged.
 
@@ -70,8 +82,4 @@ class Objects(Protocol):
 
     async def presign_put(self, key: str, expires: timedelta) -> str:
         """A URL that writes this object until it expires, in one PUT. It is a secret: it may not be logged."""
-        ...
-
-    async def check(self) -> str:
-        """`ok`, or what is wrong: for health checks."""
         ...

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from services.scheduler import store
 from services.scheduler.handlers.access import check
-from services.scheduler.handlers.paging import fitting, parse_status, parse_token
 from services.scheduler.machine import RESULT
 from services.scheduler.release import Release
 from shared.bus.context import Context
+from shared.bus.paging import fitting, parse_status, parse_token
 from shared.bus.service import Service
 from shared.bus.unit import Unit
 from shared.contracts import ids, subjects

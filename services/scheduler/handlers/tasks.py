@@ -4,9 +4,9 @@ from uuid import UUID
 
 from services.scheduler import explain, store
 from services.scheduler.handlers.access import check
-from services.scheduler.handlers.paging import fitting, parse_status, parse_token
 from services.scheduler.turns import Turns
 from shared.bus.context import Context
+from shared.bus.paging import fitting, parse_status, parse_token
 from shared.bus.service import Service
 from shared.contracts import ids
 from shared.contracts.compute import Explanation, Task, TaskPage, TaskQuery, TaskRef, Value

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from services.scheduler import store
-from services.scheduler.handlers.paging import fitting
+from shared.bus.paging import fitting
 from shared.contracts.compute import Options, Value
 from shared.contracts.states import TaskStatus
 
