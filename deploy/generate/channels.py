@@ -79,6 +79,34 @@ EVENTS: Final = (
         "How far a task is, as its code says. Told once, never stored: not through the outbox.",
     ),
     Channel(
+        "event.dataset.created", "hr.evt.dataset.created.{dataset}", e.DatasetChanged, "archiver", "everybody",
+        "A dataset was registered.",
+    ),
+    Channel(
+        "event.dataset.changed", "hr.evt.dataset.changed.{dataset}", e.DatasetChanged, "archiver", "everybody",
+        "Its lifecycle has moved.",
+    ),
+    Channel(
+        "event.origdatablock.created", "hr.evt.origdatablock.created.{dataset}", e.DatasetChanged, "archiver", "everybody",
+        "It was told of files that it has.",
+    ),
+    Channel(
+        "event.upload.finished", "hr.evt.upload.finished.{dataset}", e.DatasetChanged, "archiver", "everybody",
+        "Its files are said to be all in the landing zone: they are packed now.",
+    ),
+    Channel(
+        "event.datablock.registered", "hr.evt.datablock.registered.{dataset}", e.DatasetChanged, "archiver", "everybody",
+        "Its datablocks are packed, staged, and known to the catalogue.",
+    ),
+    Channel(
+        "event.archive.changed", "hr.evt.archive.changed.{job}", e.JobChanged, "archiver", "everybody",
+        "A job of the catalogue has moved.",
+    ),
+    Channel(
+        "event.retrieval.changed", "hr.evt.retrieval.changed.{retrieval}", e.RetrievalChanged, "retriever", "everybody",
+        "A retrieval has begun, has given a result its value, or has ended.",
+    ),
+    Channel(
         "event.command.done", "hr.evt.command.done.{sequence}", e.CommandDone, "the command's owner", "everybody",
         "A durable command was carried out. The sequence is the command's in COMMANDS.",
     ),

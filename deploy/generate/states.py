@@ -5,19 +5,21 @@ from enum import IntEnum
 from typing import Any
 
 from deploy.generate.markdown import table
-from services.scheduler.machine import MACHINES
+from services.archiver.machine import MACHINES as ARCHIVER
+from services.scheduler.machine import MACHINES as SCHEDULER
 from shared.chain.machine import MACHINE as CHAIN
 from shared.contracts.endpoints import ENDPOINTS
 from shared.runtime.machine import Machine
 
 _OWNERS = {
-    **{machine.noun: "services/scheduler/machine.py" for machine in MACHINES},
+    **{machine.noun: "services/scheduler/machine.py" for machine in SCHEDULER},
+    **{machine.noun: "services/archiver/machine.py" for machine in ARCHIVER},
     CHAIN.noun: "shared/chain/machine.py",
 }
 
 
 def files() -> dict[str, str]:
-    return {f"docs/states/{machine.noun}.md": _page(machine) for machine in (*MACHINES, CHAIN)}
+    return {f"docs/states/{machine.noun}.md": _page(machine) for machine in (*SCHEDULER, *ARCHIVER, CHAIN)}
 
 
 def _page(machine: Machine[Any]) -> str:

@@ -23,6 +23,8 @@ from deploy.nats.permissions import users
 from shared.contracts.subjects import SERVICES
 from shared.runtime.retry import retry
 
+LTS = "lts-a"
+"""What the long-term storage in the home is called: site-a has it near."""
 START_LIMIT = 60.0
 """Seconds for a server to become ready."""
 POLL = 0.05
@@ -196,6 +198,11 @@ class Stack:
             settings["HTTP_HOST"] = "127.0.0.1"
             settings["HTTP_PORT"] = str(self.ports["http"])
             settings["ADMIN_TOKEN_FILE"] = str(self.home.token_file)
+        if process in ("archiver", "retriever"):
+            settings["LTS_URL"] = (self.home.path / "lts").as_uri()
+            settings["LTS_NAME"] = LTS
+        if process == "archiver":
+            settings["DATABLOCK_MIB"] = "1"  # small, so that what `make run` archives is more than one
         log = {key: os.environ[key] for key in ("HEADRACE_LOG_LEVEL", "HEADRACE_LOG_FORMAT") if key in os.environ}
         return {**log, **{f"HEADRACE_{key}": value for key, value in settings.items()}}
 

@@ -1,6 +1,7 @@
-"""The archiver. Datasets in: datablocks packed, stored, validated, registered.
+"""The archiver. Datasets in: registered, uploaded, packed into datablocks, stored on long-term storage, validated there.
 
-So far it has its schema, its endpoints and its health; what it is for is built on the kernel next.
+`handlers/` is what users and the retriever ask, `chains.py` what happens afterwards, step by step. Bytes go
+landing zone → staging → long-term storage; `pack.py` makes tars of files in one pass, `layout.py` says where all of it lies.
 """
 
 __version__ = "0.1.0"

@@ -1,26 +1,63 @@
 """The archiver, wired."""
 
 import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
 
+import shared.chain
 from services.archiver import __version__
+from services.archiver.archive import Archiving
+from services.archiver.chains import declare
+from services.archiver.forward import Forwarding
+from services.archiver.handlers.datablocks import Datablocks
+from services.archiver.handlers.datasets import Datasets
+from services.archiver.handlers.jobs import Jobs
+from services.archiver.handlers.uploads import Uploads
 from services.archiver.settings import Settings
+from services.archiver.upload import PostUpload
 from shared.bus.health import serve_health
 from shared.bus.station import open_station
+from shared.chain.chains import Chains
+from shared.chain.runner import Runner
 from shared.db.pool import ping
+from shared.objects.lts import MIB, open_lts
 from shared.objects.s3 import open_objects
 from shared.runtime.clock import SystemClock
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = "Datasets in: datablocks packed, stored, validated, registered."
-    async with (
-        open_station(settings.station, "archiver", __version__, about) as station,
-        open_objects(settings.objects) as objects,
-    ):
-        serve_health(station.service, {"database": lambda: ping(station.pool), "objects": objects.check}, SystemClock())
-        await station.service.start()
+    folders = (Path(shared.chain.__file__).with_name("migrations"), Path(__file__).with_name("migrations"))
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        station = await stack.enter_async_context(
+            open_station(settings.station, "archiver", __version__, about, *folders, connections=12)
+        )
+        objects = await stack.enter_async_context(open_objects(settings.objects))
+        lts = await stack.enter_async_context(open_lts(settings.lts, settings.objects))
+        service, pool, units = station.service, station.pool, station.units
+        target, storage = settings.pack.datablock_mib * MIB, settings.lts.lts_name
+        declared = declare(
+            PostUpload(units, objects, target=target, storage=storage),
+            Archiving(units, objects, lts),
+            Forwarding(station.bus),
+        )
+        chains = Chains(station.bus, units, "archiver", declared.post_upload, declared.archival, declared.retrieval)
+        Datasets(pool).register(service)
+        Datablocks(pool, chains).register(service)
+        Uploads(pool, chains, declared, objects, clock, timedelta(seconds=settings.pack.upload_seconds)).register(
+            service
+        )
+        Jobs(pool, chains, declared).register(service)
+        checks = {"database": lambda: ping(pool), "objects": objects.check, "lts": lts.check}
+        serve_health(service, checks, clock)
+        await service.start()
+        runner = Runner(station.bus, chains)
+        await runner.start()
         async with asyncio.TaskGroup() as group:
             relaying = group.create_task(station.relay.run())
             await stop.wait()
-            await station.service.stop()
+            await service.stop()
+            await runner.stop()
             relaying.cancel()

@@ -3,9 +3,20 @@
 import msgspec
 
 from shared.bus.station import StationSettings
+from shared.objects.lts import LtsSettings
 from shared.objects.settings import ObjectsSettings
+
+
+class PackSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`datablock_mib`: bytes of files that a datablock aims at (tape likes 1 GB and more). `upload_seconds`: how long an
+    address to upload to is valid."""
+
+    datablock_mib: int = 20_000
+    upload_seconds: int = 24 * 3600
 
 
 class Settings(msgspec.Struct, frozen=True):
     station: StationSettings
     objects: ObjectsSettings
+    lts: LtsSettings
+    pack: PackSettings

@@ -1,6 +1,7 @@
-"""The retriever. From long-term storage back to users and tasks.
+"""The retriever. From long-term storage back, to users and to tasks.
 
-So far it has its schema, its endpoints and its health; what it is for is built on the kernel next.
+A retrieval brings a dataset's datablocks to retrieval storage, validates them there, and hands out what was asked for: addresses
+to download from, or the values of a session's results. The tasks that need those wait in the scheduler, like for any result.
 """
 
 __version__ = "0.1.0"

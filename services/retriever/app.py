@@ -1,26 +1,49 @@
 """The retriever, wired."""
 
 import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
 
+import shared.chain
 from services.retriever import __version__
+from services.retriever.handlers.retrievals import Retrievals
+from services.retriever.peers import Peers
+from services.retriever.retrieve import Retrieve
 from services.retriever.settings import Settings
 from shared.bus.health import serve_health
 from shared.bus.station import open_station
+from shared.chain.chains import Chains
+from shared.chain.runner import Runner
 from shared.db.pool import ping
+from shared.objects.lts import open_lts
 from shared.objects.s3 import open_objects
 from shared.runtime.clock import SystemClock
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = "From long-term storage back to users and tasks."
-    async with (
-        open_station(settings.station, "retriever", __version__, about) as station,
-        open_objects(settings.objects) as objects,
-    ):
-        serve_health(station.service, {"database": lambda: ping(station.pool), "objects": objects.check}, SystemClock())
-        await station.service.start()
+    folders = (Path(shared.chain.__file__).with_name("migrations"), Path(__file__).with_name("migrations"))
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        station = await stack.enter_async_context(
+            open_station(settings.station, "retriever", __version__, about, *folders, connections=12)
+        )
+        objects = await stack.enter_async_context(open_objects(settings.objects))
+        lts = await stack.enter_async_context(open_lts(settings.lts, settings.objects))
+        service, pool, units, bus = station.service, station.pool, station.units, station.bus
+        retrieve = Retrieve(units, objects, lts, Peers(bus))
+        chains = Chains(bus, units, "retriever", retrieve.chain)
+        expiry = timedelta(seconds=settings.keep.download_seconds)
+        Retrievals(pool, bus, chains, retrieve, objects, clock, expiry).register(service)
+        checks = {"database": lambda: ping(pool), "objects": objects.check, "lts": lts.check}
+        serve_health(service, checks, clock)
+        await service.start()
+        runner = Runner(bus, chains)
+        await runner.start()
         async with asyncio.TaskGroup() as group:
             relaying = group.create_task(station.relay.run())
             await stop.wait()
-            await station.service.stop()
+            await service.stop()
+            await runner.stop()
             relaying.cancel()

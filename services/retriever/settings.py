@@ -3,9 +3,18 @@
 import msgspec
 
 from shared.bus.station import StationSettings
+from shared.objects.lts import LtsSettings
 from shared.objects.settings import ObjectsSettings
+
+
+class KeepSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`download_seconds`: how long an address to download from is valid."""
+
+    download_seconds: int = 24 * 3600
 
 
 class Settings(msgspec.Struct, frozen=True):
     station: StationSettings
     objects: ObjectsSettings
+    lts: LtsSettings
+    keep: KeepSettings

@@ -58,6 +58,15 @@ RETURNING t.id, p.partition, p.chosen;
 UPDATE results SET status = 3, completed_at = now() WHERE session = $1 AND standalone AND status = 1 AND owner IS NULL
 RETURNING id;
 
+-- name: abort_results
+-- Only results that no task produces: those end with their task.
+UPDATE results SET status = 3, completed_at = now()
+WHERE id = ANY($1::uuid[]) AND session = $2 AND standalone AND status = 1 AND owner IS NULL RETURNING id;
+
+-- name: waiting_for
+SELECT t.id, t.attempt FROM tasks t
+WHERE t.status IN (1, 2) AND t.id IN (SELECT d.task FROM dependencies d WHERE d.result = ANY($1::uuid[])) ORDER BY t.id;
+
 -- name: abort_outputs
 UPDATE results SET status = 3, completed_at = now()
 WHERE status = 1 AND id IN (SELECT unnest(outputs) FROM tasks WHERE id = ANY($1::uuid[])) RETURNING id;

@@ -223,6 +223,22 @@ class Release:
         _tell(unit, "failed", [row for row in rows if row["kind"] == FAILED])
         _tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
 
+    async def abort(self, unit: Unit, results: Sequence[UUID], why: str) -> None:
+        """Ends what waits for results that will never have a value: they are ABORTED by now, in the same transaction."""
+        waiting = await unit.connection.fetch(Q["waiting_for"], results)
+        if not waiting:
+            return
+        n = len(waiting)
+        rows = await unit.connection.fetch(
+            Q["fail"],
+            [row["id"] for row in waiting],
+            [row["attempt"] for row in waiting],
+            [int(TaskStatus.ERROR)] * n,
+            [f"a result that it needs was aborted: {why}"[:4000].replace("\x00", "\\x00")] * n,
+        )
+        _tell(unit, "failed", [row for row in rows if row["kind"] == FAILED])
+        _tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
+
     async def _start(self, batch: Batch) -> None:
         async with self._units.begin() as unit:
             started = list(batch.started.values())

@@ -13,6 +13,7 @@ Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`)
 | `hr.rpc.scheduler.session.close`       | SessionRef         | Session         |
 | `hr.rpc.scheduler.result.create`       | ResultCreate       | ResultList      |
 | `hr.rpc.scheduler.result.complete`     | ResultComplete     | Result          |
+| `hr.rpc.scheduler.result.abort`        | ResultAbort        | ResultList      |
 | `hr.rpc.scheduler.result.get`          | ResultRef          | Result          |
 | `hr.rpc.scheduler.result.list`         | ResultQuery        | ResultPage      |
 | `hr.rpc.scheduler.result.value`        | ResultRef          | Value           |
@@ -170,6 +171,14 @@ class ResultComplete(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     data: bytes | None = None
     object: str | None = None
     size: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+class ResultAbort(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The values of these results will never come: what waits for them fails, with the reason."""
+
+    session: UUID
+    results: Annotated[list[UUID], msgspec.Meta(min_length=1, max_length=1000)]
+    reason: Annotated[str, msgspec.Meta(max_length=2000)] = ""
 
 
 class ResultRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

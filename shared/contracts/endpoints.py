@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
+from shared.contracts import catalogue as k
 from shared.contracts import compute as c
+from shared.contracts import retrieval as r
 from shared.contracts import work as w
 from shared.contracts.health import Health, HealthCheck
 from shared.contracts.paging import Page
@@ -41,6 +43,7 @@ SCHEDULER: Final = (
     Endpoint("scheduler", "session", "close", c.SessionRef, c.Session, durable=True),
     Endpoint("scheduler", "result", "create", c.ResultCreate, c.ResultList, durable=True),
     Endpoint("scheduler", "result", "complete", c.ResultComplete, c.Result, durable=True),
+    Endpoint("scheduler", "result", "abort", c.ResultAbort, c.ResultList, durable=True),
     Endpoint("scheduler", "result", "get", c.ResultRef, c.Result),
     Endpoint("scheduler", "result", "list", c.ResultQuery, c.ResultPage),
     Endpoint("scheduler", "result", "value", c.ResultRef, c.Value),
@@ -54,4 +57,27 @@ SCHEDULER: Final = (
     Endpoint("scheduler", "task", "inputs", w.InputsOf, w.Inputs),
 )
 
-ENDPOINTS: Final = (*SCHEDULER, *HEALTH)
+ARCHIVER: Final = (
+    Endpoint("archiver", "dataset", "create", k.DatasetCreate, k.Dataset, durable=True),
+    Endpoint("archiver", "dataset", "get", k.DatasetRef, k.Dataset),
+    Endpoint("archiver", "dataset", "list", Page, k.DatasetPage),
+    Endpoint("archiver", "dataset", "lifecycle", k.LifecycleUpdate, k.Dataset),
+    Endpoint("archiver", "dataset", "locate", k.DatasetRef, k.Located),
+    Endpoint("archiver", "dataset", "explain", k.DatasetRef, k.DatasetState),
+    Endpoint("archiver", "origdatablock", "create", k.OrigDatablockCreate, k.OrigDatablock, durable=True),
+    Endpoint("archiver", "datablock", "list", k.DatablockQuery, k.DatablockPage),
+    Endpoint("archiver", "datablock", "files", k.FileQuery, k.FilePage),
+    Endpoint("archiver", "upload", "sign", k.UploadSign, k.UploadUrls),
+    Endpoint("archiver", "upload", "finish", k.DatasetRef, k.Dataset, durable=True),
+    Endpoint("archiver", "job", "create", k.JobCreate, k.Job, durable=True),
+    Endpoint("archiver", "job", "get", k.JobRef, k.Job),
+    Endpoint("archiver", "job", "update", k.JobUpdate, k.Job),
+)
+
+RETRIEVER: Final = (
+    Endpoint("retriever", "retrieval", "create", r.RetrievalCreate, r.Retrieval, durable=True),
+    Endpoint("retriever", "retrieval", "get", r.RetrievalRef, r.Retrieval),
+    Endpoint("retriever", "retrieval", "urls", r.RetrievalRef, r.Downloads),
+)
+
+ENDPOINTS: Final = (*SCHEDULER, *ARCHIVER, *RETRIEVER, *HEALTH)

@@ -7,6 +7,12 @@
 | `hr.evt.submission.visible.<session>`| SubmissionMade   | scheduler  |
 | `hr.evt.task.changed.<session>`      | Frame            | scheduler  |
 | `hr.evt.task.progress.<session>`     | TaskProgress     | scheduler  |
+| `hr.evt.dataset.<created\\|changed>.<dataset>` | DatasetChanged | archiver  |
+| `hr.evt.origdatablock.created.<dataset>` | DatasetChanged | archiver |
+| `hr.evt.upload.finished.<dataset>`   | DatasetChanged   | archiver   |
+| `hr.evt.datablock.registered.<dataset>` | DatasetChanged | archiver  |
+| `hr.evt.archive.changed.<job>`       | JobChanged       | archiver   |
+| `hr.evt.retrieval.changed.<retrieval>` | RetrievalChanged | retriever |
 | `hr.evt.command.done.<sequence>`     | CommandDone      | the owner  |
 | `hr.evt.command.rejected.<sequence>` | CommandRejected  | the owner  |
 | `hr.evt.chain.<started\\|done\\|failed>.<chain>` | ChainChanged | the chain's service |
@@ -52,6 +58,36 @@ class TaskProgress(msgspec.Struct, frozen=True):
     task: UUID
     fraction: float
     message: str
+
+
+class DatasetChanged(msgspec.Struct, frozen=True):
+    """The status texts are SciCat's."""
+
+    dataset: UUID
+    pid: str
+    archive_status: str
+    retrieve_status: str
+    version: int
+
+
+class JobChanged(msgspec.Struct, frozen=True):
+    """A job of the catalogue: `archive` or `retrieve`."""
+
+    job: UUID
+    type: str
+    status: str
+    message: str
+    version: int
+
+
+class RetrievalChanged(msgspec.Struct, frozen=True):
+    """`produced`: results of a session that have got their value from it, so far."""
+
+    retrieval: UUID
+    pid: str
+    status: str
+    produced: int
+    wanted: int
 
 
 class CommandDone(msgspec.Struct, frozen=True):

@@ -7,17 +7,19 @@ decode.
 import inspect
 import types
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
 
-from shared.contracts import compute, errors, events, health, work
+from shared.contracts import catalogue, compute, errors, events, health, retrieval, work
 
 GOLDEN = Path(__file__).with_name("golden")
 MODULES: dict[str, types.ModuleType] = {
     "compute": compute,
     "work": work,
+    "catalogue": catalogue,
+    "retrieval": retrieval,
     "events": events,
     "health": health,
     "errors": errors,
@@ -88,6 +90,8 @@ def _value(hint: Any, name: str, seed: int) -> Any:
         return _fitting(arguments[0] if origin is None else hint.__origin__, hint.__metadata__, name, seed)
     if origin in (types.UnionType, Union):
         return _value(next(each for each in arguments if each is not types.NoneType), name, seed)
+    if origin is Literal:
+        return arguments[seed % len(arguments)]
     if origin is list:
         return [_value(arguments[0], name, seed + n) for n in range(2)]
     if origin is tuple:
@@ -101,6 +105,8 @@ def _fitting(hint: Any, constraints: tuple[Any, ...], name: str, seed: int) -> A
     """Constrained values: names fit every pattern, numbers lie in every range."""
     if get_origin(hint) or hint not in (str, int, float):
         return _value(hint, name, seed)
+    if any((each.pattern or "").startswith("^[0-9a-f]{64}") for each in constraints if isinstance(each, msgspec.Meta)):
+        return f"{seed:064x}"
     lowest = max((each.ge or 0 for each in constraints if isinstance(each, msgspec.Meta)), default=0)
     return {str: name, int: int(lowest) + seed, float: lowest + seed / 2}[hint]
 

@@ -40,7 +40,7 @@ async def test_what_has_to_stay_free_stays_free(tmp_path: Path) -> None:
 
 async def test_a_disk_that_is_full(objects: PosixStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the kernel says it: writes to /dev/full fail with ENOSPC."""
-    monkeypatch.setattr("shared.objects.posix._create", lambda part: Path("/dev/full").open("wb", buffering=0))
+    monkeypatch.setattr("shared.objects.posix._create", lambda part: Path("/dev/full").open("wb", buffering=0))  # noqa: SIM115
     with pytest.raises(NoRoom):
         await objects.put("a", b"x" * 10)
     assert await objects.head("a") is None

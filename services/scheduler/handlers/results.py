@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from services.scheduler import store
-from services.scheduler.handlers.access import check
 from services.scheduler.machine import RESULT
 from services.scheduler.release import Release
+from shared.bus.access import check
 from shared.bus.context import Context
 from shared.bus.paging import fitting, parse_status, parse_token
 from shared.bus.service import Service
@@ -15,6 +15,7 @@ from shared.contracts import ids, subjects
 from shared.contracts.compute import (
     NewResult,
     Result,
+    ResultAbort,
     ResultComplete,
     ResultCreate,
     ResultList,
@@ -23,7 +24,7 @@ from shared.contracts.compute import (
     ResultRef,
     Value,
 )
-from shared.contracts.errors import AlreadyExists, Conflict, Invalid
+from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound
 from shared.contracts.events import Frame
 from shared.contracts.states import ResultStatus, SessionStatus
 from shared.contracts.topology import INLINE_LIMIT
@@ -69,6 +70,7 @@ class Results:
     def register(self, service: Service) -> None:
         service.writes("result", "create", ResultCreate, self.create)
         service.writes("result", "complete", ResultComplete, self.complete)
+        service.writes("result", "abort", ResultAbort, self.abort)
         service.reads("result", "get", ResultRef, self.get)
         service.reads("result", "list", ResultQuery, self.list)
         service.reads("result", "value", ResultRef, self.value)
@@ -130,6 +132,25 @@ class Results:
         released = await self._release.count_down(db, [request.result])
         unit.after.append(lambda: self._release.after(released))
         return store.result_of(done)
+
+    async def abort(self, unit: Unit, ctx: Context, request: ResultAbort) -> ResultList:
+        """What was to be uploaded, or retrieved, will not come. A result that has ended already stays as it is."""
+        db = unit.connection
+        check(ctx, await store.session(db, request.session))
+        known = {row["id"]: row for row in await db.fetch(Q["results"], request.results)}
+        for place, name in enumerate(request.results):
+            row = known.get(name)
+            if row is None or row["session"] != request.session:
+                raise NotFound(f"session {request.session} has no result {name}", field=f"results[{place}]")
+            if row["owner"] is not None:
+                raise Conflict(f"result {name} is produced by task {row['owner']}", field=f"results[{place}]")
+        aborted = [row["id"] for row in await db.fetch(Q["abort_results"], request.results, request.session)]
+        if aborted:
+            frame = Frame(request.session, aborted=aborted)
+            unit.tell(subjects.event("task", "changed", request.session), frame)
+            await self._release.abort(unit, aborted, request.reason)
+        rows = await db.fetch(Q["results"], request.results)
+        return ResultList([store.result_of(row) for row in rows])
 
     async def get(self, ctx: Context, request: ResultRef) -> Result:
         return store.result_of(await self._seen(ctx, request.result))

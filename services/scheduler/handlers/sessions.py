@@ -4,9 +4,9 @@ import msgspec
 
 from services.scheduler import store
 from services.scheduler.closing import SLICE, Closing
-from services.scheduler.handlers.access import check
 from services.scheduler.machine import SESSION
 from services.scheduler.turns import Turns
+from shared.bus.access import check
 from shared.bus.context import Context
 from shared.bus.paging import fitting, parse_status, parse_token
 from shared.bus.service import Service

@@ -14,10 +14,10 @@ import asyncpg
 import msgspec
 
 from services.scheduler import decide, store
-from services.scheduler.handlers.access import check
 from services.scheduler.release import Release
 from services.scheduler.turns import Turns
 from shared.bus import trace
+from shared.bus.access import check
 from shared.bus.context import Context
 from shared.bus.service import MALFORMED, Service, invalid
 from shared.bus.unit import Unit, Units

@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from services.scheduler import explain, store
-from services.scheduler.handlers.access import check
 from services.scheduler.turns import Turns
+from shared.bus.access import check
 from shared.bus.context import Context
 from shared.bus.paging import fitting, parse_status, parse_token
 from shared.bus.service import Service

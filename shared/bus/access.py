@@ -1,4 +1,4 @@
-"""Who may see and touch a session: its owner, and operators."""
+"""Who may see and touch a session, a dataset: its owner, and operators."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from shared.bus.context import Context
 from shared.contracts.errors import NotFound
 
 
-def check(ctx: Context, session: Mapping[str, Any], what: str = "session") -> None:
+def check(ctx: Context, row: Mapping[str, Any], what: str = "session") -> None:
     """To others it does not exist: whether an id is taken is nobody else's business."""
-    if session["owner"] != ctx.user and not ctx.is_operator:
+    if row["owner"] != ctx.user and not ctx.is_operator:
         raise NotFound(f"there is no such {what}", field=what)

@@ -1,0 +1,54 @@
+"""What happens after an upload, and after a request to archive: the diagrams of the archival service, as chains.
+
+Every step may run again: what is done is seen in the datablocks' rows, and bytes are written under keys of their own or are
+the same bytes.
+"""
+
+import msgspec
+
+from services.archiver.archive import Archiving
+from services.archiver.forward import Forwarding
+from services.archiver.state import OfDataset
+from services.archiver.upload import PostUpload
+from shared.chain.declare import Chain, critical, retry
+from shared.runtime.retry import Backoff
+
+SOON = Backoff(first=0.5, factor=2, ceiling=60)
+"""Between tries of a step that must succeed in the end."""
+
+
+class ArchiverChains(msgspec.Struct, frozen=True):
+    post_upload: Chain[OfDataset]
+    archival: Chain[OfDataset]
+    retrieval: Chain[OfDataset]
+
+
+def declare(after: PostUpload, archive: Archiving, forward: Forwarding) -> ArchiverChains:
+    return ArchiverChains(
+        post_upload=Chain(
+            "post_upload", OfDataset,
+            critical(after.create_datablocks),
+            critical(after.upload_to_archivable_storage, undo=after.drop_datablocks),
+            retry(after.register_datablocks, backoff=SOON),
+            retry(after.update_lifecycle, backoff=SOON),
+            on_user_error=after.report_missing_files,
+        ),
+        archival=Chain(
+            "archival", OfDataset,
+            retry(archive.job_forwarded, backoff=SOON),
+            retry(archive.job_in_progress, backoff=SOON),
+            retry(archive.lifecycle_started, backoff=SOON),
+            critical(archive.move_datablocks_to_lts, undo=archive.delete_from_lts),
+            critical(archive.validate_datablocks),
+            retry(archive.mark_retrievable, backoff=SOON),
+            retry(archive.job_finished, backoff=SOON),
+            retry(archive.clear_staging_and_landing_zone),
+            on_user_error=archive.report_failure, on_system_error=archive.report_failure,
+            on_cancel=archive.report_failure,
+        ),
+        retrieval=Chain(
+            "retrieve", OfDataset,
+            retry(forward.hand_to_retriever, backoff=SOON),
+            on_user_error=forward.report_failure, on_cancel=forward.report_failure,
+        ),
+    )  # fmt: skip

@@ -1,0 +1,33 @@
+"""Why is my dataset where it is?"""
+
+from services.archiver import store
+from services.archiver.machine import ArchiveState, BlockState, wire
+from shared.chain.chains import Chains
+from shared.contracts.catalogue import DatasetState
+from shared.contracts.errors import NotFound
+
+Q = store.Q
+_MEANS = {
+    ArchiveState.FILES_NOT_READY_YET: "is registered; its files are awaited, or are being packed",
+    ArchiveState.DATASET_CREATED: "is packed and in staging: it may be archived",
+    ArchiveState.STARTED: "is being archived",
+    ArchiveState.DATASET_ON_ARCHIVE_DISK: "is on long-term storage, and was read back from there",
+    ArchiveState.MISSING_FILES_ERROR: "was not uploaded as it was registered: upload what is missing, and finish again",
+    ArchiveState.SCHEDULE_ARCHIVE_JOB_FAILED: "could not be archived; it may be tried again",
+}
+
+
+async def explain(db: store.Db, chains: Chains, row: store.Row) -> DatasetState:
+    """One summary, then reasons from the most to the least decisive."""
+    state = ArchiveState(row["archive_state"])
+    reasons: list[str] = []
+    if row["chain"] is not None:
+        try:
+            told = await chains.explain(row["chain"])
+        except NotFound:  # long ended, and forgotten
+            pass
+        else:
+            reasons += [told.summary, *told.reasons]
+    for one in await db.fetch(Q["block_counts"], row["id"]):
+        reasons.append(f"{one['blocks']} datablocks are {BlockState(one['state']).name.lower()}, {one['size']} bytes")
+    return DatasetState(row["pid"], f"{row['pid']} {_MEANS[state]} ({wire(state)})", reasons)

@@ -1,0 +1,1 @@
+"""What users and the retriever ask of the archiver: decode, load, decide, commit, answer. One file a noun."""

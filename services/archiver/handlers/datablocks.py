@@ -1,0 +1,62 @@
+"""Datablocks: what they are, what is in them, where they lie; and why a dataset is where it is."""
+
+from services.archiver import store
+from services.archiver.explain import explain
+from shared.bus.access import check
+from shared.bus.context import Context
+from shared.bus.paging import fitting
+from shared.bus.service import Service
+from shared.chain.chains import Chains
+from shared.contracts.catalogue import (
+    DatablockPage,
+    DatablockQuery,
+    DatasetRef,
+    DatasetState,
+    FilePage,
+    FileQuery,
+    Located,
+    StoredFile,
+)
+from shared.contracts.errors import Invalid
+
+Q = store.Q
+
+
+class Datablocks:
+    def __init__(self, db: store.Db, chains: Chains) -> None:
+        self._db, self._chains = db, chains
+
+    def register(self, service: Service) -> None:
+        service.reads("datablock", "list", DatablockQuery, self.list)
+        service.reads("datablock", "files", FileQuery, self.files)
+        service.reads("dataset", "locate", DatasetRef, self.locate)
+        service.reads("dataset", "explain", DatasetRef, self.explain)
+
+    async def list(self, ctx: Context, asked: DatablockQuery) -> DatablockPage:
+        row = await self._seen(ctx, asked.pid)
+        if asked.token and not asked.token.isdigit():
+            raise Invalid("not a token that a page gave", field="token")
+        after = int(asked.token or -1)
+        rows = await self._db.fetch(Q["blocks_page"], row["id"], after, asked.size + 1)
+        items, more = fitting([store.block_of(one, asked.pid) for one in rows], asked.size)
+        return DatablockPage(items, str(rows[len(items) - 1]["number"]) if more else "")
+
+    async def files(self, ctx: Context, asked: FileQuery) -> FilePage:
+        row = await self._seen(ctx, asked.pid)
+        rows = await self._db.fetch(Q["stored_files"], row["id"], asked.token, asked.size + 1)
+        items, more = fitting([StoredFile(**one) for one in rows], asked.size)
+        return FilePage(items, items[-1].path if more else "")
+
+    async def locate(self, ctx: Context, asked: DatasetRef) -> Located:
+        row = await self._seen(ctx, asked.pid)
+        storages = [one["storage"] for one in await self._db.fetch(Q["located"], row["id"])]
+        return Located(asked.pid, row["packed_size"] or row["size"], storages)
+
+    async def explain(self, ctx: Context, asked: DatasetRef) -> DatasetState:
+        row = await self._seen(ctx, asked.pid)
+        return await explain(self._db, self._chains, row)
+
+    async def _seen(self, ctx: Context, pid: str) -> store.Row:
+        row = await store.dataset(self._db, pid)
+        check(ctx, row, "dataset")
+        return row

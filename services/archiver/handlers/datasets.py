@@ -1,0 +1,140 @@
+"""Datasets and the files that they are registered to have."""
+
+from collections.abc import Sequence
+
+from services.archiver import layout, store
+from services.archiver.catalogue import builtin as catalogue
+from services.archiver.machine import ARCHIVE, RETRIEVE, ArchiveState, RetrieveState, wire
+from services.archiver.pack import File
+from shared.bus.access import check
+from shared.bus.context import Context
+from shared.bus.paging import fitting, parse_token
+from shared.bus.service import Service
+from shared.bus.unit import Unit
+from shared.contracts import subjects
+from shared.contracts.catalogue import (
+    Dataset,
+    DatasetCreate,
+    DatasetPage,
+    DatasetRef,
+    LifecycleUpdate,
+    OrigDatablock,
+    OrigDatablockCreate,
+)
+from shared.contracts.errors import AlreadyExists, Conflict, Invalid
+from shared.contracts.ids import uuid7
+from shared.contracts.paging import Page
+
+Q = store.Q
+WHAT = "dataset"
+
+
+class Datasets:
+    def __init__(self, db: store.Db) -> None:
+        self._db = db
+
+    def register(self, service: Service) -> None:
+        service.writes("dataset", "create", DatasetCreate, self.create)
+        service.reads("dataset", "get", DatasetRef, self.get)
+        service.reads("dataset", "list", Page, self.list)
+        service.writes("dataset", "lifecycle", LifecycleUpdate, self.lifecycle, durable=False)
+        service.writes("origdatablock", "create", OrigDatablockCreate, self.add_files)
+
+    async def create(self, unit: Unit, ctx: Context, asked: DatasetCreate) -> Dataset:
+        said = (
+            ctx.user,
+            asked.owner_group,
+            asked.source_folder,
+            asked.dataset_name,
+            asked.contact_email,
+            asked.description,
+        )
+        row = await unit.connection.fetchrow(Q["add_dataset"], uuid7(), asked.pid, *said)
+        if row is not None:
+            unit.tell(subjects.event("dataset", "created", row["id"]), store.changed(row))
+            return store.dataset_of(row)
+        row = await store.dataset(unit.connection, asked.pid)
+        names = ("owner", "owner_group", "source_folder", "dataset_name", "contact_email", "description")
+        if tuple(row[name] for name in names) != said:
+            raise AlreadyExists(f"there is a dataset {asked.pid!r} already, and it is another", field="pid")
+        return store.dataset_of(row)
+
+    async def get(self, ctx: Context, asked: DatasetRef) -> Dataset:
+        row = await store.dataset(self._db, asked.pid)
+        check(ctx, row, WHAT)
+        return store.dataset_of(row)
+
+    async def list(self, ctx: Context, asked: Page) -> DatasetPage:
+        owner = None if ctx.is_operator else ctx.user
+        rows = await self._db.fetch(Q["datasets"], parse_token(asked.token), owner, asked.size + 1)
+        items, more = fitting([store.dataset_of(row) for row in rows], asked.size)
+        return DatasetPage(items, str(items[-1].id) if more else "")
+
+    async def lifecycle(self, unit: Unit, ctx: Context, asked: LifecycleUpdate) -> Dataset:
+        """From the retriever. A status that is there already is no error."""
+        row = await store.dataset(unit.connection, asked.pid, "lock_dataset")
+        check(ctx, row, WHAT)
+        archive, retrieve = None, None
+        if asked.archive_status_message is not None:
+            archive = next(state for state in ArchiveState if wire(state) == asked.archive_status_message)
+            if archive != row["archive_state"]:
+                verb = next(verb for verb, (_, target) in ARCHIVE.moves.items() if target is archive)
+                ARCHIVE.check(verb, ArchiveState(row["archive_state"]), asked.pid)
+        if asked.retrieve_status_message is not None:
+            retrieve = next(state for state in RetrieveState if wire(state) == asked.retrieve_status_message)
+            if retrieve != row["retrieve_state"]:
+                verb = catalogue.retrieve_verb(retrieve)
+                RETRIEVE.check(verb, RetrieveState(row["retrieve_state"]), asked.pid)
+        row = await catalogue.set_lifecycle(
+            unit,
+            row["id"],
+            archivable=asked.archivable,
+            retrievable=asked.retrievable,
+            on_disk=asked.is_on_central_disk,
+            archive_state=archive,
+            retrieve_state=retrieve,
+        )
+        return store.dataset_of(row)
+
+    async def add_files(self, unit: Unit, ctx: Context, asked: OrigDatablockCreate) -> OrigDatablock:
+        db = unit.connection
+        row = await store.dataset(db, asked.pid, "lock_dataset")
+        check(ctx, row, WHAT)
+        files = _files(row, asked)
+        there = {one["path"]: one for one in await db.fetch(Q["files_at"], row["id"], [file.path for file in files])}
+        if there:
+            return await self._again(db, asked.pid, files, there)
+        if row["archive_state"] not in ARCHIVE.sources("pack"):
+            state = ArchiveState(row["archive_state"])
+            raise Conflict(f"dataset {asked.pid} is {state.name}: it takes no more files", field="pid")
+        id, size = uuid7(), sum(file.size for file in files)
+        await db.execute(Q["add_origdatablock"], id, row["id"], size, len(files))
+        columns = ([f.path for f in files], [f.size for f in files], [f.chk for f in files])
+        await db.execute(Q["add_files"], row["id"], id, *columns)
+        counted = await db.fetchrow(Q["count_files"], row["id"])
+        unit.tell(subjects.event("origdatablock", "created", row["id"]), store.changed(counted))
+        return OrigDatablock(id, asked.pid, size, len(files))
+
+    async def _again(self, db: store.Db, pid: str, files: Sequence[File], there: dict[str, store.Row]) -> OrigDatablock:
+        """The same files once more change nothing; anything else is somebody's mistake."""
+        blocks = {one["origdatablock"] for one in there.values()}
+        same = all(
+            file.path in there and (there[file.path]["size"], there[file.path]["chk"]) == (file.size, file.chk)
+            for file in files
+        )
+        block = await db.fetchrow(Q["origdatablock"], min(blocks))
+        if not same or len(blocks) > 1 or block["files"] != len(files):
+            name = min(there)
+            raise AlreadyExists(f"dataset {pid} has a file {name!r} already", field="dataFileList")
+        return OrigDatablock(block["id"], pid, block["size"], block["files"])
+
+
+def _files(row: store.Row, asked: OrigDatablockCreate) -> list[File]:
+    seen: set[str] = set()
+    for place, file in enumerate(asked.data_file_list):
+        field = f"dataFileList[{place}].path"
+        layout.check_path(row["id"], file.path, field)
+        if file.path in seen:
+            raise Invalid(f"{file.path!r} stands twice", field=field)
+        seen.add(file.path)
+    return [File(file.path, file.size, file.chk) for file in asked.data_file_list]

@@ -1,0 +1,53 @@
+"""Where a dataset's bytes lie. Keys are made of the dataset's own id, not of its pid: no name of a user's can clash.
+
+landing/<dataset>/<path>                     as uploaded
+staging/<dataset>/<uuid>/<block>.tar         packed; every try of packing has a fresh key
+datasets/<dataset>/datablocks/<block>.tar    on long-term storage: SciCat's `archiveId`; its manifest lies beside
+"""
+
+from uuid import UUID
+
+from shared.contracts.errors import Invalid
+from shared.contracts.ids import uuid7
+from shared.objects.layout import check_key, check_name
+
+
+def landing_prefix(dataset: UUID) -> str:
+    return f"landing/{dataset}/"
+
+
+def landing_key(dataset: UUID, path: str) -> str:
+    return f"{landing_prefix(dataset)}{path}"
+
+
+def staging_prefix(dataset: UUID) -> str:
+    return f"staging/{dataset}/"
+
+
+def staging_key(dataset: UUID, name: str) -> str:
+    """A fresh key; never the same twice."""
+    return f"{staging_prefix(dataset)}{uuid7()}/{name}.tar"
+
+
+def archive_id(dataset: UUID, name: str) -> str:
+    return f"datasets/{dataset}/datablocks/{name}.tar"
+
+
+def manifest_key(archive: str) -> str:
+    """The list of a datablock's files and their hashes, readable without unpacking it."""
+    return f"{archive}.manifest-sha256.txt"
+
+
+def block_name(pid: str, number: int) -> str:
+    """`headrace/m13` → `headrace-m13_0`."""
+    return f"{pid.replace('/', '-')}_{number}"
+
+
+def check_path(dataset: UUID, path: str, field: str) -> None:
+    """A path that may become a key, a file and a member of a tar; Invalid, naming `field`, otherwise."""
+    try:
+        for segment in path.split("/"):
+            check_name(segment)
+        check_key(landing_key(dataset, path))
+    except Invalid as error:
+        raise Invalid(f"{path!r} is not a path of a file: {error.message}", field=field) from None

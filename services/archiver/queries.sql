@@ -1,0 +1,104 @@
+-- name: add_dataset
+INSERT INTO datasets (id, pid, owner, owner_group, source_folder, dataset_name, contact_email, description)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (pid) DO NOTHING RETURNING *;
+
+-- name: dataset
+SELECT * FROM datasets WHERE pid = $1;
+
+-- name: lock_dataset
+SELECT * FROM datasets WHERE pid = $1 FOR UPDATE;
+
+-- name: lock_dataset_of_chain
+SELECT * FROM datasets WHERE id = $1 FOR UPDATE;
+
+-- name: datasets
+-- Newest first; one more than asked tells whether there are more.
+SELECT * FROM datasets WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR owner = $2) ORDER BY id DESC LIMIT $3;
+
+-- name: set_lifecycle
+UPDATE datasets SET archivable = coalesce($2, archivable), retrievable = coalesce($3, retrievable),
+    on_disk = coalesce($4, on_disk), archive_state = coalesce($5, archive_state),
+    retrieve_state = coalesce($6, retrieve_state), version = version + 1, updated_at = now()
+WHERE id = $1 RETURNING *;
+
+-- name: set_chain
+UPDATE datasets SET chain = $2, version = version + 1, updated_at = now() WHERE id = $1 RETURNING *;
+
+-- name: add_origdatablock
+INSERT INTO origdatablocks (id, dataset, size, files) VALUES ($1, $2, $3, $4);
+
+-- name: add_files
+INSERT INTO files (dataset, path, size, chk, origdatablock)
+SELECT $1, u.path, u.size, u.chk, $2 FROM unnest($3::text[], $4::bigint[], $5::text[]) AS u(path, size, chk);
+
+-- name: files_at
+SELECT path, size, chk, origdatablock FROM files WHERE dataset = $1 AND path = ANY($2::text[]) ORDER BY path;
+
+-- name: count_files
+UPDATE datasets d SET size = f.size, files = f.files, version = version + 1, updated_at = now()
+FROM (SELECT coalesce(sum(size), 0)::bigint AS size, count(*)::integer AS files FROM files WHERE dataset = $1) AS f
+WHERE d.id = $1 RETURNING d.*;
+
+-- name: origdatablock
+SELECT * FROM origdatablocks WHERE id = $1;
+
+-- name: files
+SELECT path, size, chk FROM files WHERE dataset = $1 ORDER BY path;
+
+-- name: files_of
+SELECT path, size, chk FROM files WHERE datablock = $1 ORDER BY path;
+
+-- name: stored_files
+SELECT path, size, chk, datablock, start FROM files
+WHERE dataset = $1 AND path > $2 AND datablock IS NOT NULL ORDER BY path LIMIT $3;
+
+-- name: drop_blocks
+WITH freed AS (UPDATE files SET datablock = NULL, start = NULL WHERE dataset = $1 AND datablock IS NOT NULL)
+DELETE FROM datablocks WHERE dataset = $1;
+
+-- name: add_block
+INSERT INTO datablocks (id, dataset, number, name, size, files, packed_size, archive_id, storage)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: place_files
+UPDATE files f SET datablock = $2, start = u.start FROM unnest($3::text[], $4::bigint[]) AS u(path, start)
+WHERE f.dataset = $1 AND f.path = u.path;
+
+-- name: blocks
+SELECT * FROM datablocks WHERE dataset = $1 ORDER BY number;
+
+-- name: blocks_page
+SELECT * FROM datablocks WHERE dataset = $1 AND state >= 3 AND number > $2 ORDER BY number LIMIT $3;
+
+-- name: pack_block
+UPDATE datablocks SET state = $2, chk = $3, staging_key = $4 WHERE id = $1 AND state = ANY($5::smallint[]) RETURNING *;
+
+-- name: move_block
+UPDATE datablocks SET state = $2 WHERE id = $1 AND state = ANY($3::smallint[]) RETURNING *;
+
+-- name: move_blocks
+UPDATE datablocks SET state = $2 WHERE dataset = $1 AND state = ANY($3::smallint[]) RETURNING *;
+
+-- name: count_blocks
+UPDATE datasets d SET packed_size = b.size, blocks = b.blocks, version = version + 1, updated_at = now()
+FROM (SELECT coalesce(sum(packed_size), 0)::bigint AS size, count(*)::integer AS blocks
+      FROM datablocks WHERE dataset = $1 AND state >= 3) AS b
+WHERE d.id = $1 RETURNING d.*;
+
+-- name: located
+SELECT b.storage, sum(b.packed_size)::bigint AS size FROM datablocks b JOIN datasets d ON d.id = b.dataset
+WHERE b.dataset = $1 AND b.state = 5 GROUP BY b.storage, d.blocks HAVING count(*) = d.blocks;
+
+-- name: block_counts
+SELECT state, count(*) AS blocks, sum(packed_size)::bigint AS size FROM datablocks WHERE dataset = $1
+GROUP BY state ORDER BY state;
+
+-- name: add_job
+INSERT INTO jobs (id, type, dataset, owner) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING RETURNING *;
+
+-- name: job
+SELECT j.*, d.pid FROM jobs j JOIN datasets d ON d.id = j.dataset WHERE j.id = $1;
+
+-- name: move_job
+UPDATE jobs SET state = $2, message = $3, version = version + 1, updated_at = now()
+WHERE id = $1 AND (state = ANY($4::smallint[])) RETURNING *;

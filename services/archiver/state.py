@@ -1,0 +1,14 @@
+"""What a chain of the archiver carries. How far it is stands in the rows of the datablocks, not here."""
+
+from uuid import UUID
+
+import msgspec
+
+
+class OfDataset(msgspec.Struct, frozen=True):
+    """`job`: whose status the chain tells; the post-upload chain has none."""
+
+    dataset: UUID
+    pid: str
+    owner: str
+    job: UUID | None = None

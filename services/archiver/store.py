@@ -1,0 +1,108 @@
+"""Rows in, contracts out."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from services.archiver.machine import ArchiveState, JobState, RetrieveState, wire
+from services.archiver.pack import File
+from shared.contracts.catalogue import Datablock, Dataset, Job, Lifecycle
+from shared.contracts.errors import NotFound
+from shared.contracts.events import DatasetChanged, JobChanged
+from shared.db.sql import load
+from shared.runtime.clock import rfc3339
+
+Q = load(__file__)
+Row = Mapping[str, Any]
+Db = Any
+"""asyncpg's pool or connection."""
+
+
+def dataset_of(row: Row) -> Dataset:
+    lifecycle = Lifecycle(
+        row["archivable"],
+        row["retrievable"],
+        row["on_disk"],
+        wire(ArchiveState(row["archive_state"])),  # type: ignore[arg-type]
+        wire(RetrieveState(row["retrieve_state"])),  # type: ignore[arg-type]
+    )
+    return Dataset(
+        row["id"],
+        row["pid"],
+        row["owner"],
+        row["owner_group"],
+        row["source_folder"],
+        row["dataset_name"],
+        row["contact_email"],
+        row["description"],
+        row["size"],
+        row["files"],
+        row["packed_size"],
+        row["blocks"],
+        lifecycle,
+        rfc3339(row["created_at"]),
+        rfc3339(row["updated_at"]),
+        row["version"],
+    )
+
+
+def changed(row: Row) -> DatasetChanged:
+    seen = dataset_of(row)
+    return DatasetChanged(
+        seen.id,
+        seen.pid,
+        seen.datasetlifecycle.archive_status_message,
+        seen.datasetlifecycle.retrieve_status_message,
+        seen.version,
+    )
+
+
+def job_of(row: Row, pid: str) -> Job:
+    return Job(
+        row["id"],
+        row["type"],
+        pid,
+        row["owner"],
+        wire(JobState(row["state"])),  # type: ignore[arg-type]
+        row["message"],
+        rfc3339(row["created_at"]),
+        rfc3339(row["updated_at"]),
+        row["version"],
+    )
+
+
+def job_changed(row: Row) -> JobChanged:
+    return JobChanged(row["id"], row["type"], wire(JobState(row["state"])), row["message"], row["version"])
+
+
+def block_of(row: Row, pid: str) -> Datablock:
+    return Datablock(
+        row["id"],
+        pid,
+        row["archive_id"],
+        row["size"],
+        row["packed_size"],
+        row["chk"],
+        row["storage"],
+        row["files"],
+    )
+
+
+async def dataset(db: Db, pid: str, query: str = "dataset") -> Row:
+    """NotFound if there is none."""
+    row: Row | None = await db.fetchrow(Q[query], pid)
+    if row is None:
+        raise NotFound(f"there is no dataset {pid!r}", field="pid")
+    return row
+
+
+async def job(db: Db, job: UUID) -> Row:
+    row: Row | None = await db.fetchrow(Q["job"], job)
+    if row is None:
+        raise NotFound(f"there is no job {job}", field="job")
+    return row
+
+
+async def files(db: Db, query: str, id: UUID) -> list[File]:
+    """`files`: of a dataset; `files_of`: of a datablock; in the order of their paths."""
+    return [File(row["path"], row["size"], row["chk"]) for row in await db.fetch(Q[query], id)]

@@ -1,0 +1,109 @@
+"""Retrievals: asked for, looked at, downloaded from."""
+
+from datetime import timedelta
+
+from services.retriever import store
+from services.retriever.retrieve import Retrieve, Retrieving, changed
+from shared.bus.access import check
+from shared.bus.client import Bus
+from shared.bus.context import Context
+from shared.bus.service import Service
+from shared.bus.unit import Unit
+from shared.chain.chains import Chains
+from shared.contracts import headers as h
+from shared.contracts import subjects
+from shared.contracts.catalogue import Dataset, DatasetRef
+from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound
+from shared.contracts.ids import uuid7
+from shared.contracts.retrieval import Download, Downloads, Retrieval, RetrievalCreate, RetrievalRef
+from shared.objects.port import Objects
+from shared.runtime.clock import Clock, rfc3339
+
+Q = store.Q
+
+
+class Retrievals:
+    """`expiry`: how long an address to download from is valid."""
+
+    def __init__(
+        self,
+        db: store.Db,
+        bus: Bus,
+        chains: Chains,
+        retrieve: Retrieve,
+        objects: Objects,
+        clock: Clock,
+        expiry: timedelta,
+    ) -> None:
+        self._db, self._bus, self._chains, self._retrieve = db, bus, chains, retrieve
+        self._objects, self._clock, self._expiry = objects, clock, expiry
+
+    def register(self, service: Service) -> None:
+        service.writes("retrieval", "create", RetrievalCreate, self.create)
+        service.reads("retrieval", "get", RetrievalRef, self.get)
+        service.reads("retrieval", "urls", RetrievalRef, self.urls)
+
+    async def create(self, unit: Unit, ctx: Context, asked: RetrievalCreate) -> Retrieval:
+        _check(asked)
+        await self._check_retrievable(ctx, asked.pid)
+        db, id = unit.connection, asked.id or uuid7()
+        row = await db.fetchrow(Q["add"], id, asked.pid, ctx.user, asked.job, asked.session, len(asked.results))
+        if row is None:
+            return await self._again(ctx, asked)
+        paths, results = [one.path for one in asked.results], [one.result for one in asked.results]
+        await db.execute(Q["add_wanted"], id, paths, results)
+        state = Retrieving(id, asked.pid, ctx.user, asked.job, asked.session)
+        await self._chains.start(unit, self._retrieve.chain, state, id=id)
+        unit.tell(subjects.event("retrieval", "changed", id), await changed(db, id, "running"))
+        return Retrieval(
+            id, asked.pid, ctx.user, "running", self._retrieve.chain.steps[0].name, "", 0, 0, len(paths), 0,
+            rfc3339(row["created_at"]),
+        )  # fmt: skip
+
+    async def _check_retrievable(self, ctx: Context, pid: str) -> None:
+        """Now, so that who asks for what is not there learns it at once; what decides is the chain."""
+        found = await self._bus.request(
+            subjects.rpc("archiver", "dataset", "get"), DatasetRef(pid), Dataset, headers={h.USER: ctx.user}
+        )
+        if not found.datasetlifecycle.retrievable:
+            raise Conflict(f"dataset {pid} is not retrievable: it is not on long-term storage", field="pid")
+
+    async def _again(self, ctx: Context, asked: RetrievalCreate) -> Retrieval:
+        assert asked.id is not None
+        row = await self._seen(ctx, RetrievalRef(asked.id))
+        wanted = {(one["path"], one["result"]) for one in await self._db.fetch(Q["wanted"], asked.id)}
+        same = (row["pid"], row["job"], row["session"]) == (asked.pid, asked.job, asked.session)
+        if not same or wanted != {(one.path, one.result) for one in asked.results}:
+            raise AlreadyExists(f"there is a retrieval {asked.id} already, and it is another", field="id")
+        return store.retrieval_of(row, await self._chains.get(asked.id))
+
+    async def get(self, ctx: Context, asked: RetrievalRef) -> Retrieval:
+        row = await self._seen(ctx, asked)
+        return store.retrieval_of(row, await self._chains.get(asked.retrieval))
+
+    async def urls(self, ctx: Context, asked: RetrievalRef) -> Downloads:
+        """Addresses of the datablocks. Conflict while they are not all back."""
+        row = await self._seen(ctx, asked)
+        if not row["blocks"] or row["back"] < row["blocks"]:
+            raise Conflict(f"retrieval {asked.retrieval} has {row['back']} of {row['blocks']} datablocks back")
+        items = []
+        for block in await self._db.fetch(Q["blocks"], asked.retrieval):
+            name = block["archive_id"].rpartition("/")[2]
+            url = await self._objects.presign_get(store.retrieval_key(block["archive_id"]), self._expiry, name)
+            items.append(Download(name, block["packed_size"], block["chk"], url))
+        return Downloads(items, rfc3339(self._clock.now() + self._expiry))
+
+    async def _seen(self, ctx: Context, asked: RetrievalRef) -> store.Row:
+        row: store.Row | None = await self._db.fetchrow(Q["retrieval"], asked.retrieval)
+        if row is None:
+            raise NotFound(f"there is no retrieval {asked.retrieval}", field="retrieval")
+        check(ctx, row, "retrieval")
+        return row
+
+
+def _check(asked: RetrievalCreate) -> None:
+    if asked.results and asked.session is None:
+        raise Invalid("results belong to a session: say which", field="session")
+    results = [one.result for one in asked.results]
+    if len(set(results)) != len(results):
+        raise Invalid("a result stands twice", field="results")

@@ -1,0 +1,38 @@
+-- name: add
+INSERT INTO retrievals (id, pid, owner, job, session, wanted) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (id) DO NOTHING RETURNING *;
+
+-- name: add_wanted
+INSERT INTO wanted (retrieval, path, result) SELECT $1, u.path, u.result
+FROM unnest($2::text[], $3::uuid[]) AS u(path, result);
+
+-- name: retrieval
+SELECT r.*, (SELECT count(*) FROM blocks b WHERE b.retrieval = r.id) AS blocks,
+    (SELECT count(*) FROM blocks b WHERE b.retrieval = r.id AND b.back) AS back,
+    (SELECT count(*) FROM wanted w WHERE w.retrieval = r.id AND w.produced) AS produced
+FROM retrievals r WHERE r.id = $1;
+
+-- name: wanted
+SELECT * FROM wanted WHERE retrieval = $1 ORDER BY path;
+
+-- name: add_block
+INSERT INTO blocks (retrieval, datablock, archive_id, packed_size, chk) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
+
+-- name: place
+UPDATE wanted SET datablock = $3, start = $4, size = $5, chk = $6 WHERE retrieval = $1 AND path = $2;
+
+-- name: blocks
+SELECT * FROM blocks WHERE retrieval = $1 ORDER BY archive_id;
+
+-- name: set_back
+UPDATE blocks SET back = $3 WHERE retrieval = $1 AND datablock = $2;
+
+-- name: produced
+UPDATE wanted SET produced = true WHERE retrieval = $1 AND result = $2;
+
+-- name: to_produce
+SELECT w.*, b.archive_id FROM wanted w JOIN blocks b ON b.retrieval = w.retrieval AND b.datablock = w.datablock
+WHERE w.retrieval = $1 AND NOT w.produced ORDER BY b.archive_id, w.start;
+
+-- name: not_produced
+SELECT result FROM wanted WHERE retrieval = $1 AND NOT produced ORDER BY result;

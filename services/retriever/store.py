@@ -1,0 +1,35 @@
+"""Rows in, contracts out; and where retrieval storage keeps a datablock."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.chain.explain import ChainInfo
+from shared.contracts.retrieval import Retrieval
+from shared.db.sql import load
+from shared.runtime.clock import rfc3339
+
+Q = load(__file__)
+Row = Mapping[str, Any]
+Db = Any
+"""asyncpg's pool or connection."""
+
+
+def retrieval_key(archive_id: str) -> str:
+    """The same for every retrieval of a dataset: what is there already is not brought again."""
+    return f"retrieval/{archive_id}"
+
+
+def retrieval_of(row: Row, chain: ChainInfo) -> Retrieval:
+    return Retrieval(
+        row["id"],
+        row["pid"],
+        row["owner"],
+        chain.status,
+        chain.step,
+        chain.error,
+        row["blocks"],
+        row["back"],
+        row["wanted"],
+        row["produced"],
+        rfc3339(row["created_at"]),
+    )

@@ -1,0 +1,20 @@
+"""Removing whatever lies under a prefix, in portions: a listing may be long."""
+
+from shared.objects.port import Store
+
+PORTION = 1000
+
+
+async def remove(store: Store, prefix: str) -> int:
+    """How many objects were removed. Harmless when repeated."""
+    keys: list[str] = []
+    removed = 0
+    async for one in store.list(prefix):
+        keys.append(one.key)
+        removed += 1
+        if len(keys) == PORTION:
+            await store.delete(keys)
+            keys.clear()
+    if keys:
+        await store.delete(keys)
+    return removed
