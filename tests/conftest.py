@@ -25,11 +25,11 @@ from tests.support.servers import Servers
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A folder for a stack. Not pytest's own: root's PostgreSQL runs as somebody else, who could not pass through it."""
-    with _folder() as folder:
+    with folder() as folder:
         yield folder
 
 
-class _folder:
+class folder:
     def __enter__(self) -> Path:
         self._path = Path(tempfile.mkdtemp(prefix="headrace-"))
         self._path.chmod(0o711)
@@ -51,7 +51,7 @@ async def servers() -> AsyncIterator[Servers]:
         async with containers.run() as started:
             yield started
     else:
-        with _folder() as folder:
+        with folder() as folder:
             async with Stack(folder, throwaway=True) as stack:
                 yield backends.of_stack(stack)
 

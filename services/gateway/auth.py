@@ -16,13 +16,17 @@ from shared.runtime.clock import Clock
 
 READ = "compute:read"
 WRITE = "compute:write"
+DATA_READ = "data:read"
+DATA_WRITE = "data:write"
 OPS = "ops"
 
+_LOOK = frozenset({READ, DATA_READ})
+_WORK = frozenset({WRITE, DATA_WRITE})
 ROLES: dict[str, frozenset[str]] = {
-    "admin": frozenset({READ, WRITE, OPS}),
-    "operator": frozenset({READ, OPS}),
-    "user": frozenset({READ, WRITE}),
-    "reader": frozenset({READ}),
+    "admin": _LOOK | _WORK | {OPS},
+    "operator": _LOOK | {OPS},
+    "user": _LOOK | _WORK,
+    "reader": _LOOK,
 }
 ADMIN = "admin"
 """A role, and the only user who has it: services know by the user's name who may see what others own."""

@@ -12,6 +12,7 @@ from litestar.types import Receive, Scope
 from services.gateway.auth import Identity
 from services.gateway.edge import Edge
 from services.gateway.problem import UnsupportedMedia, invalid
+from services.gateway.slashes import unmask
 from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.errors import Invalid, TooLarge
@@ -53,6 +54,10 @@ class Call:
         except ValueError:
             raise Invalid("a UUID is expected here", field=name) from None
 
+    def path(self) -> dict[str, Any]:
+        """The segments of the path that have a name."""
+        return {name: unmask(value) for name, value in self.scope["path_params"].items()}
+
     def query(self) -> dict[str, Any]:
         """The query's fields; each may stand once."""
         raw = self.scope["query_string"]
@@ -67,7 +72,7 @@ class Call:
     def asked(self, kind: type[T]) -> T:
         """Path and query as one Struct."""
         try:
-            return msgspec.convert({**self.query(), **self.scope["path_params"]}, kind, strict=False)
+            return msgspec.convert({**self.query(), **self.path()}, kind, strict=False)
         except msgspec.ValidationError as error:
             raise invalid(error, where="query") from None
 
@@ -134,9 +139,22 @@ class Call:
     async def scheduler(
         self, action: str, message: Any, reply: type[T], *, headers: dict[str, str] | None = None, timeout: float = 30
     ) -> T:
-        """Asks the scheduler; `action` is `<noun>.<verb>`. `reply` Raw: the answer is passed on undecoded."""
+        """Asks the scheduler (see `ask`)."""
+        return await self.ask("scheduler", action, message, reply, headers=headers, timeout=timeout)
+
+    async def ask(
+        self,
+        service: str,
+        action: str,
+        message: Any,
+        reply: type[T],
+        *,
+        headers: dict[str, str] | None = None,
+        timeout: float = 30,
+    ) -> T:
+        """Asks a service; `action` is `<noun>.<verb>`. `reply` Raw: the answer is passed on undecoded."""
         noun, _, verb = action.partition(".")
         sent = self.told() if headers is None else self.told() | headers
         return await self.edge.bus.request(
-            subjects.rpc("scheduler", noun, verb), message, reply, timeout=timeout, headers=sent
+            subjects.rpc(service, noun, verb), message, reply, timeout=timeout, headers=sent
         )

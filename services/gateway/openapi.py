@@ -36,6 +36,10 @@ class SubmissionShown(msgspec.Struct, forbid_unknown_fields=True):
 
 _SHOWN = {SubmissionBody: SubmissionShown}
 _REFS = "#/components/schemas/{name}"
+_TEXTS = frozenset({"pid"})
+"""Path parameters that are not UUIDs."""
+_TEXT = {"type": "string"}
+_UUID = {"type": "string", "format": "uuid"}
 _BINARY = {"type": "string", "format": "binary"}
 
 
@@ -94,7 +98,7 @@ def _name(route: Route) -> str:
 
 def _in_path(route: Route) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+        {"name": name, "in": "path", "required": True, "schema": _TEXT if name in _TEXTS else _UUID}
         for name in route.parameters
     ]
 

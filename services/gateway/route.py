@@ -1,7 +1,7 @@
 """A route is a row of data: where it is, which permission it needs, what it takes and gives, and the function behind it.
 
 Litestar does the routing; reading and checking is msgspec alone (`call`), and the OpenAPI document is made from the same
-rows. Most routes are one typed request to the scheduler: `rpc` makes those from the request's Struct.
+rows. Most routes are one typed request to a service: `rpc` makes those from the request's Struct.
 """
 
 import re
@@ -51,15 +51,25 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rpc(
-    method: str, path: str, needs: str, action: str, request: Any, reply: Any, summary: str, *, status: int = 200
+    method: str,
+    path: str,
+    needs: str,
+    action: str,
+    request: Any,
+    reply: Any,
+    summary: str,
+    *,
+    status: int = 200,
+    service: str = "scheduler",
 ) -> Route:
-    """A route that is one request to the scheduler: the path's and the query's or body's fields are the request's."""
+    """A route that is one request to a service: the path's and the query's or body's fields are the request's."""
     fixed = _PARAMETER.findall(path)
     if method == "GET":
         rest, query = None, without(request, *fixed)
 
         async def handle(call: Call) -> ASGIApp:
-            return Reply(bytes(await call.scheduler(action, call.asked(request), msgspec.Raw, timeout=10)), status)
+            asked = call.asked(request)
+            return Reply(bytes(await call.ask(service, action, asked, msgspec.Raw, timeout=10)), status)
 
     else:
         rest, query = without(request, *fixed), None
@@ -68,7 +78,7 @@ def rpc(
             body = await call.json(rest)
             names = {name: call.uuid(name) for name in fixed}
             message = request(**names, **{name: getattr(body, name) for name in rest.__struct_fields__})
-            return await passed_on(call, action, message, status)
+            return await passed_on(call, action, message, status, service)
 
     return Route(
         method=method,
@@ -87,10 +97,10 @@ def _unless_empty(kind: Any) -> Any:
     return kind if kind is not None and kind.__struct_fields__ else None
 
 
-async def passed_on(call: Call, action: str, message: Any, status: int) -> Reply:
-    """A change asked of the scheduler, once per idempotency key; its answer as it is."""
+async def passed_on(call: Call, action: str, message: Any, status: int, service: str = "scheduler") -> Reply:
+    """A change asked of a service, once per idempotency key; its answer as it is."""
     headers = {h.IDEMPOTENCY_KEY: key} if (key := call.key) else None
-    return Reply(bytes(await call.scheduler(action, message, msgspec.Raw, headers=headers)), status)
+    return Reply(bytes(await call.ask(service, action, message, msgspec.Raw, headers=headers)), status)
 
 
 @cache

@@ -17,12 +17,21 @@ from services.gateway.call import Call
 from services.gateway.edge import Edge
 from services.gateway.reply import Reply
 from services.gateway.route import Route, mount
-from services.gateway.routes import compute, events, health, ops
+from services.gateway.routes import archiver, catalogue, compute, data, events, health, ops
+from services.gateway.slashes import Slashes
 from shared.bus import trace
 from shared.contracts.errors import HeadraceError, Internal
 from shared.runtime.log import log
 
-ROUTES: list[Route] = [*compute.ROUTES, *events.ROUTES, *ops.ROUTES, *health.ROUTES]
+ROUTES: list[Route] = [
+    *compute.ROUTES,
+    *catalogue.ROUTES,
+    *archiver.ROUTES,
+    *data.ROUTES,
+    *events.ROUTES,
+    *ops.ROUTES,
+    *health.ROUTES,
+]
 _GRACE = 5
 """Seconds that requests under way have to end when the process stops."""
 
@@ -45,7 +54,7 @@ def application(edge: Edge, version: str) -> ASGIApp:
         request_max_body_size=None,  # each route has its own limit: some stream
         debug=False,
     )
-    return Access(app)
+    return Access(Slashes(app))
 
 
 def _answer(error: HeadraceError) -> Response[bytes]:

@@ -1,0 +1,41 @@
+"""`/archiver/api/v1`: uploads, and why a dataset is where it is."""
+
+from services.gateway.auth import DATA_READ, DATA_WRITE
+from services.gateway.route import rpc
+from shared.contracts import catalogue as k
+
+ROOT = "/archiver/api/v1"
+SERVICE = "archiver"
+
+ROUTES = [
+    rpc(
+        "POST",
+        f"{ROOT}/upload/urls",
+        DATA_WRITE,
+        "upload.sign",
+        k.UploadSign,
+        k.UploadUrls,
+        "Addresses to upload registered files to, one PUT each.",
+        service=SERVICE,
+    ),
+    rpc(
+        "POST",
+        f"{ROOT}/upload/finished",
+        DATA_WRITE,
+        "upload.finish",
+        k.DatasetRef,
+        k.Dataset,
+        "Everything is uploaded: datablocks are made of it now.",
+        service=SERVICE,
+    ),
+    rpc(
+        "GET",
+        f"{ROOT}/datasets/{{pid}}/explain",
+        DATA_READ,
+        "dataset.explain",
+        k.DatasetRef,
+        k.DatasetState,
+        "Why a dataset is where it is.",
+        service=SERVICE,
+    ),
+]

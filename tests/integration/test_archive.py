@@ -1,0 +1,278 @@
+"""Datasets through archiver and retriever as real processes: in, stored, back; and what users do wrong on the way."""
+
+import hashlib
+import io
+import tarfile
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from tests.conftest import folder
+from tests.support.datasets import ARCHIVER, CATALOGUE, DATA, Datasets, file_list
+from tests.support.edge import Edge
+from tests.support.processes import Processes
+from tests.support.wait import wait_until
+
+LARGE = 700_000
+"""Bytes; with 1 MiB a datablock, two of these do not fit into one."""
+
+
+def some_files() -> dict[str, bytes]:
+    noise = b"".join(hashlib.sha256(n.to_bytes(4, "big")).digest() for n in range(LARGE // 32))
+    return {
+        "a/first.fits": noise,
+        "a/second.fits": noise[::-1],
+        "b/ü é.txt": b"small",
+        "b/percent %.txt": b"%",
+        "empty": b"",
+        "long/" + "n" * 180 + ".dat": b"x" * 5000,
+    }
+
+
+@pytest.fixture(scope="module")
+async def shared_system() -> AsyncIterator[Processes]:
+    with folder() as home:
+        async with Processes(home) as processes:
+            await processes.start(workers=1)
+            yield processes
+
+
+@pytest.fixture
+async def edge(shared_system: Processes) -> AsyncIterator[Edge]:
+    async with Edge(shared_system.http, shared_system.token) as edge:
+        yield edge
+
+
+@pytest.fixture
+def datasets(edge: Edge) -> Datasets:
+    return Datasets(edge)
+
+
+@pytest.fixture
+def pid() -> str:
+    return f"test/{uuid4().hex[:12]}"
+
+
+async def download(edge: Edge, retrieval: str) -> dict[str, bytes]:
+    """The datablocks of a retrieval by name, by their addresses alone."""
+    urls = await edge.get(f"{DATA}/retrievals/{retrieval}/urls")
+    found = {}
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
+        for item in urls["items"]:
+            data = (await http.get(item["url"])).content
+            assert (len(data), hashlib.sha256(data).hexdigest()) == (item["size"], item["chk"])
+            found[item["name"]] = data
+    return found
+
+
+def unpack(tars: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The payload of all datablocks, each checked against its own manifest."""
+    files: dict[str, bytes] = {}
+    for name, data in tars.items():
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            bag = name.removesuffix(".tar")
+            members = {m.name: tar.extractfile(m).read() for m in tar.getmembers()}  # type: ignore[union-attr]
+        assert members[f"{bag}/bagit.txt"].startswith(b"BagIt-Version: 1.0\n")
+        payload = {n.removeprefix(f"{bag}/data/"): d for n, d in members.items() if n.startswith(f"{bag}/data/")}
+        lines = members[f"{bag}/manifest-sha256.txt"].decode().splitlines()
+        said = {p.removeprefix("data/").replace("%25", "%"): h for h, p in (line.split("  ", 1) for line in lines)}
+        assert said == {n: hashlib.sha256(d).hexdigest() for n, d in payload.items()}
+        files |= payload
+    return files
+
+
+async def test_in_and_back_out(shared_system: Processes, edge: Edge, datasets: Datasets, pid: str) -> None:
+    files = some_files()
+    dataset = await datasets.register(pid, files)
+    assert dataset["datasetlifecycle"]["archiveStatusMessage"] == "filesNotReadyYet"
+    await datasets.upload(pid, files)
+    await datasets.finish(pid)
+    packed = await datasets.until(pid, "datasetCreated")
+    assert packed["datasetlifecycle"] == {
+        "archivable": True,
+        "retrievable": False,
+        "isOnCentralDisk": True,
+        "archiveStatusMessage": "datasetCreated",
+        "retrieveStatusMessage": "",
+    }
+    assert (packed["size"], packed["numberOfFiles"]) == (sum(map(len, files.values())), len(files))
+    assert packed["numberOfDatablocks"] == 2
+    job = await datasets.job(pid, "archive")
+    await datasets.until_job(job, "finishedSuccessful")
+    lts = shared_system.stack.home.path / "lts/data/datasets" / dataset["id"]
+    assert len(list(lts.rglob("*.tar"))) == 2
+    assert len(list(lts.rglob("*.manifest-sha256.txt"))) == 2
+
+    async def cleared() -> bool:
+        return not (await datasets.get(pid))["datasetlifecycle"]["isOnCentralDisk"]
+
+    await shared_system.wait_until(cleared)
+    located = await edge.get(f"{DATA}/locate/{pid.replace('/', '%2F')}")
+    assert located == {"pid": pid, "size": packed["packedSize"], "storages": ["lts-a"]}
+
+    back = await datasets.job(pid, "retrieve")
+    await datasets.until_job(back, "finishedSuccessful")
+    assert unpack(await download(edge, back)) == files
+    done = (await datasets.get(pid))["datasetlifecycle"]
+    assert (done["archivable"], done["retrievable"], done["retrieveStatusMessage"]) == (False, True, "datasetRetrieved")
+
+
+async def test_results_of_a_session_come_from_long_term_storage(edge: Edge, datasets: Datasets, pid: str) -> None:
+    files = some_files()
+    await datasets.store(pid, files)
+    session = str(await edge.session(function="echo"))
+    body = {"results": [{"name": path} for path in files]}
+    made = (await datasets.post(f"/compute/v1/sessions/{session}/results", body, 201))["results"]
+    wanted = [{"path": one["name"], "result": one["id"]} for one in made]
+    retrieval = await datasets.retrieval(pid=pid, session=session, results=wanted)
+    done = await datasets.until_retrieval(retrieval["id"], "done")
+    assert (done["produced"], done["wanted"]) == (len(files), len(files))
+    for one in made:
+        value = await edge.ask("GET", f"/compute/v1/results/{one['id']}/data")
+        assert value.content == files[one["name"]], one["name"]
+
+
+async def test_an_upload_that_is_not_what_was_registered(edge: Edge, datasets: Datasets, pid: str) -> None:
+    files = {"one": b"1" * 100, "two": b"2" * 100}
+    await datasets.register(pid, files)
+    await datasets.upload(pid, {"one": files["one"]})
+    await datasets.finish(pid)
+    await datasets.until(pid, "missingFilesError")
+    assert any("two was not uploaded" in reason for reason in (await datasets.explain(pid))["reasons"])
+    await datasets.upload(pid, {"two": b"3" * 100})  # as long, but others
+    await datasets.finish(pid)
+    await datasets.until(pid, "missingFilesError")
+
+    async def named() -> bool:
+        return any("two: its bytes hash to" in reason for reason in (await datasets.explain(pid))["reasons"])
+
+    await wait_until(named, timeout=20, on_timeout=lambda: datasets.explain(pid))
+    assert (await datasets.get(pid))["numberOfDatablocks"] == 0
+    await datasets.upload(pid, {"two": files["two"]})
+    await datasets.finish(pid)
+    await datasets.until(pid, "datasetCreated")
+
+
+async def test_a_retrieval_that_cannot_be_ends_what_waits_for_it(edge: Edge, datasets: Datasets, pid: str) -> None:
+    await datasets.store(pid, {"there": b"x"})
+    session = str(await edge.session(function="echo"))
+    body = {"results": [{"name": "nowhere"}]}
+    result = (await datasets.post(f"/compute/v1/sessions/{session}/results", body, 201))["results"][0]["id"]
+    line = b'{"inputs": ["%s"]}' % result.encode()
+    await edge.submit(UUID(session), line)
+    wanted = [{"path": "nowhere", "result": result}]
+    retrieval = await datasets.retrieval(pid=pid, session=session, results=wanted)
+    failed = await datasets.until_retrieval(retrieval["id"], "failed")
+    assert "no file 'nowhere'" in failed["error"]
+    task = (await edge.get(f"/compute/v1/sessions/{session}/tasks"))["items"][0]
+    assert task["status"] == "error"
+    assert "no file 'nowhere'" in task["error"]
+    assert (await edge.get(f"/compute/v1/results/{result}"))["status"] == "aborted"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        (f"{CATALOGUE}/datasets", {"pid": "../up"}, "pid"),
+        (f"{CATALOGUE}/datasets", {"pid": "a/b/c"}, "pid"),
+        (f"{CATALOGUE}/datasets", {"pid": "x", "ownerGroop": "y"}, "ownerGroop"),
+        (f"{CATALOGUE}/origdatablocks", {"pid": "PID", "dataFileList": []}, "dataFileList"),
+        (f"{CATALOGUE}/origdatablocks", {"pid": "PID", "dataFileList": [{"path": "../x", "size": 1, "chk": "0" * 64}]},
+         "dataFileList[0].path"),
+        (f"{CATALOGUE}/origdatablocks", {"pid": "PID", "dataFileList": [{"path": "/x", "size": 1, "chk": "0" * 64}]},
+         "dataFileList[0].path"),
+        (f"{CATALOGUE}/origdatablocks", {"pid": "PID", "dataFileList": [{"path": "x", "size": -1, "chk": "0" * 64}]},
+         "dataFileList[0].size"),
+        (f"{CATALOGUE}/origdatablocks", {"pid": "PID", "dataFileList": [{"path": "x", "size": 1, "chk": "zz"}]},
+         "dataFileList[0].chk"),
+        (f"{CATALOGUE}/jobs", {"type": "publish", "pid": "PID"}, "type"),
+        (f"{ARCHIVER}/upload/urls", {"pid": "PID", "paths": ["not/registered"]}, "paths[0]"),
+        (f"{DATA}/retrievals", {"pid": "PID", "results": [{"path": "x", "result": str(uuid4())}]}, "session"),
+    ],
+)  # fmt: skip
+async def test_bad_requests_name_the_field(
+    edge: Edge, datasets: Datasets, pid: str, path: str, body: dict[str, object], field: str
+) -> None:
+    await datasets.post(f"{CATALOGUE}/datasets", {"pid": pid}, 201)
+    answer = await edge.ask("POST", path, json=body | ({"pid": pid} if body.get("pid") == "PID" else {}))
+    assert answer.status_code in (400, 404), answer.text
+    assert answer.json()["field"] == field
+    assert (await datasets.get(pid))["numberOfFiles"] == 0
+
+
+async def test_what_the_state_does_not_allow(edge: Edge, datasets: Datasets, pid: str) -> None:
+    await datasets.register(pid, {"one": b"1"})
+    for kind, why in (("archive", "FILES_NOT_READY_YET"), ("retrieve", "not retrievable")):
+        answer = await edge.ask("POST", f"{CATALOGUE}/jobs", json={"type": kind, "pid": pid})
+        assert answer.status_code == 409, answer.text
+        assert why in answer.json()["detail"]
+    answer = await edge.ask("POST", f"{DATA}/retrievals", json={"pid": pid})
+    assert answer.status_code == 409
+    await datasets.upload(pid, {"one": b"1"})
+    await datasets.finish(pid)
+    await datasets.until(pid, "datasetCreated")
+    more = {"pid": pid, "dataFileList": file_list({"late": b"2"})}
+    assert (await edge.ask("POST", f"{CATALOGUE}/origdatablocks", json=more)).status_code == 409
+    assert (await edge.ask("POST", f"{ARCHIVER}/upload/urls", json={"pid": pid, "paths": ["one"]})).status_code == 409
+
+
+async def test_a_repeat_changes_nothing(edge: Edge, datasets: Datasets, pid: str) -> None:
+    first, again = await datasets.register(pid, {"one": b"1"}), await datasets.register(pid, {"one": b"1"})
+    assert first["id"] == again["id"]
+    assert (await datasets.get(pid))["numberOfFiles"] == 1
+    other = await edge.ask("POST", f"{CATALOGUE}/datasets", json={"pid": pid, "description": "another"})
+    assert other.status_code == 409
+    changed = {"pid": pid, "dataFileList": file_list({"one": b"2"})}
+    assert (await edge.ask("POST", f"{CATALOGUE}/origdatablocks", json=changed)).status_code == 409
+    await datasets.upload(pid, {"one": b"1"})
+    await datasets.finish(pid)
+    await datasets.finish(pid)
+    await datasets.until(pid, "datasetCreated")
+    job = str(uuid4())
+    asked = {"type": "archive", "pid": pid, "id": job}
+    assert [(await datasets.post(f"{CATALOGUE}/jobs", asked, 201))["id"] for _ in range(2)] == [job, job]
+    await datasets.until_job(job, "finishedSuccessful")
+
+
+async def test_others_do_not_see_it(shared_system: Processes, edge: Edge, datasets: Datasets, pid: str) -> None:
+    await datasets.register(pid, {"one": b"1"})
+    made = await edge.ask("POST", "/ops/v1/users", json={"name": f"u{uuid4().hex[:8]}", "roles": ["user"]})
+    async with Edge(shared_system.http, made.json()["token"]) as other:
+        for method, path, body in (
+            ("GET", f"{CATALOGUE}/datasets/{pid.replace('/', '%2F')}", None),
+            ("POST", f"{ARCHIVER}/upload/urls", {"pid": pid, "paths": ["one"]}),
+            ("POST", f"{ARCHIVER}/upload/finished", {"pid": pid}),
+            ("POST", f"{CATALOGUE}/jobs", {"type": "archive", "pid": pid}),
+            ("POST", f"{DATA}/retrievals", {"pid": pid}),
+        ):
+            answer = await other.ask(method, path, json=body)
+            assert answer.status_code == 404, (path, answer.text)
+        assert (await other.get(f"{CATALOGUE}/datasets"))["items"] == []
+
+
+async def test_a_datablock_that_rotted_on_the_way_is_not_believed(
+    shared_system: Processes, edge: Edge, datasets: Datasets, pid: str
+) -> None:
+    """A bit flips on long-term storage: the retrieval fails, and says where."""
+    await datasets.store(pid, {"one": b"1" * 1000})
+    dataset = await datasets.get(pid)
+    tar = next((shared_system.stack.home.path / "lts/data/datasets" / dataset["id"]).rglob("*.tar"))
+    _flip(tar)
+    job = await datasets.job(pid, "retrieve")
+    failed = await datasets.until_job(job, "finishedUnsuccessful", timeout=60)
+    assert "hash" in failed["message"]
+    assert tar.name in failed["message"]
+    lifecycle = (await datasets.get(pid))["datasetlifecycle"]
+    assert lifecycle["retrieveStatusMessage"] == "datasetRetrievalFailed"
+    assert lifecycle["retrievable"]
+
+
+def _flip(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(700)
+        byte = file.read(1)
+        file.seek(700)
+        file.write(bytes([byte[0] ^ 1]))
