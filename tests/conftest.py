@@ -25,8 +25,8 @@ from tests.support.servers import Servers
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A folder for a stack. Not pytest's own: root's PostgreSQL runs as somebody else, who could not pass through it."""
-    with folder() as folder:
-        yield folder
+    with folder() as path:
+        yield path
 
 
 class folder:
@@ -51,8 +51,8 @@ async def servers() -> AsyncIterator[Servers]:
         async with containers.run() as started:
             yield started
     else:
-        with folder() as folder:
-            async with Stack(folder, throwaway=True) as stack:
+        with folder() as path:
+            async with Stack(path, throwaway=True) as stack:
                 yield backends.of_stack(stack)
 
 
