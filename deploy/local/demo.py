@@ -1,10 +1,11 @@
-"""The main job of `make run`: the statistics of every FITS image that the astropy wheel ships.
+"""The main job of `make run`: a catalogue and a contact sheet of the FITS files that the astropy wheel ships.
 
 One task a file, and one that joins them. It goes through the HTTP edge only, as any user's program would: the files are
-uploaded as results, a submission names them as inputs, the event stream tells what is done, the table is downloaded.
+uploaded as results, a submission names them as inputs, the event stream tells what is done, the products are downloaded.
 """
 
 import asyncio
+import io
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -30,8 +31,14 @@ def fits_files() -> list[Path]:
     return sorted(path for path in root.rglob("*.fits*") if path.is_file() and path.suffix != ".py")
 
 
+def name(file: Path) -> str:
+    """Its path in the dataset: as it is in the wheel."""
+    parts = file.parts
+    return "/".join(parts[len(parts) - parts[::-1].index("astropy") :])
+
+
 async def main(home: Path, console: Console) -> int:
-    """Runs the job against the system whose home this is. 0 if every file was looked at and the table is written."""
+    """Runs the job against the system whose home this is. 0 if every file was looked at and the products are written."""
     files = fits_files()
     if not files:
         console.print("[yellow]astropy is not installed: no main job (pip install 'headrace\\[demo]')[/]")
@@ -42,21 +49,19 @@ async def main(home: Path, console: Console) -> int:
     async with httpx.AsyncClient(
         base_url=address["http"], headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False
     ) as http:
-        table = await _job(http, files, console)
+        products = await _job(http, files, console)
     seconds = time.perf_counter() - began
-    out = home / "out" / "statistics.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(table, indent=1) + "\n")
-    _show(table, console)
-    console.print(
-        f"{table['files']} files, {table['bytes']:,} bytes, {len(table['images'])} images, {len(files) + 1} tasks, "
-        f"{len(table['errors'])} unreadable, {seconds:.1f} s; the whole table: {out}"
-    )
-    return 0 if table["files"] == len(files) else 1
+    out = home / "out"
+    out.mkdir(exist_ok=True)
+    for product, data in zip(("catalogue.ecsv", "contact-sheet.png"), products, strict=True):
+        (out / product).write_bytes(data)
+    seen = _show(products[0], console)
+    console.print(f"{len(files) + 1} tasks, {seconds:.1f} s; {out / 'catalogue.ecsv'}, {out / 'contact-sheet.png'}")
+    return 0 if seen == len(files) else 1
 
 
-async def _job(http: httpx.AsyncClient, files: Sequence[Path], console: Console) -> dict[str, Any]:
-    session = (await _post(http, "/compute/v1/sessions", {"name": "FITS statistics"}))["id"]
+async def _job(http: httpx.AsyncClient, files: Sequence[Path], console: Console) -> list[bytes]:
+    session = (await _post(http, "/compute/v1/sessions", {"name": "FITS catalogue"}))["id"]
     where = f"/compute/v1/sessions/{session}"
     columns = (TextColumn("{task.description:<8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
@@ -67,14 +72,15 @@ async def _job(http: httpx.AsyncClient, files: Sequence[Path], console: Console)
             submission = await _submit(http, where, files, inputs)
             await _watch(lines, progress, len(files) + 1)
     tasks = (await _get(http, f"{where}/tasks?size=1000"))["items"]
-    join = next(task for task in tasks if task["submission"] == submission and task["function"] == "join_statistics")
+    join = next(task for task in tasks if task["submission"] == submission and task["function"] == "catalogue")
     if join["status"] != "completed":
         raise SystemExit(f"the join ended as {join['status']}: {join['error']}")
-    answer = await http.get(f"/compute/v1/results/{join['outputs'][0]}/data")
-    answer.raise_for_status()
+    products = []
+    for output in join["outputs"]:
+        answer = await http.get(f"/compute/v1/results/{output}/data")
+        products.append(answer.raise_for_status().content)
     await _post(http, f"{where}/close", None)
-    table: dict[str, Any] = answer.json()
-    return table
+    return products
 
 
 async def _upload(http: httpx.AsyncClient, where: str, files: Sequence[Path], progress: Progress) -> list[str]:
@@ -99,11 +105,11 @@ async def _upload(http: httpx.AsyncClient, where: str, files: Sequence[Path], pr
 async def _submit(http: httpx.AsyncClient, where: str, files: Sequence[Path], inputs: Sequence[str]) -> str:
     """One task a file, and one that waits for all of them."""
     tasks = [
-        {"payload": {"name": file.name}, "inputs": [result], "options": {"function": "image_statistics"}}
+        {"payload": {"name": name(file)}, "inputs": [result], "options": {"function": "measure"}}
         for file, result in zip(files, inputs, strict=True)
     ]
-    tasks.append({"inputs": [f"@{n}" for n in range(len(files))], "options": {"function": "join_statistics"}})
-    lines = "\n".join(json.dumps(task) for task in tasks)
+    join = {"inputs": [f"@{n}" for n in range(len(files))], "outputs": 2, "options": {"function": "catalogue"}}
+    lines = "\n".join(json.dumps(task) for task in [*tasks, join])
     answer = await http.post(f"{where}/submissions", content=lines, headers={"Content-Type": "application/x-ndjson"})
     answer.raise_for_status()
     return str(answer.json()["id"])
@@ -122,22 +128,26 @@ async def _watch(lines: AsyncIterator[str], progress: Progress, total: int) -> N
             return
 
 
-def _show(table: dict[str, Any], console: Console) -> None:
-    view = Table("image", "pixels", "min", "max", "median", "std", title="The ten largest images")
-    for image in sorted(table["images"], key=lambda image: -_pixels(image))[:10]:
-        numbers = (f"{image[name]:.5g}" if name in image else "–" for name in ("min", "max", "median", "std"))
-        shape = "×".join(str(length) for length in image["shape"])
-        view.add_row(f"{image['name']}\\[{image['hdu']}]", shape, *numbers)
+def _show(catalogue: bytes, console: Console) -> int:
+    """A part of the catalogue; how many files it speaks of."""
+    from astropy.table import Table as Catalogue
+
+    table = Catalogue.read(io.BytesIO(catalogue), format="ascii.ecsv")
+    columns = ("shape", "median", "sources", "flux")
+    view = Table("image", *columns, title="The ten images of the most sources")
+    view.columns[0].no_wrap = True
+    images = [row for row in table if row["sources"]]  # masked, and so false, where none were sought
+    for row in sorted(images, key=lambda row: -row["sources"])[:10]:
+        values = (f"{row[column]:.5g}" for column in columns[1:])
+        view.add_row(f"{row['file'].rpartition('/')[2]}\\[{row['hdu']}]", row["shape"], *values)
     console.print(view)
-    for error in table["errors"]:
-        console.print(f"[yellow]unreadable[/] {error['name']}: {error['error'].splitlines()[0][:60]}")
-
-
-def _pixels(image: dict[str, Any]) -> int:
-    size = 1
-    for length in image["shape"]:
-        size *= length
-    return size
+    unreadable = table.meta["unreadable"]
+    for file in unreadable:
+        console.print(f"[yellow]unreadable[/] {file['file']}: {file['error'][:60]}")
+    console.print(
+        f"{table.meta['files']} files, {table.meta['bytes']:,} bytes, {len(table)} HDUs, {len(unreadable)} unreadable"
+    )
+    return int(table.meta["files"])
 
 
 async def _get(http: httpx.AsyncClient, path: str) -> Any:

@@ -1,11 +1,12 @@
-"""The functions that the workers of `make run` know."""
+"""The functions that the workers of `make run` know.
+
+Those of the main job import what they need when they are called: a worker without the extra `demo` still runs the others.
+"""
 
 import asyncio
-import tempfile
-import warnings
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from shared.worker import App, Task
 
@@ -33,52 +34,26 @@ async def sleep(task: Task) -> None:
 
 
 @app.function(blocking=True)
-def image_statistics(task: Task) -> dict[str, Any]:
-    """Every image in a FITS file: shape, and minimum, maximum, mean, median and standard deviation of its finite pixels.
+def measure(task: Task) -> Any:
+    """What is in a FITS file: its HDUs, the statistics and sources of its images, a thumbnail.
 
-    payload: {"name": …}; input 0: the file. A file that cannot be read gives an error record, so that a join still runs.
+    payload: {"name": the file's path in the dataset}; input 0: the file. Output: a record (astronomy/records.py) as JSON.
+    A file that cannot be read gives a record that says why, so that the catalogue is still made.
     """
-    name = str(task.payload["name"])
-    record: dict[str, Any] = {"name": name, "bytes": len(task.inputs[0]), "images": [], "error": ""}
-    try:
-        # By way of a file: astropy unpacks what is compressed only if it can look at the name.
-        with tempfile.NamedTemporaryFile(suffix="".join(Path(name).suffixes)) as file:
-            file.write(task.inputs[0])
-            file.flush()
-            record["images"] = list(_images(file.name))
-    except Exception as error:
-        record["error"] = f"{type(error).__name__}: {error}"
-    return record
+    from deploy.local.astronomy.measure import measure
+
+    return measure(str(task.payload["name"]), task.inputs[0])
 
 
-def _images(path: str) -> Iterator[dict[str, Any]]:
-    import numpy as np
-    from astropy.io import fits
+@app.function(blocking=True)
+def catalogue(task: Task) -> tuple[bytes, bytes]:
+    """One catalogue of all files. Inputs: what `measure` gave, in any order. Outputs: a table (ECSV), a contact sheet (PNG)."""
+    from deploy.local.astronomy.catalogue import catalogue
+    from deploy.local.astronomy.records import Record
+    from deploy.local.astronomy.sheet import sheet
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with fits.open(path) as hdus:
-            for number, hdu in enumerate(hdus):
-                if not hdu.is_image or hdu.data is None:
-                    continue
-                pixels = np.asarray(hdu.data, dtype=float)
-                image: dict[str, Any] = {"hdu": number, "shape": list(pixels.shape)}
-                finite = pixels[np.isfinite(pixels)]
-                if finite.size:
-                    image |= {"min": float(finite.min()), "max": float(finite.max()), "mean": float(finite.mean())}
-                    image |= {"median": float(np.median(finite)), "std": float(finite.std())}
-                yield image
-
-
-@app.function
-async def join_statistics(task: Task) -> dict[str, Any]:
-    """One table of all records; inputs: what `image_statistics` gave."""
-    import msgspec
-
-    records = [msgspec.json.decode(value) for value in task.inputs]
-    return {
-        "files": len(records),
-        "bytes": sum(record["bytes"] for record in records),
-        "images": [{"name": record["name"], **image} for record in records for image in record["images"]],
-        "errors": [{"name": record["name"], "error": record["error"]} for record in records if record["error"]],
-    }
+    records = [msgspec.json.decode(value, type=Record) for value in task.inputs]
+    table = catalogue(records)
+    print(f"{len(records)} files, {len(table):,} bytes of catalogue")
+    task.progress(0.5, "contact sheet")
+    return table, sheet(records)
