@@ -1,4 +1,4 @@
-"""`python -m deploy.local`: the servers, the services, the workers, and the demonstration. Ctrl-C stops everything."""
+"""`python -m deploy.local`: the servers, the services, the workers, and the main job. Ctrl-C stops everything."""
 
 import argparse
 import asyncio
@@ -9,8 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deploy.local import demo, system
+from deploy.local import system
 from deploy.local.home import HomeError
+from deploy.local.job import job
 from deploy.local.postgres import wipe
 from deploy.local.show import Show
 from deploy.local.stack import Stack, StartError
@@ -18,12 +19,10 @@ from deploy.local.stack import Stack, StartError
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deploy.local", description=__doc__)
-    parser.add_argument(
-        "--once", action="store_true", help="stop when the demonstration is done; its result is the status"
-    )
+    parser.add_argument("--once", action="store_true", help="stop when the main job is done; its result is the status")
     parser.add_argument("--home", type=Path, default=Path(".headrace"), help="where everything is kept (.headrace)")
     parser.add_argument("--servers-only", action="store_true", help="NATS, PostgreSQL and S3, nothing of our own")
-    parser.add_argument("--no-demo", action="store_true", help="do not run the demonstration")
+    parser.add_argument("--no-job", action="store_true", help="do not run the main job")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="worker processes (one per core)")
     parser.add_argument("--slots", type=int, default=2, help="tasks that each worker runs at once (2)")
     parser.add_argument("--wipe", action="store_true", help="delete what is stored, and do nothing else")
@@ -37,8 +36,8 @@ async def _work(options: argparse.Namespace, show: Show) -> int:
         result = 0
         if not options.servers_only:
             await system.start(stack, workers=options.workers, slots=options.slots)
-            if not options.no_demo:
-                result = await demo.main(stack.home.path, show.console)
+            if not options.no_job:
+                result = await job.main(stack.home.path, show.console)
         if options.once:
             return result
         show.say("[bold]Running.[/] Ctrl-C stops everything; what is stored stays.")

@@ -94,10 +94,15 @@ class Home:
 
 def write_private(path: Path, text: str) -> None:
     """Writes a file, whole or not at all, that only its owner can read."""
+    write_file(path, text.encode(), 0o600)
+
+
+def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Writes a file, whole or not at all."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(text)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
+        out.write(data)
         out.flush()
         os.fsync(out.fileno())
     fresh.replace(path)

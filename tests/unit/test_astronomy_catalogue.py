@@ -15,8 +15,8 @@ from deploy.local.astronomy.catalogue import catalogue
 from deploy.local.astronomy.records import HDU, Record, Source, Sources, Statistics, Thumbnail
 from deploy.local.astronomy.sheet import COLUMNS, sheet
 from deploy.local.astronomy.tile import LONGEST, shortened
-from deploy.local.demo import fits_files
 from deploy.local.functions import app
+from deploy.local.job.files import fits_files
 from shared.worker import Task
 from shared.worker.functions import encode_outputs
 from tests.support.reference import VALUES, reference_rows, unreadable, wheel
