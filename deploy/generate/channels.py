@@ -79,6 +79,10 @@ EVENTS: Final = (
         "How far a task is, as its code says. Told once, never stored: not through the outbox.",
     ),
     Channel(
+        "event.task.logged", "hr.evt.task.logged.{session}", e.TaskLogged, "scheduler", "everybody",
+        "What a task's code printed, piece by piece. Told once: not through the outbox. `task.logs` has it all.",
+    ),
+    Channel(
         "event.command.done", "hr.evt.command.done.{sequence}", e.CommandDone, "the command's owner", "everybody",
         "A durable command was carried out. The sequence is the command's in COMMANDS.",
     ),

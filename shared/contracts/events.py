@@ -7,6 +7,7 @@
 | `hr.evt.submission.visible.<session>`| SubmissionMade   | scheduler  |
 | `hr.evt.task.changed.<session>`      | Frame            | scheduler  |
 | `hr.evt.task.progress.<session>`     | TaskProgress     | scheduler  |
+| `hr.evt.task.logged.<session>`       | TaskLogged       | scheduler  |
 | `hr.evt.command.done.<sequence>`     | CommandDone      | the owner  |
 | `hr.evt.command.rejected.<sequence>` | CommandRejected  | the owner  |
 | `hr.evt.chain.<started\\|done\\|failed>.<chain>` | ChainChanged | the chain's service |
@@ -52,6 +53,16 @@ class TaskProgress(msgspec.Struct, frozen=True):
     task: UUID
     fraction: float
     message: str
+
+
+class TaskLogged(msgspec.Struct, frozen=True):
+    """A piece of what an attempt printed; `start`: characters printed before it, by which pieces are put in order."""
+
+    session: UUID
+    task: UUID
+    attempt: int
+    start: int
+    text: str
 
 
 class CommandDone(msgspec.Struct, frozen=True):
