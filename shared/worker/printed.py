@@ -47,12 +47,11 @@ class Printed:
 
     def end(self, *, tell: bool = True) -> None:
         """Nothing is taken any more; what is left is told, or forgotten."""
-        with _LOCK:
-            if self._ended:
-                return
+        if self._ended or self._decoder is None:  # without the lock, as for most tasks there is nothing
             self._ended = True
-            if self._decoder is None:
-                return
+            return
+        with _LOCK:
+            self._ended = True
             self._take(b"", final=True)
             if self._dropped:
                 self._dropped += len(self._decoder.getstate()[0])  # a character that was cut
