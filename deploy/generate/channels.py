@@ -107,6 +107,10 @@ EVENTS: Final = (
         "A retrieval has begun, has given a result its value, or has ended.",
     ),
     Channel(
+        "event.task.logged", "hr.evt.task.logged.{session}", e.TaskLogged, "scheduler", "everybody",
+        "What a task's code printed, piece by piece. Told once: not through the outbox. `task.logs` has it all.",
+    ),
+    Channel(
         "event.command.done", "hr.evt.command.done.{sequence}", e.CommandDone, "the command's owner", "everybody",
         "A durable command was carried out. The sequence is the command's in COMMANDS.",
     ),

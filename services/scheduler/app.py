@@ -6,6 +6,7 @@ from pathlib import Path
 
 from services.scheduler import __version__
 from services.scheduler.closing import Closing
+from services.scheduler.handlers.logs import Logs
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
 from services.scheduler.handlers.submissions import Submissions
@@ -65,6 +66,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         Results(pool, release).register(service)
         Submissions(units, turns, release).register(service)
         Tasks(pool, turns).register(service)
+        Logs(pool).register(service)
         serve_health(service, {"database": lambda: ping(pool)}, clock)
         await service.start()
         loops = [

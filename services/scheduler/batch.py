@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.contracts.compute import Value
-from shared.contracts.work import Completed, Failed, Output, Progress, ReportBatch, Started
+from shared.contracts.work import Completed, Failed, Logged, Output, Progress, Report, ReportBatch, Started
 
 
 class Batch:
@@ -16,12 +16,13 @@ class Batch:
         self.completed: dict[UUID, Completed] = {}
         self.failed: list[Failed] = []
         self.progress: list[Progress] = []
+        self.logged: list[Logged] = []
         self.workers: dict[UUID, str] = {}
         for batch in batches:
             for report in batch.reports:
                 self._add(report, batch.worker)
 
-    def _add(self, report: Started | Progress | Completed | Failed, worker: str) -> None:
+    def _add(self, report: Report, worker: str) -> None:
         if isinstance(report, Completed):
             known = self.completed.get(report.task)
             if known is None or known.attempt < report.attempt:
@@ -33,6 +34,8 @@ class Batch:
         elif isinstance(report, Started):
             if report.task not in self.completed:
                 self.started[report.task] = report
+        elif isinstance(report, Logged):
+            self.logged.append(report)
         else:
             self.progress.append(report)
 

@@ -419,6 +419,20 @@ WITH again AS (
 )
 SELECT id, session, partition FROM again;
 
+-- name: add_logs
+-- Only of attempts that there are or were. Returns what was not there before.
+INSERT INTO task_logs (task, attempt, start, text)
+SELECT l.task, l.attempt, l.start, l.text
+FROM unnest($1::uuid[], $2::smallint[], $3::integer[], $4::text[]) AS l(task, attempt, start, text)
+JOIN tasks t ON t.id = l.task AND t.attempt >= l.attempt
+ON CONFLICT DO NOTHING RETURNING task, attempt, start, text;
+
+-- name: logs
+-- From the piece on that holds character $3.
+SELECT start, text FROM task_logs WHERE task = $1 AND attempt = $2 AND start >= coalesce((
+    SELECT max(start) FROM task_logs WHERE task = $1 AND attempt = $2 AND start <= $3), 0)
+ORDER BY start LIMIT 1000;
+
 -- name: sessions_of_tasks
 SELECT id, session FROM tasks WHERE id = ANY($1::uuid[]);
 

@@ -14,7 +14,7 @@ import asyncpg
 import msgspec
 from nats.aio.msg import Msg
 
-from services.scheduler import store
+from services.scheduler import logs, store
 from services.scheduler.batch import Batch
 from services.scheduler.turns import Turns, by_partition
 from shared.bus.client import Bus
@@ -119,6 +119,8 @@ class Release:
         return why
 
     async def _commit(self, batch: Batch) -> None:
+        if batch.logged:  # first: who sees that a task has ended finds all that it printed
+            await logs.keep(self._pool, self._bus, batch.logged)
         if batch.started:
             await self._start(batch)
         if batch.completed:

@@ -23,6 +23,7 @@ Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`)
 | `hr.rpc.scheduler.task.get`            | TaskRef            | Task            |
 | `hr.rpc.scheduler.task.list`           | TaskQuery          | TaskPage        |
 | `hr.rpc.scheduler.task.explain`        | TaskRef            | Explanation     |
+| `hr.rpc.scheduler.task.logs`           | TaskLogs           | TaskLog         |
 
 ¹ newline-delimited JSON; no blank lines; the headers Hr-Session, Hr-Submission, Hr-Chunk (from 0), Hr-First (the number of its
 first line in the submission) and Hr-Last (`1` on the last) say the rest; Hr-Options (Options as JSON) stands on every chunk
@@ -315,3 +316,25 @@ class Explanation(msgspec.Struct, frozen=True):
     task: Task
     summary: str
     reasons: list[str]
+
+
+class TaskLogs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What an attempt (the latest, if none is said) has printed, from character `start` on."""
+
+    task: UUID
+    attempt: Annotated[int, msgspec.Meta(ge=0, le=32_767)] | None = None
+    start: Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)] = 0
+
+
+class TaskLog(msgspec.Struct, frozen=True):
+    """`next`: the `start` to ask for next. `more`: there is more already. `ended`: the attempt has, nothing else will come.
+
+    `text` has at most 256 KiB as JSON, and no control characters but newline and tab.
+    """
+
+    task: UUID
+    attempt: int
+    text: str
+    next: int
+    more: bool
+    ended: bool

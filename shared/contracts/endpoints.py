@@ -53,6 +53,7 @@ SCHEDULER: Final = (
     Endpoint("scheduler", "task", "get", c.TaskRef, c.Task),
     Endpoint("scheduler", "task", "list", c.TaskQuery, c.TaskPage),
     Endpoint("scheduler", "task", "explain", c.TaskRef, c.Explanation),
+    Endpoint("scheduler", "task", "logs", c.TaskLogs, c.TaskLog),
     Endpoint("scheduler", "task", "confirm", w.Confirm, w.Confirmed),
     Endpoint("scheduler", "task", "inputs", w.InputsOf, w.Inputs),
 )

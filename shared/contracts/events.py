@@ -13,6 +13,7 @@
 | `hr.evt.datablock.registered.<dataset>` | DatasetChanged | archiver  |
 | `hr.evt.archive.changed.<job>`       | JobChanged       | archiver   |
 | `hr.evt.retrieval.changed.<retrieval>` | RetrievalChanged | retriever |
+| `hr.evt.task.logged.<session>`       | TaskLogged       | scheduler  |
 | `hr.evt.command.done.<sequence>`     | CommandDone      | the owner  |
 | `hr.evt.command.rejected.<sequence>` | CommandRejected  | the owner  |
 | `hr.evt.chain.<started\\|done\\|failed>.<chain>` | ChainChanged | the chain's service |
@@ -88,6 +89,16 @@ class RetrievalChanged(msgspec.Struct, frozen=True):
     status: str
     produced: int
     wanted: int
+
+
+class TaskLogged(msgspec.Struct, frozen=True):
+    """A piece of what an attempt printed; `start`: characters printed before it, by which pieces are put in order."""
+
+    session: UUID
+    task: UUID
+    attempt: int
+    start: int
+    text: str
 
 
 class CommandDone(msgspec.Struct, frozen=True):

@@ -19,6 +19,11 @@ VERSION: Final = 1
 MOST_HELD: Final = 10_000
 """Tasks that a heartbeat names at most."""
 
+LOG_KEPT: Final = 256 * 1024
+"""Bytes (as UTF-8) that are kept of what one attempt prints."""
+LOG_CHUNK: Final = 16 * 1024
+"""Bytes of it in one report."""
+
 WorkerName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,128}$(?!\n)")]
 """One token of a subject."""
 
@@ -69,6 +74,15 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
     message: str = ""
 
 
+class Logged(msgspec.Struct, frozen=True, tag="logged"):
+    """What the task's code printed. `start`: characters (code points) printed before. Told before the task's end is."""
+
+    task: UUID
+    attempt: int
+    start: int
+    text: str
+
+
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):
     """A result's value: `data` of at most 16 KiB, or the key of an `object` stored for it. `size` in bytes."""
 
@@ -96,7 +110,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     message: str
 
 
-Report = Started | Progress | Completed | Failed
+Report = Started | Progress | Logged | Completed | Failed
 
 
 class ReportBatch(msgspec.Struct, frozen=True):

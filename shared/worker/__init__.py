@@ -12,6 +12,9 @@ async def greet(task: Task) -> str:            # runs in the worker's own loop
 def crunch(task: Task) -> bytes:               # runs in a child process that can be killed
     return heavy(task.inputs[0])
 
+What they print is their task's log (`headrace logs`), also while they run. What a coroutine function's own sub-processes
+print goes to the worker's stderr: let those run in a blocking one.
+
 python -m shared.worker --app mine:app --partition default --slots 4
 """
 

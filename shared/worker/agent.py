@@ -29,9 +29,11 @@ from shared.contracts.work import (
 )
 from shared.objects.port import Objects
 from shared.runtime.log import log
+from shared.worker import streams
 from shared.worker.children import Children
 from shared.worker.functions import App
 from shared.worker.holding import Held, Holding, Parcel
+from shared.worker.printed import Printed
 from shared.worker.reports import Reports
 from shared.worker.runner import Runner, Trouble
 
@@ -70,18 +72,19 @@ class Agent:
         await self._bus.nc.subscribe("hr.ctl.session.*", cb=self._on_control)
         self._bus.on_connected(self._on_connected)
         self._beat_now.set()  # the scheduler learns of us at once
-        async with asyncio.TaskGroup() as group:
-            loops = [group.create_task(loop) for loop in (self._beats(), self._watch(), self._keep())]
-            slots = [group.create_task(self._slot()) for _ in range(self._slots)]
-            await self._pull.start()
-            taking = group.create_task(self._take())
-            await stop.wait()
-            await self._pull.stop()
-            taking.cancel()
-            await self._give_back(float("inf"))
-            await self._finish(drain)
-            for task in (*slots, *loops):
-                task.cancel()
+        with streams.captured():
+            async with asyncio.TaskGroup() as group:
+                loops = [group.create_task(loop) for loop in (self._beats(), self._watch(), self._keep())]
+                slots = [group.create_task(self._slot()) for _ in range(self._slots)]
+                await self._pull.start()
+                taking = group.create_task(self._take())
+                await stop.wait()
+                await self._pull.stop()
+                taking.cancel()
+                await self._give_back(float("inf"))
+                await self._finish(drain)
+                for task in (*slots, *loops):
+                    task.cancel()
 
     async def _finish(self, drain: float) -> None:
         try:
@@ -157,12 +160,13 @@ class Agent:
     async def _run(self, held: Held) -> None:
         work, parcel = held.work, held.parcel
         token = trace.current.set(parcel.trace)
+        printed = held.printed = Printed(work.id, work.attempt, self._reports.add)
         try:
             if parcel.again and not held.started_told:
                 # Who had it before may have died of it: known to be ours before it can kill us, it loses an attempt.
                 held.started_told = True
                 await self._tell_started(work, parcel)
-            outputs = await self._runner.run(work, parcel.session, lambda f, m: self._progress(held, f, m))
+            outputs = await self._runner.run(work, parcel.session, lambda f, m: self._progress(held, f, m), printed)
             self._end(held, Completed(work.id, work.attempt, outputs, round(time.monotonic() - (held.began or 0), 6)))
         except Trouble as trouble:
             self._end(held, Failed(work.id, work.attempt, trouble.kind, str(trouble)))
@@ -173,7 +177,9 @@ class Agent:
                 self._end(held, Failed(work.id, work.attempt, "error", "CancelledError"))
             elif held.slot is None:  # taken from it by `_stop`: there is nothing to report, and the slot goes on
                 task.uncancel()
+                printed.end()
             else:
+                printed.end(tell=False)
                 raise
         finally:
             trace.current.reset(token)
@@ -185,6 +191,8 @@ class Agent:
             raise Trouble("lost", str(error)) from None
 
     def _end(self, held: Held, report: Completed | Failed) -> None:
+        if held.printed is not None:
+            held.printed.end()
         if self._holding.get(held.work.id) is not held:
             return
         self._holding.drop(held)
@@ -200,7 +208,7 @@ class Agent:
     def _tell_progress(self, held: Held) -> None:
         told, held.progress = held.progress, None
         if told is not None:
-            self._reports.add(told, None)
+            self._reports.add(told)
 
     # -- watching
 

@@ -1,9 +1,11 @@
 """The child process that runs blocking functions, one after the other: `python -m shared.worker.child module:app`.
 
-Frames on its standard streams: four bytes of length, then msgpack. What functions print goes to stderr. Ends when its
-parent does.
+Frames on its standard streams: four bytes of length, then msgpack. What functions print, and their own sub-processes, goes
+to stderr, which is a pipe that the parent reads. Ends when its parent does.
 """
 
+import contextlib
+import ctypes
 import os
 import struct
 import sys
@@ -74,6 +76,9 @@ def main() -> None:
     os.dup2(2, 1)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
+    for stream in (sys.stdout, sys.stderr):  # by the line, as in a terminal: it is seen while the task runs
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+    flush_c = ctypes.CDLL(None).fflush
     app = load(sys.argv[1])
 
     def say(message: Answer) -> None:
@@ -83,10 +88,17 @@ def main() -> None:
 
     while (call := _read(source)) is not None:
         task = Task(call.task, call.attempt, call.payload, call.inputs, call.outputs, lambda f, m: say(Said(f, m)))
+        answer: Answer
         try:
-            say(Returned(encode_outputs(app.functions[call.function].call(task), call.outputs)))
+            answer = Returned(encode_outputs(app.functions[call.function].call(task), call.outputs))
         except Exception as error:
-            say(Raised(describe(error)))
+            answer = Raised(describe(error))
+        # All that it printed is in the pipe before the answer is in the other one.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # the function may have closed it, or put something else there
+                stream.flush()
+        flush_c(None)
+        say(answer)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,34 @@
 """Child processes for blocking functions: kept while they behave, killed when their task is cancelled or takes too long."""
 
 import asyncio
+import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 
 from shared.worker.child import LENGTH, Call, Raised, Returned, decode_answer, frame
 from shared.worker.functions import TaskError
+from shared.worker.printed import Printed
+from shared.worker.tap import Tap
 
 
 class Lost(Exception):
     """The child process died under the task."""
+
+
+class Child:
+    """A process, and the pipe of what is printed in it."""
+
+    def __init__(self, process: Process, tap: Tap) -> None:
+        self.process, self.tap = process, tap
+
+    async def kill(self) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+        try:
+            await self.process.wait()
+        finally:
+            self.tap.close()
 
 
 class Children:
@@ -18,39 +36,48 @@ class Children:
 
     def __init__(self, app: str) -> None:
         self._app = app
-        self._idle: list[Process] = []
+        self._idle: list[Child] = []
 
-    async def run(self, call: Call, progress: Callable[[float, str], None]) -> list[bytes]:
-        """Runs a call in a child. TaskError if the function raised, Lost if the child died; killed when cancelled."""
+    async def run(self, call: Call, progress: Callable[[float, str], None], printed: Printed) -> list[bytes]:
+        """Runs a call in a child. TaskError if the function raised, Lost if the child died; killed when cancelled.
+
+        Whatever becomes of it, `printed` has got all that it printed.
+        """
         child = self._idle.pop() if self._idle else await self._spawn()
         kept = False
+        child.tap.begin(printed)
         try:
-            outputs = await self._converse(child, call, progress)
+            outputs = await self._converse(child.process, call, progress)
             kept = True
             return outputs
         except TaskError:
             kept = True
             raise
         except (asyncio.IncompleteReadError, BrokenPipeError, ConnectionResetError):
-            raise Lost(f"the process that ran it ended with status {await child.wait()}") from None
+            raise Lost(f"the process that ran it ended with status {await child.process.wait()}") from None
         finally:
-            if kept and child.returncode is None:
+            if kept and child.process.returncode is None:
+                child.tap.end()
                 self._idle.append(child)
-            elif child.returncode is None:
-                child.kill()
-                await child.wait()
+            else:
+                await child.kill()
 
     async def close(self) -> None:
-        for child in self._idle:
-            if child.returncode is None:
-                child.kill()
-            await child.wait()
-        self._idle.clear()
+        while self._idle:
+            await self._idle.pop().kill()
 
-    async def _spawn(self) -> Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "shared.worker.child", self._app, stdin=PIPE, stdout=PIPE
-        )
+    async def _spawn(self) -> Child:
+        reads, writes = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "shared.worker.child", self._app, stdin=PIPE, stdout=PIPE, stderr=writes
+            )
+        except BaseException:
+            os.close(reads)
+            raise
+        finally:
+            os.close(writes)
+        return Child(process, Tap(reads))
 
     async def _converse(self, child: Process, call: Call, progress: Callable[[float, str], None]) -> list[bytes]:
         assert child.stdin is not None

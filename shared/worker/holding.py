@@ -7,6 +7,7 @@ from uuid import UUID
 from nats.aio.msg import Msg
 
 from shared.contracts.work import Progress, TaskBatch, Work
+from shared.worker.printed import Printed
 
 
 class Parcel:
@@ -22,9 +23,12 @@ class Parcel:
 
 
 class Held:
-    """One task here: waiting, or running since `began` in `slot`. `progress`: what is to be told of it, at most so often."""
+    """One task here: waiting, or running since `began` in `slot`. `progress`: what is to be told of it, at most so often.
 
-    __slots__ = ("began", "parcel", "progress", "slot", "started_told", "work")
+    `printed`: where what its code prints is collected.
+    """
+
+    __slots__ = ("began", "parcel", "printed", "progress", "slot", "started_told", "work")
 
     def __init__(self, work: Work, parcel: Parcel) -> None:
         self.work, self.parcel = work, parcel
@@ -32,6 +36,7 @@ class Held:
         self.slot: asyncio.Task[None] | None = None
         self.started_told = False
         self.progress: Progress | None = None
+        self.printed: Printed | None = None
 
 
 class Holding:

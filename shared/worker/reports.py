@@ -12,7 +12,7 @@ from shared.bus.pull import Pull
 from shared.contracts import subjects
 from shared.contracts.errors import HeadraceError, Unavailable
 from shared.contracts.topology import MESSAGE_LIMIT
-from shared.contracts.work import Completed, Failed, Progress, Report, ReportBatch
+from shared.contracts.work import Completed, Failed, Logged, Progress, Report, ReportBatch
 from shared.runtime.log import log
 from shared.worker.holding import Parcel
 
@@ -30,7 +30,7 @@ class Reports:
         self._awaited: dict[int, asyncio.Future[None]] = {}
         self._stored = asyncio.Event()
 
-    def add(self, report: Report, parcel: Parcel | None) -> None:
+    def add(self, report: Report, parcel: Parcel | None = None) -> None:
         """Reports soon. `parcel`: the message that waits for this to be stored, if it does."""
         self._pending.append((report, parcel))
         if not self._flushing:
@@ -118,6 +118,8 @@ def _fit(pending: list[tuple[Report, Parcel | None]]) -> list[list[tuple[Report,
             own += sum(160 + len(output.data or b"") * 4 // 3 for output in report.outputs)
         elif isinstance(report, Failed | Progress):
             own += 6 * len(report.message)  # all of it may have to be escaped
+        elif isinstance(report, Logged):
+            own += 4 * len(report.text)  # no control characters: two bytes where escaped, four at most as UTF-8
         if parts[-1] and size + own > MESSAGE_LIMIT:
             parts.append([])
             size = 0

@@ -12,9 +12,11 @@ from shared.contracts.errors import HeadraceError
 from shared.contracts.work import Inputs, InputsOf, Output, Work
 from shared.objects.inline import fetch, fits, keep, keep_stream
 from shared.objects.port import Objects
+from shared.worker import streams
 from shared.worker.child import Call, describe
 from shared.worker.children import Children, Lost
 from shared.worker.functions import App, Task, TaskError, encode_outputs
+from shared.worker.printed import Printed
 
 FETCHES = 8
 """Objects fetched at once for one task."""
@@ -37,13 +39,15 @@ class Runner:
     def __init__(self, bus: Bus, objects: Objects, app: App, children: Children) -> None:
         self._bus, self._objects, self._functions, self._children = bus, objects, app.functions, children
 
-    async def run(self, work: Work, session: UUID, progress: Callable[[float, str], None]) -> list[Output]:
-        """The outputs, ready to be reported; Trouble otherwise."""
+    async def run(
+        self, work: Work, session: UUID, progress: Callable[[float, str], None], printed: Printed
+    ) -> list[Output]:
+        """The outputs, ready to be reported; Trouble otherwise. `printed` takes what the function prints."""
         try:
             if work.max_duration:
                 async with asyncio.timeout(work.max_duration):
-                    return await self._run(work, session, progress)
-            return await self._run(work, session, progress)
+                    return await self._run(work, session, progress, printed)
+            return await self._run(work, session, progress, printed)
         except TimeoutError:
             if not work.max_duration:
                 raise Trouble("error", "TimeoutError") from None
@@ -53,7 +57,9 @@ class Runner:
         except HeadraceError as error:  # storage or bus: not the task's own doing, unless it cannot get better
             raise Trouble("lost" if error.retryable else "error", f"{type(error).__name__}: {error}") from None
 
-    async def _run(self, work: Work, session: UUID, progress: Callable[[float, str], None]) -> list[Output]:
+    async def _run(
+        self, work: Work, session: UUID, progress: Callable[[float, str], None], printed: Printed
+    ) -> list[Output]:
         function = self._functions.get(work.function)
         if function is None:
             raise Trouble("error", f"this worker has no function {work.function!r}")
@@ -62,10 +68,10 @@ class Runner:
         try:
             if function.blocking:
                 call = Call(work.function, work.id, work.attempt, payload, inputs, count)
-                values = await self._children.run(call, progress)
+                values = await self._children.run(call, progress, printed)
             else:
                 task = Task(work.id, work.attempt, payload, inputs, count, progress)
-                made: Any = await _awaited(function.call(task))
+                made: Any = await _awaited(function.call(task), printed)
                 values = encode_outputs(made, count)
         except (TaskError, Lost) as error:
             if isinstance(error, Lost):
@@ -113,5 +119,9 @@ class Runner:
         return values
 
 
-async def _awaited(value: Awaitable[Any]) -> Any:
-    return await value
+async def _awaited(value: Awaitable[Any], printed: Printed) -> Any:
+    token = streams.current.set(printed)
+    try:
+        return await value
+    finally:
+        streams.current.reset(token)

@@ -1,7 +1,11 @@
 """Functions that run in a worker's child processes: found there by this module's name."""
 
+import ctypes
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 from shared.worker import App, Task
 
@@ -31,3 +35,31 @@ def crash(task: Task) -> int:
     if task.attempt == 0:
         os._exit(7)
     return task.attempt
+
+
+@app.function(blocking=True)
+def speak(task: Task) -> None:
+    """Prints in every way that there is."""
+    print("by print")
+    print("by stderr", file=sys.stderr)
+    os.write(1, b"by the descriptor\n")
+    subprocess.run([sys.executable, "-c", "print('by a sub-process')"], check=True)
+    ctypes.CDLL(None).puts(b"by C")
+
+
+@app.function(blocking=True)
+def chatter(task: Task) -> None:
+    """Prints lines of 64 bytes, as many as the payload says, as quickly as it can."""
+    for number in range(task.payload):
+        print(f"{number:063d}")
+
+
+@app.function(blocking=True)
+def last_words(task: Task) -> None:
+    """Prints, tells by a file that it has, then hangs, or dies at its first attempt if there is no file."""
+    os.write(2, b"attempt %d\n" % task.attempt)
+    if task.payload is not None:
+        Path(task.payload).touch()
+        time.sleep(3600)
+    if task.attempt == 0:
+        os._exit(7)

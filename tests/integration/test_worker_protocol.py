@@ -80,6 +80,7 @@ class Stranger:
         await self._report({"type": "started", **its, "worker": NAME})
         self.holds.add((its["task"], its["attempt"]))
         await self._report({"type": "progress", **its, "fraction": 0.5, "message": "half"})
+        await self._report({"type": "logged", **its, "start": 0, "text": f"{number}, doubled\n"})
         self.holds.discard((its["task"], its["attempt"]))
         return {"type": "completed", **its, "outputs": outputs, "seconds": time.monotonic() - began}
 
@@ -116,6 +117,10 @@ async def test_a_worker_in_another_language(system: Processes) -> None:
         tasks: Any = await system.wait_until(ended, timeout=20, on_timeout=shown)
         assert [task["status"] for task in tasks] == ["completed"] * 5 + ["error"]
         assert tasks[5]["error"] == "no function 'never'"
+        printed = await client.get(f"/tasks/{tasks[4]['id']}/logs", params={"attempt": 0, "start": 4})
+        assert printed.json() == {
+            "task": tasks[4]["id"], "attempt": 0, "text": "doubled\n", "next": 12, "more": False, "ended": True
+        }  # fmt: skip
         value = await client.get(f"/results/{tasks[4]['outputs'][0]}/data")
         assert value.content == b"32"
     assert 2 in stranger.seen, "the message given back came again, and was asked about"

@@ -37,7 +37,8 @@ class Edge:
                 body = self._body()
                 asked = f"{self.command} {url.path}"
                 edge.seen.append((asked, dict(parse_qsl(url.query)), body, self.headers["Authorization"]))
-                status, told = edge.answers.get(asked, (404, {"detail": "nothing here"}))
+                answer = edge.answers.get(asked, (404, {"detail": "nothing here"}))
+                status, told = answer(dict(parse_qsl(url.query))) if callable(answer) else answer
                 data = told if isinstance(told, bytes) else json.dumps(told).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
@@ -244,3 +245,40 @@ def test_watch_ends_with_its_session(edge: Edge, capsys: pytest.CaptureFixture[s
     assert "1 failed" in out
     assert run(["watch", SESSION, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"session": SESSION, "status": "closed", "tasks": told["tasks"]}
+
+
+TASK = "019a6f2e-5d3c-7a10-8c44-000200000007"
+LOGS = f"GET /compute/v1/tasks/{TASK}/logs"
+
+
+def page(text: str, start: int, *, attempt: int = 0, more: bool = False, ended: bool = False) -> dict[str, Any]:
+    return {"task": TASK, "attempt": attempt, "text": text, "next": start, "more": more, "ended": ended}
+
+
+def test_logs_are_printed_whole_and_harmless(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
+    pages = {"0": page("one [red]\n", 10, more=True), "10": page("two\t\x1b[2J\r\x9b\n", 19)}
+    edge.answers[LOGS] = lambda query: (200, pages[query["start"]])
+    assert run(["logs", TASK]) == 0
+    assert capsys.readouterr() == ("one [red]\ntwo\t␛[2J␍\ufffd\n", "")
+    assert [query for _, query, _, _ in edge.seen] == [{"start": "0"}, {"attempt": "0", "start": "10"}]
+    assert run(["logs", TASK, "--attempt", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == page("one [red]\ntwo\t\x1b[2J\r\x9b\n", 19)
+    assert edge.seen[2][1] == {"attempt": "3", "start": "0"}
+    assert run(["logs", "unknown"]) == 1
+
+
+def test_logs_follow_a_task_to_its_end(
+    edge: Edge, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.cli.commands.logs.EVERY", 0.0)
+    first = [page("", 0), page("a\n", 2), page("", 2), page("lost\n", 7, ended=True)]
+    second = [page("again\n", 6, attempt=1), page("", 6, attempt=1, ended=True)]
+    script = iter([*first, second[0], *second, second[1]])
+    edge.answers[LOGS] = lambda _: (200, next(script))
+    assert run(["logs", TASK, "-f"]) == 0
+    assert capsys.readouterr().out == "a\nlost\nagain\n"
+    asked = [(query.get("attempt"), query["start"]) for _, query, _, _ in edge.seen]
+    assert asked == [(None, "0"), *(("0", n) for n in "022"), (None, "0"), ("1", "0"), ("1", "6"), (None, "0")]
+    script = iter(first)
+    assert run(["logs", TASK, "--attempt", "0", "--follow", "--json"]) == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [first[1], first[3]]

@@ -5,6 +5,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
+from services.scheduler.handlers.logs import Logs
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
 from services.scheduler.handlers.submissions import Submissions
@@ -47,6 +48,7 @@ def test_the_scheduler_registers_what_the_table_says() -> None:
     Results(nothing, nothing).register(service)
     Submissions(nothing, nothing, nothing).register(service)
     Tasks(nothing, nothing).register(service)
+    Logs(nothing).register(service)
     assert service.seen == table(SCHEDULER)
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.gateway.cli.trouble import CliError
+from shared.runtime.plain import plain
 
 WIDE = 200
 """Columns where there is no terminal to ask."""
@@ -34,6 +35,12 @@ def document(value: Any) -> None:
 def line(value: Any) -> None:
     """One JSON document of many, at once."""
     document(value)
+    sys.stdout.flush()
+
+
+def text(value: str) -> None:
+    """Lines as they are, at once; what could move the cursor or colour the terminal is shown as a picture of itself."""
+    sys.stdout.write(plain(value))
     sys.stdout.flush()
 
 

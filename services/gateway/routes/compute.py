@@ -143,4 +143,13 @@ ROUTES = [
         c.Explanation,
         "Why a task is where it is.",
     ),
+    rpc(
+        "GET",
+        f"{ROOT}/tasks/{{task}}/logs",
+        READ,
+        "task.logs",
+        c.TaskLogs,
+        c.TaskLog,
+        "What a task's code has printed, also while it runs.",
+    ),
 ]

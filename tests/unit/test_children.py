@@ -1,0 +1,64 @@
+"""Functions in child processes: what is printed there, in whatever way, is their task's."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from shared.contracts.work import LOG_KEPT, Logged
+from shared.worker.child import Call
+from shared.worker.children import Children, Lost
+from shared.worker.printed import Printed
+from tests.integration.compute_functions import PATH
+from tests.support.wait import wait_until
+
+
+@pytest.fixture
+async def children() -> AsyncIterator[Children]:
+    made = Children(PATH)
+    yield made
+    await made.close()
+
+
+async def run(children: Children, function: str, payload: Any = None) -> str:
+    """What it printed, whatever became of it."""
+    told: list[Logged] = []
+    printed = Printed(uuid4(), 0, told.append)
+    call = Call(function, uuid4(), 0, msgspec.json.encode(payload), [b""], 1)
+    try:
+        await children.run(call, lambda *_: None, printed)
+    except (Lost, asyncio.CancelledError):
+        pass
+    finally:
+        printed.end()
+    return "".join(report.text for report in told)
+
+
+async def test_it_may_print_in_any_way_and_each_task_has_its_own(
+    children: Children, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said = "by print\nby stderr\nby the descriptor\nby a sub-process\nby C\n"
+    assert await run(children, "speak") == said
+    assert await run(children, "double") == "a line that is not a frame\n"
+    assert await run(children, "speak") == said
+    assert capfd.readouterr() == ("", ""), "nothing is passed on twice"
+
+
+async def test_a_loop_that_prints_ends_and_is_cut(children: Children) -> None:
+    lines = 100_000
+    text = await run(children, "chatter", lines)
+    assert text[:LOG_KEPT].splitlines()[-1] == f"{LOG_KEPT // 64 - 1:063d}"
+    assert text[LOG_KEPT:] == f"\n… {lines * 64 - LOG_KEPT} bytes more were not kept\n"
+
+
+async def test_what_a_killed_child_printed_is_there(children: Children, tmp_path: Path) -> None:
+    assert await run(children, "last_words") == "attempt 0\n"
+    told = tmp_path / "told"
+    running = asyncio.create_task(run(children, "last_words", str(told)))
+    await wait_until(told.exists)
+    running.cancel()
+    assert await running == "attempt 0\n"
