@@ -16,13 +16,15 @@ from shared.runtime.clock import Clock
 
 READ = "compute:read"
 WRITE = "compute:write"
+EXECUTION_READ = "execution:read"
+EXECUTION_WRITE = "execution:write"
 OPS = "ops"
 
 ROLES: dict[str, frozenset[str]] = {
-    "admin": frozenset({READ, WRITE, OPS}),
-    "operator": frozenset({READ, OPS}),
-    "user": frozenset({READ, WRITE}),
-    "reader": frozenset({READ}),
+    "admin": frozenset({READ, WRITE, EXECUTION_READ, EXECUTION_WRITE, OPS}),
+    "operator": frozenset({READ, EXECUTION_READ, OPS}),
+    "user": frozenset({READ, WRITE, EXECUTION_READ, EXECUTION_WRITE}),
+    "reader": frozenset({READ, EXECUTION_READ}),
 }
 ADMIN = "admin"
 """A role, and the only user who has it: services know by the user's name who may see what others own."""

@@ -17,12 +17,12 @@ from services.gateway.call import Call
 from services.gateway.edge import Edge
 from services.gateway.reply import Reply
 from services.gateway.route import Route, mount
-from services.gateway.routes import compute, events, health, ops
+from services.gateway.routes import compute, events, execution, health, ops
 from shared.bus import trace
 from shared.contracts.errors import HeadraceError, Internal
 from shared.runtime.log import log
 
-ROUTES: list[Route] = [*compute.ROUTES, *events.ROUTES, *ops.ROUTES, *health.ROUTES]
+ROUTES: list[Route] = [*compute.ROUTES, *execution.ROUTES, *events.ROUTES, *ops.ROUTES, *health.ROUTES]
 _GRACE = 5
 """Seconds that requests under way have to end when the process stops."""
 

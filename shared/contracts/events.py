@@ -1,4 +1,4 @@
-"""What is told on `hr.evt.<noun>.<event>.<id>`. Version 1. A frame lists the changes of one commit in one session.
+"""What is told on `hr.evt.<noun>.<event>.<id>`. Version 2. A frame lists the changes of one commit in one session.
 
 | subject                              | body             | told by    |
 |--------------------------------------|------------------|------------|
@@ -10,6 +10,9 @@
 | `hr.evt.command.done.<sequence>`     | CommandDone      | the owner  |
 | `hr.evt.command.rejected.<sequence>` | CommandRejected  | the owner  |
 | `hr.evt.chain.<started\\|done\\|failed>.<chain>` | ChainChanged | the chain's service |
+| `hr.evt.offer.<offered\\|accepted\\|rejected\\|expired\\|waiting\\|preparing\\|available\\|running\\|releasing\\|completed\\|failed\\|cancelled>.<offer>` | OfferChanged | the site's broker |
+
+Version 2 has OfferChanged; nothing that was there before is other than it was.
 """
 
 from typing import Final
@@ -19,7 +22,7 @@ import msgspec
 
 from shared.contracts.errors import ErrorBody
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class SessionChanged(msgspec.Struct, frozen=True):
@@ -74,3 +77,14 @@ class ChainChanged(msgspec.Struct, frozen=True, omit_defaults=True):
     status: str
     step: str = ""
     error: str = ""
+
+
+class OfferChanged(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`phase`: as in `Offer`. `session`: the compute session, once there is one."""
+
+    offer: UUID
+    offerset: UUID
+    site: str
+    phase: str
+    version: int
+    session: UUID | None = None

@@ -7,22 +7,25 @@ decode.
 import inspect
 import types
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
 
-from shared.contracts import compute, errors, events, health, work
+from shared.contracts import compute, errors, events, execution, health, work
 
 GOLDEN = Path(__file__).with_name("golden")
 MODULES: dict[str, types.ModuleType] = {
     "compute": compute,
     "work": work,
     "events": events,
+    "execution": execution,
     "health": health,
     "errors": errors,
 }
 VERSIONS = {name: int(getattr(module, "VERSION", 1)) for name, module in MODULES.items()}
+_TEXTS = {"duration": "PT2H"}
+"""Where a field's own name does not fit its pattern."""
 _ID = "019a0000-0000-7000-8000-0000000000"
 
 
@@ -88,6 +91,8 @@ def _value(hint: Any, name: str, seed: int) -> Any:
         return _fitting(arguments[0] if origin is None else hint.__origin__, hint.__metadata__, name, seed)
     if origin in (types.UnionType, Union):
         return _value(next(each for each in arguments if each is not types.NoneType), name, seed)
+    if origin is Literal:
+        return arguments[0]
     if origin is list:
         return [_value(arguments[0], name, seed + n) for n in range(2)]
     if origin is tuple:
@@ -102,7 +107,7 @@ def _fitting(hint: Any, constraints: tuple[Any, ...], name: str, seed: int) -> A
     if get_origin(hint) or hint not in (str, int, float):
         return _value(hint, name, seed)
     lowest = max((each.ge or 0 for each in constraints if isinstance(each, msgspec.Meta)), default=0)
-    return {str: name, int: int(lowest) + seed, float: lowest + seed / 2}[hint]
+    return {str: _TEXTS.get(name, name), int: int(lowest) + seed, float: lowest + seed / 2}[hint]
 
 
 def _plain(hint: Any, name: str, seed: int) -> Any:
