@@ -13,7 +13,7 @@ from services.gateway.cli.trouble import CliError
 
 WIDE = 200
 """Columns where there is no terminal to ask."""
-_FLEXIBLE = frozenset({"error", "reason", "checks", "consumer: pending / unacknowledged", "name", "subject"})
+_FLEXIBLE = frozenset({"error", "reason", "reasons", "checks", "consumer: pending / unacknowledged", "name", "subject"})
 BAD = frozenset({"error", "timeout", "aborted", "cancelled", "failed"})
 GOOD = frozenset({"ok", "completed", "running", "visible"})
 
