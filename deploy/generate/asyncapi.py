@@ -80,7 +80,7 @@ def document() -> dict[str, Any]:
 def _ask(one: Endpoint, channels: dict[str, Any], operations: dict[str, Any]) -> None:
     asked = "Chunk" if one.line else one.request.__name__
     address = f"{one.service}.{one.noun}.{one.verb}"
-    channels[f"rpc.{address}"] = _channel(f"hr.rpc.{address}", [asked])
+    channels[f"rpc.{address}"] = _channel(one.subject, [asked])
     reply = _reply(channels, one.reply.__name__)
     operations[one.name] = {
         "action": "receive",

@@ -7,6 +7,8 @@ import msgspec
 from shared.chain.post import StepDue
 from shared.contracts import events as e
 from shared.contracts import work as w
+from shared.contracts.execution import Phase
+from shared.contracts.states import name_of
 
 
 class Channel(msgspec.Struct, frozen=True):
@@ -129,6 +131,13 @@ EVENTS: Final = (
     Channel(
         "event.chain.failed", "hr.evt.chain.failed.{chain}", e.ChainChanged, "the chain's service", "everybody",
         "A chain failed or was cancelled (`status` says which), and what it had done is undone.",
+    ),
+    *(
+        Channel(
+            f"event.offer.{name_of(phase)}", f"hr.evt.offer.{name_of(phase)}.{{offer}}", e.OfferChanged,
+            "the site's broker", "everybody", f"An offer of a site, or the session that it became, is {phase.name}.",
+        )
+        for phase in Phase if phase is not Phase.INITIAL
     ),
 )  # fmt: skip
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from deploy.generate.markdown import table
 from services.archiver.machine import MACHINES as ARCHIVER
+from services.broker.machine import MACHINE as OFFER
 from services.scheduler.machine import MACHINES as SCHEDULER
 from shared.chain.machine import MACHINE as CHAIN
 from shared.contracts.endpoints import ENDPOINTS
@@ -15,16 +16,17 @@ _OWNERS = {
     **{machine.noun: "services/scheduler/machine.py" for machine in SCHEDULER},
     **{machine.noun: "services/archiver/machine.py" for machine in ARCHIVER},
     CHAIN.noun: "shared/chain/machine.py",
+    OFFER.noun: "services/broker/machine.py",
 }
 
 
 def files() -> dict[str, str]:
-    return {f"docs/states/{machine.noun}.md": _page(machine) for machine in (*SCHEDULER, *ARCHIVER, CHAIN)}
+    return {f"docs/states/{machine.noun}.md": _page(machine) for machine in (*SCHEDULER, *ARCHIVER, CHAIN, OFFER)}
 
 
 def _page(machine: Machine[Any]) -> str:
     lines = [
-        f"# The states of a {machine.noun}",
+        f"# The states of {'an' if machine.noun[0] in 'aeio' else 'a'} {machine.noun}",
         "",
         f"Made from `{_OWNERS[machine.noun]}` by `python -m deploy.generate`: edit there.",
         "The table says what is legal. From any other state a verb is refused with both states named",
@@ -33,7 +35,7 @@ def _page(machine: Machine[Any]) -> str:
     ]
     asked = [one for one in ENDPOINTS if one.noun == machine.noun and one.verb in machine.moves]
     if asked:
-        said = ", ".join(f"`{one.verb}` by `hr.rpc.{one.name}`" for one in asked)
+        said = ", ".join(f"`{one.verb}` by `{one.subject}`" for one in asked)
         lines += [f"Asked for by users: {said}. The other verbs have no endpoint.", ""]
     unused = _unused(machine)
     diagram = [

@@ -1,10 +1,11 @@
-"""The services and the workers: how each is started on a stack."""
+"""The services, the workers, the pilots of two sites: how each is started on a stack."""
 
 import asyncio
 import sys
 from pathlib import Path
 
 import httpx
+import msgspec
 
 from deploy.local.process import SERVICES, WORKERS, Command, Event
 from deploy.local.stack import Stack, StartError
@@ -14,6 +15,10 @@ APP = "deploy.local.functions:app"
 """The functions that the workers of `make run` know."""
 ROOT = Path(__file__).parents[2]
 READY_LIMIT = 120.0
+SITES = {"a": "lts-a", "b": ""}
+"""The sites of `make run`, each with a broker and a pilot: the storages that are near."""
+SITE_CORES = 2
+"""What a broker has to offer unless it is told otherwise: its pilot runs as many tasks at once."""
 
 
 def service(stack: Stack, name: str) -> Command:
@@ -25,6 +30,13 @@ def service(stack: Stack, name: str) -> Command:
         env=stack.env(name),
         cwd=ROOT,
     )
+
+
+def broker(stack: Stack, site: str, storages: str = "") -> Command:
+    """The broker of `site-<site>`; `storages`: the long-term storages that are near it."""
+    made = service(stack, "broker")
+    env = {**made.env, "HEADRACE_SITE": f"site-{site}", "HEADRACE_SITE_STORAGES": storages}
+    return msgspec.structs.replace(made, name=f"broker-{site}", env=env)
 
 
 def worker(stack: Stack, name: str, *, app: str = APP, partition: str = "default", slots: int = 4) -> Command:
@@ -41,8 +53,10 @@ def worker(stack: Stack, name: str, *, app: str = APP, partition: str = "default
 
 async def start(stack: Stack, *, workers: int, slots: int) -> None:
     """All of it, each process started again whenever it dies. Returns when the gateway is ready."""
-    commands = [service(stack, name) for name in SERVICE_NAMES]
+    commands = [service(stack, name) for name in SERVICE_NAMES if name != "broker"]
+    commands += [broker(stack, site, storages) for site, storages in SITES.items()]
     commands += [worker(stack, f"worker-{number}", slots=slots) for number in range(1, workers + 1)]
+    commands += [worker(stack, f"pilot-{site}-1", partition=f"site-{site}", slots=SITE_CORES) for site in SITES]
     for command in commands:
         stack.tell(Event(command.name, "starting"))
         await stack.run(command)

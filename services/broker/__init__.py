@@ -1,6 +1,8 @@
 """The broker. A site's agent: offers, reservations, execution sessions.
 
-So far it has its schema, its endpoints and its health; what it is for is built on the kernel next.
+One process for a site, or replicas of it; sites that share a database keep to rows of their own. A site is also a partition
+of its name: what is accepted here runs on that partition's workers. Read in this order: `decide` (what a site offers),
+`capacity` (and never twice), `machine` and `offers` (what becomes of it), `sweep` (what time brings).
 """
 
 __version__ = "0.1.0"

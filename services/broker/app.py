@@ -1,26 +1,57 @@
 """The broker, wired."""
 
 import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 from services.broker import __version__
+from services.broker.compute import ComputeSessions
+from services.broker.decide import Place
+from services.broker.handlers import Handlers
+from services.broker.offers import Offers
 from services.broker.settings import Settings
+from services.broker.sweep import Sweep
 from shared.bus.health import serve_health
 from shared.bus.station import open_station
 from shared.db.pool import ping
 from shared.objects.s3 import open_objects
 from shared.runtime.clock import SystemClock
+from shared.runtime.loop import Loop
+
+SWEEP = 1.0
+"""Seconds between two looks at what the site holds."""
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
-    about = "A site's agent: offers, reservations, execution sessions."
-    async with (
-        open_station(settings.station, "broker", __version__, about) as station,
-        open_objects(settings.objects) as objects,
-    ):
-        serve_health(station.service, {"database": lambda: ping(station.pool), "objects": objects.check}, SystemClock())
-        await station.service.start()
+    about = f"The agent of {settings.site}: offers, reservations, execution sessions."
+    own = Path(__file__).with_name("migrations")
+    async with AsyncExitStack() as stack:
+        station = await stack.enter_async_context(open_station(settings.station, "broker", __version__, about, own))
+        objects = await stack.enter_async_context(open_objects(settings.objects))
+        bus, pool, units, service, clock = station.bus, station.pool, station.units, station.service, SystemClock()
+        place = place_of(settings)
+        compute = ComputeSessions(bus, place.name)
+        offers = Offers(units, compute, clock, place.name)
+        Handlers(bus, units, offers, compute, place, clock).register(service)
+        serve_health(service, {"database": lambda: ping(pool), "objects": objects.check}, clock)
+        service.metadata["site"] = place.name  # the gateway learns from `$SRV.PING.broker` whose answers to wait for
+        await service.start()
+        sweep = Loop("sweep", SWEEP, Sweep(pool, units, offers, compute).run_once)
         async with asyncio.TaskGroup() as group:
-            relaying = group.create_task(station.relay.run())
+            running = [group.create_task(work()) for work in (compute.make_partition, sweep.run, station.relay.run)]
             await stop.wait()
-            await station.service.stop()
-            relaying.cancel()
+            await service.stop()
+            for task in running:
+                task.cancel()
+
+
+def place_of(settings: Settings) -> Place:
+    names = (name.strip() for name in settings.site_storages.split(","))
+    return Place(
+        settings.site,
+        settings.site_cores,
+        settings.site_memory_gib,
+        frozenset(name for name in names if name),
+        settings.site_move_mbps * 1e6,
+        settings.offer_seconds,
+    )

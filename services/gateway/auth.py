@@ -18,10 +18,12 @@ READ = "compute:read"
 WRITE = "compute:write"
 DATA_READ = "data:read"
 DATA_WRITE = "data:write"
+EXECUTION_READ = "execution:read"
+EXECUTION_WRITE = "execution:write"
 OPS = "ops"
 
-_LOOK = frozenset({READ, DATA_READ})
-_WORK = frozenset({WRITE, DATA_WRITE})
+_LOOK = frozenset({READ, DATA_READ, EXECUTION_READ})
+_WORK = frozenset({WRITE, DATA_WRITE, EXECUTION_WRITE})
 ROLES: dict[str, frozenset[str]] = {
     "admin": _LOOK | _WORK | {OPS},
     "operator": _LOOK | {OPS},

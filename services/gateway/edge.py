@@ -4,6 +4,7 @@ import asyncio
 
 from services.gateway.auth import Auth
 from services.gateway.store import Store
+from services.gateway.worksteps import Worksteps
 from shared.bus.client import Bus
 from shared.objects.port import Objects
 
@@ -13,4 +14,5 @@ class Edge:
 
     def __init__(self, bus: Bus, objects: Objects, auth: Auth, store: Store) -> None:
         self.bus, self.objects, self.auth, self.store = bus, objects, auth, store
+        self.worksteps = Worksteps(store.pool)
         self.stopping = asyncio.Event()

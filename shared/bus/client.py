@@ -151,7 +151,7 @@ class Bus:
         sent = {h.TRACE: trace.current.get() or trace.new(), **(headers or {})}
         answer = await self.ask(subject, encode(message), timeout=timeout, headers=sent)
         if answer.headers and "Nats-Service-Error-Code" in answer.headers:
-            raise _error_of(answer)
+            raise error_of(answer)
         return msgspec.json.decode(answer.data, type=reply)
 
     # -- life
@@ -212,7 +212,8 @@ class Bus:
         log.debug("bus.error", error=repr(error))  # one for each reconnect attempt: not worth more
 
 
-def _error_of(answer: Msg) -> HeadraceError:
+def error_of(answer: Msg) -> HeadraceError:
+    """What a reply with the headers of a service error says."""
     try:
         return from_body(msgspec.json.decode(answer.data, type=ErrorBody))
     except msgspec.MsgspecError:

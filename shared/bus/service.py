@@ -34,6 +34,14 @@ from shared.runtime.log import log
 Read = Callable[[Context, Any], Awaitable[Any]]
 Write = Callable[[Unit, Context, Any], Awaitable[Any]]
 
+
+class At(msgspec.Struct, frozen=True):
+    """Where an endpoint is, if not on `hr.rpc.<service>.<noun>.<verb>`. `group`: who shares the requests, if not the service."""
+
+    subject: str
+    group: str = ""
+
+
 CONCURRENT = 64
 """Requests that one process works on at a time; more wait at the server's side of the subscription."""
 COMMANDS_AT_ONCE = 16
@@ -66,12 +74,17 @@ def invalid(error: Exception) -> Invalid:
 
 
 class Service:
-    """The endpoints of one service. Declare them with `reads` and `writes`, then `start`."""
+    """The endpoints of one service. Declare them with `reads` and `writes`, then `start`.
+
+    `metadata`: what this process says of itself to `$SRV.PING`.
+    """
 
     def __init__(self, bus: Bus, units: Units | None, name: str, version: str, description: str) -> None:
         self._bus, self._units = bus, units
         self.name, self.version, self.description = name, version, description
+        self.metadata: dict[str, str] = {}
         self._handlers: dict[str, Handler] = {}
+        self._places: dict[str, At] = {}
         self._commands: set[str] = set()
         self._stats: dict[str, Stats] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -80,14 +93,16 @@ class Service:
         self._micro: Any = None
         self._pull: Pull | None = None
 
-    def reads(self, noun: str, verb: str, request: Any, handler: Read, *, seconds: float = 10) -> None:
-        """A query. `request`: its Struct, or `bytes` for a body that the handler reads itself."""
+    def reads(
+        self, noun: str, verb: str, request: Any, handler: Read, *, seconds: float = 10, at: At | None = None
+    ) -> None:
+        """A query, or what commits by itself. `request`: its Struct, or `bytes` for a body that the handler reads itself."""
         decode = _decoder(request)
 
         async def call(ctx: Context, data: bytes) -> bytes:
             return msgspec.json.encode(await handler(ctx, decode(data)))
 
-        self._add(noun, verb, call, seconds)
+        self._add(noun, verb, call, seconds, at)
 
     def writes(
         self, noun: str, verb: str, request: Any, handler: Write, *, seconds: float = 30, durable: bool = True
@@ -108,8 +123,9 @@ class Service:
         if durable:
             self._commands.add(f"{noun}.{verb}")
 
-    def _add(self, noun: str, verb: str, call: Handler, seconds: float) -> None:
+    def _add(self, noun: str, verb: str, call: Handler, seconds: float, at: At | None = None) -> None:
         key = f"{noun}.{verb}"
+        self._places[key] = at or At(subjects.rpc(self.name, noun, verb))
         self._handlers[key] = wrap(call, [tracing, logging, timeout(seconds)])
         self._stats[key] = Stats()
 
@@ -128,6 +144,7 @@ class Service:
             name=self.name,
             version=self.version,
             description=self.description,
+            metadata=self.metadata,
             queue_group=self.name,
             stats_handler=stats,
         )
@@ -137,9 +154,9 @@ class Service:
             await self._micro.add_endpoint(
                 EndpointConfig(
                     name=f"{noun}-{verb}",
-                    subject=subjects.rpc(self.name, noun, verb),
+                    subject=self._places[key].subject,
                     handler=self._taker(key),
-                    queue_group=self.name,
+                    queue_group=self._places[key].group or self.name,
                     metadata={"durable": "yes" if key in self._commands else "no"},
                 )
             )

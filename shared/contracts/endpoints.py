@@ -1,5 +1,7 @@
 """Every endpoint of every service, as data: `hr.rpc.<service>.<noun>.<verb>`, and `hr.cmd.…` where it is durable.
 
+Those of the sites' brokers have subjects of their own.
+
 docs/asyncapi.yaml is made from this, and a test holds it against what the services register.
 """
 
@@ -9,15 +11,19 @@ import msgspec
 
 from shared.contracts import catalogue as k
 from shared.contracts import compute as c
+from shared.contracts import execution as x
 from shared.contracts import retrieval as r
+from shared.contracts import subjects
 from shared.contracts import work as w
 from shared.contracts.health import Health, HealthCheck
 from shared.contracts.paging import Page
-from shared.contracts.subjects import SERVICES
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """`request`, `reply`: Structs. `request` bytes: newline-delimited JSON, each line a `line`. `durable`: a command too."""
+    """`request`, `reply`: Structs. `request` bytes: newline-delimited JSON, each line a `line`. `durable`: a command too.
+
+    `at`: its subject where that is another, with what varies in braces.
+    """
 
     service: str
     noun: str
@@ -26,13 +32,18 @@ class Endpoint(msgspec.Struct, frozen=True):
     reply: Any
     durable: bool = False
     line: Any = None
+    at: str = ""
 
     @property
     def name(self) -> str:
         return f"{self.service}.{self.noun}.{self.verb}"
 
+    @property
+    def subject(self) -> str:
+        return self.at or subjects.rpc(self.service, self.noun, self.verb)
 
-HEALTH: Final = tuple(Endpoint(service, "health", "check", HealthCheck, Health) for service in SERVICES)
+
+HEALTH: Final = tuple(Endpoint(service, "health", "check", HealthCheck, Health) for service in subjects.SERVICES)
 
 SCHEDULER: Final = (
     Endpoint("scheduler", "partition", "create", c.PartitionCreate, c.Partition),
@@ -81,4 +92,13 @@ RETRIEVER: Final = (
     Endpoint("retriever", "retrieval", "urls", r.RetrievalRef, r.Downloads),
 )
 
-ENDPOINTS: Final = (*SCHEDULER, *ARCHIVER, *RETRIEVER, *HEALTH)
+BROKER: Final = (
+    Endpoint("broker", "offer", "request", x.OfferRequest, x.OfferReply, at=subjects.OFFER_REQUEST),
+    Endpoint("broker", "offer", "accept", x.OfferRef, x.Offer, at=subjects.broker("{site}", "accept")),
+    Endpoint("broker", "offer", "reject", x.OfferRef, x.Offer, at=subjects.broker("{site}", "reject")),
+    Endpoint("broker", "offer", "release", x.OfferRef, x.Offer, at=subjects.broker("{site}", "release")),
+    Endpoint("broker", "offer", "get", x.OfferRef, x.Offer, at=subjects.broker("{site}", "get")),
+    Endpoint("broker", "site", "ping", x.SitePing, x.Site, at=subjects.broker("{site}", "ping")),
+)
+
+ENDPOINTS: Final = (*SCHEDULER, *ARCHIVER, *RETRIEVER, *BROKER, *HEALTH)

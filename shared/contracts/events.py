@@ -17,6 +17,8 @@
 | `hr.evt.command.done.<sequence>`     | CommandDone      | the owner  |
 | `hr.evt.command.rejected.<sequence>` | CommandRejected  | the owner  |
 | `hr.evt.chain.<started\\|done\\|failed>.<chain>` | ChainChanged | the chain's service |
+| `hr.evt.offer.<offered\\|accepted\\|rejected\\|expired\\|waiting\\|preparing\\|available\\|running\\|releasing\\|completed\\|failed\\|cancelled>.<offer>` | OfferChanged | the site's broker |
+
 """
 
 from typing import Final
@@ -121,3 +123,14 @@ class ChainChanged(msgspec.Struct, frozen=True, omit_defaults=True):
     status: str
     step: str = ""
     error: str = ""
+
+
+class OfferChanged(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`phase`: as in `Offer`. `session`: the compute session, once there is one."""
+
+    offer: UUID
+    offerset: UUID
+    site: str
+    phase: str
+    version: int
+    session: UUID | None = None

@@ -9,6 +9,10 @@ HEARTBEAT_REQUEST: Final = "hr.ctl.worker.beat"
 """Core publish: every worker that hears it sends its heartbeat at once (a scheduler that has just come up asks)."""
 
 
+OFFER_REQUEST: Final = "hr.offer.request"
+"""Core request with many replies: every site's broker answers."""
+
+
 def rpc(service: str, noun: str, verb: str) -> str:
     """Request-reply, an endpoint of `service`'s micro service, one queue group per service."""
     return f"hr.rpc.{service}.{noun}.{verb}"
@@ -59,6 +63,11 @@ def steps_of(service: str) -> str:
 def schedule(service: str, chain_id: str) -> str:
     """Where a schedule for a later step lies; no consumer's filter may cover it (it would be delivered at once)."""
     return f"hr.at.{service}.{chain_id}"
+
+
+def broker(site: str, verb: str) -> str:
+    """An endpoint of one site's broker."""
+    return f"hr.broker.{site}.{verb}"
 
 
 def session_control(session: UUID) -> str:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.contracts import catalogue, compute, errors, events, health, retrieval, work
+from shared.contracts import catalogue, compute, errors, events, execution, health, retrieval, work
 
 GOLDEN = Path(__file__).with_name("golden")
 MODULES: dict[str, types.ModuleType] = {
@@ -21,10 +21,13 @@ MODULES: dict[str, types.ModuleType] = {
     "catalogue": catalogue,
     "retrieval": retrieval,
     "events": events,
+    "execution": execution,
     "health": health,
     "errors": errors,
 }
 VERSIONS = {name: int(getattr(module, "VERSION", 1)) for name, module in MODULES.items()}
+_TEXTS = {"duration": "PT2H"}
+"""Where a field's own name does not fit its pattern."""
 _ID = "019a0000-0000-7000-8000-0000000000"
 
 
@@ -108,7 +111,7 @@ def _fitting(hint: Any, constraints: tuple[Any, ...], name: str, seed: int) -> A
     if any((each.pattern or "").startswith("^[0-9a-f]{64}") for each in constraints if isinstance(each, msgspec.Meta)):
         return f"{seed:064x}"
     lowest = max((each.ge or 0 for each in constraints if isinstance(each, msgspec.Meta)), default=0)
-    return {str: name, int: int(lowest) + seed, float: lowest + seed / 2}[hint]
+    return {str: _TEXTS.get(name, name), int: int(lowest) + seed, float: lowest + seed / 2}[hint]
 
 
 def _plain(hint: Any, name: str, seed: int) -> Any:

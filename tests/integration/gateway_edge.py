@@ -38,6 +38,7 @@ class Scheduler:
         self._service: Service | None = None
         self.seen: list[tuple[str, Context, Any]] = []
         self.sessions: dict[UUID, c.Session] = {}
+        self.keys: dict[str, c.Session] = {}
         self.results: dict[UUID, c.Result] = {}
         self.values: dict[UUID, c.Value] = {}
         self.failing: dict[str, Exception] = {}
@@ -73,7 +74,7 @@ class Scheduler:
 
     def _table(self) -> list[tuple[str, Any, Callable[[Context, Any], Any]]]:
         return [
-            ("session.create", c.SessionCreate, lambda ctx, _: self.session(ctx.user)),
+            ("session.create", c.SessionCreate, self._create),
             ("session.get", c.SessionGet, self._session),
             ("session.list", c.SessionList, lambda *_: c.SessionPage(list(self.sessions.values()))),
             ("session.close", c.SessionRef, self._session),
@@ -101,6 +102,12 @@ class Scheduler:
             return answer(ctx, request)
 
         return handle
+
+    def _create(self, ctx: Context, _: c.SessionCreate) -> c.Session:
+        made = self.keys.get(ctx.key) or self.session(ctx.user)
+        if ctx.key:
+            self.keys[ctx.key] = made
+        return made
 
     def _session(self, ctx: Context, asked: c.SessionRef) -> c.Session:
         found = _found(self.sessions, asked.session, "session")

@@ -74,6 +74,10 @@ class Processes:
         command = msgspec.structs.replace(system.service(self.stack, name), name=replica or name)
         await self._start(self.stack.add(_by(command, nats_url)))
 
+    async def start_broker(self, site: str, storages: str = "") -> None:
+        """`broker-<site>`, the broker of `site-<site>`."""
+        await self._start(self.stack.add(system.broker(self.stack, site, storages)))
+
     async def start_worker(
         self, name: str, *, app: str = system.APP, slots: int = 4, partition: str = "default", nats_url: str = ""
     ) -> None:

@@ -282,3 +282,40 @@ def test_logs_follow_a_task_to_its_end(
     script = iter(first)
     assert run(["logs", TASK, "--attempt", "0", "--follow", "--json"]) == 0
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [first[1], first[3]]
+
+
+def test_offers_are_shown_best_first_and_taken(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
+    offer = {
+        "meta": {"uuid": SESSION, "messages": []},
+        "site": "site-a",
+        "partition": "site-a",
+        "phase": "OFFERED",
+        "prepare_seconds": 0.0,
+        "starts_in_seconds": 0.0,
+        "cores": 2,
+        "reasons": ["holds all 1.9 MB of [b]x[/b]", "2 of 2 cores free"],
+    }
+    silent = {"level": "WARN", "time": "", "message": "site-b: no answer within 2 s"}
+    made = {"result": "YES", "meta": {"messages": [silent]}, "offers": [offer]}
+    edge.answers["POST /execution/v1/requests"] = (200, made)
+    taken = offer | {"phase": "RUNNING", "session": "the-session"}
+    edge.answers[f"POST /execution/v1/sessions/{SESSION}"] = (200, taken)
+    assert run(["offers", "a/b", "--cores", "2"]) == 0
+    out = capsys.readouterr().out
+    for text in ("*", "site-a", "holds all 1.9 MB of [b]x[/b]", "no answer within 2 s"):
+        assert text in out
+    assert json.loads(edge.seen[0][2]) == {
+        "compute": {"cores": {"min": 2}, "memory": {"min": 1}},
+        "data": [{"kind": "urn:headrace:kind:dataset", "pid": "a/b"}],
+    }
+    for choice in ("best", SESSION):
+        assert run(["offers", "a/b", "--accept", choice, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == taken
+        update = {"kind": "uri:enum-value-update", "path": "/phase", "value": "ACCEPTED"}
+        assert json.loads(edge.seen[-1][2]) == update
+    assert run(["offers", "a/b", "--accept", "best"]) == 0
+    assert "the-session" in capsys.readouterr().out
+    edge.answers["POST /execution/v1/requests"] = (200, made | {"result": "NO", "offers": []})
+    assert run(["offers", "a/b", "--accept", "best"]) == 1
+    assert "no site makes an offer" in capsys.readouterr().err
+    assert run(["offers", "a/b", "--cores", "0"]) == 2

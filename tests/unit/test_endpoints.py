@@ -5,14 +5,16 @@ import typing
 from pathlib import Path
 from typing import Any
 
+from services.broker.decide import Place
+from services.broker.handlers import Handlers
 from services.scheduler.handlers.logs import Logs
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
 from services.scheduler.handlers.submissions import Submissions
 from services.scheduler.handlers.tasks import Tasks
 from shared.bus.health import serve_health
-from shared.contracts import compute, work
-from shared.contracts.endpoints import ENDPOINTS, HEALTH, SCHEDULER
+from shared.contracts import compute, execution, work
+from shared.contracts.endpoints import BROKER, ENDPOINTS, HEALTH, SCHEDULER
 from shared.runtime.clock import SystemClock
 
 ROOT = Path(__file__).parents[2]
@@ -24,8 +26,10 @@ class Recorder:
     def __init__(self, name: str) -> None:
         self.name, self.version = name, "0"
         self.seen: dict[str, tuple[Any, Any, bool]] = {}
+        self.places: dict[str, Any] = {}
 
-    def reads(self, noun: str, verb: str, request: Any, handler: Any, **_: Any) -> None:
+    def reads(self, noun: str, verb: str, request: Any, handler: Any, *, at: Any = None, **_: Any) -> None:
+        self.places[f"{self.name}.{noun}.{verb}"] = at
         self._note(noun, verb, request, handler, durable=False)
 
     def writes(self, noun: str, verb: str, request: Any, handler: Any, *, durable: bool = True, **_: Any) -> None:
@@ -50,6 +54,23 @@ def test_the_scheduler_registers_what_the_table_says() -> None:
     Tasks(nothing, nothing).register(service)
     Logs(nothing).register(service)
     assert service.seen == table(SCHEDULER)
+
+
+def test_a_broker_registers_what_the_table_says_at_its_site() -> None:
+    service: Any = Recorder("broker")
+    nothing: Any = None
+    place = Place("site-x", 1, 1, frozenset(), 1.0, 1.0)
+    Handlers(nothing, nothing, nothing, nothing, place, nothing).register(service)
+    assert service.seen == table(BROKER)
+    for one in BROKER:
+        assert service.places[one.name].subject == one.subject.replace("{site}", "site-x")
+    assert service.places["broker.offer.request"].group == "broker-site-x", "one of each site answers"
+
+
+def test_the_words_of_execution_agree_with_the_table() -> None:
+    rows = re.findall(r"\| `(hr\.[^`]+)`\s*\| (\w+)\s*\| (\w+)", execution.__doc__ or "")
+    said = {(subject.replace("<", "{").replace(">", "}"), request, reply) for subject, request, reply in rows}
+    assert said == {(one.subject, one.request.__name__, one.reply.__name__) for one in BROKER}
 
 
 def test_every_service_answers_for_its_health() -> None:

@@ -5,7 +5,19 @@ from datetime import UTC, datetime
 import pytest
 
 from services.gateway import auth
-from services.gateway.auth import DATA_WRITE, OPS, READ, ROLES, WRITE, Auth, Identity, bearer, digest
+from services.gateway.auth import (
+    DATA_WRITE,
+    EXECUTION_READ,
+    EXECUTION_WRITE,
+    OPS,
+    READ,
+    ROLES,
+    WRITE,
+    Auth,
+    Identity,
+    bearer,
+    digest,
+)
 from services.gateway.web import ROUTES
 from shared.contracts.errors import Forbidden, Unauthenticated, Unavailable
 
@@ -50,8 +62,11 @@ def test_the_scheme_is_read_in_any_case() -> None:
 
 @pytest.mark.parametrize(
     ("role", "may", "may_not"),
-    [("admin", {READ, WRITE, OPS}, set()), ("user", {READ, WRITE}, {OPS}), ("reader", {READ}, {WRITE, OPS}),
-     ("operator", {READ, OPS}, {WRITE}), ("unheard-of", set(), {READ, WRITE, OPS})],
+    [("admin", {READ, WRITE, EXECUTION_READ, EXECUTION_WRITE, OPS}, set()),
+     ("user", {READ, WRITE, EXECUTION_READ, EXECUTION_WRITE}, {OPS}),
+     ("reader", {READ, EXECUTION_READ}, {WRITE, EXECUTION_WRITE, OPS}),
+     ("operator", {READ, EXECUTION_READ, OPS}, {WRITE, EXECUTION_WRITE}),
+     ("unheard-of", set(), {READ, WRITE, EXECUTION_READ, EXECUTION_WRITE, OPS})],
 )  # fmt: skip
 def test_roles(role: str, may: set[str], may_not: set[str]) -> None:
     who = Identity("x", (role,))
@@ -67,7 +82,7 @@ def test_every_route_needs_something_but_the_probes_and_the_page() -> None:
 
 
 def test_routes_that_change_something_do_not_go_with_reading() -> None:
-    changing = {WRITE, DATA_WRITE, OPS}
+    changing = {WRITE, DATA_WRITE, EXECUTION_WRITE, OPS}
     assert all(route.needs in changing for route in ROUTES if route.method != "GET")
 
 

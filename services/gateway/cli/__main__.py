@@ -6,7 +6,7 @@ import sys
 
 from cyclopts import App, CycloptsError
 
-from services.gateway.cli.commands import compute, logs, ops, submit, watch
+from services.gateway.cli.commands import compute, logs, offers, ops, submit, watch
 from services.gateway.cli.trouble import CliError, UsageError
 
 HELP = """Look at a running Headrace, and give it work.
@@ -34,7 +34,7 @@ def build() -> App:
         version=_version,
         help_flags=["--help", "-h"],
     )
-    for module in (ops, watch, compute, logs, submit):
+    for module in (ops, watch, compute, logs, submit, offers):
         module.register(app)
     return app
 

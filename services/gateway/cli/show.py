@@ -14,7 +14,7 @@ from shared.runtime.plain import plain
 
 WIDE = 200
 """Columns where there is no terminal to ask."""
-_FLEXIBLE = frozenset({"error", "reason", "checks", "consumer: pending / unacknowledged", "name", "subject"})
+_FLEXIBLE = frozenset({"error", "reason", "reasons", "checks", "consumer: pending / unacknowledged", "name", "subject"})
 BAD = frozenset({"error", "timeout", "aborted", "cancelled", "failed"})
 GOOD = frozenset({"ok", "completed", "running", "visible"})
 

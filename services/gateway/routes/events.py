@@ -65,8 +65,16 @@ class Visible:
         if entity not in self._known:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
-            self._known[entity] = await self._ask(entity)
+            self._known[entity] = await (self._offer(entity) if noun == "offer" else self._ask(entity))
         return self._known[entity]
+
+    async def _offer(self, entity: str) -> bool:
+        assert self._call.caller is not None
+        try:
+            await self._call.edge.worksteps.offer(UUID(entity), self._call.caller.user)
+        except (NotFound, ValueError):
+            return False
+        return True
 
     async def _ask(self, entity: str) -> bool:
         try:

@@ -1,0 +1,97 @@
+"""What a site offers, decided: from what was asked, what is free, and where the data are."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from shared.contracts.catalogue import Located
+from shared.contracts.execution import Between, ExecutionRequest
+
+
+class Place(msgspec.Struct, frozen=True):
+    """What a site is. `memory` in GiB, `move` in bytes a second, `hold` in seconds: how long an offer is good."""
+
+    name: str
+    cores: int
+    memory: int
+    storages: frozenset[str]
+    move: float
+    hold: float
+
+
+class Free(msgspec.Struct, frozen=True):
+    """What no offer holds."""
+
+    cores: int
+    memory: int
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """Data that cannot be placed, and why."""
+
+    reason: str
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What an offer promises, beside its request. `memory` in GiB."""
+
+    cores: int
+    memory: int
+    cores_free: int
+    prepare_seconds: float
+    reasons: list[str]
+
+
+class No(msgspec.Struct, frozen=True):
+    reason: str
+
+
+def decide(place: Place, free: Free, request: ExecutionRequest, data: Sequence[Located | Lost]) -> Terms | No:
+    """The terms on which the site would run it, or why it would not."""
+    for one in data:
+        if isinstance(one, Lost):
+            return No(one.reason)
+        if not one.storages:
+            return No(f"no long-term storage holds all of {one.pid}")
+    cores, memory = request.compute.cores, request.compute.memory
+    lacks = _lacks("core", cores, place.cores, free.cores) or _lacks("GiB", memory, place.memory, free.memory)
+    if lacks:
+        return No(lacks)
+    here = [one for one in data if isinstance(one, Located) and place.storages.intersection(one.storages)]
+    away = [one for one in data if isinstance(one, Located) and one not in here]
+    reasons = [f"holds all {size(one.size)} of {one.pid}" for one in here]
+    reasons += [_moving(one, place.move) for one in away]
+    reasons.append(f"{free.cores} of {place.cores} cores free")
+    return Terms(
+        cores=min(cores.most, free.cores),
+        memory=min(memory.most, free.memory),
+        cores_free=free.cores,
+        prepare_seconds=round(sum(one.size for one in away) / place.move, 3),
+        reasons=reasons,
+    )
+
+
+def size(count: int) -> str:
+    """Bytes for people, as storage counts them: 1.9 MB."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def _moving(one: Located, move: float) -> str:
+    return f"would move {size(one.size)} of {one.pid} at {move / 1e6:g} MB/s: {one.size / move:.1f} s"
+
+
+def _lacks(unit: str, wanted: Between, has: int, free: int) -> str:
+    if wanted.min > has:
+        return f"{_count(wanted.min, unit)} wanted, and there are {has}"
+    if wanted.min > free:
+        return f"{_count(wanted.min, unit)} wanted, and {free} of {has} are free"
+    return ""
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number} {unit}" if number == 1 or unit == "GiB" else f"{number} {unit}s"
