@@ -15,7 +15,7 @@ NAME = "FITS catalogue"
 async def leave_open_sessions(client: Client) -> int:
     """Closes what an earlier run of this job left open, so that its site has its cores again; how many."""
     open_ones = (await client.get("/compute/v1/sessions", status="running", size=1000))["items"]
-    mine = [one["id"] for one in open_ones if (one["options"].get("labels") or {}).get("job") == NAME]
+    mine = [one["id"] for one in open_ones if one["name"] == NAME]
     for session in mine:
         await client.post(f"/compute/v1/sessions/{session}/close")
     return len(mine)
@@ -24,6 +24,7 @@ async def leave_open_sessions(client: Client) -> int:
 async def offers(client: Client, pid: str) -> dict[str, Any]:
     """The workstep is stored, then every site is asked; the offers, best first. JobError if no site has any."""
     request = {
+        "meta": {"name": NAME},
         "executable": {"kind": "urn:headrace:kind:function", "function": "measure"},
         "compute": {
             "kind": "https://www.purl.org/ivoa.net/Calycopis-openapi/schema/v1.0/kinds/compute/"

@@ -1,5 +1,6 @@
 """What the main job says at its end."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,9 @@ def summary(
     out: Path,
     address: dict[str, Any],
 ) -> RenderableType:
-    import io
-
     from astropy.table import Table as Rows
 
-    rows = Rows.read(io.StringIO(catalogue.decode()), format="ascii.ecsv")
+    rows = Rows.read(io.BytesIO(catalogue), format="ascii.ecsv")
     facts = Table.grid(padding=(0, 2))
     for name, value in (
         ("dataset", f"{dataset['pid']}: {dataset['numberOfFiles']} files, {dataset['size']:,} bytes"),
