@@ -78,7 +78,10 @@ class Job:
                 await archive.upload(lambda: self._bars.advance(bar))
         if not there:
             with self._stage("pack", 1) as bar:
-                await archive.pack(lambda text: self._note(bar, text))
+                packed = await archive.pack(lambda text: self._note(bar, text))
+                self._note(
+                    bar, f"{packed['numberOfDatablocks']} datablocks, {packed['packedSize']:,} bytes, in staging"
+                )
                 self._bars.update(bar, completed=1)
         with self._stage("archive", 1) as bar:
             dataset = await archive.archive(lambda text: self._note(bar, text))
@@ -101,19 +104,22 @@ class Job:
         with self._stage("tasks", count + 1) as tasks:
             await compute.submit()
             self._note(tasks, "each waits for its file")
-            with self._stage("retrieve", count) as files:
-                retrieval = await compute.retrieve()
-                # Side by side: the first tasks run while later files are still on their way.
-                await asyncio.gather(
-                    compute.until_retrieved(retrieval, lambda done: self._bars.update(files, completed=done)),
-                    compute.until_done(lambda done: self._bars.update(tasks, completed=done)),
-                )
+            # Side by side: the first tasks run while later files are still on their way.
+            await asyncio.gather(
+                self._retrieve(compute, count),
+                compute.until_done(lambda done: self._bars.update(tasks, completed=done)),
+            )
             self._note(tasks, "")
         with self._stage("download", 2) as bar:
             products = await compute.products()
             self._bars.update(bar, completed=2)
         await compute.close()
         return products
+
+    async def _retrieve(self, compute: Compute, count: int) -> None:
+        with self._stage("retrieve", count) as bar:
+            retrieval = await compute.retrieve()
+            await compute.until_retrieved(retrieval, lambda done: self._bars.update(bar, completed=done))
 
     @contextmanager
     def _stage(self, name: str, total: int) -> Iterator[Any]:
