@@ -5,6 +5,7 @@ import time
 from datetime import timedelta
 from typing import Any, Final
 
+import asyncpg
 import msgspec
 
 from shared.bus.unit import Units
@@ -15,10 +16,17 @@ from shared.chain.declare import Action, Chain
 from shared.chain.errors import Later, Superseded, UserError
 from shared.chain.machine import Fault
 from shared.chain.store import Row
+from shared.contracts.errors import NoRoom, RateLimited, TimedOut, Unavailable
+from shared.db.pool import translate
 from shared.runtime.log import log
 
 BEATS: Final = 3
 """Renewals in the time of one lease."""
+AWAY: Final = (Unavailable, TimedOut, RateLimited, NoRoom)
+"""A server that is away, or full, is waited for, however long: that is no failure of the step, and nothing is undone for it."""
+_DATABASE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError)
+AWAY_AGAIN: Final = 2.0
+"""Seconds after which it is asked again."""
 
 
 class Lease:
@@ -101,6 +109,8 @@ async def run(chain: Chain[Any], state: bytes, action: Action, ctx: StepContext)
         return Postponed(max(0.0, later.seconds), later.why), None
     except UserError as error:
         return Broke(Fault.USER, str(error)), None
+    except AWAY as error:
+        return Postponed(AWAY_AGAIN, error.message), None
     except Superseded:
         raise
     except TimeoutError as error:
@@ -108,6 +118,8 @@ async def run(chain: Chain[Any], state: bytes, action: Action, ctx: StepContext)
             return Broke(Fault.SYSTEM, f"{action.name} took longer than {action.timeout:g} s"), None
         return _broke(action, ctx, error), None
     except Exception as error:
+        if isinstance(error, _DATABASE) and (away := translate(error)):
+            return Postponed(AWAY_AGAIN, away.message), None
         return _broke(action, ctx, error), None
 
 
