@@ -33,7 +33,13 @@ async def outcome(error: Exception) -> Outcome:
 
 @pytest.mark.parametrize(
     "error",
-    [Unavailable("s3"), TimedOut("nobody"), NoRoom("full"), asyncpg.AdminShutdownError(), ConnectionRefusedError()],
+    [
+        Unavailable("s3"),
+        TimedOut("nobody"),
+        NoRoom("full"),
+        asyncpg.AdminShutdownError("shutting down"),
+        ConnectionRefusedError(),
+    ],
     ids=repr,
 )
 async def test_a_server_that_is_away_or_full_is_waited_for(error: Exception) -> None:
@@ -50,7 +56,7 @@ async def test_a_server_that_is_away_or_full_is_waited_for(error: Exception) -> 
         Invalid("no"),
         OSError("a bug"),
         ValueError("a bug"),
-        asyncpg.UniqueViolationError(),
+        asyncpg.UniqueViolationError("taken"),
         ExceptionGroup("", [ValueError()]),
     ],
     ids=repr,
