@@ -1,13 +1,14 @@
 """Asking every site's broker for its offer, and one of them about it."""
 
 import asyncio
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 
 from services.gateway.call import Call
 from services.gateway.ranking import messages, rank
 from shared.bus.many import Answers, ask_many
+from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.errors import HeadraceError
 from shared.contracts.execution import (
@@ -28,6 +29,8 @@ WITHIN = 2.0
 ROLL_CALL = 0.25
 """Seconds in which a broker that lives says that it is there: only those are waited for."""
 PING = "$SRV.PING.broker"
+_OFFERSETS = UUID("01a20ec8-0000-7000-8000-000000000001")
+"""The namespace of offersets that have an idempotency key."""
 
 
 class Here(msgspec.Struct, frozen=True):
@@ -37,8 +40,11 @@ class Here(msgspec.Struct, frozen=True):
 
 
 async def ask_sites(call: Call, request: ExecutionRequest, workstep: UUID | None, within: float = WITHIN) -> OfferSet:
-    """All that live answer, or the time is up. What comes later expires by itself."""
-    bus, offerset = call.edge.bus, uuid7()
+    """All that live answer, or the time is up. What comes later expires by itself.
+
+    Under the same idempotency key it is the same offerset, and a site that has answered that gives the same offer again.
+    """
+    bus, offerset = call.edge.bus, _offerset(call)
     asked = OfferRequest(offerset, request, within)
     async with (
         ask_many(bus, subjects.OFFER_REQUEST, asked, OfferReply, within=within, headers=call.told()) as answers,
@@ -55,6 +61,12 @@ async def ask_sites(call: Call, request: ExecutionRequest, workstep: UUID | None
     offers = rank(answer.offer for answer in answers.found if answer.offer is not None)
     said = messages(answers.found, live, now, within)
     return OfferSet(OfferSetMeta(offerset, now, said), "YES" if offers else "NO", offers, workstep)
+
+
+def _offerset(call: Call) -> UUID:
+    if not call.key:
+        return uuid7()
+    return uuid5(_OFFERSETS, f"{call.told()[h.USER]} {call.key}")
 
 
 def sites(pings: Answers[Here]) -> set[str]:

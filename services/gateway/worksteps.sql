@@ -12,9 +12,11 @@ ORDER BY id DESC LIMIT $3;
 
 -- name: put_offerset
 WITH made AS (
-    INSERT INTO offersets (id, workstep, owner, document) VALUES ($1, $2, $3, $4) RETURNING id
+    INSERT INTO offersets (id, workstep, owner, document) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (id) DO UPDATE SET document = excluded.document RETURNING id
 )
-INSERT INTO offers (id, offerset, site) SELECT o.id, made.id, o.site FROM made, unnest($5::uuid[], $6::text[]) AS o(id, site);
+INSERT INTO offers (id, offerset, site) SELECT o.id, made.id, o.site FROM made, unnest($5::uuid[], $6::text[]) AS o(id, site)
+ON CONFLICT DO NOTHING;
 
 -- name: offerset
 SELECT document FROM offersets WHERE id = $1 AND ($2::text IS NULL OR owner = $2);

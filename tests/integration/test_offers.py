@@ -188,6 +188,15 @@ async def test_the_same_question_reserves_once(sites: Sites) -> None:
     assert await sites.free("site-a") == 1
 
 
+async def test_under_one_idempotency_key_it_is_one_question(sites: Sites, ann: httpx.AsyncClient) -> None:
+    await both(sites)
+    asked: Any = {"json": wanted(PID), "headers": {"Idempotency-Key": "once"}}
+    first, again = [(await ann.post(f"{ROOT}/requests", **asked)).json() for _ in range(2)]
+    assert first["meta"]["uuid"] == again["meta"]["uuid"]
+    assert [one["meta"]["uuid"] for one in first["offers"]] == [one["meta"]["uuid"] for one in again["offers"]]
+    assert len(first["offers"]) == 2
+
+
 async def test_a_site_that_is_gone_holds_up_nobody(sites: Sites, ann: httpx.AsyncClient) -> None:
     await both(sites)
     await sites.kill("site-b")
