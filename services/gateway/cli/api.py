@@ -24,7 +24,7 @@ class Api:
             headers={"Authorization": f"Bearer {self.address.token}"},
             timeout=_PATIENCE,
             transport=transport,
-            trust_env=not _is_loopback(self.address.url),
+            trust_env=not is_loopback(self.address.url),
         )
 
     def __enter__(self) -> Self:
@@ -85,7 +85,7 @@ def _check(answer: httpx.Response) -> None:
     raise RefusedError(answer.status_code, told if isinstance(told, dict) else {})
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
     """A proxy from the environment is of no use there."""
     try:
         return httpx.URL(url).host in ("127.0.0.1", "localhost", "::1")

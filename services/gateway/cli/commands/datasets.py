@@ -1,0 +1,79 @@
+"""Datasets: looking at them."""
+
+from typing import Any
+
+from cyclopts import App
+
+from services.gateway.cli.options import FIRST, PLAIN, Output, Paging, add
+
+HEADS = ("pid", "name", "status", "files", "size", "datablocks", "group", "created")
+
+
+def register(app: App) -> None:
+    add(app, datasets)
+    add(app, dataset)
+
+
+def datasets(*, paging: Paging = FIRST, output: Output = PLAIN) -> None:
+    """Datasets, newest first.
+
+    Examples:
+
+    headrace datasets
+
+    headrace datasets --json | jq -r '.items[].pid'
+    """
+    from services.gateway.cli import show
+    from services.gateway.cli.api import Api
+    from services.gateway.cli.dataset import CATALOGUE
+
+    with Api() as api:
+        page = api.get(f"{CATALOGUE}/datasets", size=paging.size, token=paging.token)
+    if output.json:
+        show.document(page)
+        return
+    show.table("Datasets", HEADS, (_row(one) for one in page["items"]))
+    show.more(page)
+
+
+def _row(told: dict[str, Any]) -> tuple[Any, ...]:
+    from services.gateway.cli import show
+    from services.gateway.cli.dataset import status
+
+    return (
+        told["pid"],
+        told["datasetName"],
+        status(told),
+        told["numberOfFiles"],
+        show.size(told["size"]),
+        told["numberOfDatablocks"],
+        told["ownerGroup"],
+        told["createdAt"][:19].replace("T", " "),
+    )
+
+
+def dataset(pid: str, /, *, output: Output = PLAIN) -> None:
+    """A dataset, and why it is where it is.
+
+    Examples:
+
+    headrace dataset night/2026-03-01
+
+    headrace dataset night/2026-03-01 --json | jq -r .dataset.datasetlifecycle.archiveStatusMessage
+    """
+    from services.gateway.cli import show
+    from services.gateway.cli.api import Api
+    from services.gateway.cli.dataset import Dataset
+    from services.gateway.cli.steady import Steady
+
+    with Api() as api:
+        asked = Dataset(Steady(api), pid)
+        seen, told = asked.get(), asked.explain()
+    if output.json:
+        show.document({"dataset": seen, "summary": told["summary"], "reasons": told["reasons"]})
+        return
+    show.console().print(show.cell(told["summary"]), style="bold")
+    for reason in told["reasons"]:
+        show.console().print(show.cell(f"  - {reason}"))
+    lifecycle = seen.pop("datasetlifecycle")
+    show.facts([*seen.items(), *((name, value) for name, value in lifecycle.items())])

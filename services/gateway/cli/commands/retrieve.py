@@ -1,0 +1,95 @@
+"""Files back from long-term storage."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from services.gateway.cli.options import PLAIN, Output, add
+from services.gateway.cli.trouble import UsageError
+
+
+def register(app: App) -> None:
+    add(app, retrieve)
+
+
+def retrieve(
+    pid: str,
+    /,
+    *,
+    to: Annotated[Path | None, Parameter(help="Download and unpack into this folder.")] = None,
+    keep_tars: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Leave the datablocks in the folder too.")
+    ] = False,
+    force: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Replace files that are there with other content.")
+    ] = False,
+    no_wait: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Return when the retrieval is handed in.")
+    ] = False,
+    output: Output = PLAIN,
+) -> None:
+    """Bring a dataset back from long-term storage: where its datablocks are then, or its files into a folder.
+
+    Every file is checked. The same call again goes on where an earlier one was broken off.
+
+    Parameters
+    ----------
+    pid
+        The dataset.
+
+    Examples:
+
+    headrace retrieve night/2026-03-01 --to exposures/
+
+    headrace retrieve night/2026-03-01 --json | jq -r '.datablocks[].url'
+    """
+    if to is None and (keep_tars or force):
+        raise UsageError("--keep-tars and --force are about the folder: give --to")
+    if to is not None and no_wait:
+        raise UsageError("--no-wait cannot download: give no --to")
+    from services.gateway.cli.api import Api
+    from services.gateway.cli.retrieving import Retrieving, bring
+    from services.gateway.cli.steady import Steady
+
+    if to is not None and to.exists() and not to.is_dir():
+        raise UsageError(f"{to} is not a folder")
+    with Api() as api:
+        retrieving = Retrieving(Steady(api), pid, quiet=output.json)
+        if not no_wait:
+            retrieving.wait()
+        blocks = [] if no_wait else retrieving.blocks()
+        if to is None:
+            _tell(retrieving.told, blocks, output)
+            return
+        _make(to)
+        counts = bring(retrieving, blocks, to, keep_tars, force, output.json)
+    _tell_counts(retrieving.told, counts | {"folder": str(to), "datablocks": len(blocks)}, output)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: {error.strerror}") from None
+
+
+def _tell(told: dict[str, Any], blocks: list[dict[str, Any]], output: Output) -> None:
+    """The addresses are secrets: on a terminal they are only counted."""
+    from services.gateway.cli import show
+
+    if output.json:
+        show.document({"retrieval": told, "datablocks": blocks})
+        return
+    show.facts([("retrieval", told["id"]), ("status", told["status"])])
+    if blocks:
+        show.table("Datablocks", ("datablock", "size"), ((one["name"], show.size(one["size"])) for one in blocks))
+
+
+def _tell_counts(told: dict[str, Any], counts: dict[str, Any], output: Output) -> None:
+    from services.gateway.cli import show
+
+    if output.json:
+        show.document({"retrieval": told} | counts)
+        return
+    show.facts([("retrieval", told["id"]), *counts.items(), ("size", show.size(counts["bytes"]))])

@@ -1,0 +1,98 @@
+"""A datablock from object storage into a file: it goes on where the connection broke, and counts only with the right hash."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import msgspec
+
+from services.gateway.cli.api import is_loopback
+from services.gateway.cli.trouble import CliError, FailedError, UnreachableError
+from shared.runtime.retry import Backoff
+
+TRIES = 7
+"""In a row, without a byte more."""
+AGAIN = Backoff(first=0.3, ceiling=10)
+_BLOCK = 1024 * 1024
+_PATIENCE = httpx.Timeout(10, read=60)
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """`address` gives one that is valid: they expire. `chk`: SHA-256 in hex."""
+
+    name: str
+    size: int
+    chk: str
+    address: Callable[[], str]
+
+
+class _AgainError(Exception):
+    """It may work another time."""
+
+
+def fetch(want: Wanted, part: Path, report: Callable[[int], None]) -> None:
+    """`part` holds all of it when this returns, and may hold its beginning before. `report`: how many bytes are there."""
+    tries, whole = 0, True
+    while True:
+        before = _held(part)
+        problem: CliError
+        try:
+            _read(want, part, report)
+        except (httpx.TransportError, _AgainError) as error:
+            problem = UnreachableError(f"{want.name}: object storage does not answer: {error or type(error).__name__}")
+        else:
+            if (came := sha256(part)) == want.chk:
+                return
+            problem = FailedError(f"{want.name} is not what was archived: it hashes to {came}, not to {want.chk}")
+            part.unlink()
+            if before == 0 or not whole:
+                raise problem
+            whole = False  # what was there from an earlier call may have been another's: once more, from its start
+        tries = tries + 1 if _held(part) <= before else 1
+        if tries == TRIES:
+            raise problem
+        time.sleep(AGAIN.delay(tries - 1))
+
+
+def _read(want: Wanted, part: Path, report: Callable[[int], None]) -> None:
+    start = _held(part)
+    if start > want.size:
+        part.unlink()
+        start = 0
+    if start == want.size and start:
+        return
+    url = want.address()
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    with (
+        httpx.Client(timeout=_PATIENCE, trust_env=not is_loopback(url)) as http,
+        http.stream("GET", url, headers=headers) as answer,
+    ):
+        resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        if not resumed and answer.status_code != 200:
+            if answer.status_code in (403, 416) or answer.status_code >= 500:  # expired; nothing there to go on from
+                raise _AgainError(f"it answered {answer.status_code}")
+            raise FailedError(f"{want.name} cannot be had: object storage answered {answer.status_code}")
+        at = start if resumed else 0
+        with part.open("ab" if resumed else "wb") as file:
+            for chunk in answer.iter_raw(_BLOCK):
+                at += file.write(chunk[: want.size - at])
+                report(at)
+        if at < want.size:
+            raise _AgainError(f"it sent {at} of {want.size} bytes")
+
+
+def sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as source:
+        while block := source.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _held(part: Path) -> int:
+    try:
+        return part.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,199 @@
+"""`headrace archive` and `headrace retrieve` as processes of their own, against the whole system: folder in, same folder out."""
+
+import asyncio
+import hashlib
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from tests.conftest import folder
+from tests.support.datasets import CATALOGUE, Datasets
+from tests.support.edge import Edge
+from tests.support.processes import Processes
+
+LARGE = 1_300_000
+"""Bytes; more than the 1 MiB that a datablock aims at, so that there are two."""
+
+
+class Ended(msgspec.Struct, frozen=True):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def told(self) -> Any:
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+class Cli:
+    def __init__(self, system: Processes) -> None:
+        self._env = os.environ | {"HEADRACE_HTTP_URL": system.http, "HEADRACE_TOKEN": system.token}
+
+    async def start(self, *arguments: object) -> asyncio.subprocess.Process:
+        command = (sys.executable, "-m", "services.gateway.cli", *map(str, arguments))
+        pipe = asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(*command, env=self._env, stdout=pipe, stderr=pipe)
+
+    async def __call__(self, *arguments: object) -> Ended:
+        process = await self.start(*arguments)
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        return Ended(process.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture(scope="module")
+async def shared_system() -> AsyncIterator[Processes]:
+    with folder() as home:
+        async with Processes(home) as processes:
+            await processes.start("archiver", "retriever", "scheduler", "gateway", "broker", workers=0)
+            yield processes
+
+
+@pytest.fixture
+def cli(shared_system: Processes) -> Cli:
+    return Cli(shared_system)
+
+
+@pytest.fixture
+async def edge(shared_system: Processes) -> AsyncIterator[Edge]:
+    async with Edge(shared_system.http, shared_system.token) as edge:
+        yield edge
+
+
+@pytest.fixture
+def datasets(edge: Edge) -> Datasets:
+    return Datasets(edge)
+
+
+@pytest.fixture
+def pid() -> str:
+    return f"test/{uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    root = tmp_path / "source"
+    noise = b"".join(hashlib.sha256(n.to_bytes(4, "big")).digest() for n in range(LARGE // 32))
+    for path, data in {
+        "a/large.fits": noise,
+        "deep/er/still/ü é %.txt": b"small",
+        "deep/empty": b"",
+        "long/" + "n" * 180 + ".dat": b"x" * 5000,
+        "☉.fits": b"sun" * 100,
+    }.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+    return root
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+async def test_a_folder_goes_in_and_the_same_comes_out(cli: Cli, pid: str, source: Path, tmp_path: Path) -> None:
+    (source / "link").symlink_to(source / "a/large.fits")
+    stored = (await cli("archive", pid, source, "--name", "First light", "--json")).told
+    assert stored["links"] == [str(source / "link")]
+    (source / "link").unlink()
+    assert stored["dataset"]["datasetName"] == "First light"
+    assert stored["dataset"]["datasetlifecycle"]["archiveStatusMessage"] == "datasetOnArchiveDisk"
+    assert len(stored["datablocks"]) == 2
+    again = await cli("archive", pid, source)
+    assert again.code == 0, again.err
+    assert "is on long-term storage already" in again.out
+    assert again.err == "", "no bars where nobody looks"
+
+    to = tmp_path / "back"
+    back = (await cli("retrieve", pid, "--to", to, "--json")).told
+    assert (back["written"], back["unchanged"], back["datablocks"]) == (5, 0, 2)
+    assert tree(to) == tree(source)
+    (to / "deep/empty").write_bytes(b"not any more")
+    (to / "☉.fits").unlink()
+    refused = await cli("retrieve", pid, "--to", to)
+    assert refused.code == 1
+    assert "deep/empty" in refused.err
+    assert (to / "deep/empty").read_bytes() == b"not any more"
+    mended = (await cli("retrieve", pid, "--to", to, "--force", "--keep-tars", "--json")).told
+    assert (mended["written"], mended["unchanged"]) == (2, 3)
+    tars = {path.name: path for path in to.glob("*.tar")}
+    assert {name: tars[name].stat().st_size for name in tars} == {
+        block["archiveId"].rpartition("/")[2]: block["packedSize"] for block in stored["datablocks"]
+    }
+    for tar in tars.values():
+        tar.unlink()
+    assert tree(to) == tree(source)
+
+    listed = (await cli("retrieve", pid, "--json")).told
+    assert all(block["url"].startswith("http") for block in listed["datablocks"])
+    shown = await cli("dataset", pid)
+    assert "is on long-term storage" in shown.out
+    assert pid in (await cli("datasets")).out
+
+
+async def test_a_call_that_was_broken_off_goes_on(
+    shared_system: Processes, cli: Cli, edge: Edge, pid: str, source: Path, tmp_path: Path
+) -> None:
+    await shared_system.stop_server("s3")  # so that it cannot be done before it is killed
+    process = await cli.start("archive", pid, source)
+
+    async def registered() -> bool:
+        answer = await edge.ask("GET", f"{CATALOGUE}/datasets/{pid.replace('/', '%2F')}")
+        return answer.status_code == 200 and answer.json()["numberOfFiles"] == 5
+
+    await shared_system.wait_until(registered, timeout=30)
+    process.kill()
+    await process.communicate()
+    await shared_system.start_server("s3")
+    handed_in = (await cli("archive", pid, source, "--no-wait", "--json")).told
+    assert len(handed_in["datablocks"]) == 2
+    stored = (await cli("archive", pid, source, "--json")).told
+    assert stored["dataset"]["datasetlifecycle"]["retrievable"]
+
+    # A download too: the beginning of one datablock is right, what is left of the other is something else.
+    to = tmp_path / "back"
+    to.mkdir()
+    (await cli("retrieve", pid, "--to", to, "--keep-tars", "--json")).told  # noqa: B018 (told checks the exit code)
+    first, second = sorted(to.glob("*.tar"))
+    for tar, data in ((first, first.read_bytes()[:4000]), (second, b"#" * 5000)):
+        tar.unlink()
+        (to / f"{tar.name}.part").write_bytes(data)
+    (to / "a/large.fits").unlink()
+    (await cli("retrieve", pid, "--to", to, "--json")).told  # noqa: B018
+    assert tree(to) == tree(source)
+
+
+async def test_the_upload_of_somebody_who_left_too_early(cli: Cli, datasets: Datasets, pid: str, source: Path) -> None:
+    """Registered, uploaded in part, and said to be whole: the archiver misses files, and the next call brings them."""
+    files = dict(sorted(tree(source).items()))
+    await datasets.register(pid, files)
+    await datasets.upload(pid, {"deep/empty": b""})
+    await datasets.finish(pid)
+    await datasets.until(pid, "missingFilesError")
+    stored = (await cli("archive", pid, source, "--json")).told
+    assert stored["dataset"]["datasetlifecycle"]["archiveStatusMessage"] == "datasetOnArchiveDisk"
+
+
+async def test_other_files_under_the_same_pid(cli: Cli, datasets: Datasets, pid: str, source: Path) -> None:
+    await datasets.register(pid, {"deep/empty": b"", "other": b"1"})
+    foreign = await cli("archive", pid, source)  # not uploaded yet
+    assert foreign.code == 1
+    assert "with other files" in foreign.err
+    assert (await datasets.get(pid))["numberOfFiles"] == 2, "nothing was added to it"
+
+    mine = f"{pid}-b"
+    (await cli("archive", mine, source, "--json")).told  # noqa: B018
+    (source / "☉.fits").write_bytes(b"moon" * 75)
+    changed = await cli("archive", mine, source, "--json")
+    assert changed.code == 1
+    assert "its '☉.fits' has other content" in json.loads(changed.err)["detail"]
+    named = await cli("archive", mine, source, "--name", "another")
+    assert named.code == 1
+    assert "with --name ''" in named.err

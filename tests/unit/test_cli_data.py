@@ -1,0 +1,416 @@
+"""`headrace archive`, `retrieve`, `datasets` against an HTTP server with set answers: what goes wrong, and what then is said."""
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.gateway.cli import fetch, steady, upload
+from services.gateway.cli.__main__ import run
+from services.gateway.cli.files import File, find, portions
+from services.gateway.cli.register import difference
+from services.gateway.cli.trouble import FailedError, UsageError
+from services.gateway.cli.unpack import unpack
+from shared.runtime.retry import Backoff
+from tests.support.facility import AT, PID, Edge, Facility
+
+
+@pytest.fixture
+def edge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
+    for module, name in ((steady, "AGAIN"), (steady, "PACE"), (upload, "AGAIN"), (fetch, "AGAIN")):
+        monkeypatch.setattr(module, name, Backoff(first=0))
+    made = Edge()
+    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("HEADRACE_HTTP_URL", made.url)
+    monkeypatch.setenv("HEADRACE_TOKEN", "secret")
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def facility(edge: Edge) -> Facility:
+    return Facility(edge)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "in"
+    (made / "sub").mkdir(parents=True)
+    (made / "one").write_bytes(b"1" * 10)
+    (made / "sub" / "two").write_bytes(b"")
+    return made
+
+
+# -- which files
+
+
+def test_files_are_called_by_their_path_in_the_folder(folder: Path, tmp_path: Path) -> None:
+    (folder / "link").symlink_to(folder / "one")
+    (folder / "around").symlink_to(folder)
+    (tmp_path / "alone").write_bytes(b"a")
+    files, links = find([folder, tmp_path / "alone"])
+    assert [(file.path, file.size) for file in files] == [("alone", 1), ("one", 10), ("sub/two", 0)]
+    assert sorted(links) == [str(folder / "around"), str(folder / "link")]
+
+
+def test_what_cannot_be_a_dataset_is_wrong_usage(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    (other / "one").mkdir(parents=True)
+    (other / "one" / "x").write_bytes(b"")
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    for given, words in (
+        ([folder, folder / "one"], [str(folder / "one"), "'one'"]),
+        ([folder, other], [str(folder / "one"), str(other / "one" / "x")]),
+        ([link], ["symbolic link"]),
+        ([tmp_path / "absent"], ["absent", "No such file"]),
+        ([other / "empty"], ["empty"]),
+    ):
+        (other / "empty").mkdir(exist_ok=True)
+        with pytest.raises(UsageError) as refused:
+            find(given)
+        assert all(word in str(refused.value) for word in words), str(refused.value)
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(UsageError, match="pipe is not a file"):
+        find([folder])
+
+
+def test_portions_have_a_thousand_files_and_fit_into_a_message() -> None:
+    short = [File(Path("x"), f"{number:04}", 0) for number in range(2500)]
+    assert [len(one) for one in portions(short)] == [1000, 1000, 500]
+    long = [File(Path("x"), "ü" * 600, 0)] * 200
+    assert [len(one) for one in portions(long)] == [85, 85, 30]
+    assert list(portions([])) == []
+
+
+# -- archive
+
+
+def test_archive_from_the_first_question_to_the_last(
+    edge: Edge, facility: Facility, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["archive", PID, str(folder), "--group", "m13", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["dataset"]["datasetlifecycle"]["archiveStatusMessage"] == "datasetOnArchiveDisk"
+    assert (told["already"], told["links"]) == (False, [])
+    assert edge.asked("POST /catalogue/api/v3/datasets") == [
+        {"pid": PID, "ownerGroup": "m13", "sourceFolder": str(folder)}
+    ]
+    added = edge.asked("POST /catalogue/api/v3/origdatablocks")
+    assert [one["path"] for one in added[0]["dataFileList"]] == ["one", "sub/two"]
+    assert added[0]["dataFileList"][0]["chk"] == hashlib.sha256(b"1" * 10).hexdigest()
+    assert facility.objects == {"one": b"1" * 10, "sub/two": b""}
+
+
+def test_an_upload_is_tried_again_but_not_for_ever(
+    edge: Edge, facility: Facility, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = iter([503, 500])
+    put = facility.put
+
+    def moody(path: str) -> Any:
+        return lambda headers, body: (next(script, 0) or 200, b"") if path == "one" else put(path)(headers, body)
+
+    monkeypatch.setattr(facility, "put", moody)
+    assert run(["archive", PID, str(folder), "--json"]) == 0
+    assert len([asked for asked, _ in edge.seen if asked == "PUT /s3/one"]) == 3
+    facility.status, facility.files = "", 0
+    facility.size = 0
+    script = iter([403])
+    assert run(["archive", PID, str(folder)]) == 1
+    assert "one was not taken: object storage answered 403" in capsys.readouterr().err
+    script = iter([500] * upload.TRIES)
+    facility.files = 0
+    facility.size = 0
+    assert run(["archive", PID, str(folder)]) == 1
+    assert "answered 500" in capsys.readouterr().err
+
+
+def test_a_file_that_changes_meanwhile_is_an_error(
+    facility: Facility, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign = facility.sign
+
+    def grow(headers: Any, body: bytes) -> tuple[int, Any]:
+        (folder / "one").write_bytes(b"1" * 11)
+        return sign(headers, body)
+
+    facility._edge.answers["POST /archiver/api/v1/upload/urls"] = grow
+    assert run(["archive", PID, str(folder)]) == 1
+    assert "has changed while it was being archived" in capsys.readouterr().err
+
+
+def test_missing_files_count_only_if_they_are_of_this_try(
+    edge: Edge, facility: Facility, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dataset is packed from `missingFilesError` on: its datablocks come, then its status."""
+    facility.status, facility.files, facility.size = "missingFilesError", 2, 10
+    edge.answers["POST /catalogue/api/v3/origdatablocks"] = (201, {})
+    looks = iter([(2, 0), (3, 1)])
+
+    def look(*_: Any) -> tuple[int, Any]:
+        if finished and facility.status == "missingFilesError":
+            facility.version, facility.blocks = next(looks, (4, 1))
+            facility.status = "datasetCreated" if facility.version == 4 else facility.status
+        return 200, facility.told()
+
+    def finish(*_: Any) -> tuple[int, Any]:
+        finished.append(True)
+        return 200, facility.told() | {"version": 2}
+
+    finished: list[bool] = []
+    edge.answers |= {f"GET {AT}": look, "POST /archiver/api/v1/upload/finished": finish}
+    assert run(["archive", PID, str(folder), "--json"]) == 0
+    facility.status, finished[:], looks = "missingFilesError", [], iter([(3, 0)])
+    facility.version, facility.reasons = 1, ["post_upload is failed", "user error: one was not uploaded"]
+    assert run(["archive", PID, str(folder)]) == 1
+    assert "one was not uploaded" in capsys.readouterr().err
+
+
+def test_a_packing_that_died_is_not_waited_for(
+    edge: Edge, facility: Facility, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edge.answers["POST /archiver/api/v1/upload/finished"] = lambda *_: (200, facility.told())
+    facility.reasons = ["post_upload is failed: it ended at register_datablocks", "system error: disk"]
+    assert run(["archive", PID, str(folder)]) == 1
+    assert "system error: disk" in capsys.readouterr().err
+
+
+def test_a_job_that_is_on_its_way_already_is_waited_for(
+    edge: Edge, facility: Facility, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def busy(*_: Any) -> tuple[int, Any]:
+        facility.status = "scheduleArchiveJobFailed" if failing else "datasetOnArchiveDisk"
+        return 409, {"detail": "it is being worked on already", "code": "failed_precondition"}
+
+    failing = False
+    edge.answers["POST /catalogue/api/v3/jobs"] = busy
+    assert run(["archive", PID, str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["job"] is None
+    facility.status, facility.files, facility.size = "", 0, 0
+    edge.answers["POST /catalogue/api/v3/jobs"] = lambda *_: (201, {"id": "j"})
+    edge.answers["GET /catalogue/api/v3/jobs/j"] = (
+        200,
+        {"jobStatusMessage": "finishedUnsuccessful", "message": "tape"},
+    )
+    assert run(["archive", PID, str(folder)]) == 1
+    assert "could not be archived: tape" in capsys.readouterr().err
+
+
+def test_an_edge_that_is_away_for_a_moment_ends_nothing(edge: Edge, facility: Facility, folder: Path) -> None:
+    script = iter([503, 429, 0])
+    answer = edge.answers["POST /catalogue/api/v3/origdatablocks"]
+    edge.answers["POST /catalogue/api/v3/origdatablocks"] = lambda headers, body: (
+        (status, {"detail": "away"}) if (status := next(script)) else answer(headers, body)
+    )
+    assert run(["archive", PID, str(folder), "--json"]) == 0
+
+
+def test_the_first_difference_is_named() -> None:
+    files = [File(Path("x"), "a", 1, "11"), File(Path("x"), "b", 1, "22")]
+    a, b = ({"path": "a", "size": 1, "chk": "11"}, {"path": "b", "size": 1, "chk": "22"})
+    assert difference([a, b], files) is None
+    assert difference([a], files) == "it has no file 'b'"
+    assert difference([a, b | {"chk": "33"}], files) == "its 'b' has other content"
+    assert difference([a, b, b | {"path": "c"}], files) == "it has a file 'c' too"
+
+
+# -- retrieve
+
+
+def bag(files: dict[str, bytes], name: str = "a-b_0") -> bytes:
+    """A datablock as the archiver packs it."""
+    made = [(path, data, 0o644) for path, data in files.items()]
+    lines = "".join(f"{hashlib.sha256(data).hexdigest()}  data/{path.replace('%', '%25')}\n" for path, data, _ in made)
+    return tar(
+        {f"{name}/data/{path}": data for path, data in files.items()} | {f"{name}/manifest-sha256.txt": lines.encode()}
+    )
+
+
+def tar(members: dict[str, Any]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, data in members.items():
+            info = data if isinstance(data, tarfile.TarInfo) else tarfile.TarInfo(name)
+            if isinstance(data, bytes):
+                info.size = len(data)
+            archive.addfile(info, io.BytesIO(data) if isinstance(data, bytes) else None)
+    return out.getvalue()
+
+
+def stored(edge: Edge, data: bytes, name: str = "a-b_0.tar", **said: Any) -> None:
+    """A retrieval that is done, and its one datablock in object storage."""
+
+    def create(_: Any, body: bytes) -> tuple[int, Any]:
+        id = json.loads(body)["id"]
+        told = {
+            "id": id,
+            "pid": PID,
+            "status": "done",
+            "step": "",
+            "error": "",
+            "datablocks": 1,
+            "blocks_back": 1,
+        } | said
+        item = {"name": name, "size": len(data), "chk": hashlib.sha256(data).hexdigest(), "url": f"{edge.url}/s3/tar"}
+        edge.answers[f"GET /data/v1/retrievals/{id}"] = (200, told)
+        edge.answers[f"GET /data/v1/retrievals/{id}/urls"] = (200, {"items": [item], "expires_at": ""})
+        return 201, told
+
+    def get(headers: Any, _: bytes) -> tuple[int, Any]:
+        start = int((headers["Range"] or "bytes=0-")[6:-1])
+        return (206, data[start:]) if start else (200, data)
+
+    edge.answers |= {"POST /data/v1/retrievals": create, "GET /s3/tar": get}
+
+
+FILES = {"one": b"1" * 3000, "sub/ü %.txt": b"two", "empty": b""}
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_download_goes_on_where_the_connection_broke(
+    edge: Edge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(edge, bag(FILES))
+    edge.cut = [2000, 0, 3000]
+    assert run(["retrieve", PID, "--to", str(tmp_path), "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)
+    assert (counts["written"], counts["unchanged"], counts["bytes"]) == (3, 0, 3003)
+    assert tree(tmp_path) == FILES
+    assert len([1 for asked, _ in edge.seen if asked == "GET /s3/tar"]) == 4
+
+
+def test_a_part_of_something_else_is_thrown_away(edge: Edge, tmp_path: Path) -> None:
+    stored(edge, bag(FILES))
+    (tmp_path / "a-b_0.tar.part").write_bytes(b"#" * 100)
+    assert run(["retrieve", PID, "--to", str(tmp_path), "--keep-tars"]) == 0
+    assert tree(tmp_path) == FILES | {"a-b_0.tar": bag(FILES)}
+    edge.answers["GET /s3/tar"] = (404, b"")  # the kept tar is enough
+    assert run(["retrieve", PID, "--to", str(tmp_path), "--keep-tars"]) == 0
+
+
+def test_what_is_not_what_was_archived_is_not_unpacked(
+    edge: Edge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(edge, bag(FILES))
+    edge.answers["GET /s3/tar"] = (200, b"x" * len(bag(FILES)))
+    assert run(["retrieve", PID, "--to", str(tmp_path)]) == 1
+    assert "is not what was archived" in capsys.readouterr().err
+    edge.answers["GET /s3/tar"] = (404, b"")
+    assert run(["retrieve", PID, "--to", str(tmp_path)]) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_files_stay_unless_forced(edge: Edge, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(edge, bag(FILES))
+    (tmp_path / "one").write_bytes(b"mine")
+    (tmp_path / "empty").write_bytes(b"")
+    assert run(["retrieve", PID, "--to", str(tmp_path)]) == 1
+    assert f"with other content (--force replaces): {tmp_path / 'one'}" in capsys.readouterr().err
+    kept = {"one": b"mine", "empty": b""}
+    assert {name: data for name, data in tree(tmp_path).items() if name in FILES} == kept
+    assert run(["retrieve", PID, "--to", str(tmp_path), "--force", "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)
+    assert (counts["written"], counts["unchanged"]) == (2, 1)
+    assert tree(tmp_path) == FILES
+
+
+def _link() -> tarfile.TarInfo:
+    made = tarfile.TarInfo("b/data/x")
+    made.type, made.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    return made
+
+
+@pytest.mark.parametrize(
+    ("members", "why"),
+    [
+        ({"b/data/../../x": b""}, "not unpacked"),
+        ({"b/data//etc/x": b""}, "not unpacked"),
+        ({"b/data/out/x": b""}, "not unpacked"),
+        ({"b/data/x": _link()}, "not a plain file"),
+        ({"b/data/unsaid": b"1", "b/data/x": b""}, "does not name 'unsaid'"),
+        ({"b/data/x": b"changed"}, "the manifest says"),
+        ({}, "'x' is missing"),
+    ],
+)
+def test_nothing_leaves_the_folder_and_nothing_is_believed(tmp_path: Path, members: dict[str, Any], why: str) -> None:
+    folder, source = tmp_path / "to", tmp_path / "b.tar"
+    (folder).mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "out").symlink_to(tmp_path / "elsewhere")
+    paths = [name.removeprefix("b/data/") for name in members if "unsaid" not in name] or ["x"]
+    said = "".join(f"{hashlib.sha256(b'').hexdigest()}  data/{path}\n" for path in paths)
+    source.write_bytes(tar(members | {"b/manifest-sha256.txt": said.encode()}))
+    with pytest.raises(FailedError, match=why):
+        unpack(source, "b", folder, force=True, reserved=set())
+    assert [path.name for path in folder.iterdir()] == ["out"]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_no_datablock_at_all(tmp_path: Path) -> None:
+    source = tmp_path / "b.tar"
+    for data, why in ((b"nonsense" * 200, "is not a datablock"), (tar({"b/x": b""}), "no manifest")):
+        source.write_bytes(data)
+        with pytest.raises(FailedError, match=why):
+            unpack(source, "b", tmp_path, force=False, reserved=set())
+
+
+def test_retrieve_without_a_folder_and_without_success(
+    edge: Edge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(edge, bag(FILES))
+    assert run(["retrieve", PID, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["datablocks"][0]["url"] == f"{edge.url}/s3/tar"
+    assert run(["retrieve", PID]) == 0
+    out = capsys.readouterr().out
+    assert "a-b_0.tar" in out
+    assert "/s3/tar" not in out, "an address is a secret"
+    stored(edge, b"", status="failed", error="[b]tape broke[/b]")
+    assert run(["retrieve", PID, "--to", str(tmp_path / "new")]) == 1
+    assert "[b]tape broke[/b]" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+    assert run(["retrieve", PID, "--no-wait"]) == 0
+    stored(edge, bag(FILES), name="../up.tar")
+    assert run(["retrieve", PID, "--to", str(tmp_path)]) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_datasets_are_listed_and_explained(edge: Edge, facility: Facility, capsys: pytest.CaptureFixture[str]) -> None:
+    facility.status, facility.reasons = "started", ["move_datablocks_to_lts waits for room"]
+    edge.answers["GET /catalogue/api/v3/datasets"] = (200, {"items": [facility.told()], "next": "more"})
+    assert run(["datasets", "--size", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert PID in out
+    assert "--token more" in err
+    assert run(["dataset", PID]) == 0
+    out = capsys.readouterr().out
+    assert "waits for room" in out
+    assert "started" in out
+    assert run(["dataset", PID, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["reasons"] == facility.reasons
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["archive", PID], ["archive"], ["archive", PID, "/no/such/file"], ["retrieve", PID, "--force"],
+     ["retrieve", PID, "--keep-tars"], ["retrieve", PID, "--to", "x", "--no-wait"], ["retrieve", PID, "--to", __file__]],
+)  # fmt: skip
+def test_wrong_usage_is_2_and_asks_nothing(
+    edge: Edge, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    assert capsys.readouterr().err
+    assert edge.seen == []
