@@ -44,7 +44,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             Forwarding(station.bus),
         )
         chains = Chains(station.bus, units, "archiver", declared.post_upload, declared.archival, declared.retrieval)
-        Datasets(pool).register(service)
+        Datasets(pool, chains).register(service)
         Datablocks(pool, chains).register(service)
         Uploads(pool, chains, declared, objects, clock, timedelta(seconds=settings.pack.upload_seconds)).register(
             service

@@ -43,6 +43,12 @@ def block_name(pid: str, number: int) -> str:
     return f"{pid.replace('/', '-')}_{number}"
 
 
+def folders(path: str) -> list[str]:
+    """Those that it lies in: `a/b/c` → `a`, `a/b`."""
+    parts = path.split("/")
+    return ["/".join(parts[:end]) for end in range(1, len(parts))]
+
+
 def check_path(dataset: UUID, path: str, field: str) -> None:
     """A path that may become a key, a file and a member of a tar; Invalid, naming `field`, otherwise."""
     try:

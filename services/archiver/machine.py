@@ -5,8 +5,12 @@ meaning that its user interface gives them: archivable, retrievable, work in pro
 """
 
 from enum import IntEnum
+from typing import TypeVar
 
+from shared.contracts.errors import Conflict
 from shared.runtime.machine import Machine
+
+State = TypeVar("State", bound=IntEnum)
 
 
 class ArchiveState(IntEnum):
@@ -56,6 +60,14 @@ def wire(state: IntEnum) -> str:
         return ""
     first, *rest = state.name.lower().split("_")
     return first + "".join(word.capitalize() for word in rest)
+
+
+def verb_to(machine: Machine[State], state: State) -> str:
+    """The verb that leads to `state`, for those who name where they want to be; Conflict if that is only a beginning."""
+    for verb, (_, target) in machine.moves.items():
+        if target is state:
+            return verb
+    raise Conflict(f"{state.name} is where a {machine.noun} begins: nothing leads back to it")
 
 
 A, R, J, B = ArchiveState, RetrieveState, JobState, BlockState

@@ -6,7 +6,7 @@ the same bytes. Every file is held to its registered size and hash while it pass
 """
 
 import tarfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -64,15 +64,16 @@ class Tar:
         at += self._span("manifest-sha256.txt", len(self.manifest))
         self.size = -(-(at + 2 * BLOCK) // RECORD) * RECORD
 
-    async def stream(self, read: Read) -> AsyncIterator[bytes]:
+    async def stream(self, read: Read) -> AsyncGenerator[bytes, None]:
         """The tar. UserError if a file turns out to be another than was registered."""
         sent = 0
-        async for chunk in self._members(read):
-            sent += len(chunk)
-            yield chunk
+        async with aclosing(self._members(read)) as chunks:
+            async for chunk in chunks:
+                sent += len(chunk)
+                yield chunk
         yield bytes(self.size - sent)
 
-    async def _members(self, read: Read) -> AsyncIterator[bytes]:
+    async def _members(self, read: Read) -> AsyncGenerator[bytes, None]:
         yield self._small("bagit.txt", BAGIT)
         for file in self._files:
             yield self._header(f"data/{file.path}", file.size)

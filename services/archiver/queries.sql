@@ -34,6 +34,15 @@ SELECT $1, u.path, u.size, u.chk, $2 FROM unnest($3::text[], $4::bigint[], $5::t
 -- name: files_at
 SELECT path, size, chk, origdatablock FROM files WHERE dataset = $1 AND path = ANY($2::text[]) ORDER BY path;
 
+-- name: crossing
+-- What is registered as a file and would be a folder of one of the new ones ($2: their folders), or the other way round
+-- ($3: their paths; what lies in `a` sorts between `a/` and `a0`).
+SELECT path FROM files WHERE dataset = $1 AND path = ANY($2::text[])
+UNION ALL
+SELECT f.path FROM unnest($3::text[]) AS u(path)
+JOIN files f ON f.dataset = $1 AND f.path > u.path || '/' AND f.path < u.path || '0'
+LIMIT 1;
+
 -- name: count_files
 UPDATE datasets d SET size = f.size, files = f.files, version = version + 1, updated_at = now()
 FROM (SELECT coalesce(sum(size), 0)::bigint AS size, count(*)::integer AS files FROM files WHERE dataset = $1) AS f

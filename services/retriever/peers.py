@@ -1,6 +1,7 @@
 """What the retriever asks of the others, in the name of whom it works for: the catalogue at the archiver, results at the
 scheduler. An answer that will not get better is the user's error: the chain ends with it."""
 
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -29,6 +30,8 @@ from shared.contracts.work import Output
 
 T = TypeVar("T")
 MOST_ABORTED: Final = 1000
+PASSED: Final = (Conflict, NotFound)
+"""What the catalogue says of a job or dataset that has gone on without us: it stays as it is."""
 COMPLETED: Final = name_of(ResultStatus.COMPLETED)
 
 
@@ -36,9 +39,24 @@ class Peers:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def _ask(self, owner: str, service: str, noun: str, verb: str, message: Any, reply: type[T]) -> T:
+    async def _ask(
+        self,
+        owner: str,
+        service: str,
+        noun: str,
+        verb: str,
+        message: Any,
+        reply: type[T],
+        *expected: type[HeadraceError],
+    ) -> T:
+        """`expected`: refusals that the caller knows what to do with."""
         subject = subjects.rpc(service, noun, verb)
-        return await self._bus.request(subject, message, reply, timeout=10, headers={h.USER: owner})
+        try:
+            return await self._bus.request(subject, message, reply, timeout=10, headers={h.USER: owner})
+        except HeadraceError as error:
+            if error.retryable or isinstance(error, expected):
+                raise
+            raise UserError(f"{service} refuses {noun} {verb}: {error.message}") from None
 
     # -- the catalogue
 
@@ -47,16 +65,16 @@ class Peers:
         if job is None:
             return
         try:
-            await self._ask(owner, "archiver", "job", "update", JobUpdate(job, status, message[:2000]), Job)
-        except (Conflict, NotFound):
+            await self._ask(owner, "archiver", "job", "update", JobUpdate(job, status, message[:2000]), Job, *PASSED)
+        except PASSED:
             return
 
     async def lifecycle(self, owner: str, pid: str, status: RetrieveStatus) -> None:
         """SciCat wants archivable and retrievable to be said again: earlier versions reset what is left out."""
         asked = LifecycleUpdate(pid, archivable=False, retrievable=True, retrieve_status_message=status)
         try:
-            await self._ask(owner, "archiver", "dataset", "lifecycle", asked, Dataset)
-        except (Conflict, NotFound):
+            await self._ask(owner, "archiver", "dataset", "lifecycle", asked, Dataset, *PASSED)
+        except PASSED:
             return
 
     async def datablocks(self, owner: str, pid: str) -> list[Datablock]:
@@ -64,10 +82,7 @@ class Peers:
         token = ""
         while True:
             asked = DatablockQuery(pid=pid, size=1000, token=token)
-            try:
-                page = await self._ask(owner, "archiver", "datablock", "list", asked, DatablockPage)
-            except NotFound as error:
-                raise UserError(error.message) from None
+            page = await self._ask(owner, "archiver", "datablock", "list", asked, DatablockPage)
             found += page.items
             if not (token := page.next):
                 return found
@@ -95,20 +110,24 @@ class Peers:
         """Gives a result its value. False if it had one: our object is not used."""
         asked = ResultComplete(output.id, data=output.data, object=output.object, size=output.size)
         try:
-            await self._ask(owner, "scheduler", "result", "complete", asked, Result)
+            await self._ask(owner, "scheduler", "result", "complete", asked, Result, Conflict)
         except Conflict as error:
             if await self.is_complete(owner, output.id):
                 return False
             raise UserError(error.message) from None
         return True
 
-    async def abort(self, owner: str, session: UUID, results: list[UUID], reason: str) -> None:
-        """Nobody waits for what will not come."""
+    async def abort(self, owner: str, session: UUID, results: Sequence[UUID], reason: str) -> None:
+        """Nobody waits for what will not come. What the scheduler does not know is passed over."""
         for start in range(0, len(results), MOST_ABORTED):
-            asked = ResultAbort(session, results[start : start + MOST_ABORTED], reason[:2000])
-            try:
-                await self._ask(owner, "scheduler", "result", "abort", asked, ResultList)
-            except HeadraceError as error:
-                if error.retryable:
-                    raise
-                return  # the session is gone
+            await self._abort(owner, session, results[start : start + MOST_ABORTED], reason[:2000])
+
+    async def _abort(self, owner: str, session: UUID, results: Sequence[UUID], reason: str) -> None:
+        try:
+            asked = ResultAbort(session, list(results), reason)
+            await self._ask(owner, "scheduler", "result", "abort", asked, ResultList)
+        except UserError:  # of all, because of one: halves find it
+            half = len(results) // 2
+            if half:
+                await self._abort(owner, session, results[:half], reason)
+                await self._abort(owner, session, results[half:], reason)

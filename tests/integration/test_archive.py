@@ -237,6 +237,19 @@ async def test_a_repeat_changes_nothing(edge: Edge, datasets: Datasets, pid: str
     await datasets.until_job(job, "finishedSuccessful")
 
 
+async def test_a_file_is_no_folder(datasets: Datasets, edge: Edge, pid: str) -> None:
+    """Neither storage nor an unpacker could have both."""
+    await datasets.register(pid, {"a/b": b"1", "a.b": b"2", "c": b"3"})
+    for files in ({"a": b""}, {"c/d": b""}, {"c/d/e": b""}, {"x": b"", "x/y": b""}):
+        body = {"pid": pid, "dataFileList": file_list(files)}
+        answer = await edge.ask("POST", f"{CATALOGUE}/origdatablocks", json=body)
+        assert answer.status_code == 400, files
+        assert answer.json()["field"] == "dataFileList"
+    await datasets.post(
+        f"{CATALOGUE}/origdatablocks", {"pid": pid, "dataFileList": file_list({"a/c": b"", "c0": b""})}, 201
+    )
+
+
 async def test_others_do_not_see_it(shared_system: Processes, edge: Edge, datasets: Datasets, pid: str) -> None:
     await datasets.register(pid, {"one": b"1"})
     made = await edge.ask("POST", "/ops/v1/users", json={"name": f"u{uuid4().hex[:8]}", "roles": ["user"]})

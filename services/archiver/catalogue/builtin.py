@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from services.archiver import store
-from services.archiver.machine import ARCHIVE, BLOCK, JOB, RETRIEVE, RetrieveState
+from services.archiver.machine import ARCHIVE, BLOCK, JOB
 from shared.bus.unit import Unit
 from shared.chain.context import StepContext
 from shared.contracts import subjects
@@ -64,11 +64,6 @@ async def set_lifecycle(
     )
     unit.tell(subjects.event("dataset", "changed", dataset), store.changed(row))
     return row
-
-
-def retrieve_verb(state: RetrieveState) -> str:
-    """The verb that leads to `state`."""
-    return next(verb for verb, (_, target) in RETRIEVE.moves.items() if target is state)
 
 
 def register(ctx: StepContext, dataset: UUID) -> None:

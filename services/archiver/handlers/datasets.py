@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 from services.archiver import layout, store
 from services.archiver.catalogue import builtin as catalogue
-from services.archiver.machine import ARCHIVE, RETRIEVE, ArchiveState, RetrieveState, wire
+from services.archiver.handlers.uploads import live
+from services.archiver.machine import ARCHIVE, RETRIEVE, ArchiveState, RetrieveState, verb_to, wire
 from services.archiver.pack import File
 from shared.bus.access import check
 from shared.bus.context import Context
 from shared.bus.paging import fitting, parse_token
 from shared.bus.service import Service
 from shared.bus.unit import Unit
+from shared.chain.chains import Chains
 from shared.contracts import subjects
 from shared.contracts.catalogue import (
     Dataset,
@@ -30,8 +32,8 @@ WHAT = "dataset"
 
 
 class Datasets:
-    def __init__(self, db: store.Db) -> None:
-        self._db = db
+    def __init__(self, db: store.Db, chains: Chains) -> None:
+        self._db, self._chains = db, chains
 
     def register(self, service: Service) -> None:
         service.writes("dataset", "create", DatasetCreate, self.create)
@@ -78,13 +80,11 @@ class Datasets:
         if asked.archive_status_message is not None:
             archive = next(state for state in ArchiveState if wire(state) == asked.archive_status_message)
             if archive != row["archive_state"]:
-                verb = next(verb for verb, (_, target) in ARCHIVE.moves.items() if target is archive)
-                ARCHIVE.check(verb, ArchiveState(row["archive_state"]), asked.pid)
+                ARCHIVE.check(verb_to(ARCHIVE, archive), ArchiveState(row["archive_state"]), asked.pid)
         if asked.retrieve_status_message is not None:
             retrieve = next(state for state in RetrieveState if wire(state) == asked.retrieve_status_message)
             if retrieve != row["retrieve_state"]:
-                verb = catalogue.retrieve_verb(retrieve)
-                RETRIEVE.check(verb, RetrieveState(row["retrieve_state"]), asked.pid)
+                RETRIEVE.check(verb_to(RETRIEVE, retrieve), RetrieveState(row["retrieve_state"]), asked.pid)
         row = await catalogue.set_lifecycle(
             unit,
             row["id"],
@@ -107,6 +107,9 @@ class Datasets:
         if row["archive_state"] not in ARCHIVE.sources("pack"):
             state = ArchiveState(row["archive_state"])
             raise Conflict(f"dataset {asked.pid} is {state.name}: it takes no more files", field="pid")
+        if await live(self._chains, row):  # what came now would be in no datablock
+            raise Conflict(f"dataset {asked.pid} is being packed: it takes no more files", field="pid")
+        await self._check_folders(db, row, files)
         id, size = uuid7(), sum(file.size for file in files)
         await db.execute(Q["add_origdatablock"], id, row["id"], size, len(files))
         columns = ([f.path for f in files], [f.size for f in files], [f.chk for f in files])
@@ -114,6 +117,16 @@ class Datasets:
         counted = await db.fetchrow(Q["count_files"], row["id"])
         unit.tell(subjects.event("origdatablock", "created", row["id"]), store.changed(counted))
         return OrigDatablock(id, asked.pid, size, len(files))
+
+    async def _check_folders(self, db: store.Db, row: store.Row, files: Sequence[File]) -> None:
+        """A file that is a folder too could not be unpacked."""
+        paths = [file.path for file in files]
+        above = sorted({folder for path in paths for folder in layout.folders(path)})
+        crossing = next(iter(set(above) & set(paths)), None) or await db.fetchval(
+            Q["crossing"], row["id"], above, paths
+        )
+        if crossing is not None:
+            raise Invalid(f"{crossing!r}: one of these is a file and a folder at once", field="dataFileList")
 
     async def _again(self, db: store.Db, pid: str, files: Sequence[File], there: dict[str, store.Row]) -> OrigDatablock:
         """The same files once more change nothing; anything else is somebody's mistake."""

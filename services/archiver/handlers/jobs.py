@@ -4,7 +4,7 @@ from services.archiver import store
 from services.archiver.catalogue import builtin as catalogue
 from services.archiver.chains import ArchiverChains
 from services.archiver.handlers.uploads import live
-from services.archiver.machine import ARCHIVE, JOB, ArchiveState, JobState, wire
+from services.archiver.machine import ARCHIVE, JOB, ArchiveState, JobState, verb_to, wire
 from services.archiver.state import OfDataset
 from shared.bus.access import check
 from shared.bus.context import Context
@@ -66,7 +66,7 @@ class Jobs:
         target = next(state for state in JobState if wire(state) == asked.job_status_message)
         if target == row["state"]:
             return store.job_of(row, row["pid"])
-        verb = next(verb for verb, (_, leads) in JOB.moves.items() if leads is target)
+        verb = verb_to(JOB, target)
         moved = await catalogue.move_job(unit, asked.job, verb, asked.message)
         if moved is None:
             raise JOB.refusal(verb, JobState(row["state"]), asked.job)

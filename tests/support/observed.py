@@ -1,0 +1,113 @@
+"""A whole system under observation: what passes on the bus, what stands in the rows, what lies in storage."""
+
+import fnmatch
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from nats.aio.msg import Msg
+
+from deploy.local.s3 import BUCKET
+from tests.conftest import folder
+from tests.support.datasets import Datasets
+from tests.support.edge import Edge
+from tests.support.processes import Processes
+from tests.support.servers import of_stack, settled
+from tests.support.stops import Stops
+
+Message = dict[str, Any]
+
+
+class Arrows:
+    """The messages of the bus as its server ordered them. Each search goes on behind what the last one found."""
+
+    def __init__(self, system: Processes) -> None:
+        self._system = system
+        self._messages: list[tuple[str, Message]] = []
+        self._at = 0
+
+    async def take(self, message: Msg) -> None:
+        if message.data[:1] == b"{":
+            self._messages.append((message.subject, json.loads(message.data)))
+
+    def _find(self, subject: str, fields: Message) -> int | None:
+        for place in range(self._at, len(self._messages)):
+            named, said = self._messages[place]
+            if fnmatch.fnmatchcase(named, subject) and all(said.get(name) == value for name, value in fields.items()):
+                return place
+        return None
+
+    async def next(self, subject: str, **fields: Any) -> Message:
+        """The next message of that subject (`*` is any text) with these fields."""
+        return (await self.together((subject, fields)))[0]
+
+    async def together(self, *wanted: tuple[str, Message]) -> list[Message]:
+        """Messages of one transaction, in whatever order they come."""
+        await self._system.wait_until(
+            lambda: all(self._find(*one) is not None for one in wanted),
+            on_timeout=lambda: f"not seen: {wanted}; seen: {self._messages[self._at :]}",
+        )
+        places = [place for one in wanted if (place := self._find(*one)) is not None]
+        self._at = max(places) + 1
+        return [self._messages[place][1] for place in places]
+
+    def any(self, subject: str, **fields: Any) -> bool:
+        """Whether there has been one at all, wherever."""
+        at, self._at = self._at, 0
+        found = self._find(subject, fields)
+        self._at = at
+        return found is not None
+
+
+class World:
+    def __init__(self, system: Processes, edge: Edge, stops: Stops, s3: Any) -> None:
+        self.system, self.edge, self.stops, self._s3 = system, edge, stops, s3
+        self.datasets, self.arrows = Datasets(edge), Arrows(system)
+
+    async def rows(self, query: str, *arguments: Any) -> list[dict[str, Any]]:
+        """As the database's administrator: `schema.table`."""
+        return [dict(row) for row in await self.stops.db.fetch(query, *arguments)]
+
+    async def row(self, query: str, *arguments: Any) -> dict[str, Any]:
+        (found,) = await self.rows(query, *arguments)
+        return found
+
+    async def objects(self, prefix: str) -> dict[str, bytes]:
+        """Whatever lies under the prefix in the bucket."""
+        found: dict[str, bytes] = {}
+        async for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix):
+            for entry in page.get("Contents", ()):
+                answer = await self._s3.get_object(Bucket=BUCKET, Key=entry["Key"])
+                found[entry["Key"]] = await answer["Body"].read()
+        return found
+
+    @property
+    def lts(self) -> Path:
+        return self.system.stack.home.path / "lts"
+
+    def on_lts(self, dataset: str) -> dict[str, bytes]:
+        """A dataset's files on long-term storage, by the names under its folder."""
+        root = self.lts / "data/datasets" / dataset / "datablocks"
+        return {path.name: path.read_bytes() for path in root.glob("*") if path.is_file()}
+
+    async def dead(self) -> list[Any]:
+        """Messages that nobody could handle."""
+        return list((await self.edge.get("/ops/v1/dead"))["items"])
+
+
+@asynccontextmanager
+async def observed(*, workers: int = 0) -> AsyncIterator[World]:
+    """A system of its own, watched from the moment at which it is ready."""
+    with folder() as home:
+        async with Processes(home) as system:
+            await system.start(workers=workers)
+            servers, stops, bus = of_stack(system.stack), await Stops.on(system), await system.bus()
+            async with servers.s3_client() as s3, Edge(system.http, system.token) as edge:
+                world = World(system, edge, stops, s3)
+                await bus.subscribe("hr.>", cb=world.arrows.take)
+                await settled(bus)
+                yield world
+            await bus.close()
+            await stops.db.close()
