@@ -58,7 +58,9 @@ class Archive:
         while (seen := await self.dataset())["datasetlifecycle"]["archiveStatusMessage"] in OPEN:
             if seen["version"] > said["version"] and status(seen) == "missingFilesError":
                 raise JobError(await self.why())
-            tell(await self.why())
+            tell(why := await self.why())
+            if why.startswith("post_upload is failed"):
+                raise JobError(why)
             await asyncio.sleep(PACE)
         return seen
 
