@@ -56,7 +56,8 @@ class Archive:
         """Says that all is there, and waits for the datablocks."""
         said = await self._client.post(f"{ARCHIVER}/upload/finished", {"pid": self.pid})
         while (seen := await self.dataset())["datasetlifecycle"]["archiveStatusMessage"] in OPEN:
-            if seen["version"] > said["version"] and status(seen) == "missingFilesError":
+            missing = status(seen) == "missingFilesError" and not seen["numberOfDatablocks"]
+            if missing and seen["version"] > said["version"]:
                 raise JobError(await self.why())
             tell(why := await self.why())
             if why.startswith("post_upload is failed"):
