@@ -9,6 +9,8 @@ from urllib.parse import unquote
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 _MASK = "\x1f"
+_WITH_PIDS = (b"/catalogue/", b"/archiver/", b"/data/")
+"""Where names have slashes; elsewhere an encoded one makes a path that there is not."""
 
 
 class Slashes:
@@ -19,7 +21,7 @@ class Slashes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw = scope.get("raw_path", b"")
-        if b"%2f" in raw.lower():
+        if raw.startswith(_WITH_PIDS) and b"%2f" in raw.lower():
             masked = raw.replace(b"%2F", b"%1F").replace(b"%2f", b"%1F")
             scope["path"] = unquote(masked.decode("ascii", "replace"))
         await self._app(scope, receive, send)
