@@ -52,7 +52,7 @@ AWAY = 10.0
 
 @pytest.fixture
 async def world(system: Processes) -> AsyncIterator[World]:
-    async with watching(system) as world:
+    async with watching(system, "hr.evt.>") as world:
         yield world
 
 

@@ -106,13 +106,17 @@ class World:
 
 
 @asynccontextmanager
-async def watching(system: Processes) -> AsyncIterator[World]:
-    """Watches a system that runs, until the end of the block."""
+async def watching(system: Processes, subject: str = "hr.>") -> AsyncIterator[World]:
+    """Watches a system that runs, until the end of the block.
+
+    Whoever listens to `hr.rpc.>` counts as somebody who could answer: requests to a service that is away are not refused at
+    once, but wait for their time-out. Where services are killed, `hr.evt.>` has to do.
+    """
     stops, bus = await Stops.on(system), await system.bus()
     try:
         async with of_stack(system.stack).s3_client() as s3, Edge(system.http, system.token) as edge:
             world = World(system, edge, stops, s3)
-            await bus.subscribe("hr.>", cb=world.arrows.take)
+            await bus.subscribe(subject, cb=world.arrows.take)
             await settled(bus)
             yield world
     finally:
@@ -121,10 +125,10 @@ async def watching(system: Processes) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def observed() -> AsyncIterator[World]:
+async def observed(subject: str = "hr.>") -> AsyncIterator[World]:
     """A system of its own without workers, watched from the moment at which it is ready."""
     with folder() as home:
         async with Processes(home) as system:
             await system.start(workers=0)
-            async with watching(system) as world:
+            async with watching(system, subject) as world:
                 yield world
