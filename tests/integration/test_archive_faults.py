@@ -1,5 +1,6 @@
 """Long-term storage that lies, long-term storage that is full, and files that come too late."""
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -93,6 +94,19 @@ async def test_a_full_storage_is_waited_for(world: World) -> None:
     await world.system.restart("archiver")
     await world.datasets.until_job(job, "finishedSuccessful", timeout=60)
     assert await states(world, dataset) == [BlockState.VALIDATED] * 2
+
+
+async def test_what_a_killed_archiver_left_half_written_goes(world: World) -> None:
+    half, fresh = world.lts / "parts/left", world.lts / "parts/being-written"
+    half.parent.mkdir(parents=True, exist_ok=True)
+    for part in (half, fresh):
+        part.write_bytes(b"half a tar")
+    os.utime(half, (0, 0))
+    await world.system.kill("archiver")
+    await world.system.restart("archiver")
+    await world.system.wait_until(lambda: not half.exists())
+    assert fresh.exists()
+    fresh.unlink()
 
 
 async def test_no_file_comes_while_datablocks_are_packed(world: World) -> None:
