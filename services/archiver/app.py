@@ -23,6 +23,7 @@ from shared.chain.runner import Runner
 from shared.db.pool import ping
 from shared.objects.lts import MIB, open_lts
 from shared.objects.s3 import open_objects
+from shared.objects.sweep import sweeping
 from shared.runtime.clock import SystemClock
 
 
@@ -57,7 +58,9 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         await runner.start()
         async with asyncio.TaskGroup() as group:
             relaying = group.create_task(station.relay.run())
+            sweeping_up = group.create_task(sweeping((objects, "staging/"), (lts, "datasets/")).run())
             await stop.wait()
             await service.stop()
             await runner.stop()
             relaying.cancel()
+            sweeping_up.cancel()

@@ -65,6 +65,13 @@ class Store(Protocol):
         """The objects whose keys begin with `prefix`, in the order of their keys."""
         ...
 
+    async def sweep(self, older_than: timedelta, prefix: str = "") -> int:
+        """Removes what killed processes left half written, if it was begun (or last written to) before; how many.
+
+        `prefix`: of the keys that it was to be under, where the store knows them.
+        """
+        ...
+
     async def check(self) -> str:
         """`ok`, or what is wrong: for health checks."""
         ...

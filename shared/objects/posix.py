@@ -129,8 +129,8 @@ class PosixStore:
             return error.message
         return "ok"
 
-    async def sweep(self, older_than: timedelta) -> int:
-        """Removes what killed processes left half written; how many."""
+    async def sweep(self, older_than: timedelta, prefix: str = "") -> int:
+        """Whatever the prefix: what is half written has no key yet."""
         return await self._disk("", self._sweep, time.time() - older_than.total_seconds())
 
     # -- on a thread

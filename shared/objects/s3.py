@@ -181,7 +181,7 @@ class S3Objects:
             with contextlib.suppress(AlreadyExists):
                 await self._call("create_bucket", **where)
 
-    async def sweep(self, prefix: str, older_than: timedelta) -> int:
+    async def sweep(self, older_than: timedelta, prefix: str = "") -> int:
         """Aborts uploads that a killed process left behind; how many. They are invisible, but take up space."""
         before, swept = datetime.now(UTC) - older_than, 0
         more: dict[str, Any] = {}

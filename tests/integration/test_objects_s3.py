@@ -49,12 +49,12 @@ async def test_what_a_killed_process_left_is_swept(objects: S3Objects) -> None:
     key, other = fresh("left"), fresh("other")
     for name in (key, other):
         await objects._multipart.begin(name, {})
-    assert await objects.sweep(key, timedelta(hours=1)) == 0
-    assert await objects.sweep(key, timedelta(0)) == 1
+    assert await objects.sweep(timedelta(hours=1), key) == 0
+    assert await objects.sweep(timedelta(0), key) == 1
     left = await uploads(objects)
     assert key not in left
     assert other in left
-    await objects.sweep(other, timedelta(0))
+    await objects.sweep(timedelta(0), other)
 
 
 async def test_a_large_object_goes_and_comes_in_pieces(settings: ObjectsSettings) -> None:

@@ -53,6 +53,14 @@ class Arrows:
         self._at = max(places) + 1
         return [self._messages[place][1] for place in places]
 
+    def all(self, subject: str) -> list[Message]:
+        """What was said there, each thing once: the outbox may say again what it is not sure of."""
+        unique: list[Message] = []
+        for named, said in self._messages:
+            if fnmatch.fnmatchcase(named, subject) and said not in unique:
+                unique.append(said)
+        return unique
+
     def any(self, subject: str, **fields: Any) -> bool:
         """Whether there has been one at all, wherever."""
         at, self._at = self._at, 0
@@ -98,16 +106,29 @@ class World:
 
 
 @asynccontextmanager
-async def observed(*, workers: int = 0) -> AsyncIterator[World]:
-    """A system of its own, watched from the moment at which it is ready."""
+async def watching(system: Processes, subject: str = "hr.>") -> AsyncIterator[World]:
+    """Watches a system that runs, until the end of the block.
+
+    Whoever listens to `hr.rpc.>` counts as somebody who could answer: requests to a service that is away are not refused at
+    once, but wait for their time-out. Where services are killed, `hr.evt.>` has to do.
+    """
+    stops, bus = await Stops.on(system), await system.bus()
+    try:
+        async with of_stack(system.stack).s3_client() as s3, Edge(system.http, system.token) as edge:
+            world = World(system, edge, stops, s3)
+            await bus.subscribe(subject, cb=world.arrows.take)
+            await settled(bus)
+            yield world
+    finally:
+        await bus.close()
+        await stops.close()
+
+
+@asynccontextmanager
+async def observed(subject: str = "hr.>") -> AsyncIterator[World]:
+    """A system of its own without workers, watched from the moment at which it is ready."""
     with folder() as home:
         async with Processes(home) as system:
-            await system.start(workers=workers)
-            servers, stops, bus = of_stack(system.stack), await Stops.on(system), await system.bus()
-            async with servers.s3_client() as s3, Edge(system.http, system.token) as edge:
-                world = World(system, edge, stops, s3)
-                await bus.subscribe("hr.>", cb=world.arrows.take)
-                await settled(bus)
+            await system.start(workers=0)
+            async with watching(system, subject) as world:
                 yield world
-            await bus.close()
-            await stops.db.close()

@@ -5,7 +5,7 @@ A process that died fails the test, unless the test killed it.
 
 import json
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -69,9 +69,13 @@ class Processes:
         if "gateway" in self._mine:
             await self.until_ready()
 
-    async def start_service(self, name: str, *, replica: str = "", nats_url: str = "") -> None:
-        """`replica`: what another process of the same service is called. `nats_url`: another way to the bus."""
-        command = msgspec.structs.replace(system.service(self.stack, name), name=replica or name)
+    async def start_service(
+        self, name: str, *, replica: str = "", nats_url: str = "", env: Mapping[str, str] | None = None
+    ) -> None:
+        """`replica`: what another process of the same service is called. `nats_url`: another way to the bus. `env`: settings
+        of its own."""
+        command = system.service(self.stack, name)
+        command = msgspec.structs.replace(command, name=replica or name, env={**command.env, **(env or {})})
         await self._start(self.stack.add(_by(command, nats_url)))
 
     async def start_broker(self, site: str, storages: str = "") -> None:

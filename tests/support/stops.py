@@ -33,6 +33,11 @@ class Stops:
         await db.execute(SQL.read_text())
         return cls(system, db)
 
+    async def close(self) -> None:
+        """Nobody is held any more."""
+        await self.db.execute("DROP SCHEMA stops CASCADE")
+        await self.db.close()
+
     async def set(self, place: str, pid: str) -> None:
         """Who comes there from now on waits."""
         number = self._places[place, pid] = next(self._numbers)
@@ -60,7 +65,7 @@ class Stops:
         for name in services:
             await self._system.kill(name)
         roles = [f"headrace_{name.partition('-')[0]}" for name in services]
-        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ANY($1)"
-        await self.db.execute(query, roles)
+        query = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = ANY($1)"
+        await self.db.fetch(query, roles)
         for place, pid in list(self._places):
             await self.release(place, pid)

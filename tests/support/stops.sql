@@ -1,5 +1,6 @@
 -- Where a test wants to hold the work up: a row names a place and a dataset, and who comes there waits for an advisory lock
 -- of the row's number, which the test has.
+DROP SCHEMA IF EXISTS stops CASCADE;
 CREATE SCHEMA stops;
 CREATE TABLE stops.places (number integer PRIMARY KEY, place text NOT NULL, pid text NOT NULL, UNIQUE (place, pid));
 

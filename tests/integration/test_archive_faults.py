@@ -1,0 +1,125 @@
+"""Long-term storage that lies, long-term storage that is full, and files that come too late."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from services.archiver.machine import BlockState
+from tests.support.datasets import CATALOGUE, file_list
+from tests.support.observed import World, observed
+from tests.support.wait import wait_until
+
+FILES = {"a.fits": b"a" * 600_000, "b.fits": b"b" * 600_000}
+
+
+@pytest.fixture(scope="module")
+async def world() -> AsyncIterator[World]:
+    async with observed("hr.evt.>") as world:
+        yield world
+
+
+async def packed(world: World, pid: str) -> str:
+    """The dataset's id."""
+    dataset = await world.datasets.register(pid, FILES)
+    await world.datasets.upload(pid, FILES)
+    await world.datasets.finish(pid)
+    await world.datasets.until(pid, "datasetCreated")
+    return str(dataset["id"])
+
+
+async def states(world: World, dataset: str) -> list[int]:
+    rows = await world.rows("SELECT state FROM archiver.datablocks WHERE dataset = $1 ORDER BY number", dataset)
+    return [row["state"] for row in rows]
+
+
+async def test_what_does_not_come_back_as_it_was_written_is_undone(world: World) -> None:
+    """A bit flips on long-term storage between the copy and the validation. The second job finds everything as it was."""
+    pid, moved = "faults/rotten", "archival.move_datablocks_to_lts"
+    dataset = await packed(world, pid)
+    await world.stops.set(moved, pid)
+    first = await world.datasets.job(pid, "archive")
+    await world.stops.reached(moved, pid)
+    assert await states(world, dataset) == [BlockState.STORED] * 2
+    tar = sorted((world.lts / "data/datasets" / dataset).rglob("*.tar"))[1]
+    flip(tar)
+    await world.stops.release(moved, pid)
+
+    failed = await world.datasets.until_job(first, "finishedUnsuccessful", timeout=60)
+    assert "were written" in failed["message"]
+    assert tar.name in failed["message"]
+    lifecycle = (await world.datasets.until(pid, "scheduleArchiveJobFailed"))["datasetlifecycle"]
+    assert (lifecycle["archivable"], lifecycle["retrievable"], lifecycle["isOnCentralDisk"]) == (True, False, True)
+    assert world.on_lts(dataset) == {}
+    assert await states(world, dataset) == [BlockState.REGISTERED] * 2
+    assert len(await world.objects(f"staging/{dataset}/")) == 2
+    assert "may be tried again" in (await world.datasets.explain(pid))["summary"]
+
+    second = await world.datasets.job(pid, "archive")
+    await world.datasets.until_job(second, "finishedSuccessful")
+    assert (await world.datasets.get(pid))["datasetlifecycle"]["archiveStatusMessage"] == "datasetOnArchiveDisk"
+    assert await states(world, dataset) == [BlockState.VALIDATED] * 2
+    assert len(world.on_lts(dataset)) == 4
+
+
+def flip(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(700)
+        byte = file.read(1)
+        file.seek(700)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+async def test_a_full_storage_is_waited_for(world: World) -> None:
+    """And whoever asks learns what is waited for. When there is room, the chain goes on by itself."""
+    pid = "faults/full"
+    dataset = await packed(world, pid)
+    await world.system.stop("archiver")
+    full = {"HEADRACE_LTS_RESERVE_MIB": str(1 << 30)}
+    await world.system.start_service("archiver", replica="archiver-full", env=full)
+    job = await world.datasets.job(pid, "archive")
+
+    async def told() -> bool:
+        return any("room on long-term storage" in reason for reason in (await world.datasets.explain(pid))["reasons"])
+
+    await wait_until(told, timeout=20, on_timeout=lambda: world.datasets.explain(pid))
+    told_of = " ".join((await world.datasets.explain(pid))["reasons"])
+    assert "have to stay free" in told_of
+    assert "2 datablocks are registered" in told_of
+    assert (await world.datasets.get(pid))["datasetlifecycle"]["archiveStatusMessage"] == "started"
+    assert world.on_lts(dataset) == {}
+
+    await world.system.stop("archiver-full")
+    await world.system.restart("archiver")
+    await world.datasets.until_job(job, "finishedSuccessful", timeout=60)
+    assert await states(world, dataset) == [BlockState.VALIDATED] * 2
+
+
+async def test_what_a_killed_archiver_left_half_written_goes(world: World) -> None:
+    half, fresh = world.lts / "parts/left", world.lts / "parts/being-written"
+    half.parent.mkdir(parents=True, exist_ok=True)
+    for part in (half, fresh):
+        part.write_bytes(b"half a tar")
+    os.utime(half, (0, 0))
+    await world.system.kill("archiver")
+    await world.system.restart("archiver")
+    await world.system.wait_until(lambda: not half.exists())
+    assert fresh.exists()
+    fresh.unlink()
+
+
+async def test_no_file_comes_while_datablocks_are_packed(world: World) -> None:
+    """It would be in none of the datablocks, and lost when the landing zone is cleared."""
+    pid, place = "faults/late", f"datablock.0.{BlockState.PACKED}"
+    await world.datasets.register(pid, FILES)
+    await world.datasets.upload(pid, FILES)
+    await world.stops.set(place, pid)
+    await world.datasets.finish(pid)
+    await world.stops.reached(place, pid)
+    late = {"pid": pid, "dataFileList": file_list({"late.fits": b"l"})}
+    answer = await world.edge.ask("POST", f"{CATALOGUE}/origdatablocks", json=late)
+    assert answer.status_code == 409
+    assert "is being packed" in answer.json()["detail"]
+    await world.stops.release(place, pid)
+    assert (await world.datasets.until(pid, "datasetCreated"))["numberOfFiles"] == len(FILES)
