@@ -8,6 +8,7 @@ ports.py     free ports, the same in every run while they stay free
 process.py   one child process: log file, own process group, restart with backoff
 janitor.py   stops what is left when the supervisor is gone
 nats.py postgres.py s3.py    how each server is prepared, started, asked whether it is ready
+room.py      a full disk: said, and the servers made whole again when there is room
 stack.py     the three servers, and the environment that the services get; what the tests use too
 system.py    the services and the workers on top
 """

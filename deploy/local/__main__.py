@@ -10,11 +10,13 @@ from pathlib import Path
 from rich.console import Console
 
 from deploy.local import system
-from deploy.local.home import HomeError
+from deploy.local.home import FULL, HomeError
 from deploy.local.job import job
 from deploy.local.postgres import wipe
+from deploy.local.room import EVERY, Room
 from deploy.local.show import Show
 from deploy.local.stack import Stack, StartError
+from shared.runtime.loop import Loop
 
 
 def _arguments() -> argparse.Namespace:
@@ -33,16 +35,25 @@ async def _work(options: argparse.Namespace, show: Show) -> int:
     async with Stack(options.home, tell=show.event) as stack:
         show.stack = stack
         show.addresses(stack, services=not options.servers_only)
-        result = 0
-        if not options.servers_only:
-            await system.start(stack, workers=options.workers, slots=options.slots)
-            if not options.no_job:
-                result = await job.main(stack.home.path, show.console)
-        if options.once:
-            return result
-        show.say("[bold]Running.[/] Ctrl-C stops everything; what is stored stays.")
-        await asyncio.Event().wait()
-        return 0
+        room = asyncio.create_task(Loop("room", EVERY, Room(stack).run_once).run())
+        try:
+            return await _inside(stack, options, show)
+        finally:
+            room.cancel()
+            await asyncio.wait({room})
+
+
+async def _inside(stack: Stack, options: argparse.Namespace, show: Show) -> int:
+    result = 0
+    if not options.servers_only:
+        await system.start(stack, workers=options.workers, slots=options.slots)
+        if not options.no_job:
+            result = await job.main(stack.home.path, show.console)
+    if options.once:
+        return result
+    show.say("[bold]Running.[/] Ctrl-C stops everything; what is stored stays.")
+    await asyncio.Event().wait()
+    return 0
 
 
 async def _run(options: argparse.Namespace, show: Show) -> int:
@@ -76,6 +87,13 @@ def main() -> int:
         return asyncio.run(_run(options, show))
     except (HomeError, StartError) as error:
         show.error(error)
+        return 1
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        show.error(
+            f"{options.home}: its disk is full ({error.strerror}); make room and start again: what is stored stays"
+        )
         return 1
 
 

@@ -3,6 +3,8 @@
 Secrets are made once and lie in `secrets.json` and `token`, readable by the owner only. A lock keeps a second supervisor out.
 """
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -10,8 +12,12 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-DISK_FLOOR = 1 << 30
+MIB = 1 << 20
+DISK_FLOOR = 1024 * MIB
 """Bytes that have to be free: less, and the servers would fail one by one in ways that do not name the cause."""
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the system says when a disk, or somebody's share of it, is full."""
 
 
 class HomeError(Exception):
@@ -28,11 +34,14 @@ class Home:
         self.lock_fd = -1
 
     def open(self, *, floor: int = DISK_FLOOR) -> None:
-        """Makes the folder, takes its lock, checks that it can be used: `floor` bytes have to be free."""
+        """Makes the folder, takes its lock, checks that it can be used: `floor` bytes have to be free.
+
+        With too little room nothing is made or changed.
+        """
+        self._check_space(floor)
         self._make()
         self._take_lock()
         try:
-            self._check_space(floor)
             self.logs.mkdir(exist_ok=True)
             if not self.token_file.exists():
                 write_private(self.token_file, secrets.token_urlsafe(32) + "\n")
@@ -73,13 +82,13 @@ class Home:
                 "servers. Use that one, stop it, or name another folder with --home"
             ) from None
         os.ftruncate(self.lock_fd, 0)
-        os.pwrite(self.lock_fd, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # for people only, and a full disk can be wiped without it
+            os.pwrite(self.lock_fd, f"{os.getpid()}\n".encode(), 0)
 
     def _check_space(self, floor: int) -> None:
-        disk = os.statvfs(self.path)
-        free = disk.f_bavail * disk.f_frsize
-        if free < floor:
-            raise HomeError(f"{self.path}: {free >> 20} MiB are free on its disk, {floor >> 20} are needed")
+        there = next(path for path in (self.path, *self.path.parents) if path.exists())
+        if (left := free(there)) < floor:
+            raise HomeError(f"{self.path}: {left // MIB} MiB are free on its disk, {floor // MIB} are needed")
 
     def secrets(self, names: Iterable[str]) -> dict[str, str]:
         """A secret for each name, the same in every run."""
@@ -92,6 +101,12 @@ class Home:
         return known
 
 
+def free(folder: Path) -> int:
+    """Bytes that are free for us on the disk of a folder."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
+
+
 def write_private(path: Path, text: str) -> None:
     """Writes a file, whole or not at all, that only its owner can read."""
     write_file(path, text.encode(), 0o600)
@@ -101,8 +116,12 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Writes a file, whole or not at all."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(path)
+    try:
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        fresh.replace(path)
+    except BaseException:  # a full disk above all: nothing half written stays
+        fresh.unlink(missing_ok=True)
+        raise

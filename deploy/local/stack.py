@@ -5,6 +5,7 @@ async with Stack(home) as stack:
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,13 +34,17 @@ RESTARTS = 5
 
 
 class Server(Protocol):
-    """One of the three: `prepare` its files, run its `command`, ask whether it is `ready`, `setup` what it must hold."""
+    """One of the three: `prepare` its files, run its `command`, ask whether it is `ready`, `setup` what it must hold.
+
+    `harmed` says why only another start makes it whole again, if that is so; `was_full`: the disk has been full meanwhile.
+    """
 
     name: str
 
     async def prepare(self) -> None: ...
     def command(self) -> Command: ...
     async def ready(self) -> None: ...
+    async def harmed(self, was_full: bool) -> str: ...
     async def setup(self) -> None: ...
 
 
@@ -120,7 +125,7 @@ class Stack:
         process = self.processes.get(name) or self.add(server.command())
         await retry(lambda: self._start_process(server, process), on=(StartError,), backoff=BACKOFF, attempts=restarts)
         await server.setup()
-        process.keep(self.write_address)
+        process.keep(self.note_address)
         self.tell(Event(name, "ready"))
 
     async def _start_process(self, server: Server, process: Process) -> None:
@@ -165,7 +170,7 @@ class Stack:
         process = self.add(command)
         await process.start()
         self.write_address()
-        process.keep(self.write_address)
+        process.keep(self.note_address)
         return process
 
     async def close(self) -> None:
@@ -212,6 +217,11 @@ class Stack:
     @property
     def http(self) -> str:
         return f"http://127.0.0.1:{self.ports['http']}"
+
+    def note_address(self) -> None:
+        """`address.json` anew; if the disk is full, the one before stays until there is room."""
+        with contextlib.suppress(OSError):
+            self.write_address()
 
     def write_address(self) -> None:
         """`address.json`, for the command line tool and for people. Has no secrets."""

@@ -20,10 +20,11 @@ AWAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.DiskFullError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # what is left of a connection that the server has closed in the middle of something
 )
-"""What asyncpg raises when the server is away or the connection is lost: try again, nothing is known to be committed."""
+"""What asyncpg raises when the server is away or full, or the connection is lost: try again, nothing is known to be committed."""
 
 RERUN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 """The transaction was rolled back and may simply run again."""
@@ -68,6 +69,8 @@ async def ping(pool: "asyncpg.Pool[Any]") -> str:
 
 def translate(error: Exception) -> HeadraceError | None:
     """The error that a caller should see for one of asyncpg's; None: not one that a caller can do anything about."""
+    if isinstance(error, asyncpg.DiskFullError):
+        return Unavailable("the database's disk is full; try again when there is room")
     if isinstance(error, (*AWAY, *RERUN)):
         return Unavailable("the database is away; try again")
     return None

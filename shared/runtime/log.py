@@ -4,11 +4,12 @@ The keys are listed in docs/log-events.md. Tokens, passwords and the signatures 
 the caller passed.
 """
 
+import contextlib
 import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -27,6 +28,21 @@ def _redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Muta
     return event
 
 
+class _Lossy:
+    """A stream that never fails: what a full disk does not take is lost, and whoever logs goes on with its work."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._out.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._out.flush()
+
+
 def configure(service: str, level: str = "info", form: str = "json") -> None:
     """Sets up the log of this process on stderr. `form`: `json` for machines, `console` for people."""
     number = getattr(logging, level.upper(), None)
@@ -43,7 +59,7 @@ def configure(service: str, level: str = "info", form: str = "json") -> None:
     structlog.configure(
         processors=[*processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=_Lossy(sys.stderr)),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)

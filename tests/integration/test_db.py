@@ -54,6 +54,10 @@ async def test_a_lost_connection_is_unavailable_and_a_bug_is_not(database: Datab
     assert translate(ValueError()) is None
     assert translate(asyncpg.UniqueViolationError()) is None
     assert translate(asyncpg.DeadlockDetectedError()) is not None
+    full = translate(asyncpg.DiskFullError())
+    assert full is not None
+    assert full.retryable
+    assert "disk is full" in str(full)
 
 
 def test_queries_are_named_and_an_unknown_one_says_where(tmp_path: Path) -> None:

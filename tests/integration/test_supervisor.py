@@ -178,6 +178,19 @@ async def test_a_server_that_is_killed_comes_back(home: Path, name: str) -> None
         await wait_until(answers, timeout=30, every=0.1, on_timeout=stack.processes[name].tail)
 
 
+async def test_a_process_that_is_renewed_comes_back_at_once_and_has_not_died(home: Path) -> None:
+    events: list[Event] = []
+    async with Stack(home, tell=events.append, throwaway=True) as stack:
+        process = await stack.run(Command(name="kept", argv=("sleep", "1000"), tier=SERVICES))
+        before = process.pid
+        await process.renew("to see")
+        await wait_until(lambda: process.pid not in (None, before))
+        assert [event for event in events if event.name == "kept"] == [
+            Event("kept", "renewed", "to see"),
+            Event("kept", "restarting"),
+        ]
+
+
 async def test_a_child_that_its_parent_left_behind_is_stopped(home: Path) -> None:
     async with Stack(home, throwaway=True) as stack:
         script = "sleep 1000 & echo $!; exec sleep 1000"

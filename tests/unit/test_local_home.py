@@ -1,11 +1,12 @@
 """The folder of a stack: one supervisor at a time, secrets made once and closed to others."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from deploy.local.home import Home, HomeError, write_private
+from deploy.local.home import Home, HomeError, write_file, write_private
 from deploy.local.postgres import wipe
 
 
@@ -44,12 +45,26 @@ def test_the_token_is_the_same_in_the_next_run(opened: Home) -> None:
     again.close()
 
 
-def test_a_full_disk_is_named(tmp_path: Path) -> None:
-    home = Home(tmp_path / "home")
+def test_too_little_room_is_named_and_nothing_is_made(tmp_path: Path) -> None:
+    home = Home(tmp_path / "not" / "yet")
     with pytest.raises(HomeError, match="MiB are free"):
         home.open(floor=1 << 62)
-    home.open()  # and the lock was given back
+    assert [*tmp_path.iterdir()] == []
+    home.open()
     home.close()
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_half_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    (tmp_path / "product").write_text("before")
+    with pytest.raises(OSError, match="No space left"):
+        write_file(tmp_path / "product", b"after")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"product": "before"}
 
 
 def test_a_home_is_wiped_with_what_lies_elsewhere(opened: Home, tmp_path: Path) -> None:

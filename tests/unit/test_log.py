@@ -1,8 +1,11 @@
-"""What never reaches a log."""
+"""What never reaches a log, and a log that reaches nobody."""
+
+import errno
+import io
 
 import pytest
 
-from shared.runtime.log import _redact, configure
+from shared.runtime.log import _Lossy, _redact, configure
 
 
 def redacted(**event: object) -> dict[str, object]:
@@ -32,3 +35,16 @@ def test_secrets_inside_texts(text: str, told: str) -> None:
 def test_a_level_that_is_none_names_its_variable() -> None:
     with pytest.raises(SystemExit, match="HEADRACE_LOG_LEVEL"):
         configure("test", "loud")
+
+
+def test_a_log_on_a_full_disk_stops_nobody() -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def flush(self) -> None:
+            self.write("")
+
+    out = _Lossy(Full())
+    out.write("lost\n")
+    out.flush()

@@ -20,6 +20,10 @@ from deploy.local.job.client import Client, JobError
 from deploy.local.job.compute import Compute, Products
 from deploy.local.job.files import described, fits_files, pid
 from deploy.local.job.summary import show_offers, summary
+from shared.runtime.retry import Backoff, retry
+
+_WRITE, _WRITES = Backoff(first=0.5, ceiling=2), 150
+"""A disk that is full is waited for, about as long as services that are away."""
 
 
 async def main(home: Path, console: Console) -> int:
@@ -62,9 +66,7 @@ class Job:
             compute = Compute(self._client, str(accepted["session"]), archive.pid, files)
             products = await self._compute(compute, len(files))
         out = self._home / "out"
-        out.mkdir(exist_ok=True)
-        write_file(out / "catalogue.ecsv", products.catalogue)
-        write_file(out / "contact-sheet.png", products.sheet)
+        await retry(lambda: asyncio.to_thread(_write, out, products), on=(OSError,), backoff=_WRITE, attempts=_WRITES)
         self._console.print(summary(dataset, accepted, products.catalogue, self._seconds, out, self._address))
 
     async def _store(self, archive: Archive, count: int) -> dict[str, Any]:
@@ -129,3 +131,10 @@ class Job:
 
     def _note(self, bar: Any, text: str) -> None:
         self._bars.update(bar, note=escape(text))
+
+
+def _write(out: Path, products: Products) -> None:
+    """Each product whole or not at all."""
+    out.mkdir(exist_ok=True)
+    write_file(out / "catalogue.ecsv", products.catalogue)
+    write_file(out / "contact-sheet.png", products.sheet)
