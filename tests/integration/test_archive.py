@@ -250,6 +250,14 @@ async def test_a_file_is_no_folder(datasets: Datasets, edge: Edge, pid: str) -> 
     )
 
 
+@pytest.mark.parametrize("token", ["x", "²", "-1", "9" * 30])
+async def test_a_token_that_no_page_gave(edge: Edge, datasets: Datasets, pid: str, token: str) -> None:
+    await datasets.register(pid, {"one": b"1"})
+    path = f"{CATALOGUE}/datasets/{pid.replace('/', '%2F')}/datablocks"
+    answer = await edge.ask("GET", path, params={"token": token})
+    assert (answer.status_code, answer.json()["field"]) == (400, "token")
+
+
 async def test_others_do_not_see_it(shared_system: Processes, edge: Edge, datasets: Datasets, pid: str) -> None:
     await datasets.register(pid, {"one": b"1"})
     made = await edge.ask("POST", "/ops/v1/users", json={"name": f"u{uuid4().hex[:8]}", "roles": ["user"]})

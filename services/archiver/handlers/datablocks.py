@@ -1,5 +1,7 @@
 """Datablocks: what they are, what is in them, where they lie; and why a dataset is where it is."""
 
+import re
+
 from services.archiver import store
 from services.archiver.explain import explain
 from shared.bus.access import check
@@ -34,7 +36,7 @@ class Datablocks:
 
     async def list(self, ctx: Context, asked: DatablockQuery) -> DatablockPage:
         row = await self._seen(ctx, asked.pid)
-        if asked.token and not asked.token.isdigit():
+        if asked.token and not re.fullmatch("[0-9]{1,9}", asked.token):
             raise Invalid("not a token that a page gave", field="token")
         after = int(asked.token or -1)
         rows = await self._db.fetch(Q["blocks_page"], row["id"], after, asked.size + 1)
