@@ -21,7 +21,7 @@ run: $(STAMP) ## Start everything on this machine and show it at work (ONCE=1: s
 	@$(BIN)/python -m deploy.local $(if $(ONCE),--once) $(ARGS)
 
 test: $(STAMP) ## Run the tests (ARGS=… for pytest)
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile $(ARGS)
 
 check: $(STAMP) ## What CI checks before the tests: lint, format, types, import rules, generated files
 	$(BIN)/ruff check
