@@ -3,7 +3,7 @@
 import json
 import random
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 _RANGE = range(20_000, 32_000)
@@ -23,11 +23,22 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose(names: Sequence[str], kept: Path, *, paired: Mapping[str, str] | None = None) -> dict[str, int]:
+def choose(
+    names: Sequence[str],
+    kept: Path,
+    *,
+    paired: Mapping[str, str] | None = None,
+    taken: Callable[[int], bool] = lambda port: False,
+) -> dict[str, int]:
     """A port for each name. `kept` is the file that remembers them; a port taken by somebody else is replaced.
 
-    `paired`: names with another that has to be PAIR_DISTANCE higher, because a program expects it there.
+    `paired`: names with another that has to be PAIR_DISTANCE higher, because a program expects it there. `taken`: whether a
+    port that is free is of no use all the same.
     """
+
+    def is_good(port: int) -> bool:
+        return is_free(port) and not taken(port)
+
     try:
         before: dict[str, int] = json.loads(kept.read_text())
     except (FileNotFoundError, ValueError):
@@ -38,7 +49,7 @@ def choose(names: Sequence[str], kept: Path, *, paired: Mapping[str, str] | None
         within = _RANGE[:PAIRS] if second else _RANGE[PAIRS:]
         distances = (0, PAIR_DISTANCE) if second else (0,)
         port = before.get(name, 0)
-        while port in chosen.values() or port not in within or not all(is_free(port + d) for d in distances):
+        while port in chosen.values() or port not in within or not all(is_good(port + d) for d in distances):
             port = random.choice(within)  # noqa: S311
         chosen[name] = port
         if second:

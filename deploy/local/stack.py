@@ -91,7 +91,7 @@ class Stack:
 
     def _arrange(self) -> None:
         names = ("http", "nats", "nats.monitor", "postgres", *s3.PORTS)
-        self.ports = ports.choose(names, self.home.path / "ports.json", paired=s3.PAIRED_PORTS)
+        self.ports = ports.choose(names, self.home.path / "ports.json", paired=s3.PAIRED_PORTS, taken=s3.is_taken)
         self.secrets = self.home.secrets(
             [
                 *(f"nats.{user}" for user in (*users(), "system")),
@@ -178,6 +178,8 @@ class Stack:
         for tier in sorted({process.command.tier for process in self.processes.values()}):
             stopping = [process for process in self.processes.values() if process.command.tier == tier]
             await asyncio.gather(*(process.stop() for process in stopping))
+        if hasattr(self, "s3"):
+            self.s3.remove_sockets()
         if hasattr(self, "janitor"):
             await asyncio.to_thread(self.janitor.close)
         (self.home.path / "address.json").unlink(missing_ok=True)
