@@ -5,10 +5,10 @@ from typing import Final
 
 from services.archiver import layout, store
 from services.archiver.catalogue import builtin as catalogue
-from services.archiver.machine import BLOCK
+from services.archiver.machine import BLOCK, ArchiveState
 from services.archiver.pack import manifest
 from services.archiver.state import OfDataset
-from shared.bus.unit import Units
+from shared.bus.unit import Unit, Units
 from shared.chain.context import StepContext
 from shared.chain.errors import Later
 from shared.contracts.errors import AlreadyExists, HeadraceError, NoRoom
@@ -90,7 +90,11 @@ class Archiving:
         await self._units.pool.fetchrow(Q["move_block"], block["id"], int(BLOCK.target(verb)), BLOCK.sources(verb))
 
     async def delete_from_lts(self, ctx: StepContext, state: OfDataset) -> None:
-        """The datablocks are in staging still."""
+        """The datablocks are in staging still: once the dataset counts as archived they may not be, and nothing is taken back."""
+        row = await self._units.pool.fetchrow(Q["lock_dataset_of_chain"], state.dataset)
+        assert row is not None
+        if row["archive_state"] == ArchiveState.DATASET_ON_ARCHIVE_DISK:
+            return
         for block in await self._units.pool.fetch(Q["blocks"], state.dataset):
             await self._lts.delete([block["archive_id"], layout.manifest_key(block["archive_id"])])
             await self._move(block, "take back")
@@ -105,8 +109,8 @@ class Archiving:
         await remove(self._objects, layout.staging_prefix(state.dataset))
         await remove(self._objects, layout.landing_prefix(state.dataset))
 
-        async def gone(unit: object) -> None:
-            await catalogue.set_lifecycle(unit, state.dataset, on_disk=False)  # type: ignore[arg-type]
+        async def gone(unit: Unit) -> None:
+            await catalogue.set_lifecycle(unit, state.dataset, on_disk=False)
 
         ctx.commit(gone)
 
