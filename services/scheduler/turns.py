@@ -29,7 +29,7 @@ from shared.bus.client import Bus
 from shared.contracts import subjects
 from shared.contracts.compute import Value
 from shared.contracts.topology import TASKS, worker_consumer
-from shared.contracts.work import Beat
+from shared.contracts.work import Beat, Control
 from shared.runtime.log import log
 
 Q = store.Q
@@ -154,7 +154,7 @@ class Turns:
         """A session's queue is emptied; what workers hold already they are told to drop. `ended`: by partition."""
         await self.ended(ended)
         await topology.purge(self._bus, TASKS.name, subjects.tasks_of_session(session))
-        await self._bus.tell(subjects.session_control(session), b'{"event":"closed"}')
+        await self._bus.tell(subjects.session_control(session), Control("closed"))
         self._woken.set()
 
     async def refresh(self) -> None:

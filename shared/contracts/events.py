@@ -1,4 +1,4 @@
-"""What is told on `hr.evt.<noun>.<event>.<id>`. Version 1. A frame lists the changes of one commit in one session.
+"""What is told on `hr.evt.<noun>.<event>.<id>`. Version 2. A frame lists the changes of one commit in one session.
 
 | subject                              | body             | told by    |
 |--------------------------------------|------------------|------------|
@@ -28,7 +28,7 @@ import msgspec
 
 from shared.contracts.errors import ErrorBody
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class SessionChanged(msgspec.Struct, frozen=True):

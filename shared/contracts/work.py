@@ -1,4 +1,4 @@
-"""Between scheduler and workers: tasks, reports, heartbeats. Version 1. docs/worker-protocol.md explains it for others.
+"""Between scheduler and workers: tasks, reports, heartbeats. Version 2. docs/worker-protocol.md explains it for others.
 
 `hr.task.<partition>.<band>.<session>` carries TaskBatch, `hr.report.<partition>` carries ReportBatch,
 `hr.beat.worker.<worker>` is a request with Beat and the reply BeatReply. A worker acknowledges a TaskBatch when every task
@@ -15,7 +15,7 @@ import msgspec
 
 from shared.contracts.compute import PartitionName, Value
 
-VERSION: Final = 1
+VERSION: Final = 2
 MOST_HELD: Final = 10_000
 """Tasks that a heartbeat names at most."""
 
@@ -102,7 +102,8 @@ class Completed(msgspec.Struct, frozen=True, tag="completed", omit_defaults=True
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """`kind`: `error` (its own code raised: final), `timeout` (max_duration passed: final), `lost` (infrastructure: retried)."""
+    """`kind`: `error` (its own code raised: final), `timeout` (max_duration passed: final), `lost` (infrastructure: retried),
+    `cancelled` (its code was stopped because the scheduler said so; counts for a CANCELLING task only)."""
 
     task: UUID
     attempt: int
@@ -137,6 +138,18 @@ class BeatReply(msgspec.Struct, frozen=True):
 
     stop: list[UUID]
     every: float
+
+
+class Control(msgspec.Struct, frozen=True, omit_defaults=True):
+    """To all workers, on `hr.ctl.session.<session>`: what has become of a session's tasks.
+
+    event   `closed`, `paused`: what has not begun is let go. `cancelled`, `preempted`: what runs is stopped as well, within a
+            second, and reported as failed, `cancelled`
+    tasks   `[task, attempt]`: only these, and earlier attempts of them; None: all of the session
+    """
+
+    event: str
+    tasks: list[tuple[UUID, int]] | None = None
 
 
 class Confirm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -36,7 +36,7 @@ def structs(module: types.ModuleType) -> dict[str, type[msgspec.Struct]]:
     found = {
         name: kind
         for name, kind in inspect.getmembers(module, inspect.isclass)
-        if issubclass(kind, msgspec.Struct) and kind.__module__ == module.__name__
+        if issubclass(kind, msgspec.Struct) and (kind.__module__ + ".").startswith(module.__name__ + ".")
     }
     return dict(sorted(found.items()))
 

@@ -1,0 +1,126 @@
+"""Sessions, results and submissions: what users ask of the scheduler. Version 2.
+
+Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`) where it changes something
+(but for partitions, which only an admin makes):
+
+| subject                                | request            | reply           |
+|----------------------------------------|--------------------|-----------------|
+| `hr.rpc.scheduler.partition.create`    | PartitionCreate    | Partition       |
+| `hr.rpc.scheduler.partition.list`      | Page               | PartitionPage   |
+| `hr.rpc.scheduler.session.create`      | SessionCreate      | Session         |
+| `hr.rpc.scheduler.session.get`         | SessionGet         | Session         |
+| `hr.rpc.scheduler.session.list`        | SessionList        | SessionPage     |
+| `hr.rpc.scheduler.session.close`       | SessionRef         | Session         |
+| `hr.rpc.scheduler.result.create`       | ResultCreate       | ResultList      |
+| `hr.rpc.scheduler.result.complete`     | ResultComplete     | Result          |
+| `hr.rpc.scheduler.result.abort`        | ResultAbort        | ResultList      |
+| `hr.rpc.scheduler.result.get`          | ResultRef          | Result          |
+| `hr.rpc.scheduler.result.list`         | ResultQuery        | ResultPage      |
+| `hr.rpc.scheduler.result.value`        | ResultRef          | Value           |
+| `hr.rpc.scheduler.submission.create`   | SubmissionCreate   | Submission      |
+| `hr.rpc.scheduler.submission.chunk`    | TaskSpec lines ¹   | Submission      |
+| `hr.rpc.scheduler.submission.get`      | SubmissionRef      | Submission      |
+| `hr.rpc.scheduler.task.get`            | TaskRef            | Task            |
+| `hr.rpc.scheduler.task.list`           | TaskQuery          | TaskPage        |
+| `hr.rpc.scheduler.task.explain`        | TaskRef            | Explanation     |
+| `hr.rpc.scheduler.task.logs`           | TaskLogs           | TaskLog         |
+
+¹ newline-delimited JSON; no blank lines; the headers Hr-Session, Hr-Submission, Hr-Chunk (from 0), Hr-First (the number of its
+first line in the submission) and Hr-Last (`1` on the last) say the rest; Hr-Options (Options as JSON) stands on every chunk
+or on none. The last chunk is sent when all others have been answered. Sending a chunk again does nothing; sending other content
+under the same number is `already_exists`.
+"""
+
+from typing import Final
+
+from shared.contracts.compute.options import (
+    DEFAULT_PARTITION,
+    Function,
+    Label,
+    Name,
+    Options,
+    PartitionName,
+)
+from shared.contracts.compute.partitions import (
+    Partition,
+    PartitionCreate,
+    PartitionPage,
+)
+from shared.contracts.compute.results import (
+    NewResult,
+    Result,
+    ResultAbort,
+    ResultComplete,
+    ResultCreate,
+    ResultList,
+    ResultPage,
+    ResultQuery,
+    ResultRef,
+    Value,
+)
+from shared.contracts.compute.sessions import (
+    Counts,
+    Session,
+    SessionCreate,
+    SessionGet,
+    SessionList,
+    SessionPage,
+    SessionRef,
+)
+from shared.contracts.compute.submissions import (
+    Submission,
+    SubmissionCreate,
+    SubmissionRef,
+    TaskSpec,
+)
+from shared.contracts.compute.tasks import (
+    Explanation,
+    Task,
+    TaskLog,
+    TaskLogs,
+    TaskPage,
+    TaskQuery,
+    TaskRef,
+)
+
+VERSION: Final = 2
+
+__all__ = [
+    "DEFAULT_PARTITION",
+    "Counts",
+    "Explanation",
+    "Function",
+    "Label",
+    "Name",
+    "NewResult",
+    "Options",
+    "Partition",
+    "PartitionCreate",
+    "PartitionName",
+    "PartitionPage",
+    "Result",
+    "ResultAbort",
+    "ResultComplete",
+    "ResultCreate",
+    "ResultList",
+    "ResultPage",
+    "ResultQuery",
+    "ResultRef",
+    "Session",
+    "SessionCreate",
+    "SessionGet",
+    "SessionList",
+    "SessionPage",
+    "SessionRef",
+    "Submission",
+    "SubmissionCreate",
+    "SubmissionRef",
+    "Task",
+    "TaskLog",
+    "TaskLogs",
+    "TaskPage",
+    "TaskQuery",
+    "TaskRef",
+    "TaskSpec",
+    "Value",
+]

@@ -1,0 +1,67 @@
+"""Sessions."""
+
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+
+from shared.contracts.compute.options import Label, Options, PartitionName
+from shared.contracts.paging import Page
+
+
+class SessionCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`partitions`: those that its tasks may use (none said: `default`); the first is where tasks go that say nothing."""
+
+    partitions: Annotated[list[PartitionName], msgspec.Meta(max_length=64)] = []
+    options: Options = Options()
+    name: Label = ""
+
+
+class SessionRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    session: UUID
+
+
+class SessionGet(SessionRef, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`counts`: with its tasks counted by where they stand, which reads all of them."""
+
+    counts: bool = False
+
+
+class SessionList(Page, frozen=True, forbid_unknown_fields=True):
+    """Newest first. `status`: only those in this state."""
+
+    status: str = ""
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Tasks of a session by where they stand. `running` counts only those known to run for 100 ms or more."""
+
+    total: int = 0
+    waiting: int = 0
+    queued: int = 0
+    running: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+class Session(msgspec.Struct, frozen=True):
+    """Times are RFC 3339. `version` grows with every change, so that a reader can order repeats."""
+
+    id: UUID
+    name: str
+    status: str
+    owner: str
+    partitions: list[str]
+    options: Options
+    client_submission: bool
+    worker_submission: bool
+    created_at: str
+    closed_at: str | None
+    version: int
+    tasks: Counts | None = None
+
+
+class SessionPage(msgspec.Struct, frozen=True):
+    items: list[Session]
+    next: str = ""

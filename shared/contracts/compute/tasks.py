@@ -1,0 +1,81 @@
+"""Tasks, as users see them."""
+
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+
+from shared.contracts.paging import Page
+
+
+class TaskRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    task: UUID
+
+
+class TaskQuery(Page, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The tasks of a session in the order of their ids."""
+
+    session: UUID
+    status: str = ""
+
+
+class Task(msgspec.Struct, frozen=True):
+    """`name` is the id with `###<n>` for the n-th retry. `remaining`: dependencies not yet met. `error`: why it failed.
+
+    `inputs` and `outputs` show the first 1,000 each; `task.inputs` tells all the inputs.
+    """
+
+    id: UUID
+    name: str
+    session: UUID
+    submission: UUID
+    status: str
+    attempt: int
+    remaining: int
+    inputs: list[UUID]
+    outputs: list[UUID]
+    partition: str
+    function: str
+    priority: int
+    max_retries: int
+    max_duration: float | None
+    worker: str
+    error: str
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+
+
+class TaskPage(msgspec.Struct, frozen=True):
+    items: list[Task]
+    next: str = ""
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Why a task is where it is: one `summary`, then `reasons` from the most to the least decisive."""
+
+    task: Task
+    summary: str
+    reasons: list[str]
+
+
+class TaskLogs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What an attempt (the latest, if none is said) has printed, from character `start` on."""
+
+    task: UUID
+    attempt: Annotated[int, msgspec.Meta(ge=0, le=32_767)] | None = None
+    start: Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)] = 0
+
+
+class TaskLog(msgspec.Struct, frozen=True):
+    """`next`: the `start` to ask for next. `more`: there is more already. `ended`: the attempt has, nothing else will come.
+
+    `text` has at most 256 KiB as JSON, and no control characters but newline and tab.
+    """
+
+    task: UUID
+    attempt: int
+    text: str
+    next: int
+    more: bool
+    ended: bool
