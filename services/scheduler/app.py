@@ -7,6 +7,7 @@ from pathlib import Path
 from services.scheduler import __version__
 from services.scheduler.closing import Closing
 from services.scheduler.handlers.logs import Logs
+from services.scheduler.handlers.partitions import Partitions
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
 from services.scheduler.handlers.submissions import Submissions
@@ -72,7 +73,8 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         await turns.listen()
         await turns.refresh()
         await leases.start()
-        Sessions(pool, turns, closing).register(service)
+        Partitions(pool, turns).register(service)
+        Sessions(pool, closing).register(service)
         Results(pool, release).register(service)
         Submissions(units, turns, release).register(service)
         Tasks(pool, turns).register(service)

@@ -1,11 +1,10 @@
-"""Sessions and partitions."""
+"""Sessions."""
 
 import msgspec
 
 from services.scheduler import store
 from services.scheduler.closing import SLICE, Closing
 from services.scheduler.machine import SESSION
-from services.scheduler.turns import Turns
 from shared.bus.access import check
 from shared.bus.context import Context
 from shared.bus.paging import fitting, parse_status, parse_token
@@ -14,9 +13,6 @@ from shared.bus.unit import Unit
 from shared.contracts import ids, subjects
 from shared.contracts.compute import (
     DEFAULT_PARTITION,
-    Partition,
-    PartitionCreate,
-    PartitionPage,
     Session,
     SessionCreate,
     SessionGet,
@@ -24,35 +20,22 @@ from shared.contracts.compute import (
     SessionPage,
     SessionRef,
 )
-from shared.contracts.errors import Forbidden, Invalid, NotFound
+from shared.contracts.errors import Invalid, NotFound
 from shared.contracts.events import Frame, SessionChanged
-from shared.contracts.paging import Page
 from shared.contracts.states import SessionStatus
 
 Q = store.Q
 
 
 class Sessions:
-    def __init__(self, db: store.Db, turns: Turns, closing: Closing) -> None:
-        self._db, self._turns, self._closing = db, turns, closing
+    def __init__(self, db: store.Db, closing: Closing) -> None:
+        self._db, self._closing = db, closing
 
     def register(self, service: Service) -> None:
-        service.writes("partition", "create", PartitionCreate, self.create_partition, durable=False)
-        service.reads("partition", "list", Page, self.list_partitions)
         service.writes("session", "create", SessionCreate, self.create)
         service.reads("session", "get", SessionGet, self.get)
         service.reads("session", "list", SessionList, self.list)
         service.writes("session", "close", SessionRef, self.close)
-
-    async def create_partition(self, unit: Unit, ctx: Context, request: PartitionCreate) -> Partition:
-        if not ctx.is_operator:
-            raise Forbidden("only an admin makes partitions")
-        await unit.connection.execute(Q["create_partition"], request.name)
-        unit.after.append(self._turns.refresh)
-        return store.partition_of(request.name, 0, 0, 0)
-
-    async def list_partitions(self, ctx: Context, request: Page) -> PartitionPage:
-        return PartitionPage([store.partition_of(*seen) for seen in self._turns.seen()])
 
     async def create(self, unit: Unit, ctx: Context, request: SessionCreate) -> Session:
         wanted = list(dict.fromkeys(request.partitions)) or [DEFAULT_PARTITION]
