@@ -6,16 +6,20 @@ from pathlib import Path
 
 from services.scheduler import __version__
 from services.scheduler.closing import Closing
+from services.scheduler.handlers.deletions import Deletions
+from services.scheduler.handlers.imports import Imports, prefixes
 from services.scheduler.handlers.logs import Logs
 from services.scheduler.handlers.partitions import Partitions
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
 from services.scheduler.handlers.submissions import Submissions
 from services.scheduler.handlers.tasks import Tasks
+from services.scheduler.handlers.waits import Waits
 from services.scheduler.leases import Leases
 from services.scheduler.queue import Queue
 from services.scheduler.recovery import Recovery
 from services.scheduler.release import Release
+from services.scheduler.removal import Removal
 from services.scheduler.settings import Settings
 from services.scheduler.sweep import Sweep
 from services.scheduler.turns import Turns
@@ -75,7 +79,12 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         await leases.start()
         Partitions(pool, turns).register(service)
         Sessions(pool, closing).register(service)
+        removal = Removal(pool, objects)
+        waits = Waits(bus, pool)
         Results(pool, release).register(service)
+        Imports(pool, release, objects, prefixes(settings.imports.import_prefixes)).register(service)
+        Deletions(release, removal).register(service)
+        waits.register(service)
         Submissions(units, turns, release).register(service)
         Tasks(pool, turns).register(service)
         Logs(pool).register(service)
@@ -89,8 +98,10 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(loop.run()) for loop in loops]
             running += [group.create_task(turns.run()), group.create_task(relay.run())]
+            running += [group.create_task(removal.run())]
             releasing = group.create_task(release.run())
             await stop.wait()
+            waits.stop()
             await service.stop()
             await closing.stop()
             await release.stop()

@@ -54,6 +54,7 @@ class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
     retried: list[UUID] = []
     results: list[UUID] = []
     aborted: list[UUID] = []
+    deleted: list[UUID] = []
 
 
 class TaskProgress(msgspec.Struct, frozen=True):
