@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from services.scheduler.removal import Removal
+from services.scheduler.doomed import Doomed
 from shared.contracts import compute as c
 from shared.contracts import headers as h
 from shared.contracts import ids, subjects
@@ -330,10 +330,10 @@ async def test_what_waits_for_a_deleted_result_fails(rig: Rig) -> None:
 async def test_a_kill_between_the_deletion_and_the_removal_leaves_no_object(
     rig: Rig, pool: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def killed(self: Removal) -> None:
+    async def killed(self: Doomed) -> None:
         pass
 
-    monkeypatch.setattr(Removal, "wake", killed)
+    monkeypatch.setattr(Doomed, "wake", killed)
     session = await rig.session()
     result = await rig.result(session)
     key = await stored(rig, session, result, b"u" * 20_000)
@@ -350,7 +350,7 @@ async def test_a_kill_between_the_deletion_and_the_removal_leaves_no_object(
 
     half: Any = Dies()
     with pytest.raises(asyncio.CancelledError):
-        await Removal(pool, half).run_once()
+        await Doomed(pool, half).run_once()
     assert await rig.objects.head(key) is None
-    assert await Removal(pool, rig.objects).run_once() == 1  # once more is harmless
+    assert await Doomed(pool, rig.objects).run_once() == 1  # once more is harmless
     assert await pool.fetchval("SELECT count(*) FROM doomed") == 0

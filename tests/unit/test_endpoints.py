@@ -7,6 +7,7 @@ from typing import Any
 
 from services.broker.decide import Place
 from services.broker.handlers import Handlers
+from services.scheduler.handlers.changes import Changes
 from services.scheduler.handlers.deletions import Deletions
 from services.scheduler.handlers.imports import Imports
 from services.scheduler.handlers.logs import Logs
@@ -53,7 +54,8 @@ def test_the_scheduler_registers_what_the_table_says() -> None:
     service: Any = Recorder("scheduler")
     nothing: Any = None
     Partitions(nothing, nothing).register(service)
-    Sessions(nothing, nothing).register(service)
+    Sessions(nothing, nothing, nothing, nothing).register(service)
+    Changes(nothing, nothing).register(service)
     Results(nothing, nothing).register(service)
     Imports(nothing, nothing, nothing, ()).register(service)
     Deletions(nothing, nothing).register(service)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from services.scheduler import store
+from services.scheduler.doomed import Doomed
 from services.scheduler.machine import RESULT
 from services.scheduler.release import Release
-from services.scheduler.removal import Removal
 from shared.bus.access import check
 from shared.bus.context import Context
 from shared.bus.service import Service
@@ -25,8 +25,8 @@ Q = store.Q
 
 
 class Deletions:
-    def __init__(self, release: Release, removal: Removal) -> None:
-        self._release, self._removal = release, removal
+    def __init__(self, release: Release, doomed: Doomed) -> None:
+        self._release, self._doomed = release, doomed
 
     def register(self, service: Service) -> None:
         service.writes("result", "delete", ResultDelete, self.delete)
@@ -40,7 +40,7 @@ class Deletions:
         for place, name in enumerate(request.results):
             _check(rows.get(name), name, request.session, f"results[{place}]")
         await self._check_needed(db, request, rows)
-        gone = [row["id"] for row in await db.fetch(Q["delete_results"], list(rows), RESULT.sources("delete"))]
+        gone = [row["id"] for row in await db.fetch(Q["delete_values"], list(rows), RESULT.sources("delete"))]
         if gone:
             unit.tell(subjects.event("task", "changed", request.session), Frame(request.session, deleted=gone))
             await self._let_go(unit, [rows[name] for name in gone])
@@ -57,8 +57,8 @@ class Deletions:
 
     async def _let_go(self, unit: Unit, rows: Sequence[store.Row]) -> None:
         if keys := [row["object"] for row in rows if row["owned"] and row["object"] is not None]:
-            await self._removal.doom(unit.connection, keys)
-            unit.after.append(self._removal.wake)
+            await self._doomed.doom(unit.connection, keys)
+            unit.after.append(self._doomed.wake)
         if never := [row["id"] for row in rows if row["status"] == ResultStatus.CREATED]:
             await self._release.abort(unit, never, "it was deleted")
 
