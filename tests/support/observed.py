@@ -2,11 +2,13 @@
 
 import fnmatch
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import asyncpg
 from nats.aio.msg import Msg
 
 from deploy.local.s3 import BUCKET
@@ -15,9 +17,11 @@ from tests.support.datasets import Datasets
 from tests.support.edge import Edge
 from tests.support.processes import Processes
 from tests.support.servers import of_stack, settled
+from tests.support.sessions import Sessions
 from tests.support.stops import Stops
 
 Message = dict[str, Any]
+FUNCTIONS = "tests.support.functions:app"
 
 
 class Arrows:
@@ -72,7 +76,7 @@ class Arrows:
 class World:
     def __init__(self, system: Processes, edge: Edge, stops: Stops, s3: Any) -> None:
         self.system, self.edge, self.stops, self._s3 = system, edge, stops, s3
-        self.datasets, self.arrows = Datasets(edge), Arrows(system)
+        self.datasets, self.sessions, self.arrows = Datasets(edge), Sessions(edge), Arrows(system)
 
     async def rows(self, query: str, *arguments: Any) -> list[dict[str, Any]]:
         """As the database's administrator: `schema.table`."""
@@ -82,6 +86,26 @@ class World:
         (found,) = await self.rows(query, *arguments)
         return found
 
+    @asynccontextmanager
+    async def held(self, query: str, *arguments: Any) -> AsyncIterator[None]:
+        """Holds the rows that the query locks: who is about to change one waits, and what came before that can be seen."""
+        db = await asyncpg.connect(self.system.stack.postgres.url("headrace"))
+        try:
+            async with db.transaction():
+                assert await db.fetch(query, *arguments)
+                yield
+        finally:
+            await db.close()
+
+    async def waited_for(self) -> None:
+        """Until somebody waits for what is `held`."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename LIKE 'headrace\\_%'"
+
+        async def waits() -> bool:
+            return bool(await self.stops.db.fetchval(query))
+
+        await self.system.wait_until(waits, on_timeout="nobody waits for it")
+
     async def objects(self, prefix: str) -> dict[str, bytes]:
         """Whatever lies under the prefix in the bucket."""
         found: dict[str, bytes] = {}
@@ -90,6 +114,10 @@ class World:
                 answer = await self._s3.get_object(Bucket=BUCKET, Key=entry["Key"])
                 found[entry["Key"]] = await answer["Body"].read()
         return found
+
+    async def store(self, key: str, data: bytes) -> None:
+        """Past all services."""
+        await self._s3.put_object(Bucket=BUCKET, Key=key, Body=data)
 
     @property
     def lts(self) -> Path:
@@ -125,10 +153,13 @@ async def watching(system: Processes, subject: str = "hr.>") -> AsyncIterator[Wo
 
 
 @asynccontextmanager
-async def observed(subject: str = "hr.>") -> AsyncIterator[World]:
-    """A system of its own without workers, watched from the moment at which it is ready."""
+async def observed(
+    subject: str = "hr.>", *, workers: int = 0, env: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+) -> AsyncIterator[World]:
+    """A system of its own, watched from the moment at which it is ready. Its workers have one slot each, and the functions of
+    the tests. `env`: settings of a service, by its name."""
     with folder() as home:
         async with Processes(home) as system:
-            await system.start(workers=0)
+            await system.start(workers=workers, app=FUNCTIONS, slots=1, env=env)
             async with watching(system, subject) as world:
                 yield world

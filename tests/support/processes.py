@@ -7,7 +7,7 @@ import json
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self, TypeVar
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
@@ -60,10 +60,20 @@ class Processes:
 
     # -- our own processes
 
-    async def start(self, *services: str, workers: int = 1, app: str = system.APP, slots: int = 4) -> None:
-        """The services named (all five: none named), then workers `worker-1` …; waits until they are healthy."""
+    async def start(
+        self,
+        *services: str,
+        workers: int = 1,
+        app: str = system.APP,
+        slots: int = 4,
+        env: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    ) -> None:
+        """The services named (all five: none named), then workers `worker-1` …; waits until they are healthy.
+
+        `env`: a service's settings of its own, by its name.
+        """
         for name in services or SERVICES:
-            await self.start_service(name)
+            await self.start_service(name, env=env.get(name))
         for number in range(1, workers + 1):
             await self.start_worker(f"worker-{number}", app=app, slots=slots)
         if "gateway" in self._mine:

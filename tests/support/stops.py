@@ -1,11 +1,12 @@
-"""Archiver and retriever held where a test wants them: to look at what is there, to break something, to kill them there.
+"""Chains held where a test wants them: to look at what is there, to break something, to kill their service there.
 
     await stops.set("archival.move_datablocks_to_lts", pid)
     …
     await stops.reached("archival.move_datablocks_to_lts", pid)     # its work is done and does not count yet
     await stops.release("archival.move_datablocks_to_lts", pid)
 
-Places are `<chain>.<step>`, `datablock.<number>.<state>` and `produced.<path>`: triggers in the database, stops.sql.
+Places are `<chain>.<step>`, `datablock.<number>.<state>` and `produced.<path>`: triggers in the database, stops.sql. `pid` is the
+dataset's, or the id of the session that the scheduler's chain is about.
 """
 
 from itertools import count

@@ -1,5 +1,5 @@
--- Where a test wants to hold the work up: a row names a place and a dataset, and who comes there waits for an advisory lock
--- of the row's number, which the test has.
+-- Where a test wants to hold the work up: a row names a place and a dataset (or a session, in the same column), and who comes
+-- there waits for an advisory lock of the row's number, which the test has.
 DROP SCHEMA IF EXISTS stops CASCADE;
 CREATE SCHEMA stops;
 CREATE TABLE stops.places (number integer PRIMARY KEY, place text NOT NULL, pid text NOT NULL, UNIQUE (place, pid));
@@ -15,7 +15,7 @@ END $$;
 -- A step has done its work, and is about to count: the transaction that moves its chain.
 CREATE FUNCTION stops.chain() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
-    PERFORM stops.stop(OLD.kind || '.' || OLD.step_name, OLD.state ->> 'pid');
+    PERFORM stops.stop(OLD.kind || '.' || OLD.step_name, coalesce(OLD.state ->> 'pid', OLD.state ->> 'session'));
     RETURN NEW;
 END $$;
 
@@ -34,6 +34,8 @@ BEGIN
 END $$;
 
 CREATE TRIGGER stop BEFORE UPDATE ON archiver.chains
+    FOR EACH ROW WHEN (OLD.epoch <> NEW.epoch) EXECUTE FUNCTION stops.chain();
+CREATE TRIGGER stop BEFORE UPDATE ON scheduler.chains
     FOR EACH ROW WHEN (OLD.epoch <> NEW.epoch) EXECUTE FUNCTION stops.chain();
 CREATE TRIGGER stop BEFORE UPDATE ON retriever.chains
     FOR EACH ROW WHEN (OLD.epoch <> NEW.epoch) EXECUTE FUNCTION stops.chain();
