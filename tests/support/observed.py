@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import asyncpg
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from deploy.local.s3 import BUCKET
@@ -74,8 +75,8 @@ class Arrows:
 
 
 class World:
-    def __init__(self, system: Processes, edge: Edge, stops: Stops, s3: Any) -> None:
-        self.system, self.edge, self.stops, self._s3 = system, edge, stops, s3
+    def __init__(self, system: Processes, edge: Edge, stops: Stops, bus: Client, s3: Any) -> None:
+        self.system, self.edge, self.stops, self._bus, self._s3 = system, edge, stops, bus, s3
         self.datasets, self.sessions, self.arrows = Datasets(edge), Sessions(edge), Arrows(system)
 
     async def rows(self, query: str, *arguments: Any) -> list[dict[str, Any]]:
@@ -105,6 +106,12 @@ class World:
             return bool(await self.stops.db.fetchval(query))
 
         await self.system.wait_until(waits, on_timeout="nobody waits for it")
+
+    async def queued(self, session: str) -> int:
+        """Messages with tasks of a session that the queue holds."""
+        subject = f"hr.task.*.*.{session}"
+        state = (await self._bus.jetstream().stream_info("TASKS", subjects_filter=subject)).state
+        return sum((state.subjects or {}).values())
 
     async def objects(self, prefix: str) -> dict[str, bytes]:
         """Whatever lies under the prefix in the bucket."""
@@ -143,7 +150,7 @@ async def watching(system: Processes, subject: str = "hr.>") -> AsyncIterator[Wo
     stops, bus = await Stops.on(system), await system.bus()
     try:
         async with of_stack(system.stack).s3_client() as s3, Edge(system.http, system.token) as edge:
-            world = World(system, edge, stops, s3)
+            world = World(system, edge, stops, bus, s3)
             await bus.subscribe(subject, cb=world.arrows.take)
             await settled(bus)
             yield world
