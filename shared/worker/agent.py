@@ -239,8 +239,7 @@ class Agent:
         if control.event not in STOPS and control.event not in LETS_GO:
             log.warning("worker.control_malformed", subject=message.subject, error=f"unknown event {control.event!r}")
             return
-        if control.event in STOPS:
-            self._stopped.note(session, control)
+        self._stopped.note(session, control)
         named = None if control.tasks is None else dict(control.tasks)
         for held in self._holding.all():
             if held.parcel.session != session:

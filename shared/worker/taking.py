@@ -12,7 +12,7 @@ from shared.bus.pull import delivery
 from shared.contracts import subjects
 from shared.contracts.errors import HeadraceError
 from shared.contracts.topology import TASKS
-from shared.contracts.work import Confirm, Confirmed, TaskBatch
+from shared.contracts.work import Confirm, Confirmed, TaskBatch, Work
 from shared.runtime.log import log
 from shared.worker.holding import Held, Holding, Parcel
 from shared.worker.queues import Queue
@@ -49,14 +49,19 @@ class Taking:
             return
         parcel = Parcel(message, batch, queue, time.monotonic())
         parcel.again = again or delivery(message)[0] > 1
-        fresh = [work for work in batch.tasks if work not in self._holding]
+
+        def over(work: Work) -> bool:
+            return self._stopped.forbids(batch.session, batch.epoch, work)
+
+        fresh = [work for work in batch.tasks if work not in self._holding and not over(work)]
         if fresh and parcel.again:
             allowed = await self._confirm([(work.id, work.attempt) for work in fresh])
             if allowed is None:
                 await queue.pull.nak(message, 1.0)
                 return
-            fresh = [work for work in fresh if work.id in allowed]
-        fresh = [work for work in fresh if not self._stopped.forbids(batch.session, work)]
+            fresh = [
+                work for work in fresh if work.id in allowed and not over(work)
+            ]  # meanwhile it may have been stopped
         parcel.untold = len(fresh)
         if not fresh:  # a copy of what is done, or here already, or was stopped
             await queue.pull.ack(message)
