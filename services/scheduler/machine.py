@@ -45,6 +45,7 @@ TASK = Machine(
         "fail": (_OPEN | {T.CREATING}, T.ERROR),
         "time out": (_OPEN | {T.CREATING}, T.TIMEOUT),
         "retry": (_QUEUED | {T.DISPATCHED, T.PROCESSING}, T.PENDING),
+        "preempt": (frozenset({T.PROCESSING}), T.PENDING),
         "take back": (frozenset({T.SUBMITTED}), T.PENDING),
         "cancel": (_QUEUED | {T.CREATING, T.PAUSED}, T.CANCELLED),
     },
