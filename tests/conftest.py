@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -118,8 +119,9 @@ class Bucket(msgspec.Struct, frozen=True):
     s3_bucket: str
 
 
-@pytest.fixture
-async def s3(servers: Servers) -> AsyncIterator[Bucket]:
+@asynccontextmanager
+async def new_bucket(servers: Servers) -> AsyncIterator[Bucket]:
+    """As the fixture `s3`, for fixtures that live longer than a test."""
     name = f"test-{uuid4().hex[:16]}"
     async with servers.s3_client() as client:
         await client.create_bucket(Bucket=name)
@@ -128,6 +130,12 @@ async def s3(servers: Servers) -> AsyncIterator[Bucket]:
             for entry in page.get("Contents", ()):
                 await client.delete_object(Bucket=name, Key=entry["Key"])
         await client.delete_bucket(Bucket=name)
+
+
+@pytest.fixture
+async def s3(servers: Servers) -> AsyncIterator[Bucket]:
+    async with new_bucket(servers) as made:
+        yield made
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from services.scheduler.turns import Turns
 from shared.bus.health import serve_health
 from shared.bus.station import open_station
 from shared.db.pool import open_pool, ping
+from shared.objects.s3 import open_objects
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
 
@@ -44,19 +45,28 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     own = Path(__file__).with_name("migrations")
     async with AsyncExitStack() as stack:
         station = await stack.enter_async_context(
-            open_station(settings, "scheduler", __version__, about, own, connections=12)
+            open_station(settings.station, "scheduler", __version__, about, own, connections=12)
         )
         bus, pool, units, relay, service = station.bus, station.pool, station.units, station.relay, station.service
         lean = await stack.enter_async_context(
-            await open_pool(settings.database_url, "scheduler", largest=2, settings=LEAN)
+            await open_pool(settings.station.database_url, "scheduler", largest=2, settings=LEAN)
         )
+        objects = await stack.enter_async_context(open_objects(settings.objects))
+        told = settings.leases
         queue = Queue(bus, lean)
         turns = Turns(bus, pool, queue)
         release = Release(bus, lean, units, turns, relay)
         clock = SystemClock()
-        leases = Leases(bus, pool, turns, release, clock, lease=settings.lease_seconds, every=settings.beat_seconds)
+        leases = Leases(bus, pool, turns, release, clock, lease=told.lease_seconds, every=told.beat_seconds)
         recovery = Recovery(
-            bus, pool, units, turns, queue, clock, database_url=settings.database_url, wait=settings.recovery_seconds
+            bus,
+            pool,
+            units,
+            turns,
+            queue,
+            clock,
+            database_url=settings.station.database_url,
+            wait=told.recovery_seconds,
         )
         stack.push_async_callback(recovery.close)
         closing = Closing(units, turns)
@@ -69,11 +79,11 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         Submissions(units, turns, release).register(service)
         Tasks(pool, turns).register(service)
         Logs(pool).register(service)
-        serve_health(service, {"database": lambda: ping(pool)}, clock)
+        serve_health(service, {"database": lambda: ping(pool), "objects": objects.check}, clock)
         await service.start()
         loops = [
             Loop("recovery", 1.0, recovery.run_once),
-            Loop("leases", settings.beat_seconds, leases.run_once),
+            Loop("leases", told.beat_seconds, leases.run_once),
             Loop("sweep", 10.0, Sweep(pool, units, closing).run_once),
         ]
         async with asyncio.TaskGroup() as group:

@@ -8,11 +8,10 @@ from shared.contracts.states import ResultStatus, SessionStatus, SubmissionStatu
 Q = store.Q
 
 
-async def explain(db: store.Db, turns: Turns, row: store.Row) -> Explanation:
-    """Reads; changes nothing."""
-    status = store.status_of(row, await store.cursors(db, [row]))
+async def explain(db: store.Db, turns: Turns, row: store.Row, session: SessionStatus) -> Explanation:
+    """Reads; changes nothing. `session`: how the task's session stands."""
+    status = store.status_of(row, await store.cursors(db, [row]), session)
     task = store.task_of(row, status)
-    session = SessionStatus((await store.session(db, row["session"]))["status"])
     if status in (TaskStatus.COMPLETED, TaskStatus.ERROR, TaskStatus.TIMEOUT, TaskStatus.CANCELLED):
         return Explanation(task, f"it has ended: {status.name}", [task.error] if task.error else [])
     submission = await db.fetchrow(Q["submission"], task.submission)
@@ -24,9 +23,11 @@ async def explain(db: store.Db, turns: Turns, row: store.Row) -> Explanation:
     if session is not SessionStatus.RUNNING:
         reasons.append(f"its session is {session.name}")
     if row["remaining"]:
-        reasons += await _unmet(db, row)
+        reasons += await _unmet(db, row, session)
         return Explanation(task, f"it waits for {row['remaining']} result(s)", reasons)
     reasons += _workers(turns, row)
+    if status is TaskStatus.PAUSED:
+        return Explanation(task, "it is ready and waits until its session is resumed", reasons)
     if status is TaskStatus.PENDING:
         return Explanation(task, "it is ready and waits for its turn", reasons)
     if status is TaskStatus.SUBMITTED:
@@ -36,7 +37,7 @@ async def explain(db: store.Db, turns: Turns, row: store.Row) -> Explanation:
     )
 
 
-async def _unmet(db: store.Db, row: store.Row) -> list[str]:
+async def _unmet(db: store.Db, row: store.Row, session: SessionStatus) -> list[str]:
     reasons = []
     for unmet in await db.fetch(Q["unmet"], row["id"]):
         state = ResultStatus(unmet["status"]).name
@@ -44,7 +45,7 @@ async def _unmet(db: store.Db, row: store.Row) -> list[str]:
             reasons.append(f"result {unmet['id']} is {state}: no task produces it, somebody has to upload it")
             continue
         owner = await store.task(db, unmet["owner"])
-        its = store.status_of(owner, await store.cursors(db, [owner])).name
+        its = store.status_of(owner, await store.cursors(db, [owner]), session).name
         reasons.append(f"result {unmet['id']} is {state}: task {unmet['owner']} produces it and is {its}")
     return reasons
 

@@ -59,8 +59,8 @@ WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR owner = $2) AND ($3
 ORDER BY id DESC LIMIT $4;
 
 -- name: session_counts
--- Ready tasks below a lane's cursor count as queued: they were chosen without a write.
-SELECT t.status, t.deps = 0 AND t.status = 2
+-- Ready tasks below a lane's cursor count as queued, if the session runs ($3): they were chosen without a write.
+SELECT t.status, $3::boolean AND t.deps = 0 AND t.status = 2 AND t.attempt = 0
         AND ('x' || right(t.id::text, 8))::bit(32)::integer < coalesce(l.cursor, 0) AS chosen, count(*) AS tasks
 FROM unnest($1::uuid[], $2::uuid[]) AS s(lo, hi)
 JOIN tasks t ON t.id >= s.lo AND t.id <= s.hi

@@ -80,11 +80,12 @@ _COUNTED = {
 }
 
 
-async def counts(db: Db, session: UUID) -> Counts:
-    """Tasks of a session by where they stand; reads all of them."""
+async def counts(db: Db, row: Row) -> Counts:
+    """Tasks of a session (its row) by where they stand; reads all of them."""
+    session, running = row["id"], row["status"] == SessionStatus.RUNNING
     spans = [span(s) for s in await visible_of(db, session)]
     found: dict[str, int] = {}
-    for row in await db.fetch(Q["session_counts"], [lo for lo, _ in spans], [hi for _, hi in spans]):
+    for row in await db.fetch(Q["session_counts"], [lo for lo, _ in spans], [hi for _, hi in spans], running):
         where = "queued" if row["chosen"] else _COUNTED[TaskStatus(row["status"])]
         found[where] = found.get(where, 0) + row["tasks"]
     return Counts(total=sum(found.values()), **found)
@@ -149,9 +150,15 @@ async def cursors(db: Db, tasks: Sequence[Row]) -> dict[tuple[UUID, int, int], i
     return {(row["submission"], row["partition"], row["priority"]): row["cursor"] for row in rows}
 
 
-def status_of(row: Row, cursors: Mapping[tuple[UUID, int, int], int]) -> TaskStatus:
+def status_of(row: Row, cursors: Mapping[tuple[UUID, int, int], int], session: SessionStatus) -> TaskStatus:
+    """What users see. A ready task that its row calls PENDING is PAUSED in a PAUSED session; in a RUNNING one it is
+    SUBMITTED if its lane has passed it: only first attempts are chosen by a lane."""
     status = TaskStatus(row["status"])
-    if status is TaskStatus.PENDING and row["deps"] == 0:
+    if status is not TaskStatus.PENDING or row["remaining"]:
+        return status
+    if session is SessionStatus.PAUSED:
+        return TaskStatus.PAUSED
+    if session is SessionStatus.RUNNING and row["deps"] == 0 and row["attempt"] == 0:
         lane = (ids.submission_of(row["id"]), row["partition"], row["priority"])
         if ids.line_of(row["id"]) < cursors.get(lane, 0):
             return TaskStatus.SUBMITTED

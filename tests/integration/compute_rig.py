@@ -12,19 +12,21 @@ from nats.aio.msg import Msg
 
 from deploy.local import database as databases
 from services.scheduler.app import main
-from services.scheduler.settings import Settings
+from services.scheduler.settings import LeaseSettings, Settings
 from shared.bus.client import Bus, BusSettings
+from shared.bus.station import StationSettings
 from shared.contracts import compute as c
 from shared.contracts import headers as h
 from shared.contracts import ids, subjects
 from shared.contracts.events import Frame
 from shared.contracts.health import Health, HealthCheck
 from shared.objects.port import Objects
-from shared.testing.objects import MemoryObjects
+from shared.objects.s3 import open_objects
+from shared.objects.settings import ObjectsSettings
 from shared.worker import App
 from shared.worker.agent import Agent
 from shared.worker.children import Children
-from tests.conftest import Database
+from tests.conftest import Database, new_bucket
 from tests.integration.compute_functions import PATH
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
@@ -35,10 +37,13 @@ LEASE = 2.0
 
 
 class Rig:
-    """`ask` speaks as `user`, as the gateway would; `events` is all that was told, in order."""
+    """`ask` speaks as `user`, as the gateway would; `events`: all that was told, in order; `objects`: the scheduler's bucket."""
 
-    def __init__(self, servers: Servers, database: Database, bus: Bus, objects: Objects) -> None:
-        self.servers, self.database, self.bus, self.objects = servers, database, bus, objects
+    def __init__(
+        self, servers: Servers, database: Database, bus: Bus, objects: Objects, storage: ObjectsSettings
+    ) -> None:
+        self.servers, self.database, self.bus = servers, database, bus
+        self.objects, self.storage = objects, storage
         self.events: list[Msg] = []
 
     async def ask(
@@ -241,14 +246,14 @@ async def forget_streams(servers: Servers) -> None:
 
 
 @asynccontextmanager
-async def scheduler(servers: Servers, database: Database, *, lease: float = LEASE) -> AsyncIterator[asyncio.Event]:
+async def scheduler(
+    servers: Servers, database: Database, storage: ObjectsSettings, *, lease: float = LEASE
+) -> AsyncIterator[asyncio.Event]:
     """The scheduler of the product, until the end of the block."""
     settings = Settings(
-        **servers.bus("scheduler"),
-        database_url=database.url("scheduler"),
-        lease_seconds=lease,
-        beat_seconds=0.2,
-        recovery_seconds=0.05,
+        StationSettings(**servers.bus("scheduler"), database_url=database.url("scheduler")),
+        storage,
+        LeaseSettings(lease_seconds=lease, beat_seconds=0.2, recovery_seconds=0.05),
     )
     stop = asyncio.Event()
     running = asyncio.create_task(main(settings, stop))
@@ -264,10 +269,13 @@ async def open_rig(servers: Servers) -> AsyncIterator[Rig]:
     async with AsyncExitStack() as stack:
         await forget_streams(servers)
         database = await stack.enter_async_context(new_database(servers))
-        await stack.enter_async_context(scheduler(servers, database))
+        bucket = await stack.enter_async_context(new_bucket(servers))
+        storage = ObjectsSettings(**msgspec.structs.asdict(bucket), s3_patience=2.0)
+        objects = await stack.enter_async_context(open_objects(storage))
+        await stack.enter_async_context(scheduler(servers, database, storage))
         bus = await Bus.connect(BusSettings(**servers.bus("admin")), "test", apply_topology=False)
         stack.push_async_callback(bus.close)
-        rig = Rig(servers, database, bus, MemoryObjects())
+        rig = Rig(servers, database, bus, objects, storage)
 
         async def hear(message: Msg) -> None:
             rig.events.append(message)

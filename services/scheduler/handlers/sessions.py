@@ -58,7 +58,7 @@ class Sessions:
     async def get(self, ctx: Context, request: SessionGet) -> Session:
         row = await store.session(self._db, request.session)
         check(ctx, row)
-        return store.session_of(row, await store.counts(self._db, request.session) if request.counts else None)
+        return store.session_of(row, await store.counts(self._db, row) if request.counts else None)
 
     async def list(self, ctx: Context, request: SessionList) -> SessionPage:
         status = parse_status(SessionStatus, request.status)

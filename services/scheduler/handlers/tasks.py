@@ -10,14 +10,17 @@ from shared.bus.paging import fitting, parse_status, parse_token
 from shared.bus.service import Service
 from shared.contracts import ids
 from shared.contracts.compute import Explanation, Task, TaskPage, TaskQuery, TaskRef, Value
-from shared.contracts.states import TaskStatus
+from shared.contracts.states import SessionStatus, TaskStatus
 from shared.contracts.topology import MESSAGE_LIMIT
 from shared.contracts.work import Confirm, Confirmed, Inputs, InputsOf
 
 Q = store.Q
 
-_STORED = {TaskStatus.SUBMITTED: [int(TaskStatus.SUBMITTED), int(TaskStatus.PENDING)]}
-"""A task that was chosen from its lane is SUBMITTED while its row says PENDING."""
+_STORED = {
+    TaskStatus.SUBMITTED: [int(TaskStatus.SUBMITTED), int(TaskStatus.PENDING)],
+    TaskStatus.PAUSED: [int(TaskStatus.PAUSED), int(TaskStatus.PENDING)],
+}
+"""What the row of a task may say that users see as the key."""
 
 
 class Tasks:
@@ -32,15 +35,17 @@ class Tasks:
         service.reads("task", "inputs", InputsOf, self.inputs)
 
     async def get(self, ctx: Context, request: TaskRef) -> Task:
-        row = await self._seen(ctx, request)
-        return store.task_of(row, store.status_of(row, await store.cursors(self._db, [row])))
+        row, session = await self._seen(ctx, request)
+        return store.task_of(row, store.status_of(row, await store.cursors(self._db, [row]), session))
 
     async def explain(self, ctx: Context, request: TaskRef) -> Explanation:
-        row = await self._seen(ctx, request)
-        return await explain.explain(self._db, self._turns, row)
+        row, session = await self._seen(ctx, request)
+        return await explain.explain(self._db, self._turns, row, session)
 
     async def list(self, ctx: Context, request: TaskQuery) -> TaskPage:
-        check(ctx, await store.session(self._db, request.session))
+        owned = await store.session(self._db, request.session)
+        check(ctx, owned)
+        session = SessionStatus(owned["status"])
         wanted = parse_status(TaskStatus, request.status)
         stored = None if wanted is None else _STORED.get(TaskStatus(wanted), [wanted])
         after = parse_token(request.token)
@@ -53,7 +58,7 @@ class Tasks:
             while len(items) <= request.size:
                 rows = await self._db.fetch(Q["tasks_range"], low, hi, stored, request.size + 1)
                 cursors = await store.cursors(self._db, rows)
-                found = [(row, store.status_of(row, cursors)) for row in rows]
+                found = [(row, store.status_of(row, cursors, session)) for row in rows]
                 items += [store.task_of(row, state) for row, state in found if wanted is None or state == wanted]
                 if len(rows) <= request.size:
                     break
@@ -87,7 +92,9 @@ class Tasks:
         more = request.start + len(values) if len(values) < len(rows) or len(rows) == 500 else None
         return Inputs(values, more)
 
-    async def _seen(self, ctx: Context, request: TaskRef) -> store.Row:
+    async def _seen(self, ctx: Context, request: TaskRef) -> tuple[store.Row, SessionStatus]:
+        """The task's row and its session's status."""
         row = await store.task(self._db, request.task)
-        check(ctx, await store.session(self._db, row["session"]), "task")
-        return row
+        session = await store.session(self._db, row["session"])
+        check(ctx, session, "task")
+        return row, SessionStatus(session["status"])
