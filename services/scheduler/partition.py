@@ -15,9 +15,7 @@ class Partition:
     rebuilt                   how often its queue was, here: what was counted before is counted no more
     """
 
-    def __init__(
-        self, number: int, name: str, *, priority: int = 1, reserve: int = 0, most: int | None = None
-    ) -> None:
+    def __init__(self, number: int, name: str, *, priority: int = 1, reserve: int = 0, most: int | None = None) -> None:
         self.number, self.name = number, name
         self.priority, self.reserve, self.most = priority, reserve, most
         self.pace = Pace()

@@ -124,7 +124,9 @@ class Preemption:
 
     async def _runs(self) -> list[Run]:
         rows = await self._pool.fetch(Q["running_now"])
-        return [Run(r["task"], r["attempt"], r["partition"], r["worker"], r["priority"], r["since"], r["may"]) for r in rows]
+        return [
+            Run(r["task"], r["attempt"], r["partition"], r["worker"], r["priority"], r["since"], r["may"]) for r in rows
+        ]
 
     async def _preempt(self, found: list[tuple[Run, int]]) -> int:
         names = {partition.number: partition.name for partition in self._turns.partitions()}
@@ -142,7 +144,9 @@ class Preemption:
                 self._tell(unit, session, [row for row in rows if row["session"] == session])
         now = self._clock.monotonic()
         eras = {partition.number: partition.rebuilt for partition in self._turns.partitions()}
-        self._leaving += [_Leaving(r["id"], r["attempt"], r["partition"], r["worker"], now, eras.get(r["partition"], 0)) for r in rows]
+        self._leaving += [
+            _Leaving(r["id"], r["attempt"], r["partition"], r["worker"], now, eras.get(r["partition"], 0)) for r in rows
+        ]
         log.info("tasks.preempted", count=len(rows), partitions=[names.get(n, "?") for n in by_partition(rows)])
         return len(rows)
 

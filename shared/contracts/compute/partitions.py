@@ -30,7 +30,7 @@ class PartitionUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     name: PartitionName
     priority: Urgency | msgspec.UnsetType = msgspec.UNSET
     reserve: Slots | msgspec.UnsetType = msgspec.UNSET
-    max: Slots | None | msgspec.UnsetType = msgspec.UNSET
+    max: Slots | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class PartitionRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
