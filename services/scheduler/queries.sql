@@ -308,6 +308,26 @@ WHERE t.id = $1 AND u.place > $2 ORDER BY u.place LIMIT 500;
 SELECT r.id, r.status, r.owner FROM dependencies d JOIN results r ON r.id = d.result
 WHERE d.task = $1 AND r.status <> 2 LIMIT 5;
 
+-- name: ready_since
+-- When the last of what it waited for was there: its submission, its inputs, the end of the attempt before.
+SELECT greatest(
+    (SELECT max(c.created_at) FROM chunks c WHERE c.submission = $2),
+    (SELECT max(r.completed_at) FROM results r WHERE r.id = ANY(t.inputs || t.payload_result)),
+    (SELECT max(a.ended_at) FROM attempts a WHERE a.task = t.id))
+FROM tasks t WHERE t.id = $1;
+
+-- name: waiting_ahead
+-- Ready tasks of higher and of the same priority in one partition, of sessions that run; not more than 10,000 are counted.
+WITH some AS (
+    (SELECT r.priority, 1 AS n FROM ready r JOIN sessions e ON e.id = r.session AND e.status = 1
+     WHERE r.partition = $1 AND r.priority >= $2 ORDER BY r.priority DESC LIMIT 10000)
+    UNION ALL
+    (SELECT l.priority, l.upto - l.cursor FROM lanes l JOIN sessions e ON e.id = l.session AND e.status = 1
+     WHERE l.partition = $1 AND l.cursor < l.upto AND l.priority >= $2 ORDER BY l.priority DESC LIMIT 10000)
+)
+SELECT coalesce(sum(n) FILTER (WHERE priority > $2), 0) AS higher, coalesce(sum(n) FILTER (WHERE priority = $2), 0) AS same
+FROM some;
+
 -- Turns
 
 -- name: waiting_lanes
