@@ -38,7 +38,7 @@ WITH runs AS (
     WHERE t.status IN (5, 11) GROUP BY t.partition
 )
 SELECT p.id, coalesce(runs.running, 0) AS running, least(100000, (
-        SELECT count(*) FROM (SELECT 1 FROM ready r WHERE r.partition = p.id LIMIT 100000) AS some
+        SELECT count(*) FROM (SELECT 1 FROM ready r WHERE r.partition = p.id LIMIT 100000) AS found
     ) + (
         SELECT coalesce(sum(l.upto - l.cursor), 0) FROM lanes l WHERE l.partition = p.id AND l.cursor < l.upto
     )) AS waiting
@@ -318,7 +318,7 @@ FROM tasks t WHERE t.id = $1;
 
 -- name: waiting_ahead
 -- Ready tasks of higher and of the same priority in one partition, of sessions that run; not more than 10,000 are counted.
-WITH some AS (
+WITH found AS (
     (SELECT r.priority, 1 AS n FROM ready r JOIN sessions e ON e.id = r.session AND e.status = 1
      WHERE r.partition = $1 AND r.priority >= $2 ORDER BY r.priority DESC LIMIT 10000)
     UNION ALL
@@ -326,7 +326,7 @@ WITH some AS (
      WHERE l.partition = $1 AND l.cursor < l.upto AND l.priority >= $2 ORDER BY l.priority DESC LIMIT 10000)
 )
 SELECT coalesce(sum(n) FILTER (WHERE priority > $2), 0) AS higher, coalesce(sum(n) FILTER (WHERE priority = $2), 0) AS same
-FROM some;
+FROM found;
 
 -- Turns
 

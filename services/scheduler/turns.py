@@ -49,7 +49,8 @@ class Turns:
         self._bus, self._pool, self._queue = bus, pool, queue
         self._partitions: dict[int, Partition] = {}
         self._woken = asyncio.Event()
-        self._limited = False  # a partition has a `most`: what is released there waits for the dispatcher
+        self._due: set[int] = set()  # partitions to look at; each costs two queries
+        self._limited: set[int] = set()  # those with a `most`: what is released there waits for the dispatcher
         self.doubts = 0
 
     # -- what others ask
@@ -85,6 +86,10 @@ class Turns:
 
     async def wake(self) -> None:
         """Something may be ready."""
+        self._look(self._partitions)
+
+    def _look(self, numbers: Iterable[int]) -> None:
+        self._due.update(numbers)
         self._woken.set()
 
     async def ended(self, counts: dict[int, int], took: Iterable[tuple[int, str, float]] = ()) -> None:
@@ -101,13 +106,13 @@ class Turns:
                 if partition := self._partitions.get(number):
                     partition.pace.took(seconds)
         if self._limited:
-            self._woken.set()
+            self._look(self._limited)
 
     def _leave(self, partition: Partition, n: int) -> None:
         partition.outstanding = max(0, partition.outstanding - n)
         partition.moved = time.monotonic()
         if partition.pace.hungry:
-            self._woken.set()
+            self._look([partition.number])
 
     async def listen(self) -> None:
         """Hears of tasks of our partitions that ended by other schedulers' hands, and of how others' partitions stand."""
@@ -132,7 +137,7 @@ class Turns:
         partition = self._partitions.get(int(message.subject.rpartition(".")[2]))
         if partition is not None and partition.ready:
             self._leave(partition, int(message.data))
-            self._woken.set()  # what was released there waits for its turn here
+            await self.wake()  # what was released there waits for its turn here
 
     async def chosen(self, rows: Sequence[Any], values: Mapping[UUID, Value]) -> None:
         """Tasks whose rows say that they were chosen: publish them. `values`: results at hand."""
@@ -160,7 +165,7 @@ class Turns:
         await self.ended(ended)
         await topology.purge(self._bus, TASKS.name, subjects.tasks_of_session(session))
         await self._bus.tell(subjects.session_control(session), Control("closed"))
-        self._woken.set()
+        await self.wake()
 
     async def refresh(self) -> None:
         """Reads the partitions: makes the workers' consumer of those that are new, forgets those that were deleted."""
@@ -177,7 +182,7 @@ class Turns:
             if lowered and row["most"] < partition.outstanding:
                 partition.ready = False  # what is in the queue is taken back (see `Recovery`); what runs goes on
             partition.priority, partition.reserve, partition.most = row["priority"], row["reserve"], row["most"]
-        self._limited = any(partition.most is not None for partition in self._partitions.values())
+        self._limited = {number for number, partition in self._partitions.items() if partition.most is not None}
 
     # -- dispatch
 
@@ -188,9 +193,10 @@ class Turns:
                 async with asyncio.timeout(0.5):
                     await self._woken.wait()
             except TimeoutError:
-                pass
+                self._due.update(self._partitions)
             self._woken.clear()
-            for partition in self.partitions():
+            due, self._due = self._due, set()
+            for partition in [partition for number, partition in self._partitions.items() if number in due]:
                 try:
                     while partition.credit > 0 and await self._round(partition):
                         pass
