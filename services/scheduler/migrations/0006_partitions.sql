@@ -6,6 +6,3 @@ ALTER TABLE partitions
     ADD COLUMN deleted_at timestamptz;
 
 ALTER TABLE workers ADD COLUMN partitions text[] NOT NULL DEFAULT '{}'; -- all that it serves; `partition` is the first
-
--- Attempts that were preempted: they are not counted against max_retries.
-ALTER TABLE tasks ADD COLUMN uncounted smallint NOT NULL DEFAULT 0;
