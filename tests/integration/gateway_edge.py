@@ -150,11 +150,11 @@ def healthy(name: str) -> Callable[[Context, HealthCheck], Awaitable[Health]]:
     return check
 
 
-class Gateway:
-    """`http`: a client with the admin's token."""
+class Front:
+    """A gateway. `http`: a client with the admin's token."""
 
-    def __init__(self, servers: Servers, url: str, scheduler: Scheduler, http: httpx.AsyncClient) -> None:
-        self.servers, self.url, self.scheduler, self.http = servers, url, scheduler, http
+    def __init__(self, servers: Servers, url: str, http: httpx.AsyncClient) -> None:
+        self.servers, self.url, self.http = servers, url, http
         self.stop = asyncio.Event()
 
     def client(self, token: str | None) -> httpx.AsyncClient:
@@ -168,18 +168,17 @@ class Gateway:
         return self.client(made.json()["token"])
 
 
+class Gateway(Front):
+    """One with a stand-in for the scheduler."""
+
+    def __init__(self, servers: Servers, url: str, scheduler: Scheduler, http: httpx.AsyncClient) -> None:
+        super().__init__(servers, url, http)
+        self.scheduler = scheduler
+
+
 @asynccontextmanager
 async def running(servers: Servers, database: Database, s3: Bucket, folder: Path) -> AsyncIterator[Gateway]:
     """A gateway and what it needs, until the end of the block."""
-    token = folder / "token"
-    token.write_text(TOKEN)
-    port = free_port()
-    settings = Settings(
-        **servers.bus("gateway"),
-        database_url=database.url("gateway"),
-        http_port=port,
-        admin_token_file=str(token),
-    )
     storage = ObjectsSettings(**msgspec.structs.asdict(s3), s3_patience=2.0)
     async with AsyncExitStack() as stack:
         scheduler = Scheduler(await _bus(stack, servers, "scheduler"))
@@ -190,15 +189,28 @@ async def running(servers: Servers, database: Database, s3: Bucket, folder: Path
             service.reads("health", "check", HealthCheck, healthy(name))
             await service.start()
             stack.push_async_callback(service.stop)
-        http = await stack.enter_async_context(
-            httpx.AsyncClient(
-                base_url=f"http://127.0.0.1:{port}",
-                headers={"Authorization": f"Bearer {TOKEN}"},
-                trust_env=False,
-                timeout=20,
-            )
-        )
-        gateway = Gateway(servers, f"http://127.0.0.1:{port}", scheduler, http)
+        async with front(servers, database, storage, folder) as found:
+            gateway = Gateway(servers, found.url, scheduler, found.http)
+            gateway.stop = found.stop
+            yield gateway
+
+
+@asynccontextmanager
+async def front(servers: Servers, database: Database, storage: ObjectsSettings, folder: Path) -> AsyncIterator[Front]:
+    """A gateway beside services that run, until the end of the block."""
+    token = folder / "token"
+    token.write_text(TOKEN)
+    port = free_port()
+    settings = Settings(
+        **servers.bus("gateway"),
+        database_url=database.url("gateway"),
+        http_port=port,
+        admin_token_file=str(token),
+    )
+    url = f"http://127.0.0.1:{port}"
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=20) as http:
+        gateway = Front(servers, url, http)
         task = asyncio.create_task(run(settings, storage, gateway.stop))
         try:
             await wait_until(lambda: _answers(http, task))

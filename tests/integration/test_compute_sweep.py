@@ -8,18 +8,12 @@ import pytest
 
 from services.scheduler import store
 from services.scheduler.duties import Duties
-from services.scheduler.queue import Queue
-from services.scheduler.removal import Removal
-from services.scheduler.removing import Removing
 from services.scheduler.sweep import Sweep
-from services.scheduler.turns import Turns
-from shared.bus.outbox import Relay
-from shared.bus.unit import Units
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.db.pool import open_pool
-from shared.runtime.clock import SystemClock
 from tests.integration.compute_rig import Rig, open_rig, spec
+from tests.integration.compute_sweep import sweep
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 
@@ -34,13 +28,6 @@ async def rig(servers: Servers) -> AsyncIterator[Rig]:
 async def pool(rig: Rig) -> AsyncIterator["asyncpg.Pool[Any]"]:
     async with await open_pool(rig.database.url("scheduler"), "scheduler") as pool:
         yield pool
-
-
-def sweep(rig: Rig, pool: "asyncpg.Pool[Any]", slice: int = 100, **more: Any) -> Sweep:
-    units, turns = Units(pool, Relay(rig.bus, pool, "scheduler")), Turns(rig.bus, pool, Queue(rig.bus, pool))
-    duties = Duties(units, turns, slice=slice)
-    removal = Removal(rig.bus, units, Removing(units, turns, duties, rig.objects), SystemClock())
-    return Sweep(pool, units, duties, removal, owed_after=0, **more)
 
 
 async def status(rig: Rig, submission: Any) -> str:

@@ -1,0 +1,23 @@
+"""The scheduler's sweep, to be called when a test wants it."""
+
+from typing import Any
+
+import asyncpg
+
+from services.scheduler.duties import Duties
+from services.scheduler.queue import Queue
+from services.scheduler.removal import Removal
+from services.scheduler.removing import Removing
+from services.scheduler.sweep import Sweep
+from services.scheduler.turns import Turns
+from shared.bus.outbox import Relay
+from shared.bus.unit import Units
+from shared.runtime.clock import SystemClock
+from tests.integration.compute_rig import Rig
+
+
+def sweep(rig: Rig, pool: "asyncpg.Pool[Any]", slice: int = 100, **more: Any) -> Sweep:
+    units, turns = Units(pool, Relay(rig.bus, pool, "scheduler")), Turns(rig.bus, pool, Queue(rig.bus, pool))
+    duties = Duties(units, turns, slice=slice)
+    removal = Removal(rig.bus, units, Removing(units, turns, duties, rig.objects), SystemClock())
+    return Sweep(pool, units, duties, removal, owed_after=0, **more)
