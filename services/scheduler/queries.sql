@@ -404,14 +404,21 @@ UPDATE results r SET status = 2, size = o.size, object = o.object, checksum = o.
 FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bytea[]) AS o(id, object, size, checksum)
 WHERE r.id = o.id AND r.status = 1 AND r.owner IS NULL RETURNING r.id;
 
+-- name: unsettled_of_session
+SELECT id FROM submissions WHERE session = $1 AND NOT settled ORDER BY id;
+
 -- name: needed_by
--- A task that has not ended and has one of these as an input. Dependencies are not enough to tell: there is none on a
--- result that was complete when the task was submitted.
-SELECT t.id AS task, i.result FROM submissions s
-JOIN tasks t ON t.id >= s.id AND t.id <= ((left(s.id::text, 28) || 'ffffffff')::uuid) AND t.status IN (1, 2, 3, 4, 5, 10, 11)
-CROSS JOIN LATERAL unnest(t.inputs || t.payload_result) AS i(result)
-JOIN unnest($2::uuid[]) AS gone(id) ON gone.id = i.result
-WHERE s.session = $1 AND NOT s.settled LIMIT 1;
+-- A task of a submission that has not ended and has one of these as an input. Dependencies are not enough to tell: there is
+-- none on a result that was complete when the task was submitted. (Materialized, so that it is a hash join and not, for the
+-- sake of the one row asked for, a walk through all of $3 for each input.)
+WITH gone AS MATERIALIZED (
+    SELECT unnest($3::uuid[]) AS id
+), needed AS MATERIALIZED (
+    SELECT t.id AS task, i.result FROM tasks t CROSS JOIN LATERAL unnest(t.inputs || t.payload_result) AS i(result)
+    JOIN gone ON gone.id = i.result
+    WHERE t.id >= $1 AND t.id <= $2 AND t.status IN (1, 2, 3, 4, 5, 10, 11)
+)
+SELECT task, result FROM needed LIMIT 1;
 
 -- name: delete_values
 UPDATE results SET status = 4, data = NULL, object = NULL, completed_at = coalesce(completed_at, now())

@@ -180,6 +180,39 @@ async def test_a_session_that_ends_meanwhile_takes_no_value(rig: Rig, pool: Any)
     assert [(await get(rig, one)).status for one in (result, other)] == ["created", "created"]
 
 
+@pytest.mark.parametrize("verbs", [["close"], ["cancel"], ["close", "purge"], ["cancel", "purge"], ["delete"]])
+async def test_a_session_that_has_ended_takes_no_value(rig: Rig, verbs: list[str]) -> None:
+    """Nor does it keep what is its own, once it is purged; what was imported stays."""
+    session = await rig.session()
+    open, full, foreign, other = [await rig.result(session) for _ in range(4)]
+    key = await stored(rig, session, full, b"u" * 20_000)
+    await rig.objects.put("shared/of-others", b"others", if_absent=False)
+    await imported(rig, session, (foreign, "shared/of-others"))
+    for verb in verbs:
+        await rig.ask(f"session.{verb}", c.SessionRef(session), c.Session)
+
+    async def is_gone() -> bool:
+        try:
+            seen = await rig.ask("session.get", c.SessionGet(session), c.Session)
+        except NotFound:
+            return True
+        return seen.status == "purged"
+
+    if verbs[-1] in ("purge", "delete"):
+        await wait_until(is_gone)
+        assert await rig.objects.head(key) is None
+    kind = NotFound if "delete" in verbs else Conflict
+    for late in (
+        rig.complete(open, b"late"),
+        rig.ask("result.complete", c.ResultComplete(open, object=result_key(session, open), size=1), c.Result),
+        imported(rig, session, (other, "shared/of-others")),
+        rig.result(session),
+    ):
+        with pytest.raises(kind):
+            await late
+    assert await rig.objects.read("shared/of-others", limit=10) == b"others"
+
+
 # -- import
 
 

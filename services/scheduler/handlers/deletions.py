@@ -49,11 +49,14 @@ class Deletions:
 
     async def _check_needed(self, db: store.Db, request: ResultDelete, rows: dict[UUID, store.Row]) -> None:
         complete = [name for name, row in rows.items() if row["status"] == ResultStatus.COMPLETED]
-        if complete and (found := await db.fetchrow(Q["needed_by"], request.session, complete)):
-            raise Conflict(
-                f"task {found['task']}, which has not ended, needs result {found['result']}",
-                field=f"results[{request.results.index(found['result'])}]",
-            )
+        if not complete:
+            return
+        for submission in await db.fetch(Q["unsettled_of_session"], request.session):
+            if found := await db.fetchrow(Q["needed_by"], *store.span(submission["id"]), complete):
+                raise Conflict(
+                    f"task {found['task']}, which has not ended, needs result {found['result']}",
+                    field=f"results[{request.results.index(found['result'])}]",
+                )
 
     async def _let_go(self, unit: Unit, rows: Sequence[store.Row]) -> None:
         if keys := [row["object"] for row in rows if row["owned"] and row["object"] is not None]:
