@@ -85,18 +85,20 @@ async def test_cancel_session(world: World) -> None:
         # 4  CP → S: Set session status to Cancelled: first here, so that nothing more is chosen
         await world.waited_for()
         assert await session_row(world, session) == (SessionStatus.CANCELLED, False, False)
-        assert await in_rows(world, tasks) == [TaskStatus.PROCESSING, TaskStatus.PENDING, TaskStatus.PENDING]
-        assert await results(world, session) == [ResultStatus.CREATED] * 4
 
-        # not drawn: the queue is emptied, and workers are told to stop what they run
+        # 2  CP → T: Set status of tasks …: what runs is CANCELLING, before its worker is told to stop it (not drawn)
+        frame = await arrows.next(f"hr.evt.task.changed.{session}", cancelling=tasks[:1])
+        assert len(frame["aborted"]) == 1
         await arrows.next(f"hr.ctl.session.{session}", event="cancelled")
         assert await world.queued(session) == 0
+        assert (await in_rows(world, tasks))[1:] == [TaskStatus.PENDING] * 2
+        assert sorted(await results(world, session)) == [*[ResultStatus.CREATED] * 3, ResultStatus.ABORTED]
 
-    # 2  CP → T: Set status of tasks related to the session to Cancelled: the one that runs when its worker has stopped it
+    # 2  CP → T: Set status of tasks related to the session to Cancelled
     # 3  CP → R: Set status of results related to the session to Aborted
     await arrows.next(f"hr.evt.task.changed.{session}", aborted=[gate])
-    frame = await arrows.next(f"hr.evt.task.changed.{session}", cancelled=tasks[1:], cancelling=tasks[:1])
-    assert len(frame["aborted"]) == 3
+    frame = await arrows.next(f"hr.evt.task.changed.{session}", cancelled=tasks[1:])
+    assert len(frame["aborted"]) == 2
     await arrows.next(f"hr.evt.session.cancelled.{session}", status="cancelled")
     assert await results(world, session) == [ResultStatus.ABORTED] * 4
 

@@ -36,6 +36,8 @@ class Stops:
 
     async def close(self) -> None:
         """Nobody is held any more."""
+        for place, pid in list(self._places):
+            await self.release(place, pid)
         await self.db.execute("DROP SCHEMA stops CASCADE")
         await self.db.close()
 
