@@ -46,8 +46,11 @@ class Api:
         """A body of any size; the other side stores it while it comes."""
         return self._ask("PUT", path, content=content, headers=headers, timeout=_PATIENCE_BODY)
 
-    def delete(self, path: str) -> None:
-        self._ask("DELETE", path)
+    def patch(self, path: str, body: Any) -> Any:
+        return self._ask("PATCH", path, json=body)
+
+    def delete(self, path: str) -> Any:
+        return self._ask("DELETE", path)
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
         with self._reaching():
