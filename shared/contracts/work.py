@@ -161,7 +161,7 @@ class Control(msgspec.Struct, frozen=True, omit_defaults=True):
     event   `closed`, `paused`: what has not begun is let go. `cancelled`, `preempted`: what runs is stopped as well, within a
             second, and reported as failed, `cancelled`
     tasks   `[task, attempt]`: only these, and earlier attempts of them; None: all of the session
-    epoch   with `tasks` None: messages of this epoch or an earlier one may still arrive; they are dropped
+    epoch   with `tasks` None: it is about messages of this epoch or an earlier one (0: all), also those that still arrive
     """
 
     event: str
