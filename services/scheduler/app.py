@@ -11,6 +11,7 @@ from services.scheduler.handlers.partitions import Partitions
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
 from services.scheduler.handlers.submissions import Submissions
+from services.scheduler.handlers.subtasks import Subtasks
 from services.scheduler.handlers.tasks import Tasks
 from services.scheduler.leases import Leases
 from services.scheduler.queue import Queue
@@ -77,6 +78,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         Sessions(pool, closing).register(service)
         Results(pool, release).register(service)
         Submissions(units, turns, release).register(service)
+        Subtasks(turns).register(service)
         Tasks(pool, turns).register(service)
         Logs(pool).register(service)
         serve_health(service, {"database": lambda: ping(pool), "objects": objects.check}, clock)

@@ -113,7 +113,12 @@ SELECT digest, tasks FROM chunks WHERE submission = $1 AND number = $2;
 INSERT INTO chunks (submission, number, first_line, tasks, digest) VALUES ($1, $2, $3, $4, $5);
 
 -- name: lock_results
-SELECT id, session, status, owner FROM results WHERE id = ANY($1::uuid[]) ORDER BY id FOR SHARE;
+-- Not those that a running task's subtasks are to produce: nobody else can know that they will ever be.
+SELECT id, session, status, owner FROM results r WHERE id = ANY($1::uuid[])
+  AND (r.status <> 1 OR r.owner IS NULL OR NOT EXISTS (
+    SELECT 1 FROM submissions s WHERE s.id = (left(r.owner::text, 28) || '00000000')::uuid
+      AND s.status = 1 AND s.parent IS NOT NULL))
+ORDER BY id FOR SHARE;
 
 -- name: claim_results
 UPDATE results r SET owner = c.task FROM unnest($1::uuid[], $2::uuid[]) AS c(result, task)
@@ -199,7 +204,7 @@ DELETE FROM lanes WHERE submission = $1;
 
 -- name: abandoned
 -- By the age of its newest chunk: an upload that takes long is not one that has stopped. $2: only this one.
-SELECT id FROM submissions s WHERE status = 1 AND NOT settled AND ($2::uuid IS NULL OR id = $2)
+SELECT id FROM submissions s WHERE status = 1 AND NOT settled AND parent IS NULL AND ($2::uuid IS NULL OR id = $2)
   AND greatest(s.created_at, (SELECT max(c.created_at) FROM chunks c WHERE c.submission = s.id))
       < now() - make_interval(secs => $1)
 ORDER BY id LIMIT 10;
@@ -212,8 +217,85 @@ SELECT s.id, s.session, e.status = 3 AS closed FROM submissions s JOIN sessions 
 WHERE NOT s.settled AND s.status <> 1 AND s.id > $1 AND NOT EXISTS (
     SELECT 1 FROM lanes l WHERE l.submission = s.id AND l.cursor < l.upto) ORDER BY s.id LIMIT $2;
 
+-- name: orphans
+-- Subtasks of an attempt that can no longer complete. It never can again: whoever tries anew has another attempt.
+SELECT s.id FROM submissions s WHERE s.status = 1 AND s.parent IS NOT NULL AND s.id > $1 AND NOT EXISTS (
+    SELECT 1 FROM tasks t WHERE t.id = s.parent AND t.attempt = s.parent_attempt AND t.status IN (2, 3, 4, 5, 10))
+ORDER BY s.id LIMIT $2;
+
+-- name: drop_submission
+-- With its chunks, lanes and promises.
+DELETE FROM submissions WHERE id = $1 AND status = 1;
+
 -- name: open_tasks
 SELECT 1 FROM tasks WHERE id >= $1 AND id <= $2 AND status IN (1, 2, 3, 4, 5, 10, 11) LIMIT 1;
+
+-- Subtasks: what a running task creates
+
+-- name: hold_parent
+-- An attempt that can still complete, with its session, held so that it cannot close before us.
+SELECT s.*, t.inputs, t.payload_result, t.outputs FROM tasks t JOIN sessions s ON s.id = t.session
+WHERE t.id = $1 AND t.attempt = $2 AND t.status IN (2, 3, 4, 5, 10) AND t.remaining = 0 FOR SHARE OF s;
+
+-- name: open_children
+INSERT INTO submissions (id, session, owner, status, options, trace, parent, parent_attempt)
+VALUES ($1, $2, $3, 1, '{}', $4, $5, $6) ON CONFLICT (id) DO NOTHING RETURNING id;
+
+-- name: promise_results
+INSERT INTO promised (submission, id, delegated, name, size, data, object)
+SELECT $1, u.id, false, u.name, u.size, u.data, u.object
+FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::bytea[], $6::text[]) AS u(id, name, size, data, object)
+ON CONFLICT DO NOTHING RETURNING id;
+
+-- name: promised
+SELECT id, delegated, data IS NOT NULL OR object IS NOT NULL AS complete FROM promised
+WHERE submission = $1 AND id = ANY($2::uuid[]);
+
+-- name: promise_outputs
+-- Each by one child: what has one already, or a value, is not returned. $4: those that are the parent's expected outputs.
+INSERT INTO promised (submission, id, owner, delegated)
+SELECT $1, c.result, c.task, c.result = ANY($4::uuid[]) FROM unnest($2::uuid[], $3::uuid[]) AS c(result, task)
+ON CONFLICT (submission, id) DO UPDATE SET owner = excluded.owner
+WHERE promised.owner IS NULL AND promised.data IS NULL AND promised.object IS NULL RETURNING id;
+
+-- name: backward
+-- A subtask that needs what a later one, or itself, produces. Where there is none, nothing waits for itself.
+SELECT d.task, p.owner, p.id FROM promised p JOIN dependencies d ON d.result = p.id
+WHERE p.submission = $1 AND p.owner IS NOT NULL AND d.task >= $2 AND d.task <= p.owner LIMIT 1;
+
+-- name: seal_children
+UPDATE submissions SET sealed = true, tasks = $2 WHERE id = $1;
+
+-- name: complete_parent
+UPDATE tasks SET status = 6, ended_at = now()
+WHERE id = $1 AND attempt = $2 AND status IN (2, 3, 4, 5, 10) AND remaining = 0
+RETURNING session, partition, function, outputs;
+
+-- name: free_parent
+DELETE FROM running WHERE task = $1;
+
+-- name: show_children
+UPDATE submissions SET status = 2 WHERE id = $1 AND parent = $2 AND parent_attempt = $3 AND status = 1 AND sealed
+RETURNING tasks, outside;
+
+-- name: delegate
+UPDATE results r SET owner = p.owner FROM promised p
+WHERE p.submission = $1 AND p.delegated AND r.id = p.id AND r.owner = $2 AND r.status = 1 RETURNING r.id;
+
+-- name: create_promised
+INSERT INTO results (id, session, standalone, status, owner, size, name, data, object, created_at, completed_at)
+SELECT p.id, $2, true, CASE WHEN c.complete THEN 2 ELSE 1 END, p.owner, p.size, p.name, p.data, p.object, now(),
+       CASE WHEN c.complete THEN now() END
+FROM promised p CROSS JOIN LATERAL (SELECT p.data IS NOT NULL OR p.object IS NOT NULL AS complete) AS c
+WHERE p.submission = $1 AND NOT p.delegated RETURNING id, status;
+
+-- name: complete_outputs
+UPDATE results r SET status = 2, size = o.size, data = o.data, object = o.object, completed_at = now()
+FROM unnest($2::uuid[], $3::bigint[], $4::bytea[], $5::text[]) AS o(id, size, data, object)
+WHERE r.id = o.id AND r.owner = $1 AND r.status = 1 RETURNING r.id;
+
+-- name: drop_promises
+DELETE FROM promised WHERE submission = $1;
 
 -- Results
 
@@ -227,6 +309,10 @@ ON CONFLICT (id) DO NOTHING;
 
 -- name: result
 SELECT * FROM results WHERE id = $1;
+
+-- name: unborn
+-- Whether a submission's parent has not completed yet.
+SELECT 1 FROM submissions WHERE id = $1 AND status = 1 AND parent IS NOT NULL;
 
 -- name: results
 SELECT * FROM results WHERE id = ANY($1::uuid[]) ORDER BY id;

@@ -189,7 +189,13 @@ def task_of(row: Row, status: TaskStatus, created: datetime | None = None) -> Ta
         rfc3339(made),
         _time(row["started_at"]),
         _time(row["ended_at"]),
+        row["parent"],
     )
+
+
+async def unborn(db: Db, submission: UUID) -> bool:
+    """Whether a submission's parent has not completed: to users it does not exist yet."""
+    return await db.fetchval(Q["unborn"], submission) is not None
 
 
 async def task(db: Db, task: UUID) -> Row:

@@ -1,4 +1,5 @@
-"""What is over and done with: submissions that were never finished, submissions whose tasks have all ended.
+"""What is over and done with: submissions that were never finished, or whose parent never completed, and those whose tasks
+have all ended.
 
 And what a close that was interrupted left waiting.
 """
@@ -10,7 +11,7 @@ import asyncpg
 
 from services.scheduler import store
 from services.scheduler.closing import Closing
-from services.scheduler.handlers.submissions import discard
+from services.scheduler.handlers.submissions import discard, drop_rows
 from shared.bus.outbox import Q as OUTBOX
 from shared.bus.unit import Units
 from shared.contracts.states import SubmissionStatus
@@ -36,12 +37,12 @@ class Sweep:
     ) -> None:
         self._pool, self._units, self._closing = pool, units, closing
         self._age, self._page = abandoned_after, page
-        self._after = FIRST
+        self._after = self._unborn = FIRST
 
     async def run_once(self) -> int:
         """Every part has its turn, whatever became of the one before; the first error is raised in the end."""
         done, errors = 0, []
-        for part in (self._abandoned, self._settle, self._forget_keys):
+        for part in (self._abandoned, self._orphans, self._settle, self._forget_keys):
             try:
                 done += await part()
             except Exception as error:
@@ -68,6 +69,22 @@ class Sweep:
             await discard(db, submission, "its last chunk never came")
         log.info("submission.abandoned", submission=str(submission))
         return 1
+
+    async def _orphans(self) -> int:
+        """What attempts created that did not complete: nobody has seen it, nothing of it stays."""
+        done = 0
+        rows = await self._pool.fetch(Q["orphans"], self._unborn, self._page)
+        self._unborn = rows[-1]["id"] if len(rows) == self._page else FIRST
+        for row in rows:
+            async with self._units.begin() as unit:
+                found = await unit.connection.fetchrow(Q["lock_submission"], row["id"])
+                if found is None or found["status"] != SubmissionStatus.OPEN:
+                    continue
+                await drop_rows(unit.connection, row["id"])
+                await unit.connection.execute(Q["drop_submission"], row["id"])
+            log.info("subtasks.discarded", submission=str(row["id"]), parent=str(found["parent"]), tasks=found["tasks"])
+            done += 1
+        return done
 
     async def _settle(self) -> int:
         done = 0

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from shared.bus.client import Bus
 from shared.contracts import subjects
 from shared.contracts.compute import Value
@@ -17,6 +19,7 @@ from shared.worker.child import Call, describe
 from shared.worker.children import Children, Lost
 from shared.worker.functions import App, Task, TaskError, encode_outputs
 from shared.worker.printed import Printed
+from shared.worker.subtasks import hand_over
 
 FETCHES = 8
 """Objects fetched at once for one task."""
@@ -35,14 +38,19 @@ class Trouble(Exception):
         self.kind = kind
 
 
+class Outcome(msgspec.Struct, frozen=True):
+    """Of a task whose code returned: its outputs, and the submission of what it created, as `Completed` names them."""
+
+    outputs: list[Output]
+    submission: UUID | None = None
+
+
 class Runner:
     def __init__(self, bus: Bus, objects: Objects, app: App, children: Children) -> None:
         self._bus, self._objects, self._functions, self._children = bus, objects, app.functions, children
 
-    async def run(
-        self, work: Work, session: UUID, progress: Callable[[float, str], None], printed: Printed
-    ) -> list[Output]:
-        """The outputs, ready to be reported; Trouble otherwise. `printed` takes what the function prints."""
+    async def run(self, work: Work, session: UUID, progress: Callable[[float, str], None], printed: Printed) -> Outcome:
+        """What is to be reported; Trouble otherwise. `printed` takes what the function prints."""
         try:
             if work.max_duration:
                 async with asyncio.timeout(work.max_duration):
@@ -59,54 +67,66 @@ class Runner:
 
     async def _run(
         self, work: Work, session: UUID, progress: Callable[[float, str], None], printed: Printed
-    ) -> list[Output]:
+    ) -> Outcome:
         function = self._functions.get(work.function)
         if function is None:
             raise Trouble("error", f"this worker has no function {work.function!r}")
-        payload, inputs = await self._inputs(work)
+        payload, inputs, named = await self._inputs(work)
         count = len(work.outputs)
         try:
             if function.blocking:
-                call = Call(work.function, work.id, work.attempt, payload, inputs, count)
-                values = await self._children.run(call, progress, printed)
+                call = Call(work.function, work.id, work.attempt, payload, inputs, count, named, work.outputs)
+                returned = await self._children.run(call, progress, printed)
+                values, made = returned.outputs, returned.made
             else:
-                task = Task(work.id, work.attempt, payload, inputs, count, progress)
-                made: Any = await _awaited(function.call(task), printed)
-                values = encode_outputs(made, count)
+                task = Task(
+                    work.id, work.attempt, payload, inputs, count, progress, input_ids=named, expected=work.outputs
+                )
+                value: Any = await _awaited(function.call(task), printed)
+                values, made = encode_outputs(value, len(task.undelegated)), task.made
         except (TaskError, Lost) as error:
             if isinstance(error, Lost):
                 raise
             raise Trouble("error", str(error)) from None
         except Exception as error:
             raise Trouble("error", describe(error)) from None
+        if made is None:
+            return Outcome(await self._keep(session, work.outputs, values))
+        outputs = await self._keep(session, [one for one in work.outputs if one not in made.delegated], values)
+        return Outcome(outputs, await hand_over(self._bus, self._objects, session, work, made))
+
+    async def _keep(self, session: UUID, names: list[UUID], values: list[bytes]) -> list[Output]:
+        """The values, stored where they are large."""
         if len(values) == 1:
-            return [await keep(self._objects, session, work.outputs[0], values[0])]
+            return [await keep(self._objects, session, names[0], values[0])]
         stores, room = [], INLINE
-        for name, value in zip(work.outputs, values, strict=True):
+        for name, value in zip(names, values, strict=True):
             room -= len(value) if fits(len(value)) else 0
             # Together they have to fit in a message: what does not is stored as an object, small as it is.
             store = keep if room >= 0 or not value else keep_stream
             stores.append(store(self._objects, session, name, value))
         return list(await asyncio.gather(*stores))
 
-    async def _inputs(self, work: Work) -> tuple[bytes, list[bytes]]:
+    async def _inputs(self, work: Work) -> tuple[bytes, list[bytes], list[UUID]]:
+        """The payload, the inputs' values, and their ids."""
         payload = bytes(work.payload)
         if work.payload_value is not None:
             payload = await fetch(self._objects, work.payload_value)
         if work.inputs == []:
-            return payload, []
+            return payload, [], []
         values = work.inputs if work.inputs is not None else await self._ask(work.id)
         if sum(value.size for value in values) > MEMORY:
             raise Trouble("error", f"its inputs have more than {MEMORY} bytes together")
+        named = [value.id for value in values]
         if all(value.data is not None for value in values):
-            return payload, [value.data for value in values if value.data is not None]
+            return payload, [value.data for value in values if value.data is not None], named
         gate = asyncio.Semaphore(FETCHES)
 
         async def one(value: Value) -> bytes:
             async with gate:
                 return await fetch(self._objects, value)
 
-        return payload, list(await asyncio.gather(*(one(value) for value in values)))
+        return payload, list(await asyncio.gather(*(one(value) for value in values))), named
 
     async def _ask(self, task: UUID) -> list[Value]:
         """The inputs that did not ride along, page by page."""
