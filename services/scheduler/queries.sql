@@ -21,13 +21,13 @@ WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR owner = $2) AND ($3
 ORDER BY id DESC LIMIT $4;
 
 -- name: session_counts
--- Ready tasks below a lane's cursor count as queued, if the session runs ($3): they were chosen without a write.
-SELECT t.status, $3::boolean AND t.deps = 0 AND t.status = 2 AND t.attempt = 0
+-- Ready tasks below a lane's cursor count as queued, if the session runs ($2): they were chosen without a write.
+-- One statement: a task that has completed is never counted without those that it submitted.
+SELECT t.status, $2::boolean AND t.deps = 0 AND t.status = 2 AND t.attempt = 0
         AND ('x' || right(t.id::text, 8))::bit(32)::integer < coalesce(l.cursor, 0) AS chosen, count(*) AS tasks
-FROM unnest($1::uuid[], $2::uuid[]) AS s(lo, hi)
-JOIN tasks t ON t.id >= s.lo AND t.id <= s.hi
-LEFT JOIN lanes l ON l.submission = s.lo AND l.partition = t.partition AND l.priority = t.priority
-GROUP BY 1, 2;
+FROM submissions s JOIN tasks t ON t.id >= s.id AND t.id <= (left(s.id::text, 28) || 'ffffffff')::uuid
+LEFT JOIN lanes l ON l.submission = s.id AND l.partition = t.partition AND l.priority = t.priority
+WHERE s.session = $1 AND s.status = 2 GROUP BY 1, 2;
 
 -- name: lock_session
 SELECT * FROM sessions WHERE id = $1 FOR UPDATE;
@@ -266,37 +266,6 @@ WHERE p.submission = $1 AND p.owner IS NOT NULL AND d.task >= $2 AND d.task <= p
 -- name: seal_children
 UPDATE submissions SET sealed = true, tasks = $2 WHERE id = $1;
 
--- name: complete_parent
-UPDATE tasks SET status = 6, ended_at = now()
-WHERE id = $1 AND attempt = $2 AND status IN (2, 3, 4, 5, 10) AND remaining = 0
-RETURNING session, partition, function, outputs;
-
--- name: free_parent
-DELETE FROM running WHERE task = $1;
-
--- name: show_children
-UPDATE submissions SET status = 2 WHERE id = $1 AND parent = $2 AND parent_attempt = $3 AND status = 1 AND sealed
-RETURNING tasks, outside;
-
--- name: delegate
-UPDATE results r SET owner = p.owner FROM promised p
-WHERE p.submission = $1 AND p.delegated AND r.id = p.id AND r.owner = $2 AND r.status = 1 RETURNING r.id;
-
--- name: create_promised
-INSERT INTO results (id, session, standalone, status, owner, size, name, data, object, created_at, completed_at)
-SELECT p.id, $2, true, CASE WHEN c.complete THEN 2 ELSE 1 END, p.owner, p.size, p.name, p.data, p.object, now(),
-       CASE WHEN c.complete THEN now() END
-FROM promised p CROSS JOIN LATERAL (SELECT p.data IS NOT NULL OR p.object IS NOT NULL AS complete) AS c
-WHERE p.submission = $1 AND NOT p.delegated RETURNING id, status;
-
--- name: complete_outputs
-UPDATE results r SET status = 2, size = o.size, data = o.data, object = o.object, completed_at = now()
-FROM unnest($2::uuid[], $3::bigint[], $4::bytea[], $5::text[]) AS o(id, size, data, object)
-WHERE r.id = o.id AND r.owner = $1 AND r.status = 1 RETURNING r.id;
-
--- name: drop_promises
-DELETE FROM promised WHERE submission = $1;
-
 -- Results
 
 -- name: add_results
@@ -467,6 +436,9 @@ SELECT count(*) FROM running r JOIN tasks t ON t.id = r.task WHERE t.partition =
 
 -- name: complete
 SELECT * FROM complete_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- name: complete_parent
+SELECT * FROM complete_parent_v1($1, $2, $3, $4, $5, $6, $7, $8, $9);
 
 -- name: fail
 SELECT * FROM fail_v1($1, $2, $3, $4);

@@ -14,7 +14,7 @@ import asyncpg
 import msgspec
 from nats.aio.msg import Msg
 
-from services.scheduler import children, logs, store
+from services.scheduler import logs, store
 from services.scheduler.batch import Batch
 from services.scheduler.turns import Turns, by_partition
 from shared.bus.client import Bus
@@ -23,7 +23,6 @@ from shared.bus.outbox import Relay
 from shared.bus.pull import Pull
 from shared.bus.unit import Unit, Units
 from shared.contracts import subjects
-from shared.contracts.errors import HeadraceError
 from shared.contracts.events import Frame, TaskProgress
 from shared.contracts.states import TaskStatus
 from shared.contracts.topology import REPORTS
@@ -141,21 +140,26 @@ class Release:
 
     async def _complete_parent(self, report: Completed, worker: str) -> None:
         """A task that has created tasks or results. What they are not fit for fails it, with nothing of them left to be seen."""
+        outputs = report.outputs
         try:
-            async with self._pool.acquire() as connection, connection.transaction():
-                unit = Unit(connection)
-                ended = await children.complete(unit, report, self._turns.credits())
-                told = await unit.flush() if ended else []
-        except HeadraceError as error:
+            rows = await self._pool.fetch(
+                Q["complete_parent"],
+                report.task,
+                report.attempt,
+                report.submission,
+                [out.id for out in outputs],
+                [out.size for out in outputs],
+                [out.data for out in outputs],
+                [out.object for out in outputs],
+                *self._turns.credits(),
+            )
+        except asyncpg.RaiseError as error:
             why = f"what it submitted cannot become real: {error}"
             await self.fail([Failed(report.task, report.attempt, "error", why)], {report.task: worker})
             return
-        if ended is None:
-            return
-        await self.after(ended.chosen)
-        await self._turns.ended({ended.partition: 1}, [(ended.partition, ended.function, report.seconds)])
-        await self._turns.wake()
-        await self._relay.push(told)
+        await self.after(rows, Batch([ReportBatch(worker, [msgspec.structs.replace(report, submission=None)])]))
+        if rows:
+            await self._turns.wake()
 
     async def after(
         self,

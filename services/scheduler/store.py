@@ -80,12 +80,10 @@ _COUNTED = {
 }
 
 
-async def counts(db: Db, row: Row) -> Counts:
-    """Tasks of a session (its row) by where they stand; reads all of them."""
-    session, running = row["id"], row["status"] == SessionStatus.RUNNING
-    spans = [span(s) for s in await visible_of(db, session)]
+async def counts(db: Db, session: Row) -> Counts:
+    """Tasks of a session by where they stand; reads all of them."""
     found: dict[str, int] = {}
-    for row in await db.fetch(Q["session_counts"], [lo for lo, _ in spans], [hi for _, hi in spans], running):
+    for row in await db.fetch(Q["session_counts"], session["id"], session["status"] == SessionStatus.RUNNING):
         where = "queued" if row["chosen"] else _COUNTED[TaskStatus(row["status"])]
         found[where] = found.get(where, 0) + row["tasks"]
     return Counts(total=sum(found.values()), **found)

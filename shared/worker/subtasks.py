@@ -25,7 +25,7 @@ PATIENCE = 30.0
 """Seconds that one part may take."""
 ROOM = MESSAGE_LIMIT - 1024
 AGAIN = tuple(kind for kind in BY_CODE.values() if kind.retryable)
-_PLACE = re.compile(r"^tasks\[(\d+)\]")
+_PLACE = re.compile(r"^tasks\[(-?\d+)\]")
 
 
 class Subtask(msgspec.Struct, frozen=True):

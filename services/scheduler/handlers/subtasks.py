@@ -1,17 +1,16 @@
 """Subtasks: what a running task hands over while nobody can see it yet.
 
 It becomes an OPEN submission with a parent, part by part, each a transaction; the last part checks the whole and seals it.
-`services/scheduler/children.py` makes it real with the parent's completion; what never gets there the sweep takes away.
+`complete_parent_v1` makes it real with the parent's completion; what never gets there the sweep takes away.
 """
 
 import hashlib
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 
 from services.scheduler import decide, store
-from services.scheduler.children import check_open
 from services.scheduler.handlers.submissions import Chunk, plan_of, write
 from services.scheduler.turns import Turns
 from shared.bus import trace
@@ -20,7 +19,7 @@ from shared.bus.service import Service
 from shared.bus.unit import Unit
 from shared.contracts import ids
 from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound
-from shared.contracts.states import ResultStatus, SubmissionStatus
+from shared.contracts.states import ResultStatus, SessionStatus, SubmissionStatus
 from shared.contracts.topology import INLINE_LIMIT
 from shared.contracts.work import Spawn, Spawned
 
@@ -55,25 +54,35 @@ class Subtasks:
             None,
             hashlib.sha256(msgspec.json.encode(request)).digest(),
         )
-        if await _is_new(db, request, parent, chunk.digest):
+        state = await _open(db, request, parent, chunk.digest)
+        if state != "seen":
             plan = plan_of(self._turns, chunk, parent, request.tasks, request.task)
             await _promise(db, request)
             plan.settle(await _known(db, plan, parent))
             await write(db, chunk, plan)
             await _claim(db, plan, parent["outputs"])
             if request.last:
-                await _seal(db, chunk)
+                await _seal(db, chunk, plan, alone=state == "first")
         return Spawned(request.number + 1, request.first + len(request.tasks))
 
 
-async def _is_new(db: Any, request: Spawn, parent: store.Row, digest: bytes) -> bool:
-    """Whether this part has not been taken before."""
+def check_open(session: store.Row) -> None:
+    """Conflict, if the session's tasks may submit none."""
+    state = SessionStatus(session["status"])
+    if state not in (SessionStatus.RUNNING, SessionStatus.PAUSED):
+        raise Conflict(f"session {session['id']} is {state.name}: it takes no tasks or results from its tasks")
+    if not session["worker_submission"]:
+        raise Conflict(f"session {session['id']} takes no tasks or results from its tasks any more")
+
+
+async def _open(db: Any, request: Spawn, parent: store.Row, digest: bytes) -> Literal["first", "another", "seen"]:
+    """What this part is: the first of its submission, another one, or one that was taken before."""
     owner, now = parent["owner"], trace.current.get()
     opened = await db.fetchval(
         Q["open_children"], request.submission, parent["id"], owner, now, request.task, request.attempt
     )
     if opened is not None:
-        return True
+        return "first"
     row = await db.fetchrow(Q["lock_submission"], request.submission)
     if row is None:
         raise Conflict(f"submission {request.submission} was taken back: its task has ended")
@@ -83,10 +92,10 @@ async def _is_new(db: Any, request: Spawn, parent: store.Row, digest: bytes) -> 
     if seen is not None:
         if seen["digest"] != digest:
             raise AlreadyExists(f"part {request.number} was sent before with other content", field="number")
-        return False
+        return "seen"
     if row["sealed"] or row["status"] != SubmissionStatus.OPEN:
         raise Conflict(f"submission {request.submission} is complete: it takes no further parts")
-    return True
+    return "another"
 
 
 async def _promise(db: Any, request: Spawn) -> None:
@@ -149,22 +158,28 @@ async def _claim(db: Any, plan: decide.Plan, expected: list[UUID]) -> None:
         )
 
 
-async def _seal(db: Any, chunk: Chunk) -> None:
-    """Checks what only the whole can show."""
-    sums = await db.fetchrow(Q["chunk_totals"], chunk.submission)
-    if sums["chunks"] != chunk.number + 1 or sums["last"] != chunk.number or not sums["contiguous"]:
-        raise Conflict(f"{sums['chunks']} of {chunk.number + 1} parts have arrived, or their lines do not join")
+async def _seal(db: Any, chunk: Chunk, plan: decide.Plan, *, alone: bool) -> None:
+    """Checks what only the whole can show. `alone`: no other part has come."""
+    total, cross, claims = len(plan.tasks), plan.cross_chunk, bool(plan.claims)
+    if alone and (chunk.number or chunk.first):
+        raise Conflict("the first part of a submission has number 0 and line 0", field="number")
+    if not alone:
+        sums = await db.fetchrow(Q["chunk_totals"], chunk.submission)
+        if sums["chunks"] != chunk.number + 1 or sums["last"] != chunk.number or not sums["contiguous"]:
+            raise Conflict(f"{sums['chunks']} of {chunk.number + 1} parts have arrived, or their lines do not join")
+        row = await db.fetchrow(Q["lock_submission"], chunk.submission)
+        total, cross, claims = sums["tasks"], row["cross_chunk"], row["claims"]
     lo, hi = store.span(chunk.submission)
-    if lost := await db.fetchrow(Q["dangling"], lo, hi, store.result_span(chunk.submission)[1]):
+    if cross and (lost := await db.fetchrow(Q["dangling"], lo, hi, store.result_span(chunk.submission)[1])):
         line = ids.line_of(lost["task"])
         raise Invalid(
             f"line {line} refers to an output that its line does not have", field=f"tasks[{line - chunk.first}].inputs"
         )
-    if found := await db.fetchrow(Q["backward"], chunk.submission, lo):
+    if claims and (found := await db.fetchrow(Q["backward"], chunk.submission, lo)):
         line, later = ids.line_of(found["task"]), ids.line_of(found["owner"])
         whose = "itself" if line == later else f"line {later}, a later one"
         raise Conflict(
             f"line {line} needs result {found['id']}, which is produced by {whose}",
             field=f"tasks[{line - chunk.first}].inputs",
         )
-    await db.execute(Q["seal_children"], chunk.submission, sums["tasks"])
+    await db.execute(Q["seal_children"], chunk.submission, total)
