@@ -54,6 +54,10 @@ def session_of(row: Row, counts: Counts | None = None) -> Session:
         _time(row["closed_at"]),
         row["version"],
         counts,
+        _time(row["cancelled_at"]),
+        _time(row["purged_at"]),
+        _time(row["expires_at"]),
+        str(row["operation"] or ""),
     )
 
 
@@ -92,9 +96,9 @@ async def counts(db: Db, session: Row) -> Counts:
 # -- submissions
 
 
-async def submissions_of(db: Db, session: UUID) -> list[UUID]:
-    """All that left rows, complete or not."""
-    return [row["id"] for row in await db.fetch(Q["submissions_of_session"], session)]
+async def submissions_of(db: Db, session: UUID, *, unborn: bool = True) -> list[UUID]:
+    """All that left rows, complete or not. `unborn`: also those of tasks that have not completed, which nobody has seen."""
+    return [row["id"] for row in await db.fetch(Q["submissions_of_session"], session, unborn)]
 
 
 async def visible_of(db: Db, session: UUID, start: UUID | None = None) -> list[UUID]:

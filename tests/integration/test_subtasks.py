@@ -10,20 +10,15 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from services.scheduler.closing import Closing
-from services.scheduler.queue import Queue
-from services.scheduler.sweep import Sweep
-from services.scheduler.turns import Turns
-from shared.bus.outbox import Relay
-from shared.bus.unit import Units
 from shared.contracts import compute as c
 from shared.contracts import ids, subjects
 from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, Invalid, NotFound
-from shared.contracts.work import Completed, Output, ReportBatch, Spawn, Spawned
+from shared.contracts.work import Completed, Failed, Output, ReportBatch, Spawn, Spawned
 from shared.db.pool import open_pool
 from shared.worker import App, Task
 from tests.integration.compute_functions import app as children
 from tests.integration.compute_rig import Rig, open_rig, spec
+from tests.integration.test_compute_sweep import sweep
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 
@@ -82,7 +77,15 @@ async def wait(task: Task) -> None:
 
 
 @app.function
-async def fail(task: Task) -> None:
+async def leave(task: Task) -> None:
+    """Leaves its output to a child that fails at its first attempt."""
+    MADE[task.id] = [task.submit("fail", outputs=task.expected).id]
+
+
+@app.function
+async def fail(task: Task) -> int:
+    if task.attempt:
+        return task.attempt
     MADE.setdefault(task.id, []).append(task.submit("note").id)
     raise RuntimeError("as asked")
 
@@ -165,11 +168,10 @@ async def left(db: Any, submission: UUID) -> dict[str, int]:
 async def gone(rig: Rig, db: Any, submission: UUID) -> None:
     """The sweep has nothing left to take: once it was there, all of it is gone."""
     async with await open_pool(rig.database.url("scheduler"), "scheduler", largest=1) as pool:
-        units = Units(pool, Relay(rig.bus, pool, "scheduler"))
-        sweep = Sweep(pool, units, Closing(units, Turns(rig.bus, pool, Queue(rig.bus, pool))))
+        once = sweep(rig, pool)
 
         async def nothing() -> bool:  # the parent's end may not have been stored yet
-            await sweep.run_once()
+            await once.run_once()
             return not await left(db, submission)
 
         await wait_until(nothing, every=0.1, on_timeout=lambda: left(db, submission))
@@ -198,6 +200,19 @@ async def test_an_output_left_to_a_child_reaches_who_waited_for_it(rig: Rig) -> 
     told = rig.framed(session, "results")
     assert {small, large, ids.result_id(id, 0, 0)} < set(told)
     assert len(told) == len(set(told))
+
+
+async def test_a_child_that_fails_takes_with_it_who_waits_and_may_be_run_again(rig: Rig) -> None:
+    session = await rig.session()
+    id = await rig.submit(session, [spec("leave"), spec("join", inputs=["@0"])])
+    counts = await rig.all_ended(session)
+    assert (counts.completed, counts.failed) == (1, 2)
+    (child,) = MADE[ids.task_id(id, 0)]
+    assert await rig.result_status(ids.result_id(id, 0)) == "aborted"
+    await rig.ask("task.rerun", c.TaskRerun(session, [child]), c.TaskChanges)
+    await rig.until(ids.task_id(id, 1), "completed")
+    assert await rig.value(ids.result_id(id, 1)) == b"1"
+    assert (await rig.task(child)).parent == ids.task_id(id, 0)
 
 
 async def test_a_blocking_function_submits_as_well(rig: Rig) -> None:
@@ -232,12 +247,12 @@ async def test_children_of_a_paused_session_are_there_and_wait(rig: Rig, db: Any
     session, name = await rig.session(), str(uuid4())
     id = await rig.submit(session, [spec("wait", name)])
     await rig.until(ids.task_id(id, 0), "processing")
-    await db.execute("UPDATE sessions SET status = 2 WHERE id = $1", session)
+    await rig.ask("session.pause", c.SessionRef(session), c.Session)
     gate(name).set()
     await rig.until(ids.task_id(id, 0), "completed")
     (child,) = MADE[ids.task_id(id, 0)]
     assert await rig.status(child) == "paused"
-    await db.execute("UPDATE sessions SET status = 1 WHERE id = $1", session)
+    await rig.ask("session.resume", c.SessionRef(session), c.Session)
     await rig.until(child, "completed")
     assert await rig.value(ids.result_id(id, 0)) == b"0"
 
@@ -284,7 +299,7 @@ async def test_a_session_that_takes_no_subtasks_fails_who_submits_some(rig: Rig,
     session, name = await rig.session(), str(uuid4())
     id = await rig.submit(session, [spec("wait", name), spec("down", 0)])
     await rig.until(ids.task_id(id, 0), "processing")
-    await db.execute("UPDATE sessions SET worker_submission = false WHERE id = $1", session)
+    await rig.ask("session.stop", c.SessionStop(session, worker=True), c.Session)
     gate(name).set()
     ended = await rig.until(ids.task_id(id, 0), "error")
     assert "takes no tasks or results from its tasks any more" in ended.error
@@ -309,6 +324,10 @@ class Stranger:
     def completed(self, *outputs: tuple[UUID, bytes]) -> Completed:
         values = [Output(name, len(data), data) for name, data in outputs]
         return Completed(self.task, self.attempt, values, 0.01, self.submission)
+
+    async def begin(self, db: Any) -> None:
+        """As if it had been reported as started; but nobody expects heartbeats of it."""
+        await db.execute("UPDATE tasks SET status = 5 WHERE id = $1", self.task)
 
     async def report(self, *reports: Any) -> None:
         await self.rig.bus.publish(subjects.report(self.partition), ReportBatch("stranger", list(reports)))
@@ -420,13 +439,47 @@ async def test_a_late_report_of_an_old_attempt_changes_nothing(rig: Rig, db: Any
     assert (await rig.counts(session)).total == 3
 
 
-@pytest.mark.parametrize("status", [7, 11, 12])
-async def test_a_parent_that_ended_otherwise_leaves_nothing(rig: Rig, db: Any, status: int) -> None:
-    """Cancelled, or about to be, or failed by somebody else, between handing over and report."""
+@pytest.mark.parametrize("begun", [True, False])
+async def test_a_parent_that_is_cancelled_after_it_handed_over_leaves_nothing(rig: Rig, db: Any, begun: bool) -> None:
+    """Whatever its worker says of it then."""
     session, one = await parent(rig)
+    if begun:
+        await one.begin(db)
     await one.spawn(spec(outputs=[ids.result_id(ids.submission_of(one.task), 0)]))
-    await db.execute("UPDATE tasks SET status = $2 WHERE id = $1", one.task, status)
+    await rig.ask("task.cancel", c.TaskCancel(session, [one.task]), c.TaskChanges)
+    assert await rig.status(one.task) == ("cancelling" if begun else "cancelled")
+    with pytest.raises(Conflict, match="cannot complete any more"):
+        await one.spawn(spec(), number=1, first=1)
     await one.report(one.completed())
+    await rig.until(one.task, "cancelled")
+    await gone(rig, db, one.submission)
+    counts = await rig.counts(session)
+    assert (counts.cancelled, counts.failed, counts.total) == (1, 1, 2)
+    assert set(rig.framed(session, "cancelled")) == {one.task}
+
+
+async def test_a_session_that_is_cancelled_or_deleted_tells_of_no_unseen_subtask(rig: Rig, db: Any) -> None:
+    session, one = await parent(rig)
+    await one.spawn(spec(), spec(inputs=["@0"]))
+    await rig.ask("session.cancel", c.SessionRef(session), c.Session)
+    await one.report(one.completed())
+    assert (await rig.counts(session)).total == 2
+    await wait_until(lambda: len(rig.framed(session, "cancelled")) == 2)
+    assert set(map(ids.submission_of, rig.framed(session, "cancelled"))) == {ids.submission_of(one.task)}
+    await rig.ask("session.delete", c.SessionRef(session), c.Session)
+
+    async def deleted() -> bool:
+        return not await left(db, one.submission)
+
+    await wait_until(deleted, on_timeout=lambda: left(db, one.submission))
+
+
+async def test_a_parent_that_failed_after_it_handed_over_leaves_nothing(rig: Rig, db: Any) -> None:
+    session, one = await parent(rig)
+    await one.spawn(spec())
+    await one.report(Failed(one.task, 0, "error", "after all"))
+    await rig.until(one.task, "error")
+    await one.report(one.completed((ids.result_id(ids.submission_of(one.task), 0), b"x")))
     await gone(rig, db, one.submission)
     assert (await rig.counts(session)).total == 2
 
@@ -435,7 +488,8 @@ async def test_a_session_closed_between_handing_over_and_report(rig: Rig, db: An
     session, one = await parent(rig, outputs=2)
     expected = [ids.result_id(ids.submission_of(one.task), 0, k) for k in range(2)]
     await one.spawn(spec(outputs=expected[:1]))
-    await db.execute("UPDATE sessions SET status = 3 WHERE id = $1", session)
+    await one.begin(db)
+    await rig.ask("session.close", c.SessionRef(session), c.Session)
     await one.report(one.completed((expected[1], b"x")))
     assert "takes no tasks or results" in (await rig.until(one.task, "error")).error
     await gone(rig, db, one.submission)

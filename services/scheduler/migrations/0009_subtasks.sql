@@ -23,7 +23,7 @@ CREATE TABLE promised (
 
 -- A completed task that has created tasks or results, and what becomes true with it. Returns rows as complete_v1 does, none
 -- if the report does not count. It raises an exception if the task cannot complete like this: then nothing has happened.
--- Locks: its session, then in the order of 0002_release.sql.
+-- Locks in the order of 0005_sessions.sql.
 CREATE FUNCTION complete_parent_v1(
     _task uuid, _attempt smallint, _submission uuid,
     _ids uuid[], _sizes bigint[], _data bytea[], _objects text[],
@@ -41,16 +41,12 @@ DECLARE
     _created uuid[];
     _ready uuid[];
 BEGIN
-    SELECT s.id, s.status IN (1, 2) AND s.worker_submission INTO _session, _open
-    FROM tasks t JOIN sessions s ON s.id = t.session WHERE t.id = _task FOR SHARE OF s;
     UPDATE tasks SET status = 6, ended_at = now()
     WHERE id = _task AND attempt = _attempt AND status IN (2, 3, 4, 5, 10) AND remaining = 0 RETURNING * INTO _parent;
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    IF NOT _open THEN
-        RAISE EXCEPTION 'session % takes no tasks or results from its tasks any more', _session;
-    END IF;
+    _session := _parent.session;
     DELETE FROM running WHERE task = _task;
     UPDATE submissions SET status = 2
     WHERE id = _submission AND parent = _task AND parent_attempt = _attempt AND status = 1 AND sealed
@@ -87,6 +83,10 @@ BEGIN
     )
     SELECT array_agg(id) INTO _created FROM created WHERE status = 2;
     DELETE FROM promised WHERE submission = _submission;
+    SELECT s.status IN (1, 2) AND s.worker_submission INTO _open FROM sessions s WHERE s.id = _session FOR SHARE;
+    IF NOT _open THEN
+        RAISE EXCEPTION 'session % takes no tasks or results from its tasks any more', _session;
+    END IF;
 
     RETURN QUERY SELECT 1::smallint, _task, NULL::uuid, _parent.partition, NULL::smallint, NULL::smallint, NULL::real,
         _parent.function, NULL::bytea, NULL::uuid, NULL::uuid[], NULL::uuid[], 1::bigint, NULL::text;
