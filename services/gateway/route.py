@@ -64,6 +64,7 @@ def rpc(
 ) -> Route:
     """A route that is one request to a service: the path's and the query's or body's fields are the request's."""
     fixed = _PARAMETER.findall(path)
+    kinds = {field.name: field.type for field in msgspec.structs.fields(request)}
     if method == "GET":
         rest, query = None, without(request, *fixed)
 
@@ -76,7 +77,7 @@ def rpc(
 
         async def handle(call: Call) -> ASGIApp:
             body = await call.json(rest)
-            names = {name: call.uuid(name) for name in fixed}
+            names = {name: call.segment(name, kinds[name]) for name in fixed}
             message = request(**names, **{name: getattr(body, name) for name in rest.__struct_fields__})
             return await passed_on(call, action, message, status, service)
 

@@ -16,6 +16,7 @@ from services.scheduler.handlers.submissions import Submissions
 from services.scheduler.handlers.subtasks import Subtasks
 from services.scheduler.handlers.tasks import Tasks
 from services.scheduler.leases import Leases
+from services.scheduler.preempt import Preemption
 from services.scheduler.queue import Queue
 from services.scheduler.recovery import Recovery
 from services.scheduler.release import Release
@@ -79,7 +80,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         await turns.listen()
         await turns.refresh()
         await leases.start()
-        Partitions(pool, turns).register(service)
+        Partitions(bus, pool, turns).register(service)
         Sessions(pool, turns, duties, removal).register(service)
         Changes(turns, release).register(service)
         Results(pool, release).register(service)
@@ -93,6 +94,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         await runner.start()
         loops = [
             Loop("recovery", 1.0, recovery.run_once),
+            Loop("preempt", 1.0, Preemption(bus, pool, units, turns, clock).run_once),
             Loop("leases", told.beat_seconds, leases.run_once),
             Loop("sweep", 10.0, Sweep(pool, units, duties, removal).run_once),
         ]

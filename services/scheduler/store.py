@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from shared.contracts import ids
-from shared.contracts.compute import Counts, Options, Partition, Result, Session, Submission, Task, Value
+from shared.contracts.compute import Counts, Options, Result, Session, Submission, Task, Value
 from shared.contracts.errors import NotFound
 from shared.contracts.states import ResultStatus, SessionStatus, SubmissionStatus, TaskStatus, name_of
 from shared.db.sql import load
@@ -210,9 +210,6 @@ async def task(db: Db, task: UUID) -> Row:
 # -- partitions
 
 
-async def partitions(db: Db) -> dict[str, int]:
-    return {row["name"]: row["id"] for row in await db.fetch(Q["partitions"])}
-
-
-def partition_of(name: str, workers: int, slots: int, outstanding: int) -> Partition:
-    return Partition(name, workers, slots, outstanding)
+async def hold_partitions(db: Db, names: Sequence[str]) -> set[str]:
+    """Those of the names that there are; none of them is deleted before this transaction ends."""
+    return {row["name"] for row in await db.fetch(Q["hold_partitions"], list(names))}

@@ -47,6 +47,9 @@ HEALTH: Final = tuple(Endpoint(service, "health", "check", HealthCheck, Health) 
 
 SCHEDULER: Final = (
     Endpoint("scheduler", "partition", "create", c.PartitionCreate, c.Partition),
+    Endpoint("scheduler", "partition", "update", c.PartitionUpdate, c.Partition),
+    Endpoint("scheduler", "partition", "delete", c.PartitionRef, c.Partition),
+    Endpoint("scheduler", "partition", "get", c.PartitionRef, c.Partition),
     Endpoint("scheduler", "partition", "list", Page, c.PartitionPage),
     Endpoint("scheduler", "session", "create", c.SessionCreate, c.Session, durable=True),
     Endpoint("scheduler", "session", "get", c.SessionGet, c.Session),

@@ -11,12 +11,13 @@ from shared.bus.client import Bus
 from shared.contracts import subjects
 from shared.contracts.compute import Value
 from shared.contracts.errors import HeadraceError
-from shared.contracts.work import Inputs, InputsOf, Output, Work
+from shared.contracts.work import EXEC, Inputs, InputsOf, Output, Work
 from shared.objects.inline import fetch, fits, keep, keep_stream
 from shared.objects.port import Objects
 from shared.worker import streams
 from shared.worker.child import Call, describe
 from shared.worker.children import Children, Lost
+from shared.worker.commands import Commands
 from shared.worker.functions import App, Task, TaskError, encode_outputs
 from shared.worker.printed import Printed
 from shared.worker.subtasks import hand_over
@@ -46,8 +47,18 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Runner:
-    def __init__(self, bus: Bus, objects: Objects, app: App, children: Children) -> None:
+    """`commands`: where the tasks of `exec` run; None: here they do not."""
+
+    def __init__(
+        self, bus: Bus, objects: Objects, app: App, children: Children, commands: Commands | None = None
+    ) -> None:
         self._bus, self._objects, self._functions, self._children = bus, objects, app.functions, children
+        self._commands = commands
+
+    @property
+    def functions(self) -> list[str]:
+        """The names of what can run here."""
+        return sorted([*self._functions, *([EXEC] if self._commands is not None else [])])
 
     async def run(self, work: Work, session: UUID, progress: Callable[[float, str], None], printed: Printed) -> Outcome:
         """What is to be reported; Trouble otherwise. `printed` takes what the function prints."""
@@ -68,10 +79,12 @@ class Runner:
     async def _run(
         self, work: Work, session: UUID, progress: Callable[[float, str], None], printed: Printed
     ) -> Outcome:
+        if work.function == EXEC and self._commands is not None:
+            return Outcome(await self._command(self._commands, work, session, printed))
         function = self._functions.get(work.function)
         if function is None:
             raise Trouble("error", f"this worker has no function {work.function!r}")
-        payload, inputs, named = await self._inputs(work)
+        payload, (inputs, named) = await self._payload(work), await self._inputs(work)
         count = len(work.outputs)
         try:
             if function.blocking:
@@ -107,26 +120,38 @@ class Runner:
             stores.append(store(self._objects, session, name, value))
         return list(await asyncio.gather(*stores))
 
-    async def _inputs(self, work: Work) -> tuple[bytes, list[bytes], list[UUID]]:
-        """The payload, the inputs' values, and their ids."""
-        payload = bytes(work.payload)
-        if work.payload_value is not None:
-            payload = await fetch(self._objects, work.payload_value)
-        if work.inputs == []:
-            return payload, [], []
-        values = work.inputs if work.inputs is not None else await self._ask(work.id)
+    async def _command(self, commands: Commands, work: Work, session: UUID, printed: Printed) -> list[Output]:
+        payload, values = await self._payload(work), await self._values(work)
+        try:
+            return await commands.run(payload, values, session, work.outputs, printed, INLINE)
+        except TaskError as error:
+            raise Trouble("error", str(error)) from None
+
+    async def _payload(self, work: Work) -> bytes:
+        if work.payload_value is None:
+            return bytes(work.payload)
+        if work.payload_value.size > MEMORY:
+            raise Trouble("error", f"its payload has more than {MEMORY} bytes")
+        return await fetch(self._objects, work.payload_value)
+
+    async def _values(self, work: Work) -> list[Value]:
+        return work.inputs if work.inputs is not None else await self._ask(work.id)
+
+    async def _inputs(self, work: Work) -> tuple[list[bytes], list[UUID]]:
+        """The inputs' values, and their ids."""
+        values = await self._values(work)
         if sum(value.size for value in values) > MEMORY:
             raise Trouble("error", f"its inputs have more than {MEMORY} bytes together")
         named = [value.id for value in values]
         if all(value.data is not None for value in values):
-            return payload, [value.data for value in values if value.data is not None], named
+            return [value.data for value in values if value.data is not None], named
         gate = asyncio.Semaphore(FETCHES)
 
         async def one(value: Value) -> bytes:
             async with gate:
                 return await fetch(self._objects, value)
 
-        return payload, list(await asyncio.gather(*(one(value) for value in values))), named
+        return list(await asyncio.gather(*(one(value) for value in values))), named
 
     async def _ask(self, task: UUID) -> list[Value]:
         """The inputs that did not ride along, page by page."""

@@ -26,6 +26,7 @@ from shared.objects.settings import ObjectsSettings
 from shared.worker import App
 from shared.worker.agent import Agent
 from shared.worker.children import Children
+from shared.worker.commands import Commands
 from tests.conftest import Database, new_bucket
 from tests.integration.compute_functions import PATH
 from tests.support.servers import Servers
@@ -176,22 +177,34 @@ class Rig:
 
     @asynccontextmanager
     async def worker(
-        self, app: App, *, partition: str = "default", slots: int = 4, name: str = "", objects: Objects | None = None
+        self,
+        app: App,
+        *,
+        partition: str = "default",
+        slots: int = 4,
+        name: str = "",
+        objects: Objects | None = None,
+        commands: bool = False,
     ) -> AsyncIterator["Worker"]:
+        """`partition`: one, or several with commas between them. `commands`: it runs tasks of `exec`."""
         bus = await Bus.connect(BusSettings(**self.servers.bus("worker")), "worker", apply_topology=False)
         children = Children(PATH)
         called = name or f"w{uuid4().hex[:8]}"
-        agent = Agent(bus, objects or self.objects, app, children, name=called, partition=partition, slots=slots)
+        storage, partitions = objects or self.objects, partition.split(",")
+        execs = Commands(storage) if commands else None
+        agent = Agent(bus, storage, app, children, name=called, partitions=partitions, slots=slots, commands=execs)
         worker = Worker(called, agent, bus)
         try:
-            await wait_until(lambda: self._known(called, partition), on_timeout="the scheduler does not see the worker")
+            await wait_until(lambda: self._known(called), on_timeout="the scheduler does not see the worker")
             yield worker
             await worker.end()
         finally:
             await worker.kill()
             await children.close()
+            if execs is not None:
+                await execs.close()
 
-    async def _known(self, worker: str, partition: str) -> bool:
+    async def _known(self, worker: str) -> bool:
         """Whether a worker's first heartbeat has been stored."""
         admin = await asyncpg.connect(self.database.admin_url)
         try:

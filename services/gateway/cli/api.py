@@ -41,8 +41,11 @@ class Api:
     def post(self, path: str, body: Any = None, **options: Any) -> Any:
         return self._ask("POST", path, **({"json": body} if body is not None else {}), **options)
 
-    def delete(self, path: str) -> None:
-        self._ask("DELETE", path)
+    def patch(self, path: str, body: Any) -> Any:
+        return self._ask("PATCH", path, json=body)
+
+    def delete(self, path: str) -> Any:
+        return self._ask("DELETE", path)
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
         with self._reaching():

@@ -15,6 +15,7 @@ from shared.contracts.paging import Page
 from shared.contracts.topology import INLINE_LIMIT
 
 ROOT = "/compute/v1"
+PARTITION = f"{ROOT}/partitions/{{name}}"
 SESSION = f"{ROOT}/sessions/{{session}}"
 RESULT = f"{ROOT}/results/{{result}}"
 
@@ -52,6 +53,25 @@ ROUTES = [
         c.Partition,
         "Makes a partition; only the admin may.",
         status=201,
+    ),
+    rpc("GET", PARTITION, READ, "partition.get", c.PartitionRef, c.Partition, "A partition and its workers."),
+    rpc(
+        "PATCH",
+        PARTITION,
+        OPS,
+        "partition.update",
+        c.PartitionUpdate,
+        c.Partition,
+        "Changes priority, reserve or max of a partition; only the admin may.",
+    ),
+    rpc(
+        "DELETE",
+        PARTITION,
+        OPS,
+        "partition.delete",
+        c.PartitionRef,
+        c.Partition,
+        "Deletes a partition that no session uses; only the admin may.",
     ),
     rpc("GET", f"{ROOT}/sessions", READ, "session.list", c.SessionList, c.SessionPage, "Sessions, newest first."),
     rpc(

@@ -101,7 +101,7 @@ class Submissions:
             raise Invalid("a submission has at least one task", field="tasks")
         if chunk.first + len(specs) > ids.MAX_TASKS:
             raise Invalid(f"a submission has at most {ids.MAX_TASKS} tasks", field="tasks")
-        plan = plan_of(self._turns, chunk, session, specs)
+        plan = await plan_of(self._turns, chunk, session, specs)
         found = {}
         if plan.outside:
             rows = await db.fetch(Q["lock_results"], list(plan.outside))
@@ -199,11 +199,13 @@ class Submissions:
                 await discard(unit.connection, submission, why)
 
 
-def plan_of(
+async def plan_of(
     turns: Turns, chunk: Chunk, session: store.Row, specs: list[TaskSpec], parent: UUID | None = None
 ) -> decide.Plan:
     """The rows of a chunk, as far as they follow from its own lines."""
     base = decide.session_defaults(session["partitions"], msgspec.json.decode(session["options"], type=Options))
+    if not turns.numbers().keys() >= set(session["partitions"]):  # another scheduler has just made one
+        await turns.refresh()
     allowed = {name: number for name, number in turns.numbers().items() if name in session["partitions"]}
     defaults = decide.inherit(base, chunk.options)
     plan = decide.Plan(chunk.submission, chunk.session, chunk.first, defaults, allowed, parent)

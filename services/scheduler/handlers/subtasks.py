@@ -56,7 +56,7 @@ class Subtasks:
         )
         state = await _open(db, request, parent, chunk.digest)
         if state != "seen":
-            plan = plan_of(self._turns, chunk, parent, request.tasks, request.task)
+            plan = await plan_of(self._turns, chunk, parent, request.tasks, request.task)
             await _promise(db, request)
             plan.settle(await _known(db, plan, parent))
             await write(db, chunk, plan)

@@ -6,6 +6,9 @@ Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`)
 | subject                                | request            | reply           |
 |----------------------------------------|--------------------|-----------------|
 | `hr.rpc.scheduler.partition.create`    | PartitionCreate    | Partition       |
+| `hr.rpc.scheduler.partition.update`    | PartitionUpdate    | Partition       |
+| `hr.rpc.scheduler.partition.delete`    | PartitionRef       | Partition       |
+| `hr.rpc.scheduler.partition.get`       | PartitionRef       | Partition       |
 | `hr.rpc.scheduler.partition.list`      | Page               | PartitionPage   |
 | `hr.rpc.scheduler.session.create`      | SessionCreate      | Session         |
 | `hr.rpc.scheduler.session.get`         | SessionGet         | Session         |
@@ -53,6 +56,8 @@ from shared.contracts.compute.partitions import (
     Partition,
     PartitionCreate,
     PartitionPage,
+    PartitionRef,
+    PartitionUpdate,
 )
 from shared.contracts.compute.results import (
     NewResult,
@@ -110,6 +115,8 @@ __all__ = [
     "PartitionCreate",
     "PartitionName",
     "PartitionPage",
+    "PartitionRef",
+    "PartitionUpdate",
     "Result",
     "ResultAbort",
     "ResultComplete",

@@ -135,6 +135,8 @@ def explain(task: str, /, *, output: Output = PLAIN) -> None:
         show.document(told)
         return
     show.console().print(show.cell(told["summary"]), style="bold")
+    if told.get("since"):
+        show.console().print(show.cell(f"  - since {_short(told['since'])}"))
     for reason in told["reasons"]:
         show.console().print(show.cell(f"  - {reason}"))
     show.facts(_facts(told["task"]))
