@@ -296,7 +296,7 @@ ORDER BY id FOR SHARE;
 
 -- name: stranded
 SELECT DISTINCT t.id, t.attempt FROM dependencies d JOIN results r ON r.id = d.result JOIN tasks t ON t.id = d.task
-WHERE d.task >= $1 AND d.task <= $2 AND d.result >= $1 AND d.result <= $3 AND r.status = 3 AND t.status IN (1, 2)
+WHERE d.task >= $1 AND d.task <= $2 AND d.result >= $1 AND d.result <= $3 AND r.status IN (3, 4) AND t.status IN (1, 2)
 ORDER BY t.id;
 
 -- name: lock_graph
@@ -388,9 +388,10 @@ INSERT INTO submissions (id, session, owner, status, options, trace, parent, par
 VALUES ($1, $2, $3, 1, '{}', $4, $5, $6) ON CONFLICT (id) DO NOTHING RETURNING id;
 
 -- name: promise_results
-INSERT INTO promised (submission, id, delegated, name, size, data, object)
-SELECT $1, u.id, false, u.name, u.size, u.data, u.object
-FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::bytea[], $6::text[]) AS u(id, name, size, data, object)
+INSERT INTO promised (submission, id, delegated, name, size, data, object, checksum)
+SELECT $1, u.id, false, u.name, u.size, u.data, u.object, u.checksum
+FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::bytea[], $6::text[], $7::bytea[])
+    AS u(id, name, size, data, object, checksum)
 ON CONFLICT DO NOTHING RETURNING id;
 
 -- name: promised
@@ -415,11 +416,11 @@ UPDATE submissions SET sealed = true, tasks = $2 WHERE id = $1;
 -- Results
 
 -- name: add_results
-INSERT INTO results (id, session, standalone, status, size, name, data, object, created_at, completed_at)
-SELECT u.id, $1, true, CASE WHEN u.complete THEN 2 ELSE 1 END, u.size, u.name, u.data, u.object, now(),
+INSERT INTO results (id, session, standalone, status, size, name, data, object, checksum, created_at, completed_at)
+SELECT u.id, $1, true, CASE WHEN u.complete THEN 2 ELSE 1 END, u.size, u.name, u.data, u.object, u.checksum, now(),
        CASE WHEN u.complete THEN now() END
-FROM unnest($2::uuid[], $3::text[], $4::boolean[], $5::bigint[], $6::bytea[], $7::text[])
-    AS u(id, name, complete, size, data, object)
+FROM unnest($2::uuid[], $3::text[], $4::boolean[], $5::bigint[], $6::bytea[], $7::text[], $8::bytea[])
+    AS u(id, name, complete, size, data, object, checksum)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: result
@@ -434,14 +435,66 @@ SELECT * FROM results WHERE id = ANY($1::uuid[]) ORDER BY id;
 
 -- name: results_standalone
 SELECT * FROM results WHERE session = $1 AND standalone AND id > coalesce($2, '00000000-0000-0000-0000-000000000000'::uuid)
-  AND ($3::smallint IS NULL OR status = $3) ORDER BY id LIMIT $4;
+  AND ($3::smallint IS NULL OR status = $3) AND ($5 = '' OR name = $5) ORDER BY id LIMIT $4;
 
 -- name: results_range
 SELECT * FROM results WHERE id > $1 AND id <= $2 AND ($3::smallint IS NULL OR status = $3) ORDER BY id LIMIT $4;
 
+-- name: hold_session
+-- It cannot close, nor be cancelled or purged, before what we do in it is there.
+SELECT * FROM sessions WHERE id = $1 FOR SHARE;
+
 -- name: complete_result
-UPDATE results SET status = 2, size = $2, data = $3, object = $4, completed_at = now()
+UPDATE results SET status = 2, size = $2, data = $3, object = $4, checksum = $5, completed_at = now()
 WHERE id = $1 AND status = 1 AND owner IS NULL RETURNING *;
+
+-- name: keep_checksums
+-- Of what tasks made. The key says that it is this very value: no two writers have the same.
+UPDATE results r SET checksum = decode(o.checksum, 'hex') FROM unnest($1::uuid[], $2::text[], $3::text[]) AS o(id, object, checksum)
+WHERE r.id = o.id AND r.object = o.object;
+
+-- name: take_results
+SELECT * FROM results WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE;
+
+-- name: import_results
+UPDATE results r SET status = 2, size = o.size, object = o.object, checksum = o.checksum, owned = false, completed_at = now()
+FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bytea[]) AS o(id, object, size, checksum)
+WHERE r.id = o.id AND r.status = 1 AND r.owner IS NULL RETURNING r.id;
+
+-- name: unsettled_of_session
+SELECT id FROM submissions WHERE session = $1 AND NOT settled ORDER BY id;
+
+-- name: needed_by
+-- A task of a submission that has not ended and has one of these as an input. Dependencies are not enough to tell: there is
+-- none on a result that was complete when the task was submitted. (Materialized, so that it is a hash join and not, for the
+-- sake of the one row asked for, a walk through all of $3 for each input.)
+WITH gone AS MATERIALIZED (
+    SELECT unnest($3::uuid[]) AS id
+), needed AS MATERIALIZED (
+    SELECT t.id AS task, i.result FROM tasks t CROSS JOIN LATERAL unnest(t.inputs || t.payload_result) AS i(result)
+    JOIN gone ON gone.id = i.result
+    WHERE t.id >= $1 AND t.id <= $2 AND t.status IN (1, 2, 3, 4, 5, 10, 11)
+)
+SELECT task, result FROM needed LIMIT 1;
+
+-- name: delete_values
+UPDATE results SET status = 4, data = NULL, object = NULL, completed_at = coalesce(completed_at, now())
+WHERE id = ANY($1::uuid[]) AND status = ANY($2::smallint[]) RETURNING id;
+
+-- name: doom
+INSERT INTO doomed (key) SELECT DISTINCT unnest($1::text[]) ON CONFLICT DO NOTHING;
+
+-- name: doomed
+SELECT key FROM doomed ORDER BY added_at LIMIT $1;
+
+-- name: forget_doomed
+DELETE FROM doomed WHERE key = ANY($1::text[]);
+
+-- name: waited
+SELECT r.id, r.session, r.status, s.owner FROM results r JOIN sessions s ON s.id = r.session WHERE r.id = ANY($1::uuid[]);
+
+-- name: result_states
+SELECT id, status FROM results WHERE id = ANY($1::uuid[]);
 
 -- name: count_down
 SELECT *, number AS epoch FROM count_down_v1($1, $2, $3);
@@ -637,7 +690,7 @@ SELECT count(*) FROM running r JOIN tasks t ON t.id = r.task WHERE t.partition =
 SELECT *, number AS epoch FROM complete_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: complete_parent
-SELECT *, number AS epoch FROM complete_parent_v1($1, $2, $3, $4, $5, $6, $7, $8, $9);
+SELECT *, number AS epoch FROM complete_parent_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: fail
 SELECT * FROM end_v1($1, $2, $3, $4);

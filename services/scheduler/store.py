@@ -1,5 +1,6 @@
 """Typed calls of queries.sql: rows in, contracts out."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -113,6 +114,13 @@ def submission_of(row: Row) -> Submission:
 # -- results
 
 
+def checksum_of(row: Row) -> str:
+    """The SHA-256 of a value in hex. Of an inline one it is made when somebody looks: it lies beside it anyway."""
+    if row["checksum"] is None and row["data"] is not None:
+        return hashlib.sha256(row["data"]).hexdigest()
+    return "" if row["checksum"] is None else bytes(row["checksum"]).hex()
+
+
 def result_of(row: Row) -> Result:
     done = row["status"] == ResultStatus.COMPLETED
     opaque = (row["object"] or f"inline:{row['id']}") if done else ""
@@ -126,6 +134,8 @@ def result_of(row: Row) -> Result:
         row["size"],
         rfc3339(row["created_at"]),
         _time(row["completed_at"]),
+        checksum_of(row),
+        row["owned"],
     )
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.contracts.compute import NewResult, PartitionName, TaskSpec, Value
+from shared.contracts.compute import NewResult, PartitionName, Sha256, TaskSpec, Value
 
 VERSION: Final = 2
 MOST_HELD: Final = 10_000
@@ -85,12 +85,16 @@ class Logged(msgspec.Struct, frozen=True, tag="logged"):
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A result's value: `data` of at most 16 KiB, or the key of an `object` stored for it. `size` in bytes."""
+    """A result's value: `data` of at most 16 KiB, or the key of an `object` stored for it. `size` in bytes.
+
+    `sha256`: of an object, in hex; it is kept with the result, and need not be said.
+    """
 
     id: UUID
     size: int
     data: bytes | None = None
     object: str | None = None
+    sha256: Sha256 | None = None
 
 
 class Completed(msgspec.Struct, frozen=True, tag="completed", omit_defaults=True):
@@ -167,7 +171,7 @@ class Control(msgspec.Struct, frozen=True, omit_defaults=True):
     event   `closed`, `paused`: what has not begun is let go. `cancelled`, `preempted`: what runs is stopped as well, within a
             second, and reported as failed, `cancelled`
     tasks   `[task, attempt]`: only these, and earlier attempts of them; None: all of the session
-    epoch   with `tasks` None: messages of this epoch or an earlier one may still arrive; they are dropped
+    epoch   with `tasks` None: it is about messages of this epoch or an earlier one (0: all), also those that still arrive
     """
 
     event: str

@@ -243,8 +243,8 @@ class Agent:
         self._stopped.note(session, control)
         named = None if control.tasks is None else dict(control.tasks)
         for held in self._holding.all():
-            if held.parcel.session != session:
-                continue
+            if held.parcel.session != session or 0 < control.epoch < held.parcel.epoch:
+                continue  # of another session, or chosen since
             if named is None or held.work.attempt <= named.get(held.work.id, -1):
                 await self._release(held, control.event)
 

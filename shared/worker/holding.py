@@ -14,10 +14,11 @@ from shared.worker.queues import Queue
 class Parcel:
     """One message. `untold`: tasks in it of which the bus has no stored report yet. `again`: somebody had it before."""
 
-    __slots__ = ("again", "arrived", "begun", "message", "queue", "session", "trace", "untold")
+    __slots__ = ("again", "arrived", "begun", "epoch", "message", "queue", "session", "trace", "untold")
 
     def __init__(self, message: Msg, batch: TaskBatch, queue: Queue, now: float) -> None:
-        self.message, self.session, self.queue, self.arrived = message, batch.session, queue, now
+        self.message, self.session, self.epoch, self.queue = message, batch.session, batch.epoch, queue
+        self.arrived = now
         self.trace: str = (message.headers or {}).get("traceparent", "")
         self.untold = len(batch.tasks)
         self.begun = self.again = False

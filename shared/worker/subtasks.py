@@ -157,4 +157,6 @@ def placed(error: HeadraceError, first: int) -> HeadraceError:
 
 
 def _value(output: Output) -> dict[str, Any]:
-    return {"data": output.data} if output.data is not None else {"object": output.object, "size": output.size}
+    if output.data is not None:
+        return {"data": output.data}
+    return {"object": output.object, "size": output.size, "sha256": output.sha256}

@@ -1,6 +1,7 @@
 """Tasks that submit tasks: real with their parent's completion, or never seen; expected outputs left to children."""
 
 import asyncio
+import hashlib
 import re
 import time
 from collections.abc import AsyncIterator
@@ -188,6 +189,8 @@ async def test_an_output_left_to_a_child_reaches_who_waited_for_it(rig: Rig) -> 
     assert await rig.value(ids.result_id(id, 1)) == await rig.value(ids.result_id(id, 0, 1)) == value
     small, large, later = MADE[ids.task_id(id, 0)]
     assert (await rig.ask("result.get", c.ResultRef(small), c.Result)).name == "small"
+    big = await rig.ask("result.get", c.ResultRef(large), c.Result)
+    assert (big.size, big.checksum) == (50_000, hashlib.sha256(b"l" * 50_000).hexdigest())
     listed = await rig.ask("result.list", c.ResultQuery(session=session), c.ResultPage)
     assert {small, large, later} < {one.id for one in listed.items}
     assert len({one.id for one in listed.items}) == len(listed.items) == 6

@@ -115,6 +115,7 @@ async def _promise(db: Any, request: Spawn) -> None:
         [len(new.data) if new.data is not None else new.size for new in request.results],
         [new.data for new in request.results],
         [new.object for new in request.results],
+        [bytes.fromhex(new.sha256) if new.sha256 else None for new in request.results],
     )
     if len(made) < len(request.results):
         free = {row["id"] for row in made}

@@ -18,6 +18,7 @@ CREATE TABLE promised (
     size bigint NOT NULL DEFAULT 0,
     data bytea,
     object text,
+    checksum bytea,
     PRIMARY KEY (submission, id)
 );
 
@@ -26,7 +27,7 @@ CREATE TABLE promised (
 -- Locks in the order of 0005_sessions.sql.
 CREATE FUNCTION complete_parent_v1(
     _task uuid, _attempt smallint, _submission uuid,
-    _ids uuid[], _sizes bigint[], _data bytea[], _objects text[],
+    _ids uuid[], _sizes bigint[], _data bytea[], _objects text[], _checksums text[],
     _partitions smallint[], _credits integer[]
 ) RETURNS SETOF released
 LANGUAGE plpgsql AS $$
@@ -63,8 +64,9 @@ BEGIN
     )
     SELECT array_agg(id) INTO _left FROM given;
     WITH made AS (
-        UPDATE results r SET status = 2, size = o.size, data = o.data, object = o.object, completed_at = now()
-        FROM unnest(_ids, _sizes, _data, _objects) AS o(id, size, data, object)
+        UPDATE results r SET status = 2, size = o.size, data = o.data, object = o.object,
+            checksum = decode(o.checksum, 'hex'), completed_at = now()
+        FROM unnest(_ids, _sizes, _data, _objects, _checksums) AS o(id, size, data, object, checksum)
         WHERE r.id = o.id AND r.owner = _task AND r.status = 1 RETURNING r.id
     )
     SELECT array_agg(id) INTO _made FROM made;
@@ -75,9 +77,10 @@ BEGIN
             cardinality(_ids), coalesce(cardinality(_left), 0), cardinality(_parent.outputs);
     END IF;
     WITH created AS (
-        INSERT INTO results (id, session, standalone, status, owner, size, name, data, object, created_at, completed_at)
+        INSERT INTO results (id, session, standalone, status, owner, size, name, data, object, checksum, created_at,
+                             completed_at)
         SELECT p.id, _session, true, CASE WHEN c.complete THEN 2 ELSE 1 END, p.owner, p.size, p.name, p.data, p.object,
-               now(), CASE WHEN c.complete THEN now() END
+               p.checksum, now(), CASE WHEN c.complete THEN now() END
         FROM promised p CROSS JOIN LATERAL (SELECT p.data IS NOT NULL OR p.object IS NOT NULL AS complete) AS c
         WHERE p.submission = _submission AND NOT p.delegated RETURNING id, status
     )
