@@ -10,6 +10,7 @@ from services.scheduler.handlers.logs import Logs
 from services.scheduler.handlers.partitions import Partitions
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
+from services.scheduler.handlers.states import StatePages
 from services.scheduler.handlers.submissions import Submissions
 from services.scheduler.handlers.tasks import Tasks
 from services.scheduler.leases import Leases
@@ -79,6 +80,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         Submissions(units, turns, release).register(service)
         Tasks(pool, turns).register(service)
         Logs(pool).register(service)
+        StatePages(pool).register(service)
         serve_health(service, {"database": lambda: ping(pool), "objects": objects.check}, clock)
         await service.start()
         loops = [

@@ -10,6 +10,7 @@ Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`)
 | `hr.rpc.scheduler.session.create`      | SessionCreate      | Session         |
 | `hr.rpc.scheduler.session.get`         | SessionGet         | Session         |
 | `hr.rpc.scheduler.session.list`        | SessionList        | SessionPage     |
+| `hr.rpc.scheduler.session.states`      | StatesQuery        | States          |
 | `hr.rpc.scheduler.session.close`       | SessionRef         | Session         |
 | `hr.rpc.scheduler.result.create`       | ResultCreate       | ResultList      |
 | `hr.rpc.scheduler.result.complete`     | ResultComplete     | Result          |
@@ -67,6 +68,7 @@ from shared.contracts.compute.sessions import (
     SessionPage,
     SessionRef,
 )
+from shared.contracts.compute.states import States, StatesQuery
 from shared.contracts.compute.submissions import (
     Submission,
     SubmissionCreate,
@@ -112,6 +114,8 @@ __all__ = [
     "SessionList",
     "SessionPage",
     "SessionRef",
+    "States",
+    "StatesQuery",
     "Submission",
     "SubmissionCreate",
     "SubmissionRef",
