@@ -52,6 +52,7 @@ class Watchers:
         self._running: set[asyncio.Task[None]] = set()
         self._waiting: set[Watch | Feed] = set()
         self._users: Counter[str] = Counter()
+        self._stopping = False
 
     async def start(self) -> None:
         self._subscription = await self._bus.nc.subscribe(subjects.watch("*", "*"), queue="gateway", cb=self._take)
@@ -60,6 +61,7 @@ class Watchers:
         """Who waits is answered: it asks the next gateway."""
         if self._subscription is not None and self._bus.is_connected:
             await self._subscription.unsubscribe()
+        self._stopping = True
         for waiting in self._waiting:
             waiting.wake()
         if self._running:
@@ -113,7 +115,7 @@ class Watchers:
         await watch.open()
         self._waiting.add(watch)
         try:
-            told = await _until(watch, asked.wait)
+            told = await _until(watch, self._patience(asked.wait))
             events: list[WatchEvent] = []
             at = watch.at
             room = ROOM
@@ -128,6 +130,10 @@ class Watchers:
             self._waiting.discard(watch)
             await watch.close()
 
+    def _patience(self, wait: float) -> float:
+        """Seconds. Asked when `stop` would already wake the one who waits."""
+        return 0 if self._stopping else wait
+
     async def _commands(self, user: str, asked: WatchCommands) -> Watched:
         after = parse_stand(asked.place, "place").place if asked.place else None
         feed = Feed(self._bus, subjects.event("command", "*", ">"), after)
@@ -138,7 +144,7 @@ class Watchers:
                 return Watched([], _text(place))
             mine = subjects.command(user, "", "", "")[:-2]  # `hr.cmd.<user>.`
             clock = asyncio.get_running_loop().time
-            end, room = clock() + asked.wait, ROOM
+            end, room = clock() + self._patience(asked.wait), ROOM
             events: list[WatchEvent] = []
             while not events and (taken := await feed.take(max(0, end - clock()))):
                 for event in taken:

@@ -62,7 +62,7 @@ class Picture:
         return sum(state == "completed" for state in self.states.values())
 
     async def follow(self, bus: Any, session: str, tasks: int) -> None:
-        async for event in doc.watch(bus, "alice", "session", session=session):
+        async for event in doc.watch(bus, "alice", "session", session=session, wait=1):
             self.take(event)
             if event["event"] in ("task.changed", "snapshot.end") and self.completed == tasks:
                 return

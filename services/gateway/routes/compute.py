@@ -90,6 +90,7 @@ ROUTES = [
         body=_ResultBody,
         reply=c.ResultList,
         status=201,
+        asks=("scheduler.result.create",),
     ),
     rpc("GET", f"{SESSION}/results", READ, "result.list", c.ResultQuery, c.ResultPage, "Results of a session."),
     rpc("GET", RESULT, READ, "result.get", c.ResultRef, c.Result, "A result, without its value."),
@@ -102,6 +103,7 @@ ROUTES = [
         body=bytes,
         reply=c.Result,
         takes=(values.BYTES,),
+        asks=("scheduler.result.complete",),
     ),
     Route(
         method="GET",
@@ -122,6 +124,7 @@ ROUTES = [
         reply=c.Submission,
         status=201,
         takes=("application/json", NDJSON),
+        asks=("scheduler.submission.create", "scheduler.submission.chunk"),
     ),
     rpc(
         "GET",
