@@ -8,7 +8,7 @@ from shared.contracts.errors import Invalid
 from shared.contracts.events import Frame
 
 _frame = msgspec.json.Decoder(Frame).decode
-_OF_RESULTS = frozenset({"results", "aborted"})
+_OF_RESULTS = frozenset({"results", "aborted", "deleted"})
 
 
 class _OfTask(msgspec.Struct):

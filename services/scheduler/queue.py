@@ -32,7 +32,6 @@ class Queue:
         self._bus, self._pool = bus, pool
         self._seconds: dict[str, float] = {}
         self._traces: dict[int, str] = {}
-        self._epochs: dict[UUID, int] = {}
 
     def took(self, function: str, seconds: float) -> None:
         """A function's task took so long."""
@@ -45,9 +44,6 @@ class Queue:
             self._traces.clear()
         self._traces[_family(submission)] = trace
 
-    def forget_epochs(self) -> None:
-        self._epochs.clear()
-
     async def publish(self, partition: str, rows: Sequence[Any], workers: int, known: Mapping[UUID, Value]) -> None:
         """Sends tasks, most urgent first as they come, in bundles that leave every worker some."""
         values = await self._values(rows, known)
@@ -56,7 +52,7 @@ class Queue:
         for part in self._bundles(rows, even):
             tasks = [_work(row, values) for row in part]
             session = part[0]["session"]
-            epoch = self._epochs[session]
+            epoch = part[0]["epoch"]
             subject = subjects.task(partition, band(part[0]["priority"]), session)
             trace = self._traces.get(_family(part[0]["id"]), "")
             headers = {"traceparent": trace} if trace else None
@@ -82,13 +78,6 @@ class Queue:
             yield part
 
     async def _learn(self, rows: Sequence[Any]) -> None:
-        sessions = {row["session"] for row in rows} - self._epochs.keys()
-        if sessions:
-            if len(self._epochs) > REMEMBERED:
-                self._epochs.clear()
-                sessions = {row["session"] for row in rows}
-            for row in await self._pool.fetch(Q["epochs"], list(sessions)):
-                self._epochs[row["id"]] = row["epoch"]
         unknown = {ids.submission_of(row["id"]) for row in rows if _family(row["id"]) not in self._traces}
         if unknown:
             for row in await self._pool.fetch(Q["submission_traces"], list(unknown)):
