@@ -6,7 +6,19 @@ import sys
 
 from cyclopts import App, CycloptsError
 
-from services.gateway.cli.commands import archive, compute, datasets, logs, offers, ops, retrieve, submit, watch
+from services.gateway.cli.commands import (
+    archive,
+    compute,
+    datasets,
+    logs,
+    offers,
+    ops,
+    retrieve,
+    session,
+    submit,
+    tasks,
+    watch,
+)
 from services.gateway.cli.trouble import CliError, UsageError
 
 HELP = """Look at a running Headrace, and give it work.
@@ -22,6 +34,8 @@ headrace submit tasks.ndjson --function square --wait
 
 headrace archive night/2026-03-01 exposures/
 
+headrace session cancel 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f
+
 headrace explain 019a6f2e-5d3c-7a10-8c44-000200000007
 """
 
@@ -36,7 +50,7 @@ def build() -> App:
         version=_version,
         help_flags=["--help", "-h"],
     )
-    for module in (ops, watch, compute, logs, submit, archive, retrieve, datasets, offers):
+    for module in (ops, watch, compute, session, tasks, logs, submit, archive, retrieve, datasets, offers):
         module.register(app)
     return app
 

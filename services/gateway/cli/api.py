@@ -36,15 +36,16 @@ class Api:
         self._http.close()
 
     def get(self, path: str, **query: Any) -> Any:
-        return self._ask("GET", path, params={name: value for name, value in query.items() if value is not None})
+        return self.ask("GET", path, params={name: value for name, value in query.items() if value is not None})
 
     def post(self, path: str, body: Any = None, **options: Any) -> Any:
-        return self._ask("POST", path, **({"json": body} if body is not None else {}), **options)
+        return self.ask("POST", path, **({"json": body} if body is not None else {}), **options)
 
     def delete(self, path: str) -> None:
-        self._ask("DELETE", path)
+        self.ask("DELETE", path)
 
-    def _ask(self, method: str, path: str, **options: Any) -> Any:
+    def ask(self, method: str, path: str, **options: Any) -> Any:
+        """The answer's JSON, None if it has no body."""
         with self._reaching():
             answer = self._http.request(method, path, **options)
             _check(answer)
