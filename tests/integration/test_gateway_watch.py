@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +15,8 @@ from shared.bus import topology
 from shared.contracts import compute as c
 from shared.contracts import subjects
 from shared.contracts.events import Frame, SessionChanged, TaskLogged
-from tests.conftest import Bucket, Database
+from tests.conftest import new_bucket
+from tests.integration.compute_rig import forget_streams, new_database
 from tests.integration.gateway_edge import Gateway, running
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
@@ -24,10 +24,23 @@ from tests.support.wait import wait_until
 Words = tuple[str, Any]
 
 
+@pytest.fixture(scope="module")
+async def started(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    """One gateway for all tests here."""
+    await forget_streams(servers)
+    async with (
+        new_database(servers) as database,
+        new_bucket(servers) as s3,
+        running(servers, database, s3, tmp_path_factory.mktemp("gateway")) as gateway,
+    ):
+        yield gateway
+
+
 @pytest.fixture
-async def gateway(nats: Servers, database: Database, s3: Bucket, tmp_path: Path) -> AsyncIterator[Gateway]:
-    async with running(nats, database, s3, tmp_path) as started:
-        yield started
+def gateway(started: Gateway) -> Gateway:
+    started.scheduler.states.clear()
+    started.scheduler.holding.clear()
+    return started
 
 
 class Watcher:
@@ -153,24 +166,6 @@ async def test_a_snapshot_that_was_broken_off_goes_on(gateway: Gateway) -> None:
         assert second.names == ["snapshot.states", "snapshot.end", "task.changed"]
 
 
-async def test_another_gateway_goes_on_where_the_first_was(
-    nats: Servers, database: Database, s3: Bucket, tmp_path: Path
-) -> None:
-    async with running(nats, database, s3, tmp_path) as gateway:
-        session = gateway.scheduler.session()
-        async with watching(gateway.http, session.id) as first:
-            await wait_until(lambda: "snapshot.end" in first.names)
-            await tell(gateway, session.id, 1)
-            await wait_until(lambda: first.completed() == [1])
-        await tell(gateway, session.id, 2)
-    async with running(nats, database, s3, tmp_path) as gateway:
-        gateway.scheduler.sessions[session.id] = session
-        async with watching(gateway.http, session.id, first.id) as second:
-            await tell(gateway, session.id, 3)
-            await wait_until(lambda: second.completed() == [2, 3], on_timeout=lambda: second.told)
-            assert set(second.names) == {"task.changed"}
-
-
 async def test_a_stream_that_was_lost_means_a_new_snapshot(gateway: Gateway) -> None:
     session = gateway.scheduler.session().id
     pages(gateway, session)
@@ -195,7 +190,7 @@ async def test_what_the_stream_has_dropped_means_a_new_snapshot(gateway: Gateway
     async with watching(gateway.http, session) as first:
         await wait_until(lambda: "snapshot.end" in first.names)
     await tell(gateway, session, 1, 2)
-    assert await gateway.servers.purge("EVENTS", "hr.evt.>") == 2
+    assert await gateway.servers.purge("EVENTS", "hr.evt.>") >= 2
     async with watching(gateway.http, session, first.id) as second:
         await wait_until(lambda: "snapshot.end" in second.names, on_timeout=lambda: second.told)
 
@@ -301,9 +296,7 @@ async def test_only_what_is_wanted(gateway: Gateway) -> None:
         assert [data["text"] for event, data in tasks.told if event == "task.logged"] == ["of these"]
         assert [data["results"] for event, data in results.told if event == "task.changed"] == [[str(UUID(int=1005))]]
         assert only.names == [*WHOLE, "session.closed"]
-        for watcher in (tasks, only):
-            last = watcher.id
-            assert int(last.rpartition("-")[2]) >= 7
+        assert tasks.id == results.id == only.id, "a place moves on past what is not wanted"
     for query, field in (
         ({"tasks": "x"}, "tasks[0]"), ({"events": "task.*"}, "events[0]"), ({"last_event_id": "1"}, "Last-Event-ID"),
     ):  # fmt: skip
