@@ -1,5 +1,6 @@
 """Typed calls of queries.sql: rows in, contracts out."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -8,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from shared.contracts import ids
-from shared.contracts.compute import Counts, Options, Partition, Result, Session, Submission, Task, Value
+from shared.contracts.compute import Counts, Options, Result, Session, Submission, Task, Value
 from shared.contracts.errors import NotFound
 from shared.contracts.states import ResultStatus, SessionStatus, SubmissionStatus, TaskStatus, name_of
 from shared.db.sql import load
@@ -115,6 +116,13 @@ def submission_of(row: Row) -> Submission:
 # -- results
 
 
+def checksum_of(row: Row) -> str:
+    """The SHA-256 of a value in hex. Of an inline one it is made when somebody looks: it lies beside it anyway."""
+    if row["checksum"] is None and row["data"] is not None:
+        return hashlib.sha256(row["data"]).hexdigest()
+    return "" if row["checksum"] is None else bytes(row["checksum"]).hex()
+
+
 def result_of(row: Row) -> Result:
     done = row["status"] == ResultStatus.COMPLETED
     opaque = (row["object"] or f"inline:{row['id']}") if done else ""
@@ -128,6 +136,8 @@ def result_of(row: Row) -> Result:
         row["size"],
         rfc3339(row["created_at"]),
         _time(row["completed_at"]),
+        checksum_of(row),
+        row["owned"],
     )
 
 
@@ -206,9 +216,6 @@ async def task(db: Db, task: UUID) -> Row:
 # -- partitions
 
 
-async def partitions(db: Db) -> dict[str, int]:
-    return {row["name"]: row["id"] for row in await db.fetch(Q["partitions"])}
-
-
-def partition_of(name: str, workers: int, slots: int, outstanding: int) -> Partition:
-    return Partition(name, workers, slots, outstanding)
+async def hold_partitions(db: Db, names: Sequence[str]) -> set[str]:
+    """Those of the names that there are; none of them is deleted before this transaction ends."""
+    return {row["name"] for row in await db.fetch(Q["hold_partitions"], list(names))}

@@ -13,10 +13,12 @@ from services.gateway.cli.commands import (
     logs,
     offers,
     ops,
+    partitions,
     retrieve,
     session,
     submit,
     tasks,
+    values,
     watch,
 )
 from services.gateway.cli.trouble import CliError, UsageError
@@ -50,7 +52,9 @@ def build() -> App:
         version=_version,
         help_flags=["--help", "-h"],
     )
-    for module in (ops, watch, compute, session, tasks, logs, submit, archive, retrieve, datasets, offers):
+    for module in (
+        ops, partitions, watch, compute, session, tasks, values, logs, submit, archive, retrieve, datasets, offers,
+    ):  # fmt: skip
         module.register(app)
     return app
 

@@ -78,9 +78,9 @@ class StatePages:
     async def _rows(self, kind: str, session: UUID, after: UUID, room: int) -> tuple[list[store.Row], UUID | None]:
         """At most `room` rows, and behind which id there may be more."""
         if kind == "t":
-            return await self._ranges("task_states", store.span, session, after, room)
+            return await self._ranges("task_states_range", store.span, session, after, room)
         if kind == "r":
-            return await self._ranges("result_states", store.result_span, session, after, room)
+            return await self._ranges("result_states_range", store.result_span, session, after, room)
         rows = await self._db.fetch(Q["result_states_standalone"], session, after, room)
         return rows, rows[-1]["id"] if len(rows) == room else None
 

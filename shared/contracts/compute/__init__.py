@@ -1,11 +1,14 @@
 """Sessions, results and submissions: what users ask of the scheduler. Version 2.
 
 Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`) where it changes something
-(but for partitions, which only an admin makes):
+(partitions are changed by the admin only):
 
 | subject                                | request            | reply           |
 |----------------------------------------|--------------------|-----------------|
 | `hr.rpc.scheduler.partition.create`    | PartitionCreate    | Partition       |
+| `hr.rpc.scheduler.partition.update`    | PartitionUpdate    | Partition       |
+| `hr.rpc.scheduler.partition.delete`    | PartitionRef       | Partition       |
+| `hr.rpc.scheduler.partition.get`       | PartitionRef       | Partition       |
 | `hr.rpc.scheduler.partition.list`      | Page               | PartitionPage   |
 | `hr.rpc.scheduler.session.create`      | SessionCreate      | Session         |
 | `hr.rpc.scheduler.session.get`         | SessionGet         | Session         |
@@ -21,6 +24,9 @@ Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`)
 | `hr.rpc.scheduler.result.create`       | ResultCreate       | ResultList      |
 | `hr.rpc.scheduler.result.complete`     | ResultComplete     | Result          |
 | `hr.rpc.scheduler.result.abort`        | ResultAbort        | ResultList      |
+| `hr.rpc.scheduler.result.import`       | ResultImport       | ResultList      |
+| `hr.rpc.scheduler.result.delete`       | ResultDelete       | ResultList      |
+| `hr.rpc.scheduler.result.wait`         | ResultWait         | ResultWaited    |
 | `hr.rpc.scheduler.result.get`          | ResultRef          | Result          |
 | `hr.rpc.scheduler.result.list`         | ResultQuery        | ResultPage      |
 | `hr.rpc.scheduler.result.value`        | ResultRef          | Value           |
@@ -54,17 +60,26 @@ from shared.contracts.compute.partitions import (
     Partition,
     PartitionCreate,
     PartitionPage,
+    PartitionRef,
+    PartitionUpdate,
 )
 from shared.contracts.compute.results import (
+    Import,
+    Key,
     NewResult,
     Result,
     ResultAbort,
     ResultComplete,
     ResultCreate,
+    ResultDelete,
+    ResultImport,
     ResultList,
     ResultPage,
     ResultQuery,
     ResultRef,
+    ResultWait,
+    ResultWaited,
+    Sha256,
     Value,
 )
 from shared.contracts.compute.sessions import (
@@ -104,6 +119,8 @@ __all__ = [
     "Counts",
     "Explanation",
     "Function",
+    "Import",
+    "Key",
     "Label",
     "Name",
     "NewResult",
@@ -112,14 +129,20 @@ __all__ = [
     "PartitionCreate",
     "PartitionName",
     "PartitionPage",
+    "PartitionRef",
+    "PartitionUpdate",
     "Result",
     "ResultAbort",
     "ResultComplete",
     "ResultCreate",
+    "ResultDelete",
+    "ResultImport",
     "ResultList",
     "ResultPage",
     "ResultQuery",
     "ResultRef",
+    "ResultWait",
+    "ResultWaited",
     "Session",
     "SessionCreate",
     "SessionGet",
@@ -127,6 +150,7 @@ __all__ = [
     "SessionPage",
     "SessionRef",
     "SessionStop",
+    "Sha256",
     "States",
     "StatesQuery",
     "Submission",
