@@ -37,23 +37,22 @@ class Api:
         self._http.close()
 
     def get(self, path: str, **query: Any) -> Any:
-        return self.ask("GET", path, params={name: value for name, value in query.items() if value is not None})
+        return self._ask("GET", path, params={name: value for name, value in query.items() if value is not None})
 
     def post(self, path: str, body: Any = None, **options: Any) -> Any:
-        return self.ask("POST", path, **({"json": body} if body is not None else {}), **options)
-
-    def patch(self, path: str, body: Any) -> Any:
-        return self.ask("PATCH", path, json=body)
-
-    def delete(self, path: str) -> Any:
-        return self.ask("DELETE", path)
+        return self._ask("POST", path, **({"json": body} if body is not None else {}), **options)
 
     def put(self, path: str, content: Iterator[bytes], headers: dict[str, str]) -> Any:
         """A body of any size; the other side stores it while it comes."""
-        return self.ask("PUT", path, content=content, headers=headers, timeout=_PATIENCE_BODY)
+        return self._ask("PUT", path, content=content, headers=headers, timeout=_PATIENCE_BODY)
 
-    def ask(self, method: str, path: str, **options: Any) -> Any:
-        """The answer's JSON, None if it has no body."""
+    def patch(self, path: str, body: Any) -> Any:
+        return self._ask("PATCH", path, json=body)
+
+    def delete(self, path: str) -> Any:
+        return self._ask("DELETE", path)
+
+    def _ask(self, method: str, path: str, **options: Any) -> Any:
         with self._reaching():
             answer = self._http.request(method, path, **options)
             _check(answer)

@@ -24,7 +24,7 @@ def deleted(api: Api, session: str, tell: Tell) -> Any:
     def ask() -> Any:
         nonlocal asked
         try:
-            return api.ask("DELETE", f"{ROOT}/sessions/{session}")
+            return api.delete(f"{ROOT}/sessions/{session}")
         except RefusedError as error:
             if error.status == 404 and asked:  # the answer to the first time was lost
                 return {"id": session, "status": "deleted"}
