@@ -15,7 +15,9 @@ from services.scheduler.handlers.logs import Logs
 from services.scheduler.handlers.partitions import Partitions
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
+from services.scheduler.handlers.states import StatePages
 from services.scheduler.handlers.submissions import Submissions
+from services.scheduler.handlers.subtasks import Subtasks
 from services.scheduler.handlers.tasks import Tasks
 from services.scheduler.handlers.waits import Waits
 from services.scheduler.leases import Leases
@@ -93,8 +95,10 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         Deletions(release, doomed).register(service)
         waits.register(service)
         Submissions(units, turns, release).register(service)
+        Subtasks(turns).register(service)
         Tasks(pool, turns).register(service)
         Logs(pool).register(service)
+        StatePages(pool).register(service)
         serve_health(service, {"database": lambda: ping(pool), "objects": objects.check}, clock)
         await service.start()
         runner = Runner(bus, removal.chains)
