@@ -10,6 +10,7 @@ written; a resume writes the session's row, and tasks have their turn again. A c
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -69,12 +70,12 @@ async def test_create_session(world: World) -> None:
     assert (answer.status_code, told["status"], told["options"]["priority"]) == (201, "running", 70)
 
 
-async def test_cancel_session(world: World) -> None:
+async def test_cancel_session(world: World, tmp_path: Path) -> None:
     arrows, sessions = world.arrows, world.sessions
     session = await sessions.open()
     (gate,) = await sessions.results(session, "gate")
     tasks = await sessions.submit(
-        session, task("add", {"n": 0, "nap": 60}), task("add", {"n": 1}), task("add", {"n": 2}, gate)
+        session, task("hold", str(tmp_path / "never")), task("add", {"n": 1}), task("add", {"n": 2}, gate)
     )
     await sessions.until(tasks, "processing", "submitted", "pending")
     async with asyncio.TaskGroup() as group, world.held(RESULT, UUID(gate)):
@@ -109,11 +110,13 @@ async def test_cancel_session(world: World) -> None:
     assert await in_rows(world, tasks) == [TaskStatus.CANCELLED] * 3
 
 
-async def test_pause_session(world: World) -> None:
+async def test_pause_session(world: World, tmp_path: Path) -> None:
     arrows, sessions = world.arrows, world.sessions
     session = await sessions.open(await sessions.partition("drawn-pause"))
     await world.system.start_worker("worker-pause", app="tests.support.functions:app", slots=1, partition="drawn-pause")
-    tasks = await sessions.submit(session, task("add", {"n": 0, "nap": 4}), *(task("add", {"n": 1}) for _ in range(7)))
+    tasks = await sessions.submit(
+        session, task("hold", str(tmp_path / "go")), *(task("add", {"n": 1}) for _ in range(7))
+    )
     await sessions.until(tasks[:1], "processing")
     # Who dispatches must begin anew, and so asks the worker what it holds: that is DISPATCHED from then on.
     await world.rows(
@@ -154,6 +157,7 @@ async def test_pause_session(world: World) -> None:
     assert answered.result()["status"] == "paused"
 
     # What runs finishes; nothing else begins.
+    (tmp_path / "go").touch()
     await sessions.until(tasks, "completed", *["paused"] * 7)
     assert await world.queued(session) == 0
 
@@ -190,11 +194,11 @@ async def test_resume_session(world: World) -> None:
     assert await world.queued(session) == 8
 
 
-async def test_close_session(world: World) -> None:
+async def test_close_session(world: World, tmp_path: Path) -> None:
     arrows, sessions = world.arrows, world.sessions
     session = await sessions.open()
     (gate,) = await sessions.results(session, "gate")
-    tasks = await sessions.submit(session, task("add", {"n": 0, "nap": 2}), task("add", {"n": 2}, gate))
+    tasks = await sessions.submit(session, task("hold", str(tmp_path / "go")), task("add", {"n": 2}, gate))
     await sessions.until(tasks, "processing", "pending")
     async with asyncio.TaskGroup() as group, world.held(RESULT, UUID(gate)):
         # 1  C → CP: Close session
@@ -213,6 +217,8 @@ async def test_close_session(world: World) -> None:
 
     # 3  CP → C: Updated session metadata
     assert answered.result()["status"] == "closed"
+    assert await sessions.statuses(tasks) == ["processing", "cancelled"]
+    (tmp_path / "go").touch()
     await sessions.until(tasks, "completed", "cancelled")
 
 

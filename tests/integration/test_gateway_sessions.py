@@ -40,20 +40,8 @@ THERE = {
     "purged": ["cancel", "purge"],
 }
 """The verbs that lead to a state."""
-TABLES = {
-    "sessions": "id = $1",
-    "submissions": "session = $1",
-    "lanes": "session = $1",
-    "ready": "session = $1",
-    "tasks": "session = $1",
-    "results": "session = $1",
-    "dependencies": "NOT EXISTS (SELECT 1 FROM tasks t WHERE t.id = task) OR $1::uuid IS NULL",
-    "running": "NOT EXISTS (SELECT 1 FROM tasks t WHERE t.id = task) OR $1::uuid IS NULL",
-    "attempts": "NOT EXISTS (SELECT 1 FROM tasks t WHERE t.id = task) OR $1::uuid IS NULL",
-    "task_logs": "NOT EXISTS (SELECT 1 FROM tasks t WHERE t.id = task) OR $1::uuid IS NULL",
-    "chunks": "NOT EXISTS (SELECT 1 FROM submissions s WHERE s.id = submission) OR $1::uuid IS NULL",
-}
-"""Where a session leaves rows, and which of them are its, or nobody's."""
+OWNERS = {"session": "sessions", "submission": "submissions", "task": "tasks"}
+"""Columns that name what a row belongs to, and where that is."""
 
 
 @app.function
@@ -129,12 +117,19 @@ async def stored(rig: Rig, session: UUID) -> int:
 
 
 async def left(rig: Rig, admin: "asyncpg.Connection[Any]", session: UUID) -> dict[str, int]:
-    """What is left of a session: rows by table, and objects; or of what no session owns."""
-    counts = {
-        table: await admin.fetchval(f"SELECT count(*) FROM {table} WHERE {its}", session)
-        for table, its in TABLES.items()
+    """What is left of a session, rows by table and objects; and rows that belong to a submission or a task that is gone."""
+    found = {
+        "sessions": await admin.fetchval("SELECT count(*) FROM sessions WHERE id = $1", session),
+        "objects": await stored(rig, session),
     }
-    return {name: n for name, n in {**counts, "objects": await stored(rig, session)}.items() if n}
+    for table, column in await admin.fetch(
+        "SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
+        "WHERE c.relnamespace = 'scheduler'::regnamespace AND c.relkind = 'r' AND a.attname = ANY($1)",
+        list(OWNERS),
+    ):
+        its = f"{column} = $1 OR NOT EXISTS (SELECT 1 FROM {OWNERS[column]} o WHERE o.id = {column})"
+        found[table] = found.get(table, 0) + await admin.fetchval(f"SELECT count(*) FROM {table} WHERE {its}", session)
+    return {name: n for name, n in found.items() if n}
 
 
 # -- refused

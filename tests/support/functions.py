@@ -1,11 +1,13 @@
 """Functions for the workers of the tests: what they return depends on everything that they were given."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from shared.worker import App, Task
+from tests.support.wait import wait_until
 
 app = App()
 
@@ -30,3 +32,10 @@ async def blob(task: Task) -> bytes:
 @app.function
 async def fail(task: Task) -> None:
     raise ValueError("as it was told to")
+
+
+@app.function
+async def hold(task: Task) -> str:
+    """payload: a path. Runs until there is a file."""
+    await wait_until(Path(task.payload).exists, timeout=60)
+    return "held"
