@@ -8,6 +8,7 @@ from services.scheduler import __version__
 from services.scheduler.closing import Closing
 from services.scheduler.handlers.logs import Logs
 from services.scheduler.handlers.partitions import Partitions
+from services.scheduler.handlers.queries import Queries
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
 from services.scheduler.handlers.submissions import Submissions
@@ -78,6 +79,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         Results(pool, release).register(service)
         Submissions(units, turns, release).register(service)
         Tasks(pool, turns).register(service)
+        Queries(pool).register(service)
         Logs(pool).register(service)
         serve_health(service, {"database": lambda: ping(pool), "objects": objects.check}, clock)
         await service.start()

@@ -15,11 +15,6 @@ VALUES ($1, $2, 1, $3, $4, $5, coalesce($6, now())) RETURNING *;
 -- name: session
 SELECT * FROM sessions WHERE id = $1;
 
--- name: sessions
-SELECT * FROM sessions
-WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR owner = $2) AND ($3::smallint IS NULL OR status = $3)
-ORDER BY id DESC LIMIT $4;
-
 -- name: session_counts
 -- Ready tasks below a lane's cursor count as queued, if the session runs ($3): they were chosen without a write.
 SELECT t.status, $3::boolean AND t.deps = 0 AND t.status = 2 AND t.attempt = 0
@@ -125,7 +120,8 @@ SELECT $1, $2, l.partition, l.priority, l.upto FROM unnest($3::smallint[], $4::s
 ON CONFLICT (submission, partition, priority) DO UPDATE SET upto = greatest(lanes.upto, excluded.upto);
 
 -- name: mark_submission
-UPDATE submissions SET cross_chunk = cross_chunk OR $2, outside = outside OR $3, claims = claims OR $4 WHERE id = $1;
+UPDATE submissions SET cross_chunk = cross_chunk OR $2, outside = outside OR $3, claims = claims OR $4,
+    applications = applications OR $5 WHERE id = $1;
 
 -- name: chunk_totals
 SELECT count(*) AS chunks, coalesce(sum(tasks), 0) AS tasks, coalesce(max(number), -1) AS last,
@@ -231,13 +227,6 @@ SELECT * FROM results WHERE id = $1;
 -- name: results
 SELECT * FROM results WHERE id = ANY($1::uuid[]) ORDER BY id;
 
--- name: results_standalone
-SELECT * FROM results WHERE session = $1 AND standalone AND id > coalesce($2, '00000000-0000-0000-0000-000000000000'::uuid)
-  AND ($3::smallint IS NULL OR status = $3) ORDER BY id LIMIT $4;
-
--- name: results_range
-SELECT * FROM results WHERE id > $1 AND id <= $2 AND ($3::smallint IS NULL OR status = $3) ORDER BY id LIMIT $4;
-
 -- name: complete_result
 UPDATE results SET status = 2, size = $2, data = $3, object = $4, completed_at = now()
 WHERE id = $1 AND status = 1 AND owner IS NULL RETURNING *;
@@ -253,10 +242,12 @@ SELECT id, data, object, size FROM results WHERE id = ANY($1::uuid[]) AND status
 -- name: task
 SELECT t.*, p.name AS partition_name FROM tasks t JOIN partitions p ON p.id = t.partition WHERE t.id = $1;
 
--- name: tasks_range
-SELECT t.*, p.name AS partition_name FROM tasks t JOIN partitions p ON p.id = t.partition
-WHERE t.id > $1 AND t.id <= $2 AND ($3::smallint[] IS NULL OR t.status = ANY($3)) ORDER BY t.id LIMIT $4;
+-- name: outputs
+SELECT t.id, t.outputs, e.owner FROM tasks t JOIN sessions e ON e.id = t.session WHERE t.id = ANY($1::uuid[]);
 
+-- name: attempts
+SELECT attempt, status, worker, error, started_at, ended_at FROM attempts
+WHERE task = $1 AND attempt > $2 AND attempt < $3 ORDER BY attempt LIMIT $4;
 
 -- name: lanes_of
 SELECT submission, partition, priority, cursor FROM lanes WHERE submission = ANY($1::uuid[]);
@@ -282,10 +273,10 @@ WITH RECURSIVE step AS (
         WHERE l.partition = $1 AND l.cursor < l.upto AND (l.priority, l.session) < (s.priority, s.session)
         ORDER BY l.priority DESC, l.session DESC LIMIT 1) n
 )
-SELECT l.submission, l.session, l.priority, l.cursor, l.upto, l.trace
+SELECT l.submission, l.session, l.priority, l.cursor, l.upto, l.trace, l.applications
 FROM (SELECT step.* FROM step JOIN sessions e ON e.id = step.session WHERE e.status = 1 LIMIT $2) AS turn
 CROSS JOIN LATERAL (
-    SELECT l.*, s.trace FROM lanes l JOIN submissions s ON s.id = l.submission
+    SELECT l.*, s.trace, s.applications FROM lanes l JOIN submissions s ON s.id = l.submission
     WHERE l.partition = $1 AND l.priority = turn.priority AND l.session = turn.session AND l.cursor < l.upto
       AND s.status = 2 ORDER BY l.submission LIMIT 16) AS l
 ORDER BY l.priority DESC, l.session, l.submission;
@@ -331,7 +322,10 @@ RETURNING t.id, t.session, t.partition, t.priority, t.attempt, t.max_duration, t
           t.inputs, t.outputs;
 
 -- name: submission_traces
-SELECT id, trace FROM submissions WHERE id = ANY($1::uuid[]);
+SELECT id, trace, applications FROM submissions WHERE id = ANY($1::uuid[]);
+
+-- name: applications
+SELECT id, application FROM tasks WHERE id = ANY($1::uuid[]) AND application IS NOT NULL;
 
 -- name: epochs
 SELECT id, epoch FROM sessions WHERE id = ANY($1::uuid[]);
@@ -410,7 +404,8 @@ WITH again AS (
       AND t.attempt < t.max_retries AND t.session IN (SELECT s.id FROM sessions s WHERE s.status IN (1, 2))
     RETURNING t.id, t.attempt, t.session, t.partition, t.priority
 ), history AS (
-    INSERT INTO attempts (task, attempt, worker, error) SELECT id, attempt - 1, $3, $4 FROM again ON CONFLICT DO NOTHING
+    INSERT INTO attempts (task, attempt, worker, error, started_at) -- `tasks` here: as it was before this statement
+    SELECT a.id, a.attempt - 1, $3, $4, o.started_at FROM again a JOIN tasks o ON o.id = a.id ON CONFLICT DO NOTHING
 ), freed AS (
     DELETE FROM running WHERE task IN (SELECT id FROM again)
 ), queued AS (

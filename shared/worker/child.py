@@ -15,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 
+from shared.contracts.compute import Application
 from shared.worker.functions import Task, TaskError, encode_outputs, load
 
 LENGTH = struct.Struct(">I")
@@ -29,6 +30,7 @@ class Call(msgspec.Struct, frozen=True):
     payload: bytes
     inputs: list[bytes]
     outputs: int
+    application: Application | None = None
 
 
 class Said(msgspec.Struct, frozen=True, tag="progress"):
@@ -87,7 +89,8 @@ def main() -> None:
             data = data[target.write(data) :]
 
     while (call := _read(source)) is not None:
-        task = Task(call.task, call.attempt, call.payload, call.inputs, call.outputs, lambda f, m: say(Said(f, m)))
+        told = (call.task, call.attempt, call.payload, call.inputs, call.outputs)
+        task = Task(*told, lambda f, m: say(Said(f, m)), call.application)
         answer: Answer
         try:
             answer = Returned(encode_outputs(app.functions[call.function].call(task), call.outputs))

@@ -7,6 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from shared.contracts.compute import Application
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -21,9 +23,10 @@ class Task:
     payload       its payload, decoded from JSON
     inputs        the values of its inputs, in order
     outputs       how many values it must return: one is returned as it is, several as a sequence
+    application   the application that it belongs to (name, version, namespace, service); None if its options name none
     """
 
-    __slots__ = ("_progress", "_raw", "attempt", "id", "inputs", "outputs")
+    __slots__ = ("_progress", "_raw", "application", "attempt", "id", "inputs", "outputs")
 
     def __init__(
         self,
@@ -33,9 +36,11 @@ class Task:
         inputs: Sequence[bytes],
         outputs: int,
         progress: Callable[[float, str], None],
+        application: Application | None = None,
     ) -> None:
         self.id, self.attempt, self.inputs, self.outputs = id, attempt, inputs, outputs
         self._raw, self._progress = raw, progress
+        self.application = application
 
     @property
     def payload(self) -> Any:

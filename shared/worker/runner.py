@@ -67,10 +67,10 @@ class Runner:
         count = len(work.outputs)
         try:
             if function.blocking:
-                call = Call(work.function, work.id, work.attempt, payload, inputs, count)
+                call = Call(work.function, work.id, work.attempt, payload, inputs, count, work.application)
                 values = await self._children.run(call, progress, printed)
             else:
-                task = Task(work.id, work.attempt, payload, inputs, count, progress)
+                task = Task(work.id, work.attempt, payload, inputs, count, progress, work.application)
                 made: Any = await _awaited(function.call(task), printed)
                 values = encode_outputs(made, count)
         except (TaskError, Lost) as error:

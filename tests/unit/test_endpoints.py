@@ -9,6 +9,7 @@ from services.broker.decide import Place
 from services.broker.handlers import Handlers
 from services.scheduler.handlers.logs import Logs
 from services.scheduler.handlers.partitions import Partitions
+from services.scheduler.handlers.queries import Queries
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
 from services.scheduler.handlers.submissions import Submissions
@@ -54,6 +55,7 @@ def test_the_scheduler_registers_what_the_table_says() -> None:
     Results(nothing, nothing).register(service)
     Submissions(nothing, nothing, nothing).register(service)
     Tasks(nothing, nothing).register(service)
+    Queries(nothing).register(service)
     Logs(nothing).register(service)
     assert service.seen == table(SCHEDULER)
 

@@ -2,12 +2,11 @@
 
 import msgspec
 
-from services.scheduler import store
+from services.scheduler import lists, store
 from services.scheduler.closing import SLICE, Closing
 from services.scheduler.machine import SESSION
 from shared.bus.access import check
 from shared.bus.context import Context
-from shared.bus.paging import fitting, parse_status, parse_token
 from shared.bus.service import Service
 from shared.bus.unit import Unit
 from shared.contracts import ids, subjects
@@ -61,11 +60,8 @@ class Sessions:
         return store.session_of(row, await store.counts(self._db, row) if request.counts else None)
 
     async def list(self, ctx: Context, request: SessionList) -> SessionPage:
-        status = parse_status(SessionStatus, request.status)
         owner = None if ctx.is_operator else ctx.user
-        rows = await self._db.fetch(Q["sessions"], parse_token(request.token), owner, status, request.size + 1)
-        items, more = fitting([store.session_of(row) for row in rows], request.size)
-        return SessionPage(items, str(items[-1].id) if more else "")
+        return await lists.sessions(self._db, owner, request)
 
     async def close(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
         """Nothing new begins: what waits is cancelled (see `Closing`), what workers are known to run finishes."""

@@ -174,10 +174,9 @@ class Submissions:
                     field=f"tasks[{line}].outputs",
                 )
         await db.execute(Q["add_chunk"], chunk.submission, chunk.number, chunk.first, len(plan.tasks), chunk.digest)
-        if plan.cross_chunk or plan.has_outside or plan.claims:
-            await db.execute(
-                Q["mark_submission"], chunk.submission, plan.cross_chunk, plan.has_outside, bool(plan.claims)
-            )
+        if plan.cross_chunk or plan.has_outside or plan.claims or plan.applications:
+            marks = (plan.cross_chunk, plan.has_outside, bool(plan.claims), plan.applications)
+            await db.execute(Q["mark_submission"], chunk.submission, *marks)
         if plan.lanes:
             keys = list(plan.lanes)
             await db.execute(

@@ -22,6 +22,9 @@ Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`)
 | `hr.rpc.scheduler.submission.get`      | SubmissionRef      | Submission      |
 | `hr.rpc.scheduler.task.get`            | TaskRef            | Task            |
 | `hr.rpc.scheduler.task.list`           | TaskQuery          | TaskPage        |
+| `hr.rpc.scheduler.task.count`          | TaskCount          | TaskCounts      |
+| `hr.rpc.scheduler.task.outputs`        | TaskOutputs        | OutputsPage     |
+| `hr.rpc.scheduler.task.attempts`       | AttemptQuery       | AttemptPage     |
 | `hr.rpc.scheduler.task.explain`        | TaskRef            | Explanation     |
 | `hr.rpc.scheduler.task.logs`           | TaskLogs           | TaskLog         |
 
@@ -33,8 +36,11 @@ under the same number is `already_exists`.
 
 from typing import Final
 
+from shared.contracts.compute.filters import Condition, Sort, Where
 from shared.contracts.compute.options import (
     DEFAULT_PARTITION,
+    Application,
+    AppText,
     Function,
     Label,
     Name,
@@ -45,6 +51,16 @@ from shared.contracts.compute.partitions import (
     Partition,
     PartitionCreate,
     PartitionPage,
+)
+from shared.contracts.compute.queries import (
+    Attempt,
+    AttemptPage,
+    AttemptQuery,
+    OutputsOf,
+    OutputsPage,
+    TaskCount,
+    TaskCounts,
+    TaskOutputs,
 )
 from shared.contracts.compute.results import (
     NewResult,
@@ -87,6 +103,12 @@ VERSION: Final = 2
 
 __all__ = [
     "DEFAULT_PARTITION",
+    "AppText",
+    "Application",
+    "Attempt",
+    "AttemptPage",
+    "AttemptQuery",
+    "Condition",
     "Counts",
     "Explanation",
     "Function",
@@ -94,6 +116,8 @@ __all__ = [
     "Name",
     "NewResult",
     "Options",
+    "OutputsOf",
+    "OutputsPage",
     "Partition",
     "PartitionCreate",
     "PartitionName",
@@ -112,15 +136,20 @@ __all__ = [
     "SessionList",
     "SessionPage",
     "SessionRef",
+    "Sort",
     "Submission",
     "SubmissionCreate",
     "SubmissionRef",
     "Task",
+    "TaskCount",
+    "TaskCounts",
     "TaskLog",
     "TaskLogs",
+    "TaskOutputs",
     "TaskPage",
     "TaskQuery",
     "TaskRef",
     "TaskSpec",
     "Value",
+    "Where",
 ]
