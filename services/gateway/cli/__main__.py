@@ -6,7 +6,18 @@ import sys
 
 from cyclopts import App, CycloptsError
 
-from services.gateway.cli.commands import archive, compute, datasets, logs, offers, ops, retrieve, submit, watch
+from services.gateway.cli.commands import (
+    archive,
+    compute,
+    datasets,
+    logs,
+    offers,
+    ops,
+    queries,
+    retrieve,
+    submit,
+    watch,
+)
 from services.gateway.cli.trouble import CliError, UsageError
 
 HELP = """Look at a running Headrace, and give it work.
@@ -36,7 +47,7 @@ def build() -> App:
         version=_version,
         help_flags=["--help", "-h"],
     )
-    for module in (ops, watch, compute, logs, submit, archive, retrieve, datasets, offers):
+    for module in (ops, watch, compute, queries, logs, submit, archive, retrieve, datasets, offers):
         module.register(app)
     return app
 
