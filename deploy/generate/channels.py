@@ -45,8 +45,8 @@ WORK: Final = (
         "Every worker that hears it sends its heartbeat at once. The body is not read.",
     ),
     Channel(
-        "session.control", "hr.ctl.session.{session}", None, "scheduler", "worker",
-        "The session was closed: workers let go what they have not begun of it. The body is not read.",
+        "session.control", "hr.ctl.session.{session}", w.Control, "scheduler", "worker",
+        "What has become of a session's tasks: what workers are to let go, or to stop.",
     ),
     Channel(
         "step", "hr.step.{service}.{chain}.{step}", StepDue, "each service", "the same service",
@@ -60,13 +60,21 @@ WORK: Final = (
 )  # fmt: skip
 
 EVENTS: Final = (
-    Channel(
-        "event.session.created", "hr.evt.session.created.{session}", e.SessionChanged, "scheduler", "everybody",
-        "A session was made.",
-    ),
-    Channel(
-        "event.session.closed", "hr.evt.session.closed.{session}", e.SessionChanged, "scheduler", "everybody",
-        "A session was closed: what had not begun is cancelled.",
+    *(
+        Channel(
+            f"event.session.{event}", f"hr.evt.session.{event}.{{session}}", e.SessionChanged,
+            "scheduler", "everybody", says,
+        )
+        for event, says in (
+            ("created", "A session was made."),
+            ("paused", "A session was paused: what does not run yet waits."),
+            ("resumed", "A session goes on."),
+            ("stopped", "A session takes no more tasks from its clients, or its workers."),
+            ("closed", "A session was closed: what had not begun is cancelled."),
+            ("cancelled", "A session was cancelled: its tasks end, and those that run are stopped."),
+            ("purged", "A session's values are deleted."),
+            ("deleted", "A session, and all that was in it, is gone."),
+        )
     ),
     Channel(
         "event.submission.visible", "hr.evt.submission.visible.{session}", e.SubmissionMade, "scheduler", "everybody",

@@ -4,8 +4,10 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import shared.chain
 from services.scheduler import __version__
-from services.scheduler.closing import Closing
+from services.scheduler.duties import Duties
+from services.scheduler.handlers.changes import Changes
 from services.scheduler.handlers.logs import Logs
 from services.scheduler.handlers.partitions import Partitions
 from services.scheduler.handlers.queries import Queries
@@ -17,11 +19,14 @@ from services.scheduler.leases import Leases
 from services.scheduler.queue import Queue
 from services.scheduler.recovery import Recovery
 from services.scheduler.release import Release
+from services.scheduler.removal import Removal
+from services.scheduler.removing import Removing
 from services.scheduler.settings import Settings
 from services.scheduler.sweep import Sweep
 from services.scheduler.turns import Turns
 from shared.bus.health import serve_health
 from shared.bus.station import open_station
+from shared.chain.runner import Runner
 from shared.db.pool import open_pool, ping
 from shared.objects.s3 import open_objects
 from shared.runtime.clock import SystemClock
@@ -43,10 +48,10 @@ DRAIN = 10.0
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = "Sessions, results, tasks: what may run, and when."
-    own = Path(__file__).with_name("migrations")
+    folders = (Path(shared.chain.__file__).with_name("migrations"), Path(__file__).with_name("migrations"))
     async with AsyncExitStack() as stack:
         station = await stack.enter_async_context(
-            open_station(settings.station, "scheduler", __version__, about, own, connections=12)
+            open_station(settings.station, "scheduler", __version__, about, *folders, connections=12)
         )
         bus, pool, units, relay, service = station.bus, station.pool, station.units, station.relay, station.service
         lean = await stack.enter_async_context(
@@ -64,18 +69,19 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             pool,
             units,
             turns,
-            queue,
             clock,
             database_url=settings.station.database_url,
             wait=told.recovery_seconds,
         )
         stack.push_async_callback(recovery.close)
-        closing = Closing(units, turns)
+        duties = Duties(units, turns)
+        removal = Removal(bus, units, Removing(units, turns, duties, objects), clock)
         await turns.listen()
         await turns.refresh()
         await leases.start()
         Partitions(pool, turns).register(service)
-        Sessions(pool, closing).register(service)
+        Sessions(pool, turns, duties, removal).register(service)
+        Changes(turns, release).register(service)
         Results(pool, release).register(service)
         Submissions(units, turns, release).register(service)
         Tasks(pool, turns).register(service)
@@ -83,10 +89,12 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         Logs(pool).register(service)
         serve_health(service, {"database": lambda: ping(pool), "objects": objects.check}, clock)
         await service.start()
+        runner = Runner(bus, removal.chains)
+        await runner.start()
         loops = [
             Loop("recovery", 1.0, recovery.run_once),
             Loop("leases", told.beat_seconds, leases.run_once),
-            Loop("sweep", 10.0, Sweep(pool, units, closing).run_once),
+            Loop("sweep", 10.0, Sweep(pool, units, duties, removal).run_once),
         ]
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(loop.run()) for loop in loops]
@@ -94,7 +102,8 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             releasing = group.create_task(release.run())
             await stop.wait()
             await service.stop()
-            await closing.stop()
+            await duties.stop()
+            await runner.stop()
             await release.stop()
             await asyncio.wait([releasing], timeout=DRAIN)  # longer only if the database is away: reports are kept
             releasing.cancel()

@@ -25,13 +25,15 @@ RESULT = Machine(
     {
         "complete": (frozenset({R.CREATED}), R.COMPLETED),
         "abort": (frozenset({R.CREATED}), R.ABORTED),
+        "expect": (frozenset({R.ABORTED}), R.CREATED),  # its task is run again
         "delete": (frozenset({R.CREATED, R.COMPLETED, R.ABORTED}), R.DELETED),
     },
     kind=R,
 )
 
 _QUEUED = frozenset({T.PENDING, T.SUBMITTED})
-_OPEN = frozenset({T.PENDING, T.SUBMITTED, T.DISPATCHED, T.PROCESSING, T.PAUSED})
+_HELD = frozenset({T.DISPATCHED, T.PROCESSING})
+_OPEN = _QUEUED | _HELD | {T.PAUSED}
 
 TASK = Machine(
     "task",
@@ -44,9 +46,15 @@ TASK = Machine(
         "complete": (_OPEN, T.COMPLETED),
         "fail": (_OPEN | {T.CREATING}, T.ERROR),
         "time out": (_OPEN | {T.CREATING}, T.TIMEOUT),
-        "retry": (_QUEUED | {T.DISPATCHED, T.PROCESSING}, T.PENDING),
-        "take back": (frozenset({T.SUBMITTED}), T.PENDING),
+        "retry": (_QUEUED | _HELD, T.PENDING),
+        "take back": (frozenset({T.SUBMITTED, T.DISPATCHED}), T.PENDING),
+        # In a paused session what is ready is PAUSED. Its row says PENDING: pausing takes back, resuming writes nothing.
+        "pause": (_QUEUED | {T.DISPATCHED}, T.PAUSED),
+        "resume": (frozenset({T.PAUSED}), T.PENDING),
         "cancel": (_QUEUED | {T.CREATING, T.PAUSED}, T.CANCELLED),
+        "stop": (_HELD, T.CANCELLING),
+        "stopped": (frozenset({T.CANCELLING}), T.CANCELLED),
+        "rerun": (frozenset({T.ERROR, T.TIMEOUT, T.CANCELLED}), T.PENDING),
     },
     kind=T,
 )

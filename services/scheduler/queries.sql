@@ -9,8 +9,8 @@ INSERT INTO partitions (name) VALUES ($1) ON CONFLICT (name) DO NOTHING;
 -- Sessions
 
 -- name: create_session
-INSERT INTO sessions (id, name, status, owner, partitions, options, created_at)
-VALUES ($1, $2, 1, $3, $4, $5, coalesce($6, now())) RETURNING *;
+INSERT INTO sessions (id, name, status, owner, partitions, options, created_at, expires_at)
+VALUES ($1, $2, 1, $3, $4, $5, coalesce($6, now()), coalesce($6, now()) + make_interval(secs => $7)) RETURNING *;
 
 -- name: session
 SELECT * FROM sessions WHERE id = $1;
@@ -28,29 +28,140 @@ GROUP BY 1, 2;
 SELECT * FROM sessions WHERE id = $1 FOR UPDATE;
 
 -- name: move_session
--- The guard: only from the states that the machine allows.
-UPDATE sessions SET status = $2, version = version + 1, client_submission = false, worker_submission = false,
-    closed_at = coalesce($4, now())
+-- The guard: only from the states that the machine allows. Submissions end with RUNNING and PAUSED.
+UPDATE sessions SET status = $2::smallint, version = version + 1, owed = $5, changed_at = coalesce($4, now()),
+    client_submission = client_submission AND $2::smallint < 3, worker_submission = worker_submission AND $2::smallint < 3,
+    closed_at = CASE WHEN $2::smallint = 3 THEN coalesce($4, now()) ELSE closed_at END,
+    cancelled_at = CASE WHEN $2::smallint = 4 THEN coalesce($4, now()) ELSE cancelled_at END,
+    purged_at = CASE WHEN $2::smallint = 5 THEN coalesce($4, now()) ELSE purged_at END
 WHERE id = $1 AND status = ANY($3::smallint[]) RETURNING *;
 
+-- name: stop_submission
+UPDATE sessions SET client_submission = client_submission AND NOT $2, worker_submission = worker_submission AND NOT $3,
+    version = version + 1, changed_at = now() WHERE id = $1 RETURNING *;
+
+-- name: lock_queue
+-- One at a time takes back what is queued of a session, or lets it go on.
+SELECT pg_advisory_xact_lock(hashtextextended('headrace.queue.' || $1::text, 0));
+
+-- name: settle_session
+-- What its last change of state entailed is done, unless it has changed again.
+UPDATE sessions SET owed = false WHERE id = $1 AND version = $2;
+
+-- name: owing
+SELECT id FROM sessions WHERE owed AND changed_at < now() - make_interval(secs => $1) ORDER BY changed_at LIMIT 20;
+
+-- name: new_epoch
+UPDATE sessions SET epoch = epoch + 1 WHERE id = $1;
+
+-- name: expired
+SELECT id FROM sessions WHERE expires_at < coalesce($1, now()) AND NOT deleting ORDER BY expires_at LIMIT 20;
+
+-- name: begin_operation
+UPDATE sessions SET operation = $2 WHERE id = $1 RETURNING *;
+
+-- name: end_operation
+UPDATE sessions SET operation = NULL WHERE id = $1 AND operation = $2;
+
+-- name: mark_deleting
+UPDATE sessions SET deleting = true WHERE id = $1;
+
+-- name: delete_results
+UPDATE results SET status = 4, data = NULL, object = NULL WHERE id IN (
+    SELECT id FROM results WHERE id > $1 AND id <= $2 AND status <> 4 ORDER BY id LIMIT $3) RETURNING id, session;
+
+-- name: delete_standalone
+UPDATE results SET status = 4, data = NULL, object = NULL WHERE id IN (
+    SELECT id FROM results WHERE session = $1 AND standalone AND status <> 4 ORDER BY id LIMIT $2) RETURNING id, session;
+
+-- name: drop_task_slice
+WITH gone AS (
+    DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE id >= $1 AND id <= $2 ORDER BY id LIMIT $3)
+    RETURNING id, inputs || payload_result AS needs
+), edges AS (
+    DELETE FROM dependencies d USING (SELECT id, unnest(needs) AS result FROM gone) AS g
+    WHERE d.result = g.result AND d.task = g.id
+), logs AS (
+    DELETE FROM task_logs WHERE task IN (SELECT id FROM gone)
+), history AS (
+    DELETE FROM attempts WHERE task IN (SELECT id FROM gone)
+), held AS (
+    DELETE FROM running WHERE task IN (SELECT id FROM gone)
+)
+SELECT count(*) FROM gone;
+
+-- name: drop_result_slice
+WITH gone AS (
+    DELETE FROM results WHERE id IN (SELECT id FROM results WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3) RETURNING id
+)
+SELECT count(*) FROM gone;
+
+-- name: drop_standalone_slice
+WITH gone AS (
+    DELETE FROM results WHERE id IN (
+        SELECT id FROM results WHERE session = $1 AND standalone ORDER BY id LIMIT $2) RETURNING id
+)
+SELECT count(*) FROM gone;
+
+-- name: drop_submission
+DELETE FROM submissions WHERE id = $1;
+
+-- name: drop_session
+DELETE FROM sessions WHERE id = $1 RETURNING *;
+
 -- name: cancel_slice
--- What has not begun ends here; what a worker is known to run goes on. `chosen`: the windows count it as outstanding.
--- At most $5 tasks, and about as many outputs.
+-- What has not begun ends here; what a worker is known to hold (4, 5), if that is among the states asked for, is stopping.
+-- `chosen`: it has ended here and the windows count it as outstanding. At most $5 tasks, and about as many outputs.
 WITH locked AS MATERIALIZED (
-    SELECT id, status, deps, partition, priority, cardinality(outputs) AS outputs FROM tasks
+    SELECT id, status, deps, attempt, partition, priority, cardinality(outputs) AS outputs FROM tasks
     WHERE id >= $1 AND id <= $2 AND status = ANY($3::smallint[]) ORDER BY id LIMIT $5 FOR UPDATE
 ), picked AS MATERIALIZED (
-    SELECT k.*, k.status = 3 OR (k.status = 2 AND k.deps = 0
+    SELECT k.*, k.status = 3 OR (k.status = 2 AND k.deps = 0 AND k.attempt = 0
         AND ('x' || right(k.id::text, 8))::bit(32)::integer < coalesce(l.cursor, 0)) AS chosen
     FROM (SELECT locked.*, sum(outputs) OVER (ORDER BY id) - outputs AS before FROM locked) AS k
     LEFT JOIN lanes l ON l.submission = $6 AND l.partition = k.partition AND l.priority = k.priority
     WHERE k.before < $5
 )
-UPDATE tasks t SET status = 12, ended_at = now(), error = $4 FROM picked p WHERE t.id = p.id
-RETURNING t.id, p.partition, p.chosen;
+UPDATE tasks t SET error = $4, status = CASE WHEN p.status IN (4, 5) THEN 11 ELSE 12 END,
+    ended_at = CASE WHEN p.status IN (4, 5) THEN NULL ELSE now() END
+FROM picked p WHERE t.id = p.id
+RETURNING t.id, t.status, p.partition, p.chosen;
+
+-- name: lock_tasks
+SELECT id, session, status, deps, attempt, remaining, partition, priority FROM tasks
+WHERE id = ANY($1::uuid[]) AND session = $2 ORDER BY id FOR UPDATE;
+
+-- name: stopped
+-- CANCELLING tasks whose worker has stopped them, or is gone.
+WITH over AS (
+    UPDATE tasks t SET status = 12, ended_at = now() FROM unnest($1::uuid[], $2::smallint[]) AS l(id, attempt)
+    WHERE t.id = l.id AND t.attempt = l.attempt AND t.status = 11 RETURNING t.id, t.session, t.partition
+), freed AS (
+    DELETE FROM running WHERE task IN (SELECT id FROM over)
+)
+SELECT id, session, partition FROM over;
+
+-- name: held_of
+SELECT count(*) FROM running r JOIN tasks t ON t.id = r.task WHERE t.session = $1;
+
+-- name: stop_held
+-- What workers are known to hold of a session, CANCELLING already or from now on.
+UPDATE tasks t SET status = 11, error = $2, ended_at = NULL FROM running r
+WHERE r.task = t.id AND t.session = $1 AND t.status IN (4, 5, 11) RETURNING t.id, t.attempt, t.outputs;
+
+-- name: failed_of
+SELECT id FROM tasks WHERE id > $1 AND id <= $2 AND status = ANY($3::smallint[]) ORDER BY id LIMIT $4;
+
+-- name: rerun
+SELECT *, number AS epoch FROM rerun_v1($1, $2, $3, $4);
+
+-- name: unsettle
+UPDATE submissions SET settled = false WHERE id = ANY($1::uuid[]) AND settled;
 
 -- name: abort_standalone
-UPDATE results SET status = 3, completed_at = now() WHERE session = $1 AND standalone AND status = 1 AND owner IS NULL
+UPDATE results SET status = 3, completed_at = now() WHERE id IN (
+    SELECT id FROM results WHERE session = $1 AND standalone AND status = 1 AND owner IS NULL ORDER BY id LIMIT $2)
+  AND status = 1 AND owner IS NULL
 RETURNING id;
 
 -- name: abort_results
@@ -65,10 +176,6 @@ WHERE t.status IN (1, 2) AND t.id IN (SELECT d.task FROM dependencies d WHERE d.
 -- name: abort_outputs
 UPDATE results SET status = 3, completed_at = now()
 WHERE status = 1 AND id IN (SELECT unnest(outputs) FROM tasks WHERE id = ANY($1::uuid[])) RETURNING id;
-
--- name: end_lanes
--- Nothing more is chosen from them; their cursors still say what was.
-UPDATE lanes SET upto = 0 WHERE submission IN (SELECT id FROM submissions WHERE session = $1);
 
 -- name: drop_ready
 DELETE FROM ready WHERE session = $1;
@@ -105,7 +212,8 @@ SELECT id FROM submissions WHERE session = $1 AND id >= coalesce($2, id) AND sta
 SELECT digest, tasks FROM chunks WHERE submission = $1 AND number = $2;
 
 -- name: add_chunk
-INSERT INTO chunks (submission, number, first_line, tasks, digest) VALUES ($1, $2, $3, $4, $5);
+INSERT INTO chunks (submission, number, first_line, tasks, digest, cross_chunk, outside, claims, applications)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 
 -- name: lock_results
 SELECT id, session, status, owner FROM results WHERE id = ANY($1::uuid[]) ORDER BY id FOR SHARE;
@@ -119,15 +227,11 @@ INSERT INTO lanes (submission, session, partition, priority, upto)
 SELECT $1, $2, l.partition, l.priority, l.upto FROM unnest($3::smallint[], $4::smallint[], $5::integer[]) AS l(partition, priority, upto)
 ON CONFLICT (submission, partition, priority) DO UPDATE SET upto = greatest(lanes.upto, excluded.upto);
 
--- name: mark_submission
-UPDATE submissions SET cross_chunk = cross_chunk OR $2, outside = outside OR $3, claims = claims OR $4,
-    applications = applications OR $5 WHERE id = $1;
-
 -- name: chunk_totals
 SELECT count(*) AS chunks, coalesce(sum(tasks), 0) AS tasks, coalesce(max(number), -1) AS last,
-       bool_and(first_line = before) AS contiguous
-FROM (SELECT number, tasks, first_line, sum(tasks) OVER (ORDER BY number) - tasks AS before
-      FROM chunks WHERE submission = $1) AS c;
+       bool_and(first_line = before) AS contiguous, bool_or(cross_chunk) AS cross_chunk, bool_or(outside) AS outside,
+       bool_or(claims) AS claims, bool_or(applications) AS applications
+FROM (SELECT c.*, sum(tasks) OVER (ORDER BY number) - tasks AS before FROM chunks c WHERE submission = $1) AS c;
 
 -- name: dangling
 SELECT d.result, d.task FROM dependencies d LEFT JOIN results r ON r.id = d.result
@@ -160,14 +264,14 @@ WITH RECURSIVE reach(origin, task) AS (
 SELECT origin FROM reach WHERE origin = task LIMIT 1;
 
 -- name: show_submission
-UPDATE submissions SET status = 2, tasks = $2 WHERE id = $1;
+UPDATE submissions SET status = 2, tasks = $2, applications = $3 WHERE id = $1;
 
 -- name: begin_tasks
 -- Tasks that wait for results of others could be counted down before their submission was visible.
 UPDATE tasks SET status = 2 WHERE id >= $1 AND id <= $2 AND status = 1 RETURNING id, remaining;
 
 -- name: choose
-SELECT * FROM choose_v1($1, $2, $3);
+SELECT *, number AS epoch FROM choose_v1($1, $2, $3);
 
 -- name: refuse_submission
 UPDATE submissions SET status = 3, refusal = $2 WHERE id = $1 AND status = 1 RETURNING id;
@@ -204,7 +308,7 @@ ORDER BY id LIMIT 10;
 UPDATE submissions SET settled = true WHERE id = $1;
 
 -- name: unsettled
-SELECT s.id, s.session, e.status = 3 AS closed FROM submissions s JOIN sessions e ON e.id = s.session
+SELECT s.id FROM submissions s
 WHERE NOT s.settled AND s.status <> 1 AND s.id > $1 AND NOT EXISTS (
     SELECT 1 FROM lanes l WHERE l.submission = s.id AND l.cursor < l.upto) ORDER BY s.id LIMIT $2;
 
@@ -232,7 +336,7 @@ UPDATE results SET status = 2, size = $2, data = $3, object = $4, completed_at =
 WHERE id = $1 AND status = 1 AND owner IS NULL RETURNING *;
 
 -- name: count_down
-SELECT * FROM count_down_v1($1, $2, $3);
+SELECT *, number AS epoch FROM count_down_v1($1, $2, $3);
 
 -- name: values
 SELECT id, data, object, size FROM results WHERE id = ANY($1::uuid[]) AND status = 2;
@@ -295,40 +399,43 @@ SELECT step.priority, step.session FROM step JOIN sessions e ON e.id = step.sess
 
 -- name: take_lane
 -- Nothing if the cursor is no longer where the caller saw it: the lane was rewound, or taken from by somebody else.
-WITH lane AS MATERIALIZED (
-    SELECT 1 FROM lanes WHERE submission = $1 AND partition = $2 AND priority = $3
+-- The session is held: a pause that has committed is seen, one that commits later finds the cursor where we put it.
+WITH held AS MATERIALIZED (
+    SELECT epoch FROM sessions WHERE id = $7 AND status = 1 FOR SHARE
+), lane AS MATERIALIZED (
+    SELECT 1 FROM lanes WHERE submission = $1 AND partition = $2 AND priority = $3 AND EXISTS (SELECT 1 FROM held)
       AND cursor < upto AND cursor = ('x' || right($4::uuid::text, 8))::bit(32)::integer FOR UPDATE
 ), picked AS MATERIALIZED (
     SELECT id, session, partition, priority, attempt, max_duration, function, payload, payload_result, inputs, outputs
-    FROM tasks WHERE id >= $4 AND id < $5 AND deps = 0 AND status = 2 AND partition = $2 AND priority = $3
-      AND EXISTS (SELECT 1 FROM lane)
+    FROM tasks WHERE id >= $4 AND id < $5 AND deps = 0 AND attempt = 0 AND status = 2 AND partition = $2
+      AND priority = $3 AND EXISTS (SELECT 1 FROM lane)
     ORDER BY id LIMIT $6
 ), moved AS (
     UPDATE lanes SET cursor = CASE WHEN (SELECT count(*) FROM picked) < $6 THEN upto
         ELSE ('x' || right((SELECT id FROM picked ORDER BY id DESC LIMIT 1)::text, 8))::bit(32)::integer + 1 END
     WHERE submission = $1 AND partition = $2 AND priority = $3 AND EXISTS (SELECT 1 FROM lane)
 )
-SELECT * FROM picked;
+SELECT picked.*, held.epoch FROM picked CROSS JOIN held;
 
 -- name: take_ready
-WITH gone AS (
+WITH held AS MATERIALIZED (
+    SELECT epoch FROM sessions WHERE id = $3 AND status = 1 FOR SHARE
+), gone AS (
     DELETE FROM ready WHERE (partition, priority, session, task) IN (
         SELECT partition, priority, session, task FROM ready
-        WHERE partition = $1 AND priority = $2 AND session = $3 ORDER BY task LIMIT $4 FOR UPDATE SKIP LOCKED)
+        WHERE EXISTS (SELECT 1 FROM held) AND partition = $1 AND priority = $2 AND session = $3
+        ORDER BY task LIMIT $4 FOR UPDATE SKIP LOCKED)
     RETURNING task
 )
 UPDATE tasks t SET status = 3 FROM gone WHERE t.id = gone.task AND t.status = 2
 RETURNING t.id, t.session, t.partition, t.priority, t.attempt, t.max_duration, t.function, t.payload, t.payload_result,
-          t.inputs, t.outputs;
+          t.inputs, t.outputs, (SELECT epoch FROM held) AS epoch;
 
 -- name: submission_traces
 SELECT id, trace, applications FROM submissions WHERE id = ANY($1::uuid[]);
 
 -- name: applications
 SELECT id, application FROM tasks WHERE id = ANY($1::uuid[]) AND application IS NOT NULL;
-
--- name: epochs
-SELECT id, epoch FROM sessions WHERE id = ANY($1::uuid[]);
 
 -- Recovery: what the queue held is made to wait again
 
@@ -343,26 +450,56 @@ INSERT INTO running (task, attempt, worker) SELECT id, attempt, worker FROM held
 ON CONFLICT (task) DO UPDATE SET attempt = excluded.attempt, worker = excluded.worker, since = now();
 
 -- name: active_submissions
-SELECT DISTINCT id FROM submissions WHERE NOT settled AND status = 2 ORDER BY id;
-
--- name: rewind_lanes
-UPDATE lanes l SET cursor = coalesce((
-    SELECT ('x' || right(t.id::text, 8))::bit(32)::integer FROM tasks t
-    WHERE t.id >= $1 AND t.id <= $2 AND t.deps = 0 AND t.status = 2 AND t.partition = l.partition
-      AND t.priority = l.priority ORDER BY t.id LIMIT 1), l.cursor)
-WHERE l.submission = $1 AND l.partition = $3;
+SELECT id, session FROM submissions WHERE NOT settled AND status = 2 AND session = coalesce($1, session) ORDER BY id;
 
 -- name: rewind_released
+-- Tasks of a span that were chosen in their rows wait again (of one partition; NULL: of all), in `ready` unless they wait in a
+-- lane. So do attempts that earlier schedulers left to the lanes.
 WITH back AS (
-    UPDATE tasks SET status = 2 WHERE id >= $1 AND id <= $2 AND status = 3 AND partition = $3
-    RETURNING partition, priority, session, id
+    UPDATE tasks SET status = 2 WHERE id >= $1 AND id <= $2 AND status = 3 AND partition = coalesce($3, partition)
+    RETURNING partition, priority, session, id, deps, attempt
+), queued AS (
+    INSERT INTO ready (partition, priority, session, task)
+    SELECT partition, priority, session, id FROM back WHERE deps > 0 OR attempt > 0
+    UNION
+    SELECT partition, priority, session, id FROM tasks WHERE id >= $1 AND id <= $2 AND status = 2 AND attempt > 0
+      AND remaining = 0 AND deps = 0 AND partition = coalesce($3, partition)
+    ON CONFLICT DO NOTHING
 )
-INSERT INTO ready (partition, priority, session, task) SELECT * FROM back ON CONFLICT DO NOTHING;
+SELECT partition, count(*) AS tasks FROM back WHERE deps > 0 OR attempt > 0 GROUP BY partition;
+
+-- name: rewind_lanes
+-- Last: it passes what was taken back from a lane in its row, too. How many tasks that are is told for each lane.
+WITH behind AS (
+    SELECT l.partition, l.priority, count(*) AS tasks, min(('x' || right(t.id::text, 8))::bit(32)::integer) AS first
+    FROM lanes l JOIN tasks t ON t.partition = l.partition AND t.priority = l.priority
+    WHERE l.submission = $1 AND l.partition = coalesce($3, l.partition) AND t.id >= $1 AND t.id <= $2
+      AND t.deps = 0 AND t.attempt = 0 AND t.status = 2 AND ('x' || right(t.id::text, 8))::bit(32)::integer < l.cursor
+    GROUP BY l.partition, l.priority
+), moved AS (
+    UPDATE lanes l SET cursor = b.first FROM behind b
+    WHERE l.submission = $1 AND l.partition = b.partition AND l.priority = b.priority AND l.cursor > b.first
+)
+SELECT partition, tasks FROM behind;
 
 -- name: leave_to_lanes
--- Tasks ready from the start that waited for another attempt: the lane that was rewound passes them again.
+-- Tasks that workers had given back: the lane that was rewound passes them again.
 DELETE FROM ready r USING tasks t
-WHERE r.partition = $3 AND r.task >= $1 AND r.task <= $2 AND t.id = r.task AND t.deps = 0;
+WHERE r.partition = coalesce($3, r.partition) AND r.session = $4 AND r.task >= $1 AND r.task <= $2
+  AND t.id = r.task AND t.deps = 0 AND t.attempt = 0;
+
+-- name: let_go
+-- What workers were known to hold without having begun it, of a session that was paused: they are told to drop it.
+WITH back AS (
+    UPDATE tasks SET status = 2, worker = NULL WHERE id >= $1 AND id <= $2 AND status = 4
+    RETURNING partition, priority, session, id, deps, attempt
+), freed AS (
+    DELETE FROM running WHERE task IN (SELECT id FROM back)
+), queued AS (
+    INSERT INTO ready (partition, priority, session, task)
+    SELECT partition, priority, session, id FROM back WHERE deps > 0 OR attempt > 0 ON CONFLICT DO NOTHING
+)
+SELECT partition, count(*) AS tasks FROM back WHERE deps > 0 OR attempt > 0 GROUP BY partition;
 
 -- name: next_epoch
 UPDATE sessions SET epoch = epoch + 1 WHERE status IN (1, 2, 3)
@@ -374,10 +511,10 @@ SELECT count(*) FROM running r JOIN tasks t ON t.id = r.task WHERE t.partition =
 -- Reports and leases
 
 -- name: complete
-SELECT * FROM complete_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+SELECT *, number AS epoch FROM complete_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: fail
-SELECT * FROM fail_v1($1, $2, $3, $4);
+SELECT * FROM end_v1($1, $2, $3, $4);
 
 -- name: still_open
 SELECT id, attempt, cardinality(outputs) AS outputs FROM tasks
@@ -401,7 +538,7 @@ WITH again AS (
     UPDATE tasks t SET status = 2, attempt = t.attempt + 1, worker = NULL, started_at = NULL
     FROM unnest($1::uuid[], $2::smallint[]) AS l(id, attempt)
     WHERE t.id = l.id AND t.attempt = l.attempt AND t.status IN (2, 3, 4, 5) AND t.remaining = 0
-      AND t.attempt < t.max_retries AND t.session IN (SELECT s.id FROM sessions s WHERE s.status IN (1, 2))
+      AND t.attempt - t.uncounted < t.max_retries AND t.session IN (SELECT s.id FROM sessions s WHERE s.status IN (1, 2))
     RETURNING t.id, t.attempt, t.session, t.partition, t.priority
 ), history AS (
     INSERT INTO attempts (task, attempt, worker, error, started_at) -- `tasks` here: as it was before this statement

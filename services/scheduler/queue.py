@@ -35,7 +35,6 @@ class Queue:
         self._seconds: dict[str, float] = {}
         self._traces: dict[int, str] = {}
         self._named: set[int] = set()  # submissions some of whose tasks name an application
-        self._epochs: dict[UUID, int] = {}
 
     def took(self, function: str, seconds: float) -> None:
         """A function's task took so long."""
@@ -51,9 +50,6 @@ class Queue:
         if applications:
             self._named.add(_family(submission))
 
-    def forget_epochs(self) -> None:
-        self._epochs.clear()
-
     async def publish(self, partition: str, rows: Sequence[Any], workers: int, known: Mapping[UUID, Value]) -> None:
         """Sends tasks, most urgent first as they come, in bundles that leave every worker some."""
         values = await self._values(rows, known)
@@ -63,7 +59,7 @@ class Queue:
         for part in self._bundles(rows, even):
             tasks = [_work(row, values, applications) for row in part]
             session = part[0]["session"]
-            epoch = self._epochs[session]
+            epoch = part[0]["epoch"]
             subject = subjects.task(partition, band(part[0]["priority"]), session)
             trace = self._traces.get(_family(part[0]["id"]), "")
             headers = {"traceparent": trace} if trace else None
@@ -89,17 +85,12 @@ class Queue:
             yield part
 
     async def _learn(self, rows: Sequence[Any]) -> None:
-        sessions = {row["session"] for row in rows} - self._epochs.keys()
-        if sessions:
-            if len(self._epochs) > REMEMBERED:
-                self._epochs.clear()
-                sessions = {row["session"] for row in rows}
-            for row in await self._pool.fetch(Q["epochs"], list(sessions)):
-                self._epochs[row["id"]] = row["epoch"]
-        unknown = {ids.submission_of(row["id"]) for row in rows if _family(row["id"]) not in self._traces}
-        if unknown:
-            for row in await self._pool.fetch(Q["submission_traces"], list(unknown)):
-                self.remember(row["id"], row["trace"], row["applications"])
+        """Until all of them are known at one moment: what is remembered is forgotten when it becomes too much."""
+        while unknown := {ids.submission_of(row["id"]) for row in rows if _family(row["id"]) not in self._traces}:
+            found = {row["id"]: row for row in await self._pool.fetch(Q["submission_traces"], list(unknown))}
+            for submission in unknown:
+                row = found.get(submission)  # none: its session has been deleted
+                self.remember(submission, row["trace"] if row else "", bool(row and row["applications"]))
 
     async def _applications(self, rows: Sequence[Any]) -> dict[UUID, Application]:
         """Looked up only for submissions that have any: the statements that release tasks do not carry them."""

@@ -13,7 +13,6 @@ from typing import Any
 import asyncpg
 
 from services.scheduler import store
-from services.scheduler.queue import Queue
 from services.scheduler.turns import Partition, Turns
 from shared.bus import topology
 from shared.bus.client import Bus
@@ -38,13 +37,12 @@ class Recovery:
         pool: "asyncpg.Pool[Any]",
         units: Units,
         turns: Turns,
-        queue: Queue,
         clock: Clock,
         *,
         database_url: str,
         wait: float,
     ) -> None:
-        self._bus, self._pool, self._units, self._turns, self._queue = bus, pool, units, turns, queue
+        self._bus, self._pool, self._units, self._turns = bus, pool, units, turns
         self._clock = clock
         self._database_url, self._wait = database_url, wait
         self._lock: Any = None
@@ -122,7 +120,6 @@ class Recovery:
         await asyncio.sleep(self._wait)  # the workers' answers
         for partition in partitions:
             await self._rewind(partition, asked)
-        self._queue.forget_epochs()
         for partition in partitions:
             partition.ready = losses == self._turns.doubts
         await self._turns.wake()
@@ -145,11 +142,11 @@ class Recovery:
                     [attempt for _, attempt, _ in holds],
                     [name for _, _, name in holds],
                 )
-            for row in await db.fetch(Q["active_submissions"]):
+            for row in await db.fetch(Q["active_submissions"], None):
                 lo, hi = store.span(row["id"])
-                await db.execute(Q["rewind_lanes"], lo, hi, partition.number)
                 await db.execute(Q["rewind_released"], lo, hi, partition.number)
-                await db.execute(Q["leave_to_lanes"], lo, hi, partition.number)
+                await db.execute(Q["rewind_lanes"], lo, hi, partition.number)
+                await db.execute(Q["leave_to_lanes"], lo, hi, partition.number, row["session"])
             await db.execute(Q["next_epoch"])
             partition.outstanding = await db.fetchval(Q["outstanding"], partition.number)
         log.info("partition.rebuilt", partition=partition.name, held=len(holds), purged=purged)

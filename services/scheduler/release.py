@@ -35,8 +35,8 @@ Q = store.Q
 MESSAGES = 200
 OUTPUTS = 8_000
 """Most ids of a batch, so that its frame fits in a message."""
-ENDED, CHOSEN, EVENT, ABORTED, FAILED = 1, 3, 4, 5, 6
-"""The kinds of row that the functions of 0002_release.sql return."""
+ENDED, CHOSEN, EVENT, ABORTED, FAILED, STOPPING, AGAIN = 1, 3, 4, 5, 6, 7, 8
+"""The kinds of row that the functions of 0002_release.sql and 0005_sessions.sql return."""
 
 _decode = msgspec.json.Decoder(ReportBatch).decode
 _POISON = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError, ValueError)
@@ -161,6 +161,8 @@ class Release:
 
     async def _wrong(self, batch: Batch) -> None:
         """Reports that did not count: late ones are dropped, one without all its outputs fails its task."""
+        reports = list(batch.completed.values())
+        await self._stopped([(report.task, report.attempt) for report in reports])
         failed = []
         for row in await self._pool.fetch(Q["still_open"], list(batch.completed)):
             report = batch.completed[row["id"]]
@@ -170,8 +172,19 @@ class Release:
         if failed:
             await self.fail(failed, batch.workers)
 
+    async def _stopped(self, told: Sequence[tuple[UUID, int]]) -> None:
+        """The last word on these attempts has come: those that were CANCELLING are cancelled."""
+        async with self._units.begin() as unit:
+            rows = await unit.connection.fetch(Q["stopped"], [task for task, _ in told], [n for _, n in told])
+            tell(unit, "cancelled", rows)
+        await self._turns.ended(by_partition(rows))
+
     async def fail(self, reports: Sequence[Failed], workers: dict[UUID, str]) -> None:
         """Ends tasks without results. Lost ones get another attempt while they have retries left."""
+        await self._stopped([(report.task, report.attempt) for report in reports])
+        reports = [report for report in reports if report.kind != "cancelled"]
+        if not reports:
+            return
         async with self._units.begin() as unit:
             db = unit.connection
             lost = [report for report in reports if report.kind == "lost"]
@@ -185,7 +198,7 @@ class Release:
                 again |= {row["id"] for row in rows}
                 for number, n in by_partition(rows).items():
                     counts[number] = counts.get(number, 0) + n
-                _tell(unit, "retried", rows)
+                tell(unit, "retried", rows)
             final = sorted((report for report in reports if report.task not in again), key=lambda report: report.task)
             rows = await db.fetch(
                 Q["fail"],
@@ -194,8 +207,8 @@ class Release:
                 [int(TaskStatus.TIMEOUT if report.kind == "timeout" else TaskStatus.ERROR) for report in final],
                 [report.message[:4000].replace("\x00", "\\x00") for report in final],
             )
-            _tell(unit, "failed", [row for row in rows if row["kind"] == FAILED])
-            _tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
+            tell(unit, "failed", [row for row in rows if row["kind"] == FAILED])
+            tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
         # Those that failed because what they need was aborted were never outstanding.
         named = {report.task for report in final}
         counts_now = by_partition(row for row in rows if row["kind"] == FAILED and row["id"] in named)
@@ -222,8 +235,8 @@ class Release:
             [int(TaskStatus.ERROR)] * n,
             ["a result that it needs was aborted"] * n,
         )
-        _tell(unit, "failed", [row for row in rows if row["kind"] == FAILED])
-        _tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
+        tell(unit, "failed", [row for row in rows if row["kind"] == FAILED])
+        tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
 
     async def abort(self, unit: Unit, results: Sequence[UUID], why: str) -> None:
         """Ends what waits for results that will never have a value: they are ABORTED by now, in the same transaction."""
@@ -238,8 +251,8 @@ class Release:
             [int(TaskStatus.ERROR)] * n,
             [f"a result that it needs was aborted: {why}"[:4000].replace("\x00", "\\x00")] * n,
         )
-        _tell(unit, "failed", [row for row in rows if row["kind"] == FAILED])
-        _tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
+        tell(unit, "failed", [row for row in rows if row["kind"] == FAILED])
+        tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
 
     async def _start(self, batch: Batch) -> None:
         async with self._units.begin() as unit:
@@ -250,7 +263,7 @@ class Release:
                 [report.attempt for report in started],
                 [report.worker for report in started],
             )
-            _tell(unit, "started", rows)
+            tell(unit, "started", rows)
 
     async def _progress(self, task: UUID, fraction: float, message: str) -> None:
         for row in await self._pool.fetch(Q["sessions_of_tasks"], [task]):
@@ -262,7 +275,7 @@ def _outputs(entry: tuple[Msg, ReportBatch]) -> int:
     return sum(1 + len(report.outputs) for report in entry[1].reports if isinstance(report, Completed))
 
 
-def _tell(unit: Any, name: str, rows: Sequence[Any]) -> None:
+def tell(unit: Any, name: str, rows: Sequence[Any]) -> None:
     """Frames, by session."""
     sessions: dict[UUID, list[UUID]] = {}
     for row in rows:

@@ -65,6 +65,10 @@ def session_of(row: Row, counts: Counts | None = None) -> Session:
         _time(row["closed_at"]),
         row["version"],
         counts,
+        _time(row["cancelled_at"]),
+        _time(row["purged_at"]),
+        _time(row["expires_at"]),
+        str(row["operation"] or ""),
     )
 
 

@@ -1,6 +1,6 @@
 """What is over and done with: submissions that were never finished, submissions whose tasks have all ended.
 
-And what a close that was interrupted left waiting.
+And what a session's change of state has left undone; and sessions whose time is over.
 """
 
 from typing import Any
@@ -9,8 +9,9 @@ from uuid import UUID
 import asyncpg
 
 from services.scheduler import store
-from services.scheduler.closing import Closing
+from services.scheduler.duties import Duties
 from services.scheduler.handlers.submissions import discard
+from services.scheduler.removal import Removal
 from shared.bus.outbox import Q as OUTBOX
 from shared.bus.unit import Units
 from shared.contracts.states import SubmissionStatus
@@ -19,6 +20,8 @@ from shared.runtime.log import log
 Q = store.Q
 ABANDONED_AFTER = 3600.0
 """Seconds after its newest chunk when a submission whose last chunk has not come is refused."""
+OWED_AFTER = 10.0
+"""Seconds after a session's change of state when what it entails is taken up here: whoever changed it is at it until then."""
 PAGE = 100
 """Submissions looked at in one round; the next round goes on behind them, so that those that wait hide no others."""
 FIRST = UUID(int=0)
@@ -29,19 +32,21 @@ class Sweep:
         self,
         pool: "asyncpg.Pool[Any]",
         units: Units,
-        closing: Closing,
+        duties: Duties,
+        removal: Removal,
         *,
         abandoned_after: float = ABANDONED_AFTER,
+        owed_after: float = OWED_AFTER,
         page: int = PAGE,
     ) -> None:
-        self._pool, self._units, self._closing = pool, units, closing
-        self._age, self._page = abandoned_after, page
+        self._pool, self._units, self._duties, self._removal = pool, units, duties, removal
+        self._age, self._owed, self._page = abandoned_after, owed_after, page
         self._after = FIRST
 
     async def run_once(self) -> int:
         """Every part has its turn, whatever became of the one before; the first error is raised in the end."""
         done, errors = 0, []
-        for part in (self._abandoned, self._settle, self._forget_keys):
+        for part in (self._abandoned, self._settle, self._finish, self._removal.expire, self._forget_keys):
             try:
                 done += await part()
             except Exception as error:
@@ -77,9 +82,14 @@ class Sweep:
             if await self._pool.fetchval(Q["open_tasks"], *store.span(row["id"])) is None:
                 await self._pool.execute(Q["settle"], row["id"])
                 done += 1
-            elif row["closed"]:  # whoever closed it may have been killed at it
-                done += await self._closing.cancel(row["session"], row["id"])
         return done
+
+    async def _finish(self) -> int:
+        """What changes of state entail, where whoever made them was killed at it."""
+        rows = await self._pool.fetch(Q["owing"], self._owed)
+        for row in rows:
+            await self._duties.run(row["id"])
+        return len(rows)
 
     async def _forget_keys(self) -> int:
         await self._pool.execute(OUTBOX["forget_keys"])

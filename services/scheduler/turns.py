@@ -35,6 +35,8 @@ from shared.runtime.log import log
 Q = store.Q
 ENDED = "hr.ctl.scheduler.ended"
 """Core publish between schedulers, `.<partition's number>`: so many of its tasks have ended. Lost ones are found (Recovery)."""
+LAST_EPOCH = 2**31 - 1
+"""Nothing of the session is to run any more."""
 LANES = 256
 """Sessions looked at in one round, the most urgent first, with a few submissions of each."""
 
@@ -150,12 +152,15 @@ class Turns:
         partition.ready = False
         log.warning("dispatch.failed", partition=partition.name, error=repr(error))
 
-    async def take_back(self, session: UUID, ended: dict[int, int]) -> None:
-        """A session's queue is emptied; what workers hold already they are told to drop. `ended`: by partition."""
-        await self.ended(ended)
+    async def take_back(self, session: UUID, event: str, epoch: int = LAST_EPOCH) -> None:
+        """A session's queue is emptied; workers are told what to do with what they hold (`event`, `epoch`: see Control)."""
         await topology.purge(self._bus, TASKS.name, subjects.tasks_of_session(session))
-        await self._bus.tell(subjects.session_control(session), Control("closed"))
+        await self.control(session, Control(event, None, epoch))
         self._woken.set()
+
+    async def control(self, session: UUID, what: Control) -> None:
+        """To all workers."""
+        await self._bus.tell(subjects.session_control(session), what)
 
     async def refresh(self) -> None:
         """Reads the partitions; makes the workers' consumer of those that are new."""
@@ -212,7 +217,9 @@ class Turns:
         submission: UUID = row["submission"]
         first, end = UUID(int=submission.int | row["cursor"]), UUID(int=submission.int | row["upto"])
         self._queue.remember(submission, row["trace"], row["applications"])
-        rows: list[Any] = await self._pool.fetch(Q["take_lane"], submission, number, lane.priority, first, end, n)
+        rows: list[Any] = await self._pool.fetch(
+            Q["take_lane"], submission, number, lane.priority, first, end, n, lane.session
+        )
         return rows
 
     async def _publish(

@@ -2,8 +2,7 @@
 
 | subject                              | body             | told by    |
 |--------------------------------------|------------------|------------|
-| `hr.evt.session.created.<session>`   | SessionChanged   | scheduler  |
-| `hr.evt.session.closed.<session>`    | SessionChanged   | scheduler  |
+| `hr.evt.session.<created\\|paused\\|resumed\\|stopped\\|closed\\|cancelled\\|purged\\|deleted>.<session>` | SessionChanged | scheduler |
 | `hr.evt.submission.visible.<session>`| SubmissionMade   | scheduler  |
 | `hr.evt.task.changed.<session>`      | Frame            | scheduler  |
 | `hr.evt.task.progress.<session>`     | TaskProgress     | scheduler  |
@@ -50,10 +49,12 @@ class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
     started: list[UUID] = []
     completed: list[UUID] = []
     failed: list[UUID] = []
+    cancelling: list[UUID] = []
     cancelled: list[UUID] = []
     retried: list[UUID] = []
     results: list[UUID] = []
     aborted: list[UUID] = []
+    deleted: list[UUID] = []
 
 
 class TaskProgress(msgspec.Struct, frozen=True):

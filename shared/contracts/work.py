@@ -148,10 +148,12 @@ class Control(msgspec.Struct, frozen=True, omit_defaults=True):
     event   `closed`, `paused`: what has not begun is let go. `cancelled`, `preempted`: what runs is stopped as well, within a
             second, and reported as failed, `cancelled`
     tasks   `[task, attempt]`: only these, and earlier attempts of them; None: all of the session
+    epoch   with `tasks` None: messages of this epoch or an earlier one may still arrive; they are dropped
     """
 
     event: str
     tasks: list[tuple[UUID, int]] | None = None
+    epoch: int = 0
 
 
 class Confirm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

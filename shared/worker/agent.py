@@ -21,6 +21,7 @@ from shared.contracts.work import (
     Completed,
     Confirm,
     Confirmed,
+    Control,
     Failed,
     Progress,
     Started,
@@ -46,7 +47,11 @@ PROGRESS = 0.2
 KEEP = 3.0
 """How often the bus is told that a message is still worked on: three times in its ack wait."""
 
+REMEMBERED = 10_000
+"""Sessions of which is known that earlier messages of theirs do not count."""
+
 _decode = msgspec.json.Decoder(TaskBatch).decode
+_control = msgspec.json.Decoder(Control).decode
 
 
 class Agent:
@@ -65,6 +70,7 @@ class Agent:
         self._runner = Runner(bus, objects, app, children)
         self._every = 2.0
         self._beat_now = asyncio.Event()
+        self._over: dict[UUID, int] = {}
 
     async def run(self, stop: asyncio.Event, drain: float = 10.0) -> None:
         """Until `stop`; then finishes what runs, for at most `drain` seconds, and gives the rest back."""
@@ -117,6 +123,9 @@ class Agent:
             here.message = (
                 message  # redelivered to us: an ack as of a copy would remove it before its reports are stored
             )
+            return
+        if batch.epoch <= self._over.get(batch.session, 0):  # taken back from the queue while it was on its way
+            await self._pull.ack(message)
             return
         parcel = Parcel(message, batch, time.monotonic())
         parcel.again = again or delivery(message)[0] > 1
@@ -270,10 +279,18 @@ class Agent:
         self._beat_now.set()
 
     async def _on_control(self, message: Msg) -> None:
-        """A session was closed or paused: what has not begun here is let go."""
-        session = message.subject.rpartition(".")[2]
+        """A session was closed or paused: what has not begun here is let go, and what is still on its way dropped."""
+        try:
+            session, control = UUID(message.subject.rpartition(".")[2]), _control(message.data)
+        except (msgspec.MsgspecError, ValueError) as error:
+            log.warning("worker.control_malformed", subject=message.subject, error=str(error))
+            return
+        if control.tasks is None:
+            if len(self._over) >= REMEMBERED:
+                self._over.pop(next(iter(self._over)))
+            self._over[session] = max(control.epoch, self._over.get(session, 0))
         for held in self._holding.all():
-            if held.began is None and str(held.parcel.session) == session:
+            if held.began is None and held.parcel.session == session:
                 await self._let_go(held)
 
     async def _let_go(self, held: Held) -> None:

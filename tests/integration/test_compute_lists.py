@@ -13,9 +13,10 @@ import pytest
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.contracts.compute import filters as f
-from shared.contracts.errors import Invalid
+from shared.contracts.errors import Invalid, NotFound
 from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus
 from shared.worker import App, Task
+from tests.integration import compute_functions
 from tests.integration.compute_rig import Rig, open_rig, spec
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
@@ -329,7 +330,7 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("t.id; DROP TABLE tasks", "=", "x", "field"),
     ("error", "<", "x", "op"),
     ("status", "contains", "e", "op"),
-    ("inputs", "=", str(uuid4()), "op"),
+    ("inputs", "=", "019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f", "op"),
     ("priority", "starts", 1, "op"),
     ("priority", "=", "1", "value"),
     ("priority", "=", True, "value"),
@@ -422,3 +423,40 @@ async def test_a_hundred_thousand_tasks_are_filtered_and_sorted_in_well_under_a_
     print({name: round(each, 3) for name, each in took.items()})
     assert max(took.values()) < 1, took
     assert took["first page"] < 0.1, took  # read along the primary key, not sorted
+
+
+async def test_attempts_are_told_from_the_first_to_the_current_one(rig: Rig) -> None:
+    partition = await rig.partition()
+    session = await rig.session(partition)
+    async with rig.worker(compute_functions.app, partition=partition, name="child-keeper"):
+        id = await rig.submit(session, [spec("crash"), spec("nobody")])
+        lost, failed = ids.task_id(id, 0), ids.task_id(id, 1)
+        await rig.until(lost, "completed")
+        await rig.until(failed, "error")
+        await rig.ask("task.rerun", c.TaskRerun(session), c.TaskChanges)
+        await wait_until(lambda: _again(rig, failed))
+
+    async def attempts(task: UUID, **page: Any) -> c.AttemptPage:
+        return await rig.ask("task.attempts", c.AttemptQuery(task=task, **page), c.AttemptPage)
+
+    first, second = (await attempts(lost)).items
+    assert (first.attempt, first.name, first.status, first.worker) == (0, str(lost), "retried", "child-keeper")
+    assert "ended with status 7" in first.error
+    assert first.ended_at is not None
+    assert (second.attempt, second.name, second.status, second.error) == (1, f"{lost}###1", "completed", "")
+    for one in (await attempts(failed)).items:
+        assert (one.status, one.error) == ("error", "this worker has no function 'nobody'")
+    page = await attempts(failed, size=1)
+    assert [one.attempt for one in page.items] == [0]
+    page = await attempts(failed, size=1, token=page.next)
+    assert ([one.attempt for one in page.items], page.next) == ([1], "")
+    with pytest.raises(NotFound):
+        await rig.ask("task.attempts", c.AttemptQuery(task=failed), c.AttemptPage, user="bob")
+    with pytest.raises(Invalid) as told:
+        await attempts(failed, token="x")
+    assert told.value.field == "token"
+
+
+async def _again(rig: Rig, task: UUID) -> bool:
+    seen = await rig.task(task)
+    return (seen.attempt, seen.status) == (1, "error")

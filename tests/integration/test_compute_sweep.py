@@ -7,8 +7,10 @@ import asyncpg
 import pytest
 
 from services.scheduler import store
-from services.scheduler.closing import Closing
+from services.scheduler.duties import Duties
 from services.scheduler.queue import Queue
+from services.scheduler.removal import Removal
+from services.scheduler.removing import Removing
 from services.scheduler.sweep import Sweep
 from services.scheduler.turns import Turns
 from shared.bus.outbox import Relay
@@ -16,6 +18,7 @@ from shared.bus.unit import Units
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.db.pool import open_pool
+from shared.runtime.clock import SystemClock
 from tests.integration.compute_rig import Rig, open_rig, spec
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
@@ -33,13 +36,11 @@ async def pool(rig: Rig) -> AsyncIterator["asyncpg.Pool[Any]"]:
         yield pool
 
 
-def closing(rig: Rig, pool: "asyncpg.Pool[Any]", **more: Any) -> Closing:
-    units = Units(pool, Relay(rig.bus, pool, "scheduler"))
-    return Closing(units, Turns(rig.bus, pool, Queue(rig.bus, pool)), **more)
-
-
 def sweep(rig: Rig, pool: "asyncpg.Pool[Any]", slice: int = 100, **more: Any) -> Sweep:
-    return Sweep(pool, Units(pool, Relay(rig.bus, pool, "scheduler")), closing(rig, pool, slice=slice), **more)
+    units, turns = Units(pool, Relay(rig.bus, pool, "scheduler")), Turns(rig.bus, pool, Queue(rig.bus, pool))
+    duties = Duties(units, turns, slice=slice)
+    removal = Removal(rig.bus, units, Removing(units, turns, duties, rig.objects), SystemClock())
+    return Sweep(pool, units, duties, removal, owed_after=0, **more)
 
 
 async def status(rig: Rig, submission: Any) -> str:
@@ -104,10 +105,10 @@ async def test_a_close_that_was_interrupted_is_finished_slice_by_slice(
 ) -> None:
     """Closed, and killed before the first slice: nothing is chosen any more, and the sweep cancels the rest."""
 
-    async def killed(self: Closing, session: Any) -> None:
+    async def killed(self: Duties, session: Any) -> None:
         pass
 
-    monkeypatch.setattr(Closing, "begin", killed)
+    monkeypatch.setattr(Duties, "begin", killed)
     session = await rig.session()
     gate = await rig.result(session)
     id = await rig.submit(session, [spec(inputs=[gate], outputs=n % 4) for n in range(20)] + [spec()])

@@ -7,6 +7,7 @@ from typing import Any
 
 from services.broker.decide import Place
 from services.broker.handlers import Handlers
+from services.scheduler.handlers.changes import Changes
 from services.scheduler.handlers.logs import Logs
 from services.scheduler.handlers.partitions import Partitions
 from services.scheduler.handlers.queries import Queries
@@ -51,7 +52,8 @@ def test_the_scheduler_registers_what_the_table_says() -> None:
     service: Any = Recorder("scheduler")
     nothing: Any = None
     Partitions(nothing, nothing).register(service)
-    Sessions(nothing, nothing).register(service)
+    Sessions(nothing, nothing, nothing, nothing).register(service)
+    Changes(nothing, nothing).register(service)
     Results(nothing, nothing).register(service)
     Submissions(nothing, nothing, nothing).register(service)
     Tasks(nothing, nothing).register(service)

@@ -23,7 +23,7 @@ def where(texts: Sequence[str], fields: dict[str, str]) -> str | None:
 
 def _split(text: str) -> list[str]:
     parts = _PARTS.findall(text)
-    if ",".join(parts) != text:
+    if not parts or ",".join(parts) != text:
         raise UsageError(
             f"--where {text!r}: write conditions with commas between them, such as status=error,priority>5"
         )

@@ -3,7 +3,7 @@
 import msgspec
 from litestar.types import ASGIApp
 
-from services.gateway import submissions, values
+from services.gateway import removal, submissions, values
 from services.gateway.auth import OPS, READ, WRITE
 from services.gateway.call import Call
 from services.gateway.reply import Reply
@@ -72,14 +72,60 @@ ROUTES = [
         summary="A session and its counts.",
         reply=c.Session,
     ),
+    *(
+        rpc("POST", f"{SESSION}/{verb}", WRITE, f"session.{verb}", c.SessionRef, c.Session, says)
+        for verb, says in (
+            ("pause", "Pauses a session: what runs finishes, nothing else begins."),
+            ("resume", "Lets a paused session go on."),
+            ("close", "Closes a session: what does not run yet is cancelled."),
+            (
+                "cancel",
+                "Cancels a session: its tasks end, those that run are stopped, results without a value are aborted.",
+            ),
+        )
+    ),
     rpc(
         "POST",
-        f"{SESSION}/close",
+        f"{SESSION}/stop-submission",
         WRITE,
-        "session.close",
-        c.SessionRef,
+        "session.stop",
+        c.SessionStop,
         c.Session,
-        "Closes a session: what does not run yet is cancelled.",
+        "Ends submission by clients, by workers, or both.",
+    ),
+    Route(
+        method="POST",
+        path=f"{SESSION}/purge",
+        needs=WRITE,
+        handler=removal.purge,
+        summary="Deletes the values of a closed or cancelled session. 202 if that takes longer than 30 s.",
+        reply=c.Session,
+    ),
+    Route(
+        method="DELETE",
+        path=SESSION,
+        needs=WRITE,
+        handler=removal.delete,
+        summary="Cancels what is left of a session and deletes all of it. 202 if that takes longer than 30 s.",
+        reply=c.Session,
+    ),
+    rpc(
+        "POST",
+        f"{SESSION}/tasks/cancel",
+        WRITE,
+        "task.cancel",
+        c.TaskCancel,
+        c.TaskChanges,
+        "Cancels tasks; what waits for their results fails.",
+    ),
+    rpc(
+        "POST",
+        f"{SESSION}/tasks/rerun",
+        WRITE,
+        "task.rerun",
+        c.TaskRerun,
+        c.TaskChanges,
+        "Gives tasks that failed another attempt, all of them or those named.",
     ),
     Route(
         method="POST",

@@ -1,10 +1,14 @@
-"""Sessions."""
+"""Sessions: opened, looked at, and led from one state to another."""
+
+from uuid import UUID
 
 import msgspec
 
 from services.scheduler import lists, store
-from services.scheduler.closing import SLICE, Closing
+from services.scheduler.duties import Duties
 from services.scheduler.machine import SESSION
+from services.scheduler.removal import Removal
+from services.scheduler.turns import Turns
 from shared.bus.access import check
 from shared.bus.context import Context
 from shared.bus.service import Service
@@ -18,23 +22,30 @@ from shared.contracts.compute import (
     SessionList,
     SessionPage,
     SessionRef,
+    SessionStop,
 )
 from shared.contracts.errors import Invalid, NotFound
-from shared.contracts.events import Frame, SessionChanged
+from shared.contracts.events import SessionChanged
 from shared.contracts.states import SessionStatus
 
 Q = store.Q
 
 
 class Sessions:
-    def __init__(self, db: store.Db, closing: Closing) -> None:
-        self._db, self._closing = db, closing
+    def __init__(self, db: store.Db, turns: Turns, duties: Duties, removal: Removal) -> None:
+        self._db, self._turns, self._duties, self._removal = db, turns, duties, removal
 
     def register(self, service: Service) -> None:
         service.writes("session", "create", SessionCreate, self.create)
         service.reads("session", "get", SessionGet, self.get)
         service.reads("session", "list", SessionList, self.list)
+        service.writes("session", "pause", SessionRef, self.pause)
+        service.writes("session", "resume", SessionRef, self.resume)
         service.writes("session", "close", SessionRef, self.close)
+        service.writes("session", "cancel", SessionRef, self.cancel)
+        service.writes("session", "stop", SessionStop, self.stop)
+        service.writes("session", "purge", SessionRef, self.purge)
+        service.writes("session", "delete", SessionRef, self.delete)
 
     async def create(self, unit: Unit, ctx: Context, request: SessionCreate) -> Session:
         wanted = list(dict.fromkeys(request.partitions)) or [DEFAULT_PARTITION]
@@ -48,11 +59,9 @@ class Sessions:
             )
         options = msgspec.json.encode(request.options).decode()
         row = await unit.connection.fetchrow(
-            Q["create_session"], ids.uuid7(), request.name, ctx.user, wanted, options, None
+            Q["create_session"], ids.uuid7(), request.name, ctx.user, wanted, options, None, request.ttl
         )
-        session = store.session_of(row)
-        unit.tell(subjects.event("session", "created", session.id), SessionChanged(session.id, session.status, 1))
-        return session
+        return _told(unit, row, "created")
 
     async def get(self, ctx: Context, request: SessionGet) -> Session:
         row = await store.session(self._db, request.session)
@@ -63,23 +72,67 @@ class Sessions:
         owner = None if ctx.is_operator else ctx.user
         return await lists.sessions(self._db, owner, request)
 
+    async def pause(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
+        """Nothing new begins: what was chosen waits again (see `Duties`), what runs finishes."""
+        row = await self._move(unit, ctx, "pause", request.session, owed=True)
+        unit.after.append(lambda: self._duties.begin(request.session))
+        return _told(unit, row, "paused")
+
+    async def resume(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
+        """What waited has its turn again. A running session stays as it is."""
+        check(ctx, await store.session(unit.connection, request.session))
+        await self._duties.queued_back(unit, request.session)
+        row = await self._move(unit, ctx, "resume", request.session, owed=False)
+        unit.after.append(self._turns.wake)
+        return _told(unit, row, "resumed")
+
     async def close(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
-        """Nothing new begins: what waits is cancelled (see `Closing`), what workers are known to run finishes."""
-        db = unit.connection
-        row = await store.session(db, request.session, "lock_session")
+        """What waits is cancelled (see `Duties`), what workers are known to run finishes."""
+        row = await self._move(unit, ctx, "close", request.session, owed=True)
+        unit.after.append(lambda: self._duties.begin(request.session))
+        return _told(unit, row, "closed")
+
+    async def cancel(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
+        """As `close`, and what workers run is stopped: CANCELLING until they have."""
+        row = await self._move(unit, ctx, "cancel", request.session, owed=True)
+        unit.after.append(lambda: self._duties.begin(request.session))
+        return _told(unit, row, "cancelled")
+
+    async def stop(self, unit: Unit, ctx: Context, request: SessionStop) -> Session:
+        row = await store.session(unit.connection, request.session, "lock_session")
         check(ctx, row)
-        target = SESSION.check("close", SessionStatus(row["status"]), request.session)
-        row = await db.fetchrow(Q["move_session"], request.session, int(target), SESSION.sources("close"), None)
-        aborted = [result["id"] for result in await db.fetch(Q["abort_standalone"], request.session)]
-        await db.execute(Q["end_lanes"], request.session)
-        await db.execute(Q["drop_ready"], request.session)
-        session = store.session_of(row)
-        for start in range(0, len(aborted), SLICE):
-            frame = Frame(request.session, aborted=aborted[start : start + SLICE])
-            unit.tell(subjects.event("task", "changed", request.session), frame)
-        unit.tell(
-            subjects.event("session", "closed", session.id),
-            SessionChanged(session.id, session.status, session.version),
-        )
-        unit.after.append(lambda: self._closing.begin(request.session))
-        return session
+        if not request.client and not request.worker:
+            raise Invalid("say whose submission ends: client, worker, or both", field="client")
+        row = await unit.connection.fetchrow(Q["stop_submission"], request.session, request.client, request.worker)
+        return _told(unit, row, "stopped")
+
+    async def purge(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
+        """The status is checked first; then a chain deletes the values, and the session is PURGED at its end."""
+        row = await store.session(unit.connection, request.session, "lock_session")
+        check(ctx, row)
+        if row["operation"] is None:
+            SESSION.check("purge", SessionStatus(row["status"]), request.session)
+            row = await self._removal.purge(unit, request.session)
+        return store.session_of(row)
+
+    async def delete(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
+        """A chain cancels and purges what is left, then takes the rows away."""
+        row = await store.session(unit.connection, request.session, "lock_session")
+        check(ctx, row)
+        row = await self._removal.delete(unit, row)
+        return store.session_of(row)
+
+    async def _move(self, unit: Unit, ctx: Context, verb: str, session: UUID, *, owed: bool) -> store.Row:
+        db = unit.connection
+        row = await store.session(db, session, "lock_session")
+        check(ctx, row)
+        target = SESSION.check(verb, SessionStatus(row["status"]), session)
+        moved: store.Row = await db.fetchrow(Q["move_session"], session, int(target), SESSION.sources(verb), None, owed)
+        return moved
+
+
+def _told(unit: Unit, row: store.Row, event: str) -> Session:
+    session = store.session_of(row)
+    told = SessionChanged(session.id, session.status, session.version)
+    unit.tell(subjects.event("session", event, session.id), told)
+    return session

@@ -173,10 +173,8 @@ class Submissions:
                     f"result {result} cannot be an output: it does not exist here, has a value or another task",
                     field=f"tasks[{line}].outputs",
                 )
-        await db.execute(Q["add_chunk"], chunk.submission, chunk.number, chunk.first, len(plan.tasks), chunk.digest)
-        if plan.cross_chunk or plan.has_outside or plan.claims or plan.applications:
-            marks = (plan.cross_chunk, plan.has_outside, bool(plan.claims), plan.applications)
-            await db.execute(Q["mark_submission"], chunk.submission, *marks)
+        facts = (chunk.submission, chunk.number, chunk.first, len(plan.tasks), chunk.digest)
+        await db.execute(Q["add_chunk"], *facts, *_marks(plan))
         if plan.lanes:
             keys = list(plan.lanes)
             await db.execute(
@@ -187,7 +185,7 @@ class Submissions:
     async def _show(self, unit: Unit, chunk: Chunk, plan: decide.Plan, *, alone: bool) -> None:
         """Checks what only the whole can show, then makes it visible with one row."""
         db, total = unit.connection, len(plan.tasks)
-        cross, outside, claims = plan.cross_chunk, plan.has_outside, bool(plan.claims)
+        cross, outside, claims, applications = _marks(plan)
         if alone and (chunk.number or chunk.first):
             raise Conflict("the first chunk of a submission has number 0 and line 0", field=h.CHUNK)
         if not alone:
@@ -196,8 +194,9 @@ class Submissions:
                 raise Conflict(
                     f"{sums['chunks']} of {chunk.number + 1} chunks have arrived, or their lines do not join"
                 )
-            row = await db.fetchrow(Q["lock_submission"], chunk.submission)
-            total, cross, outside, claims = sums["tasks"], row["cross_chunk"], row["outside"], row["claims"]
+            await db.execute(Q["lock_submission"], chunk.submission)
+            total, applications = sums["tasks"], sums["applications"]
+            cross, outside, claims = sums["cross_chunk"], sums["outside"], sums["claims"]
         lo, hi = store.span(chunk.submission)
         if cross and (lost := await db.fetchrow(Q["dangling"], lo, hi, store.result_span(chunk.submission)[1])):
             raise Invalid(
@@ -211,7 +210,7 @@ class Submissions:
                     f"line {ids.line_of(origin)} would wait for itself",
                     field=f"tasks[{ids.line_of(origin) - chunk.first}].inputs",
                 )
-        await db.execute(Q["show_submission"], chunk.submission, total)
+        await db.execute(Q["show_submission"], chunk.submission, total, applications)
         if outside:
             begun = [row["id"] for row in await db.fetch(Q["begin_tasks"], lo, hi) if row["remaining"] == 0]
             if begun:  # counted down before they could be seen
@@ -242,6 +241,14 @@ async def discard(db: Any, submission: UUID, why: str) -> None:
     await db.execute(Q["drop_chunks"], submission)
     await db.execute(Q["drop_submission_lanes"], submission)
     await db.execute(Q["refuse_submission"], submission, why[:500])
+
+
+def _marks(plan: decide.Plan) -> tuple[bool, bool, bool, bool]:
+    """What the last chunk has to know of all: cross_chunk, outside, claims, applications.
+
+    Written to the chunk's row: the submission's is held by all chunks under way, and none could get it for itself.
+    """
+    return plan.cross_chunk, plan.has_outside, bool(plan.claims), plan.applications
 
 
 def _taken(error: asyncpg.UniqueViolationError) -> UUID:

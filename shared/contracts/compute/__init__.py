@@ -10,7 +10,13 @@ Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`)
 | `hr.rpc.scheduler.session.create`      | SessionCreate      | Session         |
 | `hr.rpc.scheduler.session.get`         | SessionGet         | Session         |
 | `hr.rpc.scheduler.session.list`        | SessionList        | SessionPage     |
+| `hr.rpc.scheduler.session.pause`       | SessionRef         | Session         |
+| `hr.rpc.scheduler.session.resume`      | SessionRef         | Session         |
 | `hr.rpc.scheduler.session.close`       | SessionRef         | Session         |
+| `hr.rpc.scheduler.session.cancel`      | SessionRef         | Session         |
+| `hr.rpc.scheduler.session.stop`        | SessionStop        | Session         |
+| `hr.rpc.scheduler.session.purge`       | SessionRef         | Session         |
+| `hr.rpc.scheduler.session.delete`      | SessionRef         | Session         |
 | `hr.rpc.scheduler.result.create`       | ResultCreate       | ResultList      |
 | `hr.rpc.scheduler.result.complete`     | ResultComplete     | Result          |
 | `hr.rpc.scheduler.result.abort`        | ResultAbort        | ResultList      |
@@ -20,6 +26,8 @@ Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`)
 | `hr.rpc.scheduler.submission.create`   | SubmissionCreate   | Submission      |
 | `hr.rpc.scheduler.submission.chunk`    | TaskSpec lines ¹   | Submission      |
 | `hr.rpc.scheduler.submission.get`      | SubmissionRef      | Submission      |
+| `hr.rpc.scheduler.task.cancel`         | TaskCancel         | TaskChanges     |
+| `hr.rpc.scheduler.task.rerun`          | TaskRerun          | TaskChanges     |
 | `hr.rpc.scheduler.task.get`            | TaskRef            | Task            |
 | `hr.rpc.scheduler.task.list`           | TaskQuery          | TaskPage        |
 | `hr.rpc.scheduler.task.count`          | TaskCount          | TaskCounts      |
@@ -82,6 +90,7 @@ from shared.contracts.compute.sessions import (
     SessionList,
     SessionPage,
     SessionRef,
+    SessionStop,
 )
 from shared.contracts.compute.submissions import (
     Submission,
@@ -92,11 +101,14 @@ from shared.contracts.compute.submissions import (
 from shared.contracts.compute.tasks import (
     Explanation,
     Task,
+    TaskCancel,
+    TaskChanges,
     TaskLog,
     TaskLogs,
     TaskPage,
     TaskQuery,
     TaskRef,
+    TaskRerun,
 )
 
 VERSION: Final = 2
@@ -136,11 +148,14 @@ __all__ = [
     "SessionList",
     "SessionPage",
     "SessionRef",
+    "SessionStop",
     "Sort",
     "Submission",
     "SubmissionCreate",
     "SubmissionRef",
     "Task",
+    "TaskCancel",
+    "TaskChanges",
     "TaskCount",
     "TaskCounts",
     "TaskLog",
@@ -149,6 +164,7 @@ __all__ = [
     "TaskPage",
     "TaskQuery",
     "TaskRef",
+    "TaskRerun",
     "TaskSpec",
     "Value",
     "Where",

@@ -11,11 +11,16 @@ from shared.contracts.paging import Page
 
 
 class SessionCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`partitions`: those that its tasks may use (none said: `default`); the first is where tasks go that say nothing."""
+    """`partitions`: those that its tasks may use (none said: `default`); the first is where tasks go that say nothing.
+
+    `ttl`: seconds from now after which it is deleted with all that is in it, whatever its state (1 s to 10 years; none said:
+    never).
+    """
 
     partitions: Annotated[list[PartitionName], msgspec.Meta(max_length=64)] = []
     options: Options = Options()
     name: Label = ""
+    ttl: Annotated[float, msgspec.Meta(ge=1, le=315_360_000)] | None = None
 
 
 class SessionRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,6 +31,13 @@ class SessionGet(SessionRef, frozen=True, forbid_unknown_fields=True, omit_defau
     """`counts`: with its tasks counted by where they stand, which reads all of them."""
 
     counts: bool = False
+
+
+class SessionStop(SessionRef, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Ends submission by clients, by workers (subtasks), or both; it cannot be opened again."""
+
+    client: bool = False
+    worker: bool = False
 
 
 class SessionList(Page, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +61,10 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Session(msgspec.Struct, frozen=True):
-    """Times are RFC 3339. `version` grows with every change, so that a reader can order repeats."""
+    """Times are RFC 3339. `version` grows with every change, so that a reader can order repeats.
+
+    `operation`: the chain that purges or deletes it at the moment, if there is one.
+    """
 
     id: UUID
     name: str
@@ -63,6 +78,10 @@ class Session(msgspec.Struct, frozen=True):
     closed_at: str | None
     version: int
     tasks: Counts | None = None
+    cancelled_at: str | None = None
+    purged_at: str | None = None
+    expires_at: str | None = None
+    operation: str = ""
 
 
 class SessionPage(msgspec.Struct, frozen=True):

@@ -13,6 +13,32 @@ class TaskRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     task: UUID
 
 
+class TaskCancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ends these tasks of a session; what waits for their results fails. Those that have ended stay as they are."""
+
+    session: UUID
+    tasks: Annotated[list[UUID], msgspec.Meta(min_length=1, max_length=10_000)]
+
+
+class TaskRerun(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Another attempt for tasks that ended badly, and for those that ended only because of them.
+
+    tasks      these (at most 10,000); none said: all of the session that are in one of
+    statuses   `error`, `timeout`, `cancelled`      (error and timeout)
+    """
+
+    session: UUID
+    tasks: Annotated[list[UUID], msgspec.Meta(max_length=10_000)] | None = None
+    statuses: list[str] = msgspec.field(default_factory=lambda: ["error", "timeout"])
+
+
+class TaskChanges(msgspec.Struct, frozen=True):
+    """How many tasks have changed, and how many of those named have not (they had ended, or had not failed)."""
+
+    changed: int
+    unchanged: int
+
+
 class TaskQuery(Page, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The tasks of a session: those that fit (see `filters`), in the order of their ids or as `sort` says."""
 

@@ -1,0 +1,121 @@
+"""Changes of tasks that users ask for: cancelled one by one, or run again in bulk."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from services.scheduler import store
+from services.scheduler.machine import TASK
+from services.scheduler.release import ABORTED, AGAIN, FAILED, STOPPING, Release, tell
+from services.scheduler.turns import Turns, by_partition
+from shared.bus.access import check
+from shared.bus.context import Context
+from shared.bus.paging import parse_status
+from shared.bus.service import Service
+from shared.bus.unit import Unit
+from shared.contracts import ids
+from shared.contracts.compute import TaskCancel, TaskChanges, TaskRerun
+from shared.contracts.errors import Conflict, Invalid, NotFound
+from shared.contracts.states import SessionStatus, TaskStatus
+from shared.contracts.work import Control
+
+Q = store.Q
+WHY = "it was cancelled"
+SLICE = 5000
+"""Failed tasks that are looked up at a time."""
+
+
+class Changes:
+    def __init__(self, turns: Turns, release: Release) -> None:
+        self._turns, self._release = turns, release
+
+    def register(self, service: Service) -> None:
+        service.writes("task", "cancel", TaskCancel, self.cancel)
+        service.writes("task", "rerun", TaskRerun, self.rerun)
+
+    async def cancel(self, unit: Unit, ctx: Context, request: TaskCancel) -> TaskChanges:
+        """Those that a worker is known to hold are CANCELLING until it has stopped them."""
+        db = unit.connection
+        session = await store.session(db, request.session)
+        check(ctx, session)
+        rows = await _named(db, request.session, request.tasks)
+        cursors = await store.cursors(db, rows)
+        status = SessionStatus(session["status"])
+        chosen = [row for row in rows if store.status_of(row, cursors, status) is TaskStatus.SUBMITTED]
+        open_ = [row["id"] for row in rows if row["status"] in TASK.sources("cancel") + TASK.sources("stop")]
+        n = len(open_)
+        ended = await db.fetch(Q["fail"], open_, [None] * n, [int(TaskStatus.CANCELLED)] * n, [WHY] * n)
+        named = set(open_)
+        cancelled = [row for row in ended if row["kind"] == FAILED and row["id"] in named]
+        stopping = [row for row in ended if row["kind"] == STOPPING]
+        tell(unit, "cancelled", cancelled)
+        tell(unit, "cancelling", stopping)
+        tell(unit, "failed", [row for row in ended if row["kind"] == FAILED and row["id"] not in named])
+        tell(unit, "aborted", [row for row in ended if row["kind"] == ABORTED])
+        if open_:
+            attempts = {row["id"]: row["attempt"] for row in rows}
+            control = Control("cancelled", [(task, attempts[task]) for task in open_])
+            unit.after.append(lambda: self._turns.control(request.session, control))
+            unit.after.append(lambda: self._turns.ended(by_partition(chosen)))
+        return TaskChanges(n, len(rows) - n)
+
+    async def rerun(self, unit: Unit, ctx: Context, request: TaskRerun) -> TaskChanges:
+        """All of it in one transaction: what is to be run again, and what ended only because of that."""
+        db = unit.connection
+        session = await store.session(db, request.session)
+        check(ctx, session)
+        state = SessionStatus(session["status"])
+        if state not in (SessionStatus.RUNNING, SessionStatus.PAUSED):
+            raise Conflict(f"session {request.session} is {state.name}: its tasks cannot run again")
+        statuses = _statuses(request.statuses)
+        if request.tasks is None:
+            wanted = await _failed(db, request.session, statuses)
+        else:
+            rows = await _named(db, request.session, request.tasks)
+            wanted = [row["id"] for row in rows if row["status"] in statuses]
+        rows = await db.fetch(Q["rerun"], request.session, wanted, *self._turns.credits())
+        again = [row for row in rows if row["kind"] == AGAIN]
+        tell(unit, "retried", again)
+        await db.execute(Q["unsettle"], list({ids.submission_of(row["id"]) for row in again}))
+        unit.after.append(lambda: self._release.after(rows))
+        unit.after.append(self._turns.wake)
+        named = request.tasks if request.tasks is not None else wanted
+        left = set(named) - {row["id"] for row in again}
+        return TaskChanges(len(again), len(left))
+
+
+async def _named(db: store.Db, session: UUID, tasks: Sequence[UUID]) -> list[Any]:
+    """These tasks, locked; NotFound names the first that the session does not have."""
+    twice = [task for task, times in Counter(tasks).items() if times > 1]
+    if twice:
+        raise Invalid(f"task {twice[0]} is named twice", field="tasks")
+    rows: list[Any] = await db.fetch(Q["lock_tasks"], list(tasks), session)
+    known = {row["id"] for row in rows}
+    for place, task in enumerate(tasks):
+        if task not in known:
+            raise NotFound(f"session {session} has no task {task}", field=f"tasks[{place}]")
+    return rows
+
+
+async def _failed(db: store.Db, session: UUID, statuses: list[int]) -> list[UUID]:
+    found: list[UUID] = []
+    for submission in await store.visible_of(db, session):
+        low, high = store.span(submission)
+        low = UUID(int=low.int - 1)
+        while rows := await db.fetch(Q["failed_of"], low, high, statuses, SLICE):
+            found += [row["id"] for row in rows]
+            low = rows[-1]["id"]
+    return found
+
+
+def _statuses(names: Sequence[str]) -> list[int]:
+    allowed = TASK.sources("rerun")
+    found = []
+    for place, name in enumerate(names):
+        status = parse_status(TaskStatus, name)
+        if status not in allowed:
+            known = ", ".join(TaskStatus(one).name.lower() for one in allowed)
+            raise Invalid(f"{name!r} tasks cannot be run again; these can: {known}", field=f"statuses[{place}]")
+        found.append(int(status))
+    return found
