@@ -39,9 +39,11 @@ def broker(stack: Stack, site: str, storages: str = "") -> Command:
     return msgspec.structs.replace(made, name=f"broker-{site}", env=env)
 
 
-def worker(stack: Stack, name: str, *, app: str = APP, partition: str = "default", slots: int = 4) -> Command:
-    """A worker process; `name` tells its log apart."""
-    options = ("--app", app, "--partition", partition, "--slots", str(slots))
+def worker(
+    stack: Stack, name: str, *, app: str = APP, partition: str = "default", slots: int = 4, commands: bool = False
+) -> Command:
+    """A worker process; `name` tells its log apart. `commands`: it runs those of users (`exec`)."""
+    options = ("--app", app, "--partition", partition, "--slots", str(slots), *(["--exec"] if commands else []))
     return Command(
         name=name,
         argv=(sys.executable, "-m", "shared.worker", *options),

@@ -69,7 +69,8 @@ def _consumed_by(service: str) -> Iterable[str]:
 def _jetstream(service: str) -> list[str]:
     """What a service asks of JetStream: streams and consumers made as the topology says, looked at, pulled from.
 
-    Nobody but `admin` deletes a stream; the scheduler alone purges, and tasks only; the gateway reads DEAD and takes
+    Nobody but `admin` deletes a stream; the scheduler alone purges, and tasks only, and takes away the
+    consumers of partitions that are deleted; the gateway reads DEAD and takes
     messages out of it.
     """
     api = [f"STREAM.{verb}.{stream.name}" for stream in topology.STREAMS for verb in ("CREATE", "UPDATE", "INFO")] + [
@@ -79,7 +80,7 @@ def _jetstream(service: str) -> list[str]:
     api.append(f"STREAM.MSG.GET.{topology.EVENTS.name}")
     match service:
         case "scheduler":
-            api.append(f"STREAM.PURGE.{topology.TASKS.name}")
+            api += [f"STREAM.PURGE.{topology.TASKS.name}", f"CONSUMER.DELETE.{topology.TASKS.name}.>"]
         case "gateway":
             api += [f"CONSUMER.LIST.{stream.name}" for stream in topology.STREAMS]
             # The readers of the event stream, one for each connection.

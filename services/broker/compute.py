@@ -1,6 +1,7 @@
 """The scheduler, as a site needs it: a partition of its own, and compute sessions in it."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 from uuid import UUID
@@ -9,7 +10,7 @@ from shared.bus.client import Bus
 from shared.contracts import compute as c
 from shared.contracts import headers as h
 from shared.contracts import subjects
-from shared.contracts.errors import Conflict, HeadraceError, NotFound
+from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, NotFound
 from shared.contracts.execution import ExecutionRequest
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff, retry
@@ -27,10 +28,11 @@ class ComputeSessions:
         self.ready = asyncio.Event()
 
     async def make_partition(self) -> None:
-        """Asks until the scheduler has it. Harmless when it is there."""
+        """Asks until the scheduler has it. Harmless when it is there, with whatever reserve an operator gave it."""
 
         async def make() -> None:
-            await self._ask("partition.create", c.PartitionCreate(self._site), c.Partition, ADMIN)
+            with contextlib.suppress(AlreadyExists):
+                await self._ask("partition.create", c.PartitionCreate(self._site), c.Partition, ADMIN)
 
         def tell(error: BaseException, tries: int) -> None:
             log.info("partition.not_made", site=self._site, error=repr(error), tries=tries)

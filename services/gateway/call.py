@@ -56,6 +56,15 @@ class Call:
         except ValueError:
             raise Invalid("a UUID is expected here", field=name) from None
 
+    def segment(self, name: str, kind: Any) -> Any:
+        """A segment of the path, as a field of this kind; Invalid naming it otherwise."""
+        if kind is UUID:
+            return self.uuid(name)
+        try:
+            return msgspec.convert(self.path()[name], kind, strict=False)
+        except msgspec.ValidationError as error:
+            raise Invalid(str(error), field=name) from None
+
     def path(self) -> dict[str, Any]:
         """The segments of the path that have a name."""
         return {name: unmask(value) for name, value in self.scope["path_params"].items()}

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import shared.chain
 from services.scheduler import __version__
+from services.scheduler.doomed import Doomed
 from services.scheduler.duties import Duties
 from services.scheduler.handlers.changes import Changes
+from services.scheduler.handlers.deletions import Deletions
+from services.scheduler.handlers.imports import Imports, prefixes
 from services.scheduler.handlers.logs import Logs
 from services.scheduler.handlers.partitions import Partitions
 from services.scheduler.handlers.queries import Queries
@@ -15,7 +18,9 @@ from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
 from services.scheduler.handlers.submissions import Submissions
 from services.scheduler.handlers.tasks import Tasks
+from services.scheduler.handlers.waits import Waits
 from services.scheduler.leases import Leases
+from services.scheduler.preempt import Preemption
 from services.scheduler.queue import Queue
 from services.scheduler.recovery import Recovery
 from services.scheduler.release import Release
@@ -79,10 +84,15 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         await turns.listen()
         await turns.refresh()
         await leases.start()
-        Partitions(pool, turns).register(service)
+        Partitions(bus, pool, turns).register(service)
+        doomed = Doomed(pool, objects)
+        waits = Waits(bus, pool)
         Sessions(pool, turns, duties, removal).register(service)
         Changes(turns, release).register(service)
         Results(pool, release).register(service)
+        Imports(pool, release, objects, prefixes(settings.imports.import_prefixes)).register(service)
+        Deletions(release, doomed).register(service)
+        waits.register(service)
         Submissions(units, turns, release).register(service)
         Tasks(pool, turns).register(service)
         Queries(pool).register(service)
@@ -93,14 +103,17 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         await runner.start()
         loops = [
             Loop("recovery", 1.0, recovery.run_once),
+            Loop("preempt", 1.0, Preemption(bus, pool, units, turns, clock).run_once),
             Loop("leases", told.beat_seconds, leases.run_once),
             Loop("sweep", 10.0, Sweep(pool, units, duties, removal).run_once),
         ]
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(loop.run()) for loop in loops]
             running += [group.create_task(turns.run()), group.create_task(relay.run())]
+            running += [group.create_task(doomed.run())]
             releasing = group.create_task(release.run())
             await stop.wait()
+            waits.stop()
             await service.stop()
             await duties.stop()
             await runner.stop()

@@ -54,6 +54,15 @@ class Batch:
             [out.object for out, _ in outputs],
         )
 
+    def checksums(self) -> tuple[list[UUID], list[str], list[str]]:
+        """Of the objects whose workers say them: ids, keys, checksums. Mostly there are none."""
+        told = [out for report in self.completed.values() for out in report.outputs if out.sha256 and out.object]
+        return (
+            [out.id for out in told],
+            [out.object or "" for out in told],
+            [out.sha256 or "" for out in told],
+        )
+
     def seconds(self, rows: Sequence[Any]) -> list[tuple[int, str, float]]:
         """How long tasks took: partition, function, and one example of each. `rows`: what ended, as the statement told."""
         return [

@@ -60,6 +60,8 @@ class Duties:
         if status is SessionStatus.PAUSED:
             await self._pause(session)
         elif status in WHY:
+            if status is SessionStatus.CANCELLED:
+                await self._stop_held(session)
             await self._turns.take_back(session, "closed" if status is SessionStatus.CLOSED else "cancelled")
             await self._abort_standalone(session)
             for submission in await store.submissions_of(self._units.pool, session):
@@ -99,6 +101,17 @@ class Duties:
         unit.after.append(lambda: self._turns.ended(dict(taken)))
 
     # -- close and cancel
+
+    async def _stop_held(self, session: UUID) -> None:
+        """What workers run is CANCELLING before they are told: their last word may come at once, and counts only then."""
+        async with self._units.begin() as unit:
+            rows = await unit.connection.fetch(Q["stop_held"], session, WHY[SessionStatus.CANCELLED])
+            stopping: list[UUID] = [row["id"] for row in rows]
+            aborted = [row["id"] for row in await unit.connection.fetch(Q["abort_outputs"], stopping)]
+            for start in range(0, max(len(stopping), len(aborted)), SLICE):
+                part = slice(start, start + SLICE)
+                frame = Frame(session, cancelling=stopping[part], aborted=aborted[part])
+                unit.tell(subjects.event("task", "changed", session), frame)
 
     async def _abort_standalone(self, session: UUID) -> None:
         """Results that no task produces: nobody can give them a value any more."""

@@ -1,9 +1,11 @@
 """Why is my task where it is? One summary, then reasons from the most to the least decisive."""
 
 from services.scheduler import store
+from services.scheduler.partition import Partition
 from services.scheduler.turns import Turns
 from shared.contracts.compute import Explanation
 from shared.contracts.states import ResultStatus, SessionStatus, SubmissionStatus, TaskStatus
+from shared.runtime.clock import rfc3339
 
 Q = store.Q
 
@@ -25,16 +27,22 @@ async def explain(db: store.Db, turns: Turns, row: store.Row, session: SessionSt
     if row["remaining"]:
         reasons += await _unmet(db, row, session)
         return Explanation(task, f"it waits for {row['remaining']} result(s)", reasons)
-    reasons += _workers(turns, row)
-    if status is TaskStatus.PAUSED:
-        return Explanation(task, "it is ready and waits until its session is resumed", reasons)
+    partition = turns.named(row["partition_name"])
+    assert partition is not None  # it is not deleted before its tasks have ended
+    if status in (TaskStatus.DISPATCHED, TaskStatus.PROCESSING, TaskStatus.CANCELLING):
+        reasons += [f"since {task.started_at}"] if task.started_at else []
+        return Explanation(task, f"worker {task.worker or '?'} has it", reasons)
+    reasons += _workers(turns, partition, row["function"])
     if status is TaskStatus.PENDING:
-        return Explanation(task, "it is ready and waits for its turn", reasons)
-    if status is TaskStatus.SUBMITTED:
-        return Explanation(task, "it is in the queue: the next free worker takes it", reasons)
-    return Explanation(
-        task, f"worker {task.worker or '?'} has it", [f"since {task.started_at}"] if task.started_at else []
-    )
+        reasons += _limits(partition) + await _ahead(db, row)
+    reasons += _others(turns, partition) + _load(partition)
+    began = await db.fetchval(Q["ready_since"], row["id"], task.submission)
+    since = None if began is None else rfc3339(began)
+    summaries = {
+        TaskStatus.PAUSED: "it is ready and waits until its session is resumed",
+        TaskStatus.SUBMITTED: "it is in the queue: the next free worker takes it",
+    }
+    return Explanation(task, summaries.get(status, "it is ready and waits for its turn"), reasons, since)
 
 
 async def _unmet(db: store.Db, row: store.Row, session: SessionStatus) -> list[str]:
@@ -50,10 +58,57 @@ async def _unmet(db: store.Db, row: store.Row, session: SessionStatus) -> list[s
     return reasons
 
 
-def _workers(turns: Turns, row: store.Row) -> list[str]:
-    name, workers, slots, outstanding = next(seen for seen in turns.seen() if seen[0] == row["partition_name"])
-    if not workers:
-        return [f"partition {name!r} has no live worker"]
-    if not turns.offers(name, row["function"]):
-        return [f"no live worker of partition {name!r} has the function {row['function']!r}"]
-    return [f"partition {name!r}: {outstanding} tasks are with {workers} worker(s) of {slots} slot(s)"]
+def _workers(turns: Turns, partition: Partition, function: str) -> list[str]:
+    if not partition.workers:
+        return [f"partition {partition.name!r} has no live worker"]
+    if not turns.offers(partition.name, function):
+        return [f"no live worker of partition {partition.name!r} has the function {function!r}"]
+    return []
+
+
+def _limits(partition: Partition) -> list[str]:
+    """Which limit keeps it out of the queue."""
+    if partition.most == 0:
+        return [f"the max of partition {partition.name!r} is 0: nothing new begins"]
+    if partition.most is not None and partition.counted >= partition.most:
+        return [f"partition {partition.name!r} has reached its max: {partition.counted} of {partition.most} tasks"]
+    if partition.counted >= partition.window:
+        return [f"the window of partition {partition.name!r} is full: {partition.counted} of {partition.window} tasks"]
+    return []
+
+
+async def _ahead(db: store.Db, row: store.Row) -> list[str]:
+    """Who waits in the same partition. Lanes say an upper bound, and so does this."""
+    found = await db.fetchrow(Q["waiting_ahead"], row["partition"], row["priority"])
+    reasons = []
+    if found["higher"]:
+        reasons.append(f"it is behind up to {found['higher']} tasks of higher priority than its {row['priority']}")
+    if found["same"] > 1:
+        reasons.append(f"up to {found['same']} tasks of its priority wait; their sessions take turns")
+    return reasons
+
+
+def _others(turns: Turns, partition: Partition) -> list[str]:
+    """Partitions that come first on the workers that they share."""
+    reasons = []
+    for other in sorted(turns.partitions(), key=lambda p: (not p.entitled, -p.priority, p.name)):
+        if other is partition or not other.workers.keys() & partition.workers.keys():
+            continue
+        if other.entitled:
+            shown = f"it runs {other.heard[1]} tasks and has reserved {other.reserve} slots"
+        elif other.priority > partition.priority and other.counted:
+            shown = f"its priority is {other.priority}, this one's {partition.priority}"
+        else:
+            continue
+        reasons.append(f"its workers serve partition {other.name!r} first: {shown}")
+    return reasons
+
+
+def _load(partition: Partition) -> list[str]:
+    if not partition.workers:
+        return []
+    workers, slots = len(partition.workers), partition.slots
+    return [
+        f"partition {partition.name!r}: {partition.counted} tasks are with {workers} worker(s) of {slots} slot(s), "
+        f"or queued for them"
+    ]

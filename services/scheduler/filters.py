@@ -61,6 +61,8 @@ RESULT: Final[dict[str, str]] = {
     "size": "r.size",
     "created_at": "r.created_at",
     "completed_at": "r.completed_at",
+    "checksum": "coalesce(encode(coalesce(r.checksum, sha256(r.data)), 'hex'), '')",
+    "owned": "r.owned",
 }
 SESSION: Final[dict[str, str]] = {
     "id": "e.id",

@@ -18,6 +18,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from services.scheduler import store
+from services.scheduler.preempt import ranks
 from services.scheduler.release import Release
 from services.scheduler.turns import Turns, by_partition
 from shared.bus import topology
@@ -65,14 +66,19 @@ class Leases:
         except msgspec.MsgspecError as error:
             log.warning("beat.malformed", subject=message.subject, error=str(error))
             return
-        if (partition := self._turns.named(beat.partition)) is None:
-            log.warning("beat.unknown_partition", worker=beat.worker, partition=beat.partition)
-            return
-        known = beat.worker in partition.workers
-        partition.workers[beat.worker] = (beat, self._clock.monotonic())
-        if not known:
-            log.info("worker.seen", worker=beat.worker, partition=beat.partition, slots=beat.slots)
-            await self._turns.wake()
+        serves, now = set(beat.serves), self._clock.monotonic()
+        for partition in self._turns.partitions():
+            known = beat.worker in partition.workers
+            if partition.name not in serves:
+                if known:  # it does not serve it any more
+                    del partition.workers[beat.worker]
+                continue
+            partition.workers[beat.worker] = (beat, now)
+            if not known:
+                log.info("worker.seen", worker=beat.worker, partition=partition.name, slots=beat.slots)
+                await self._turns.wake()
+        for name in serves - self._turns.numbers().keys():
+            log.warning("beat.unknown_partition", worker=beat.worker, partition=name)
 
     async def _on_beat(self, message: Msg) -> None:
         task = asyncio.create_task(self._answer(message))
@@ -84,18 +90,19 @@ class Leases:
             beat = _decode(message.data)
         except msgspec.MsgspecError:
             return  # told by who heard it
-        if self._turns.named(beat.partition) is None:
+        serves = [partition for name in beat.serves if (partition := self._turns.named(name)) is not None]
+        if not serves:
             return
         try:
             await self._pool.execute(
-                Q["beat"], beat.worker, beat.partition, beat.slots, beat.functions, len(beat.holds)
+                Q["beat"], beat.worker, beat.partition, beat.slots, beat.functions, len(beat.holds), beat.serves
             )
             held = dict(beat.holds)
             rows = await self._pool.fetch(Q["ended"], list(held), list(held.values())) if held else []
         except (*AWAY, asyncpg.PostgresError) as error:
             log.warning("beat.not_stored", worker=beat.worker, error=repr(error))
             return  # no answer: the worker goes on as it does
-        reply = BeatReply([row["id"] for row in rows], self._every)
+        reply = BeatReply([row["id"] for row in rows], self._every, ranks(serves))
         await self._bus.tell(message.reply, reply)
 
     async def run_once(self) -> int:

@@ -13,6 +13,7 @@ from services.scheduler import store
 from services.scheduler.filters import RESULTS, SEEN, SESSIONS, TASKS, Filter, Order, token
 from shared.bus.paging import T, fitting
 from shared.contracts.compute import (
+    Condition,
     ResultPage,
     ResultQuery,
     SessionList,
@@ -65,7 +66,9 @@ async def results(db: store.Db, session: UUID, asked: ResultQuery) -> ResultPage
     """A page of a session's results: those of its submissions, and those that were made by themselves."""
     filter = Filter(RESULTS, [None, None, asked.size + 1, session, None, None])
     order = filter.order(asked.sort, "id")
-    query = _query("results", order, "r.id", filter.where(asked.where, asked.status), filter.after(order, asked.token))
+    named = [Condition("name", asked.name)] if asked.name else []
+    where = [[*group, *named] for group in asked.where or [[]]]
+    query = _query("results", order, "r.id", filter.where(where, asked.status), filter.after(order, asked.token))
     spans = [store.result_span(submission) for submission in await store.visible_of(db, session)]
     rows: list[store.Row] = []
     parts = list(_parts(spans, order, asked.token)) or [[]]

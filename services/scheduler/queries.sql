@@ -1,10 +1,48 @@
 -- Partitions
 
 -- name: partitions
-SELECT id, name FROM partitions ORDER BY name;
+SELECT id, name, priority, reserve, most FROM partitions WHERE deleted_at IS NULL ORDER BY name;
+
+-- name: hold_partitions
+-- Held so that none of them is deleted before what names them is there.
+SELECT name FROM partitions WHERE name = ANY($1::text[]) AND deleted_at IS NULL ORDER BY name FOR SHARE;
+
+-- name: lock_partition
+SELECT id, name, priority, reserve, most, deleted_at FROM partitions WHERE name = $1 FOR UPDATE;
 
 -- name: create_partition
-INSERT INTO partitions (name) VALUES ($1) ON CONFLICT (name) DO NOTHING;
+INSERT INTO partitions (name, priority, reserve, most) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING;
+
+-- name: set_partition
+UPDATE partitions SET priority = $2, reserve = $3, most = $4, deleted_at = NULL WHERE name = $1
+RETURNING id, name, priority, reserve, most, deleted_at;
+
+-- name: delete_partition
+UPDATE partitions SET deleted_at = now() WHERE name = $1;
+
+-- name: partition_sessions
+SELECT id, status FROM sessions WHERE $1::text = ANY(partitions) AND status IN (1, 2) ORDER BY id LIMIT 5;
+
+-- name: partition_open_tasks
+-- In sessions that are over by now. One task of each of the first submissions that have any.
+SELECT open.id FROM sessions e JOIN submissions s ON s.session = e.id AND NOT s.settled
+CROSS JOIN LATERAL (
+    SELECT t.id FROM tasks t WHERE t.id >= s.id AND t.id <= overlay(s.id::text PLACING 'ffffffff' FROM 29)::uuid
+      AND t.partition = $2 AND t.status IN (1, 2, 3, 4, 5, 10, 11) LIMIT 1) AS open
+WHERE $1::text = ANY(e.partitions) LIMIT 5;
+
+-- name: partition_counts
+-- `waiting`: lanes tell an upper bound, as lines in between may be of others.
+WITH runs AS (
+    SELECT t.partition, count(*) AS running FROM running r JOIN tasks t ON t.id = r.task
+    WHERE t.status IN (5, 11) GROUP BY t.partition
+)
+SELECT p.id, coalesce(runs.running, 0) AS running, least(100000, (
+        SELECT count(*) FROM (SELECT 1 FROM ready r WHERE r.partition = p.id LIMIT 100000) AS found
+    ) + (
+        SELECT coalesce(sum(l.upto - l.cursor), 0) FROM lanes l WHERE l.partition = p.id AND l.cursor < l.upto
+    )) AS waiting
+FROM partitions p LEFT JOIN runs ON runs.partition = p.id WHERE p.id = ANY($1::smallint[]);
 
 -- Sessions
 
@@ -245,7 +283,7 @@ ORDER BY id FOR SHARE;
 
 -- name: stranded
 SELECT DISTINCT t.id, t.attempt FROM dependencies d JOIN results r ON r.id = d.result JOIN tasks t ON t.id = d.task
-WHERE d.task >= $1 AND d.task <= $2 AND d.result >= $1 AND d.result <= $3 AND r.status = 3 AND t.status IN (1, 2)
+WHERE d.task >= $1 AND d.task <= $2 AND d.result >= $1 AND d.result <= $3 AND r.status IN (3, 4) AND t.status IN (1, 2)
 ORDER BY t.id;
 
 -- name: lock_graph
@@ -318,11 +356,11 @@ SELECT 1 FROM tasks WHERE id >= $1 AND id <= $2 AND status IN (1, 2, 3, 4, 5, 10
 -- Results
 
 -- name: add_results
-INSERT INTO results (id, session, standalone, status, size, name, data, object, created_at, completed_at)
-SELECT u.id, $1, true, CASE WHEN u.complete THEN 2 ELSE 1 END, u.size, u.name, u.data, u.object, now(),
+INSERT INTO results (id, session, standalone, status, size, name, data, object, checksum, created_at, completed_at)
+SELECT u.id, $1, true, CASE WHEN u.complete THEN 2 ELSE 1 END, u.size, u.name, u.data, u.object, u.checksum, now(),
        CASE WHEN u.complete THEN now() END
-FROM unnest($2::uuid[], $3::text[], $4::boolean[], $5::bigint[], $6::bytea[], $7::text[])
-    AS u(id, name, complete, size, data, object)
+FROM unnest($2::uuid[], $3::text[], $4::boolean[], $5::bigint[], $6::bytea[], $7::text[], $8::bytea[])
+    AS u(id, name, complete, size, data, object, checksum)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: result
@@ -331,9 +369,61 @@ SELECT * FROM results WHERE id = $1;
 -- name: results
 SELECT * FROM results WHERE id = ANY($1::uuid[]) ORDER BY id;
 
+-- name: hold_session
+-- It cannot close, nor be cancelled or purged, before what we do in it is there.
+SELECT * FROM sessions WHERE id = $1 FOR SHARE;
+
 -- name: complete_result
-UPDATE results SET status = 2, size = $2, data = $3, object = $4, completed_at = now()
+UPDATE results SET status = 2, size = $2, data = $3, object = $4, checksum = $5, completed_at = now()
 WHERE id = $1 AND status = 1 AND owner IS NULL RETURNING *;
+
+-- name: keep_checksums
+-- Of what tasks made. The key says that it is this very value: no two writers have the same.
+UPDATE results r SET checksum = decode(o.checksum, 'hex') FROM unnest($1::uuid[], $2::text[], $3::text[]) AS o(id, object, checksum)
+WHERE r.id = o.id AND r.object = o.object;
+
+-- name: take_results
+SELECT * FROM results WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE;
+
+-- name: import_results
+UPDATE results r SET status = 2, size = o.size, object = o.object, checksum = o.checksum, owned = false, completed_at = now()
+FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bytea[]) AS o(id, object, size, checksum)
+WHERE r.id = o.id AND r.status = 1 AND r.owner IS NULL RETURNING r.id;
+
+-- name: unsettled_of_session
+SELECT id FROM submissions WHERE session = $1 AND NOT settled ORDER BY id;
+
+-- name: needed_by
+-- A task of a submission that has not ended and has one of these as an input. Dependencies are not enough to tell: there is
+-- none on a result that was complete when the task was submitted. (Materialized, so that it is a hash join and not, for the
+-- sake of the one row asked for, a walk through all of $3 for each input.)
+WITH gone AS MATERIALIZED (
+    SELECT unnest($3::uuid[]) AS id
+), needed AS MATERIALIZED (
+    SELECT t.id AS task, i.result FROM tasks t CROSS JOIN LATERAL unnest(t.inputs || t.payload_result) AS i(result)
+    JOIN gone ON gone.id = i.result
+    WHERE t.id >= $1 AND t.id <= $2 AND t.status IN (1, 2, 3, 4, 5, 10, 11)
+)
+SELECT task, result FROM needed LIMIT 1;
+
+-- name: delete_values
+UPDATE results SET status = 4, data = NULL, object = NULL, completed_at = coalesce(completed_at, now())
+WHERE id = ANY($1::uuid[]) AND status = ANY($2::smallint[]) RETURNING id;
+
+-- name: doom
+INSERT INTO doomed (key) SELECT DISTINCT unnest($1::text[]) ON CONFLICT DO NOTHING;
+
+-- name: doomed
+SELECT key FROM doomed ORDER BY added_at LIMIT $1;
+
+-- name: forget_doomed
+DELETE FROM doomed WHERE key = ANY($1::text[]);
+
+-- name: waited
+SELECT r.id, r.session, r.status, s.owner FROM results r JOIN sessions s ON s.id = r.session WHERE r.id = ANY($1::uuid[]);
+
+-- name: result_states
+SELECT id, status FROM results WHERE id = ANY($1::uuid[]);
 
 -- name: count_down
 SELECT *, number AS epoch FROM count_down_v1($1, $2, $3);
@@ -364,6 +454,26 @@ WHERE t.id = $1 AND u.place > $2 ORDER BY u.place LIMIT 500;
 -- name: unmet
 SELECT r.id, r.status, r.owner FROM dependencies d JOIN results r ON r.id = d.result
 WHERE d.task = $1 AND r.status <> 2 LIMIT 5;
+
+-- name: ready_since
+-- When the last of what it waited for was there: its submission, its inputs, the end of the attempt before.
+SELECT greatest(
+    (SELECT max(c.created_at) FROM chunks c WHERE c.submission = $2),
+    (SELECT max(r.completed_at) FROM results r WHERE r.id = ANY(t.inputs || t.payload_result)),
+    (SELECT max(a.ended_at) FROM attempts a WHERE a.task = t.id))
+FROM tasks t WHERE t.id = $1;
+
+-- name: waiting_ahead
+-- Ready tasks of higher and of the same priority in one partition, of sessions that run; not more than 10,000 are counted.
+WITH found AS (
+    (SELECT r.priority, 1 AS n FROM ready r JOIN sessions e ON e.id = r.session AND e.status = 1
+     WHERE r.partition = $1 AND r.priority >= $2 ORDER BY r.priority DESC LIMIT 10000)
+    UNION ALL
+    (SELECT l.priority, l.upto - l.cursor FROM lanes l JOIN sessions e ON e.id = l.session AND e.status = 1
+     WHERE l.partition = $1 AND l.cursor < l.upto AND l.priority >= $2 ORDER BY l.priority DESC LIMIT 10000)
+)
+SELECT coalesce(sum(n) FILTER (WHERE priority > $2), 0) AS higher, coalesce(sum(n) FILTER (WHERE priority = $2), 0) AS same
+FROM found;
 
 -- Turns
 
@@ -443,7 +553,7 @@ SELECT id, application FROM tasks WHERE id = ANY($1::uuid[]) AND application IS 
 -- Tasks found with a worker: theirs to finish, or to lose.
 WITH held AS (
     UPDATE tasks t SET status = 4, worker = h.worker FROM unnest($1::uuid[], $2::smallint[], $3::text[]) AS h(id, attempt, worker)
-    WHERE t.id = h.id AND t.attempt = h.attempt AND t.status IN (2, 3) AND t.remaining = 0
+    WHERE t.id = h.id AND t.attempt = h.attempt AND t.status IN (2, 3) AND t.remaining = 0 AND t.partition = $4
     RETURNING t.id, t.attempt, t.worker
 )
 INSERT INTO running (task, attempt, worker) SELECT id, attempt, worker FROM held
@@ -551,6 +661,29 @@ WITH again AS (
 )
 SELECT id, session, partition FROM again;
 
+-- name: running_now
+-- What is known to run, and whether it may be preempted: in a closed session it would not come back.
+SELECT r.task, r.attempt, r.worker, r.since, t.partition, t.priority, t.status = 5 AND s.status IN (1, 2) AS may
+FROM running r JOIN tasks t ON t.id = r.task JOIN sessions s ON s.id = t.session WHERE t.status IN (5, 11);
+
+-- name: preempt_tasks
+-- As `retry_tasks`, but no retry is lost by it. Attempts that have ended meanwhile are left alone.
+WITH again AS (
+    UPDATE tasks t SET status = 2, attempt = t.attempt + 1, uncounted = t.uncounted + 1, worker = NULL, started_at = NULL
+    FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[]) AS l(id, attempt, worker, why)
+    WHERE t.id = l.id AND t.attempt = l.attempt AND t.status = ANY($5::smallint[]) AND t.attempt < 32000
+      AND t.session IN (SELECT s.id FROM sessions s WHERE s.status IN (1, 2))
+    RETURNING t.id, t.attempt, t.session, t.partition, t.priority, l.worker, l.why
+), history AS (
+    INSERT INTO attempts (task, attempt, worker, error) SELECT id, attempt - 1, worker, why FROM again ON CONFLICT DO NOTHING
+), freed AS (
+    DELETE FROM running WHERE task IN (SELECT id FROM again)
+), queued AS (
+    INSERT INTO ready (partition, priority, session, task) SELECT partition, priority, session, id FROM again
+    ON CONFLICT DO NOTHING
+)
+SELECT id, session, partition, attempt - 1 AS attempt, worker FROM again;
+
 -- name: add_logs
 -- Only of attempts that there are or were. Returns what was not there before.
 INSERT INTO task_logs (task, attempt, start, text)
@@ -569,9 +702,9 @@ ORDER BY start LIMIT 1000;
 SELECT id, session FROM tasks WHERE id = ANY($1::uuid[]);
 
 -- name: beat
-INSERT INTO workers (name, partition, slots, functions, holds, beat_at) VALUES ($1, $2, $3, $4, $5, now())
+INSERT INTO workers (name, partition, slots, functions, holds, partitions, beat_at) VALUES ($1, $2, $3, $4, $5, $6, now())
 ON CONFLICT (name) DO UPDATE SET partition = excluded.partition, slots = excluded.slots, functions = excluded.functions,
-    holds = excluded.holds, beat_at = excluded.beat_at;
+    holds = excluded.holds, partitions = excluded.partitions, beat_at = excluded.beat_at;
 
 -- name: workers
 SELECT * FROM workers ORDER BY name;

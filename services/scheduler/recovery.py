@@ -13,7 +13,8 @@ from typing import Any
 import asyncpg
 
 from services.scheduler import store
-from services.scheduler.turns import Partition, Turns
+from services.scheduler.partition import Partition
+from services.scheduler.turns import Turns
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.bus.unit import Units
@@ -126,6 +127,7 @@ class Recovery:
 
     async def _rewind(self, partition: Partition, asked: float) -> None:
         """What a worker said before it was `asked` may have ended since, and its report may be lost."""
+        await topology.ensure_consumer(self._bus, TASKS.name, worker_consumer(partition.name))
         purged = await topology.purge(self._bus, TASKS.name, subjects.tasks_of_partition(partition.name))
         holds = [
             (task, attempt, name)
@@ -141,6 +143,7 @@ class Recovery:
                     [task for task, _, _ in holds],
                     [attempt for _, attempt, _ in holds],
                     [name for _, _, name in holds],
+                    partition.number,  # a worker may serve others as well, whose queues are as they were
                 )
             for row in await db.fetch(Q["active_submissions"], None):
                 lo, hi = store.span(row["id"])
@@ -149,4 +152,5 @@ class Recovery:
                 await db.execute(Q["leave_to_lanes"], lo, hi, partition.number, row["session"])
             await db.execute(Q["next_epoch"])
             partition.outstanding = await db.fetchval(Q["outstanding"], partition.number)
+            partition.rebuilt += 1
         log.info("partition.rebuilt", partition=partition.name, held=len(holds), purged=purged)

@@ -131,7 +131,13 @@ class Release:
             await self._progress(progress.task, progress.fraction, progress.message)
 
     async def _complete(self, batch: Batch) -> None:
-        rows = await self._pool.fetch(Q["complete"], *batch.columns(), *self._turns.credits())
+        checksums = batch.checksums()
+        if checksums[0]:
+            async with self._pool.acquire() as db, db.transaction():
+                rows = await db.fetch(Q["complete"], *batch.columns(), *self._turns.credits())
+                await db.execute(Q["keep_checksums"], *checksums)
+        else:  # one round trip, which is what nearly all tasks take
+            rows = await self._pool.fetch(Q["complete"], *batch.columns(), *self._turns.credits())
         await self.after(rows, batch)
         if sum(row["number"] for row in rows if row["kind"] == ENDED) < len(batch.completed):
             await self._wrong(batch)

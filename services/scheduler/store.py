@@ -1,5 +1,6 @@
 """Typed calls of queries.sql: rows in, contracts out."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,6 @@ from shared.contracts.compute import (
     Attempt,
     Counts,
     Options,
-    Partition,
     Result,
     Session,
     Submission,
@@ -126,6 +126,13 @@ def submission_of(row: Row) -> Submission:
 # -- results
 
 
+def checksum_of(row: Row) -> str:
+    """The SHA-256 of a value in hex. Of an inline one it is made when somebody looks: it lies beside it anyway."""
+    if row["checksum"] is None and row["data"] is not None:
+        return hashlib.sha256(row["data"]).hexdigest()
+    return "" if row["checksum"] is None else bytes(row["checksum"]).hex()
+
+
 def result_of(row: Row) -> Result:
     done = row["status"] == ResultStatus.COMPLETED
     opaque = (row["object"] or f"inline:{row['id']}") if done else ""
@@ -139,6 +146,8 @@ def result_of(row: Row) -> Result:
         row["size"],
         rfc3339(row["created_at"]),
         _time(row["completed_at"]),
+        checksum_of(row),
+        row["owned"],
     )
 
 
@@ -236,9 +245,6 @@ async def task(db: Db, task: UUID) -> Row:
 # -- partitions
 
 
-async def partitions(db: Db) -> dict[str, int]:
-    return {row["name"]: row["id"] for row in await db.fetch(Q["partitions"])}
-
-
-def partition_of(name: str, workers: int, slots: int, outstanding: int) -> Partition:
-    return Partition(name, workers, slots, outstanding)
+async def hold_partitions(db: Db, names: Sequence[str]) -> set[str]:
+    """Those of the names that there are; none of them is deleted before this transaction ends."""
+    return {row["name"] for row in await db.fetch(Q["hold_partitions"], list(names))}

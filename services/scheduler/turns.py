@@ -18,47 +18,30 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 from nats.aio.msg import Msg
 
 from services.scheduler import store
 from services.scheduler.decide import Lane, share
-from services.scheduler.pace import Pace
+from services.scheduler.partition import Partition
 from services.scheduler.queue import Queue
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.contracts import subjects
 from shared.contracts.compute import Value
 from shared.contracts.topology import TASKS, worker_consumer
-from shared.contracts.work import Beat, Control
+from shared.contracts.work import Control
 from shared.runtime.log import log
 
 Q = store.Q
 ENDED = "hr.ctl.scheduler.ended"
 """Core publish between schedulers, `.<partition's number>`: so many of its tasks have ended. Lost ones are found (Recovery)."""
+STANDING = "hr.ctl.scheduler.standing"
+"""Core publish between schedulers, once a second, by dispatchers: `[[partition's number, outstanding, running], …]`."""
 LAST_EPOCH = 2**31 - 1
 """Nothing of the session is to run any more."""
 LANES = 256
 """Sessions looked at in one round, the most urgent first, with a few submissions of each."""
-
-
-class Partition:
-    """What is known of a partition here and now; the tables know the rest."""
-
-    def __init__(self, number: int, name: str) -> None:
-        self.number, self.name = number, name
-        self.pace = Pace()
-        self.outstanding = 0
-        self.workers: dict[str, tuple[Beat, float]] = {}
-        self.ready = False  # recovered: this process may dispatch it
-        self.moved = time.monotonic()  # when a task of it last ended
-
-    @property
-    def slots(self) -> int:
-        return sum(beat.slots for beat, _ in self.workers.values())
-
-    @property
-    def credit(self) -> int:
-        return max(0, self.pace.window(self.slots) - self.outstanding) if self.ready else 0
 
 
 class Turns:
@@ -68,6 +51,8 @@ class Turns:
         self._bus, self._pool, self._queue = bus, pool, queue
         self._partitions: dict[int, Partition] = {}
         self._woken = asyncio.Event()
+        self._due: set[int] = set()  # partitions to look at; each costs two queries
+        self._limited: set[int] = set()  # those with a `most`: what is released there waits for the dispatcher
         self.doubts = 0
 
     # -- what others ask
@@ -83,7 +68,7 @@ class Turns:
 
     def seen(self) -> list[tuple[str, int, int, int]]:
         """Name, live workers, their slots, tasks outstanding; by name."""
-        found = [(p.name, len(p.workers), p.slots, p.outstanding) for p in self._partitions.values()]
+        found = [(p.name, len(p.workers), p.slots, p.counted) for p in self._partitions.values()]
         return sorted(found)
 
     def offers(self, partition: str, function: str) -> bool:
@@ -92,13 +77,21 @@ class Turns:
         return found is not None and any(function in beat.functions for beat, _ in found.workers.values())
 
     def credits(self) -> tuple[list[int], list[int]]:
-        """Partitions and how many tasks each may still be given, as the statements take them."""
-        return list(self._partitions), [partition.credit for partition in self._partitions.values()]
+        """Partitions that may be given tasks here and now, and how many, as the statements take them.
+
+        None with a `most`: two statements at once would count on the same credit. Their tasks wait for the dispatcher.
+        """
+        found = {number: p.credit for number, p in self._partitions.items() if p.most is None and p.credit > 0}
+        return list(found), list(found.values())
 
     # -- what happened
 
     async def wake(self) -> None:
         """Something may be ready."""
+        self._look(self._partitions)
+
+    def _look(self, numbers: Iterable[int]) -> None:
+        self._due.update(numbers)
         self._woken.set()
 
     async def ended(self, counts: dict[int, int], took: Iterable[tuple[int, str, float]] = ()) -> None:
@@ -114,22 +107,39 @@ class Turns:
                 self._queue.took(function, seconds)
                 if partition := self._partitions.get(number):
                     partition.pace.took(seconds)
+        if self._limited:
+            self._look(self._limited)
 
     def _leave(self, partition: Partition, n: int) -> None:
         partition.outstanding = max(0, partition.outstanding - n)
         partition.moved = time.monotonic()
         if partition.pace.hungry:
-            self._woken.set()
+            self._look([partition.number])
 
     async def listen(self) -> None:
-        """Hears of tasks of our partitions that ended by other schedulers' hands."""
+        """Hears of tasks of our partitions that ended by other schedulers' hands, and of how others' partitions stand."""
         await self._bus.nc.subscribe(f"{ENDED}.*", cb=self._on_ended)
+        await self._bus.nc.subscribe(STANDING, cb=self._on_standing)
+
+    async def stand(self, running: Mapping[int, int]) -> None:
+        """Tells how the partitions stand that are dispatched here. `running`: tasks known to run, by partition."""
+        own = [p for p in self._partitions.values() if p.ready]
+        for partition in own:
+            partition.heard = (partition.outstanding, running.get(partition.number, 0))
+        if own:
+            await self._bus.tell(STANDING, [(p.number, *p.heard) for p in own])
+
+    async def _on_standing(self, message: Msg) -> None:
+        for number, outstanding, running in msgspec.json.decode(message.data, type=list[tuple[int, int, int]]):
+            partition = self._partitions.get(number)
+            if partition is not None and not partition.ready:
+                partition.heard = (outstanding, running)
 
     async def _on_ended(self, message: Msg) -> None:
         partition = self._partitions.get(int(message.subject.rpartition(".")[2]))
         if partition is not None and partition.ready:
             self._leave(partition, int(message.data))
-            self._woken.set()  # what was released there waits for its turn here
+            await self.wake()  # what was released there waits for its turn here
 
     async def chosen(self, rows: Sequence[Any], values: Mapping[UUID, Value]) -> None:
         """Tasks whose rows say that they were chosen: publish them. `values`: results at hand."""
@@ -156,19 +166,28 @@ class Turns:
         """A session's queue is emptied; workers are told what to do with what they hold (`event`, `epoch`: see Control)."""
         await topology.purge(self._bus, TASKS.name, subjects.tasks_of_session(session))
         await self.control(session, Control(event, None, epoch))
-        self._woken.set()
+        await self.wake()
 
     async def control(self, session: UUID, what: Control) -> None:
         """To all workers."""
         await self._bus.tell(subjects.session_control(session), what)
 
     async def refresh(self) -> None:
-        """Reads the partitions; makes the workers' consumer of those that are new."""
-        for name, number in (await store.partitions(self._pool)).items():
-            if number not in self._partitions:
-                await topology.ensure_consumer(self._bus, TASKS.name, worker_consumer(name))
-                self._partitions[number] = Partition(number, name)
-                log.info("partition.known", partition=name)
+        """Reads the partitions: makes the workers' consumer of those that are new, forgets those that were deleted."""
+        rows = {row["id"]: row for row in await self._pool.fetch(Q["partitions"])}
+        for number in self._partitions.keys() - rows.keys():
+            log.info("partition.forgotten", partition=self._partitions.pop(number).name)
+        for number, row in rows.items():
+            partition = self._partitions.get(number)
+            if partition is None:
+                await topology.ensure_consumer(self._bus, TASKS.name, worker_consumer(row["name"]))
+                partition = self._partitions[number] = Partition(number, row["name"])
+                log.info("partition.known", partition=partition.name)
+            lowered = row["most"] is not None and (partition.most is None or row["most"] < partition.most)
+            if lowered and row["most"] < partition.outstanding:
+                partition.ready = False  # what is in the queue is taken back (see `Recovery`); what runs goes on
+            partition.priority, partition.reserve, partition.most = row["priority"], row["reserve"], row["most"]
+        self._limited = {number for number, partition in self._partitions.items() if partition.most is not None}
 
     # -- dispatch
 
@@ -179,9 +198,10 @@ class Turns:
                 async with asyncio.timeout(0.5):
                     await self._woken.wait()
             except TimeoutError:
-                pass
+                self._due.update(self._partitions)
             self._woken.clear()
-            for partition in self.partitions():
+            due, self._due = self._due, set()
+            for partition in [partition for number, partition in self._partitions.items() if number in due]:
                 try:
                     while partition.credit > 0 and await self._round(partition):
                         pass

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shared.bus.client import Bus
 
 _NAME_IN_USE = 10058
+_NO_CONSUMER = 10014
 _SECOND = 1_000_000_000
 
 
@@ -84,6 +85,13 @@ async def ensure_consumer(bus: "Bus", stream: str, consumer: Consumer) -> None:
     body = {"stream_name": stream, "config": consumer_config(consumer), "action": ""}
     verb = f"CONSUMER.CREATE.{stream}.{consumer.name}.{consumer.filter}"
     _check(f"consumer {consumer.name}", await api(bus, verb, body))
+
+
+async def drop_consumer(bus: "Bus", stream: str, consumer: Consumer) -> None:
+    """Takes a durable consumer away; harmless when it is gone."""
+    answer = await api(bus, f"CONSUMER.DELETE.{stream}.{consumer.name}")
+    if answer.get("error", {}).get("err_code") != _NO_CONSUMER:
+        _check(f"consumer {consumer.name}", answer)
 
 
 async def apply(bus: "Bus") -> dict[str, str]:

@@ -47,6 +47,9 @@ HEALTH: Final = tuple(Endpoint(service, "health", "check", HealthCheck, Health) 
 
 SCHEDULER: Final = (
     Endpoint("scheduler", "partition", "create", c.PartitionCreate, c.Partition),
+    Endpoint("scheduler", "partition", "update", c.PartitionUpdate, c.Partition),
+    Endpoint("scheduler", "partition", "delete", c.PartitionRef, c.Partition),
+    Endpoint("scheduler", "partition", "get", c.PartitionRef, c.Partition),
     Endpoint("scheduler", "partition", "list", Page, c.PartitionPage),
     Endpoint("scheduler", "session", "create", c.SessionCreate, c.Session, durable=True),
     Endpoint("scheduler", "session", "get", c.SessionGet, c.Session),
@@ -61,6 +64,9 @@ SCHEDULER: Final = (
     Endpoint("scheduler", "result", "create", c.ResultCreate, c.ResultList, durable=True),
     Endpoint("scheduler", "result", "complete", c.ResultComplete, c.Result, durable=True),
     Endpoint("scheduler", "result", "abort", c.ResultAbort, c.ResultList, durable=True),
+    Endpoint("scheduler", "result", "import", c.ResultImport, c.ResultList, durable=True),
+    Endpoint("scheduler", "result", "delete", c.ResultDelete, c.ResultList, durable=True),
+    Endpoint("scheduler", "result", "wait", c.ResultWait, c.ResultWaited),
     Endpoint("scheduler", "result", "get", c.ResultRef, c.Result),
     Endpoint("scheduler", "result", "list", c.ResultQuery, c.ResultPage),
     Endpoint("scheduler", "result", "value", c.ResultRef, c.Value),

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.contracts.compute import Application, PartitionName, Value
+from shared.contracts.compute import Application, PartitionName, Sha256, Value
 
 VERSION: Final = 2
 MOST_HELD: Final = 10_000
@@ -86,12 +86,16 @@ class Logged(msgspec.Struct, frozen=True, tag="logged"):
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A result's value: `data` of at most 16 KiB, or the key of an `object` stored for it. `size` in bytes."""
+    """A result's value: `data` of at most 16 KiB, or the key of an `object` stored for it. `size` in bytes.
+
+    `sha256`: of an object, in hex; it is kept with the result, and need not be said.
+    """
 
     id: UUID
     size: int
     data: bytes | None = None
     object: str | None = None
+    sha256: Sha256 | None = None
 
 
 class Completed(msgspec.Struct, frozen=True, tag="completed", omit_defaults=True):
@@ -125,21 +129,36 @@ class ReportBatch(msgspec.Struct, frozen=True):
 
 
 class Beat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`slots`: tasks it can run at once. `holds`: `[task, attempt]` of those that run, and of those that wait at the worker."""
+    """`slots`: tasks it can run at once. `holds`: `[task, attempt]` of those that run, and of those that wait at the worker.
+
+    partition    the first of those whose tasks it takes
+    partitions   all of them, the first included, in any order; empty: only `partition`
+    """
 
     worker: WorkerName
     partition: PartitionName
     slots: int
     functions: list[str]
     holds: list[tuple[UUID, int]]
+    partitions: list[PartitionName] = []
     v: int = VERSION
 
+    @property
+    def serves(self) -> list[str]:
+        """The names of its partitions, each once; at least one."""
+        return list(dict.fromkeys([self.partition, *self.partitions]))
 
-class BeatReply(msgspec.Struct, frozen=True):
-    """`stop`: those of the tasks held that must end, because they were cancelled or have a later attempt."""
+
+class BeatReply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`stop`: those of the tasks held that must end, because they were cancelled or have a later attempt.
+
+    every   seconds to the next heartbeat
+    ranks   of the worker's partitions by name: it begins what waits of the lowest rank first; one that is not named has 0
+    """
 
     stop: list[UUID]
     every: float
+    ranks: dict[str, int] = {}
 
 
 class Control(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -148,7 +167,7 @@ class Control(msgspec.Struct, frozen=True, omit_defaults=True):
     event   `closed`, `paused`: what has not begun is let go. `cancelled`, `preempted`: what runs is stopped as well, within a
             second, and reported as failed, `cancelled`
     tasks   `[task, attempt]`: only these, and earlier attempts of them; None: all of the session
-    epoch   with `tasks` None: messages of this epoch or an earlier one may still arrive; they are dropped
+    epoch   with `tasks` None: it is about messages of this epoch or an earlier one (0: all), also those that still arrive
     """
 
     event: str
@@ -181,3 +200,38 @@ class Inputs(msgspec.Struct, frozen=True):
 
     values: list[Value]
     more: int | None
+
+
+EXEC: Final = "exec"
+"""The function whose payload is a Command: a worker has it if it was started so."""
+
+
+class Limits(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What the operating system enforces (setrlimit); 0: no limit of ours.
+
+    memory_bytes   address space of each process
+    cpu_seconds    processor time of each process
+    file_bytes     size of each file written
+    processes      processes of the worker's user, all together; root is not held to it
+    """
+
+    memory_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
+    cpu_seconds: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
+    file_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
+    processes: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
+
+
+class Command(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The payload of `exec`: a command that is run in a fresh folder.
+
+    command   the program and its arguments; no shell
+    env       environment, besides the little that every command gets
+    inputs    where the task's inputs lie, in their order: names of files in the folder; `-`: the standard input
+    outputs   where its outputs are found afterwards, in their order; `-`: what it writes to its standard output
+    """
+
+    command: list[str]
+    env: dict[str, str] = {}
+    inputs: list[str] = []
+    outputs: list[str] = []
+    limits: Limits = Limits()

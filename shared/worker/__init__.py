@@ -16,6 +16,10 @@ What they print is their task's log (`headrace logs`), also while they run. What
 print goes to the worker's stderr: let those run in a blocking one.
 
 python -m shared.worker --app mine:app --partition default --slots 4
+
+A task that is cancelled is stopped: a coroutine function gets CancelledError (one that goes on all the same cannot be stopped),
+a blocking one is killed with the processes it has started. Blocking functions do not see HEADRACE_ variables.
+`--partition a,b` takes from both, the more urgent first. `--exec` runs users' commands too (docs/worker-protocol.md).
 """
 
 from shared.worker.functions import App, Task

@@ -1,4 +1,4 @@
-"""`python -m shared.worker --app module:app [--partition default] [--slots 4] [--name NAME]`"""
+"""`python -m shared.worker --app module:app [--exec] [--partition default] [--slots 4] [--name NAME]`"""
 
 import argparse
 import asyncio
@@ -7,12 +7,18 @@ import re
 import secrets
 import socket
 
+import msgspec
+
 from shared.bus.client import Bus
+from shared.contracts.compute import PartitionName
+from shared.contracts.work import EXEC
 from shared.objects.s3 import open_objects
 from shared.runtime import lifecycle
 from shared.worker.agent import Agent
 from shared.worker.children import Children
-from shared.worker.functions import load
+from shared.worker.commands import Commands
+from shared.worker.functions import App, load
+from shared.worker.launch import hide
 from shared.worker.settings import Settings
 
 
@@ -21,26 +27,56 @@ def _name() -> str:
     return f"{host}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m shared.worker", description="Runs tasks of a partition.")
-    parser.add_argument("--app", required=True, help="the functions, as module:name of an App")
-    parser.add_argument("--partition", default="default")
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m shared.worker", description="Runs tasks of one or more partitions."
+    )
+    parser.add_argument("--app", default="", help="the functions, as module:name of an App")
+    parser.add_argument(
+        "--exec",
+        action="store_true",
+        help=f"run tasks of the function {EXEC!r}: whatever command users name, with the rights of this process's user",
+    )
+    parser.add_argument("--partition", default="default", help="whose tasks it takes; several as a,b,c (default)")
     parser.add_argument("--slots", type=int, default=4, help="tasks that run at once (4)")
     parser.add_argument("--name", default="", help="how it is called; one of a kind (host, process and a random part)")
     options = parser.parse_args()
+    if not options.app and not options.exec:
+        parser.error("--app, --exec or both: it would have nothing to run")
     if options.slots < 1:
         parser.error("--slots: at least 1")
     if options.name and not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", options.name):
         parser.error("--name: letters, digits, _ and - only")
+    try:
+        options.partitions = msgspec.convert(options.partition.split(","), list[PartitionName])
+    except msgspec.ValidationError:
+        parser.error("--partition: names of partitions, with commas between them")
+    if len(set(options.partitions)) < len(options.partitions):
+        parser.error("--partition: one is named twice")
+    options.functions = load(options.app) if options.app else App()
+    if options.exec and EXEC in options.functions.functions:
+        parser.error(f"--exec: the App has a function {EXEC!r} of its own")
+    return options
+
+
+def main() -> None:
+    options = _options()
+    if options.exec:
+        hide()  # commands run as the same user, and could read our environment
 
     async def run(found: Settings, stop: asyncio.Event) -> None:
-        app, children = load(options.app), Children(options.app)
+        children = Children(options.app)
         bus = await Bus.connect(found.bus, "worker", apply_topology=False)
         try:
             async with open_objects(found.objects) as objects:
-                name = options.name or _name()
-                agent = Agent(bus, objects, app, children, name=name, partition=options.partition, slots=options.slots)
+                commands = Commands(objects) if options.exec else None
+                agent = Agent(
+                    *(bus, objects, options.functions, children),
+                    name=options.name or _name(), partitions=options.partitions, slots=options.slots, commands=commands,
+                )  # fmt: skip
                 await agent.run(stop, found.drain_seconds)
+                if commands is not None:
+                    await commands.close()
         finally:
             await children.close()
             await bus.close()

@@ -1,7 +1,9 @@
-"""The worker's loop: pull, check, run, report, beat."""
+"""The worker's loop: pull, run, report, beat, and stop what it is told to."""
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
@@ -9,68 +11,59 @@ from nats.aio.msg import Msg
 
 from shared.bus import trace
 from shared.bus.client import Bus
-from shared.bus.middleware.poison import bury
-from shared.bus.pull import Pull, delivery
 from shared.contracts import subjects
 from shared.contracts.errors import HeadraceError
-from shared.contracts.topology import TASKS, worker_consumer
-from shared.contracts.work import (
-    MOST_HELD,
-    Beat,
-    BeatReply,
-    Completed,
-    Confirm,
-    Confirmed,
-    Control,
-    Failed,
-    Progress,
-    Started,
-    TaskBatch,
-    Work,
-)
+from shared.contracts.work import MOST_HELD, Beat, BeatReply, Completed, Control, Failed, Progress, Started, Work
 from shared.objects.port import Objects
 from shared.runtime.log import log
 from shared.worker import streams
 from shared.worker.children import Children
+from shared.worker.commands import Commands
 from shared.worker.functions import App
 from shared.worker.holding import Held, Holding, Parcel
 from shared.worker.printed import Printed
-from shared.worker.reports import Reports
+from shared.worker.queues import GIVE_BACK, Queue
 from shared.worker.runner import Runner, Trouble
+from shared.worker.stopped import Stopped
+from shared.worker.taking import Taking
 
 LONG = 0.1
 """Seconds after which a task is reported as started."""
-GIVE_BACK = 2.0
-"""Seconds after which a message that nobody here could begin is offered to other workers."""
 PROGRESS = 0.2
 """Seconds in which at most one word about a task's progress is told."""
 KEEP = 3.0
 """How often the bus is told that a message is still worked on: three times in its ack wait."""
+STOPPING = 2.0
+"""Seconds that code has to end in when the worker has waited long enough for it."""
+STOPS = {"cancelled": "it was cancelled", "preempted": "its worker was given to another partition"}
+"""Words of control that end what runs, and why it ended."""
+LETS_GO = ("closed", "paused")
 
-REMEMBERED = 10_000
-"""Sessions of which is known that earlier messages of theirs do not count."""
-
-_decode = msgspec.json.Decoder(TaskBatch).decode
 _control = msgspec.json.Decoder(Control).decode
 
 
 class Agent:
-    """One worker process. `slots`: tasks that run at once."""
+    """One worker process. `slots`: tasks that run at once, whichever of its partitions they are of."""
 
     def __init__(
-        self, bus: Bus, objects: Objects, app: App, children: Children, *, name: str, partition: str, slots: int
+        self,
+        bus: Bus,
+        objects: Objects,
+        app: App,
+        children: Children,
+        *,
+        name: str,
+        partitions: Sequence[str],
+        slots: int,
+        commands: Commands | None = None,
     ) -> None:
-        self._bus, self.name, self._partition, self._slots = bus, name, partition, slots
-        self._functions = sorted(app.functions)
-        queue = worker_consumer(partition)
-        self._pull = Pull(bus, TASKS.name, queue.name, batch=2 * slots, give_back=GIVE_BACK)
-        self._fresh = queue.ack_wait / 2  # for so long after it was taken nobody else can have a message
-        self._holding = Holding()
-        self._reports = Reports(bus, self._pull, name, partition)
-        self._runner = Runner(bus, objects, app, children)
+        self._bus, self.name, self._slots = bus, name, slots
+        self._queues = [Queue(bus, name, partition, slots) for partition in partitions]
+        self._runner = Runner(bus, objects, app, children, commands)
+        self._holding, self._stopped = Holding(), Stopped()
+        self._taking = Taking(bus, name, self._holding, self._stopped)
         self._every = 2.0
         self._beat_now = asyncio.Event()
-        self._over: dict[UUID, int] = {}
 
     async def run(self, stop: asyncio.Event, drain: float = 10.0) -> None:
         """Until `stop`; then finishes what runs, for at most `drain` seconds, and gives the rest back."""
@@ -82,81 +75,41 @@ class Agent:
             async with asyncio.TaskGroup() as group:
                 loops = [group.create_task(loop) for loop in (self._beats(), self._watch(), self._keep())]
                 slots = [group.create_task(self._slot()) for _ in range(self._slots)]
-                await self._pull.start()
-                taking = group.create_task(self._take())
+                for queue in self._queues:
+                    await queue.pull.start()
+                taking = [group.create_task(self._taking.run(queue, self._slots)) for queue in self._queues]
                 await stop.wait()
-                await self._pull.stop()
-                taking.cancel()
+                await asyncio.gather(*(queue.pull.stop() for queue in self._queues))
+                for task in taking:
+                    task.cancel()
                 await self._give_back(float("inf"))
                 await self._finish(drain)
                 for task in (*slots, *loops):
                     task.cancel()
 
     async def _finish(self, drain: float) -> None:
+        """Waits for what runs; what takes too long is stopped, and what came in one message with it is given back."""
+        late = False
         try:
             async with asyncio.timeout(drain):
-                while any(held.began is not None for held in self._holding.all()):
-                    await self._holding.dropped()
+                await self._holding.idle()
         except TimeoutError:
-            for held in self._holding.all():
-                if held.began is not None:
-                    self._end(held, Failed(held.work.id, held.work.attempt, "lost", "its worker was stopped"))
-        await self._reports.drained(5.0)
-
-    # -- taking
-
-    async def _take(self) -> None:
-        while messages := await self._pull.take(max(1, self._slots)):
-            taken = time.monotonic()
-            for message in messages:  # each may take a while
-                await self._accept(message, again=time.monotonic() - taken > self._fresh)
-            await self._holding.room(self._slots)
-
-    async def _accept(self, message: Msg, *, again: bool) -> None:
-        """`again`: it may be with somebody else by now, as one that was delivered before."""
-        try:
-            batch = _decode(message.data)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # no UTF-8, or nested too deep
-            await bury(self._bus, self._pull, message, TASKS.name, f"not a batch of tasks: {error}")
-            return
-        if (here := self._same(message, batch)) is not None:
-            here.message = (
-                message  # redelivered to us: an ack as of a copy would remove it before its reports are stored
-            )
-            return
-        if batch.epoch <= self._over.get(batch.session, 0):  # taken back from the queue while it was on its way
-            await self._pull.ack(message)
-            return
-        parcel = Parcel(message, batch, time.monotonic())
-        parcel.again = again or delivery(message)[0] > 1
-        fresh = [work for work in batch.tasks if work not in self._holding]
-        if fresh and parcel.again:
-            allowed = await self._confirm([(work.id, work.attempt) for work in fresh])
-            if allowed is None:
-                await self._pull.nak(message, 1.0)
-                return
-            fresh = [work for work in fresh if work.id in allowed]
-        parcel.untold = len(fresh)
-        if not fresh:  # a copy of what is done, or here already
-            await self._pull.ack(message)
-        for work in fresh:
-            self._holding.add(Held(work, parcel))
-
-    def _same(self, message: Msg, batch: TaskBatch) -> Parcel | None:
-        """The parcel held here that is this very message, and is not yet acknowledged."""
-        sequence = delivery(message)[1]
-        held = (self._holding.get(work.id) for work in batch.tasks if work in self._holding)
-        parcels = (one.parcel for one in held if one is not None and one.parcel.untold > 0)
-        return next((parcel for parcel in parcels if delivery(parcel.message)[1] == sequence), None)
-
-    async def _confirm(self, tasks: list[tuple[UUID, int]]) -> set[UUID] | None:
-        """Those that may run of a message that was delivered before; None if nobody can say now."""
-        try:
-            subject = subjects.rpc("scheduler", "task", "confirm")
-            return set((await self._bus.request(subject, Confirm(self.name, tasks), Confirmed)).run)
-        except HeadraceError as error:
-            log.warning("worker.not_confirmed", error=repr(error))
-            return None
+            late = True
+        rest = {held.parcel for held in self._holding.all() if held.began is None}
+        for held in self._holding.all():
+            if held.began is None:
+                self._holding.drop(held)
+            else:
+                self._stop(held, "lost", "its worker was stopped")
+        if late:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOPPING):
+                    await self._holding.idle()
+        for held in self._holding.running:  # it goes on in spite of it, and ends with us
+            self._end(held, Failed(held.work.id, held.work.attempt, "lost", "its worker was stopped"))
+        await asyncio.gather(*(queue.reports.drained(5.0) for queue in self._queues))
+        for parcel in rest:
+            await parcel.queue.pull.nak(parcel.message)
 
     # -- running
 
@@ -169,7 +122,7 @@ class Agent:
     async def _run(self, held: Held) -> None:
         work, parcel = held.work, held.parcel
         token = trace.current.set(parcel.trace)
-        printed = held.printed = Printed(work.id, work.attempt, self._reports.add)
+        printed = held.printed = Printed(work.id, work.attempt, parcel.queue.reports.add)
         try:
             if parcel.again and not held.started_told:
                 # Who had it before may have died of it: known to be ours before it can kill us, it loses an attempt.
@@ -180,33 +133,31 @@ class Agent:
         except Trouble as trouble:
             self._end(held, Failed(work.id, work.attempt, trouble.kind, str(trouble)))
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            assert task is not None
-            if not task.cancelling():  # nobody cancelled us: the function awaited something that was
-                self._end(held, Failed(work.id, work.attempt, "error", "CancelledError"))
-            elif held.slot is None:  # taken from it by `_stop`: there is nothing to report, and the slot goes on
-                task.uncancel()
-                printed.end()
-            else:
+            if _cancelled() > (held.stopping is not None):  # the worker itself ends
                 printed.end(tell=False)
                 raise
+            # Otherwise `_end` knows that we have stopped it, or the function has awaited something that was cancelled.
+            self._end(held, Failed(work.id, work.attempt, "error", "CancelledError"))
         finally:
+            if held.stopping is not None:
+                _uncancel()
             trace.current.reset(token)
 
     async def _tell_started(self, work: Work, parcel: Parcel) -> None:
         try:
-            await self._reports.stored(Started(work.id, work.attempt, self.name), parcel)
+            await parcel.queue.reports.stored(Started(work.id, work.attempt, self.name), parcel)
         except HeadraceError as error:
             raise Trouble("lost", str(error)) from None
 
     def _end(self, held: Held, report: Completed | Failed) -> None:
         if held.printed is not None:
             held.printed.end()
-        if self._holding.get(held.work.id) is not held:
+        if held.ended:
             return
+        held.ended = True
         self._holding.drop(held)
         self._tell_progress(held)
-        self._reports.add(report, None if held.started_told else held.parcel)
+        held.parcel.queue.reports.add(held.stopping or report, None if held.started_told else held.parcel)
 
     def _progress(self, held: Held, fraction: float, message: str) -> None:
         """A tight loop may call this: the last word counts, once a while."""
@@ -217,7 +168,7 @@ class Agent:
     def _tell_progress(self, held: Held) -> None:
         told, held.progress = held.progress, None
         if told is not None:
-            self._reports.add(told)
+            held.parcel.queue.reports.add(told)
 
     # -- watching
 
@@ -228,20 +179,21 @@ class Agent:
             for held in self._holding.all():
                 if held.began is not None and held.began < late and not held.started_told:
                     held.started_told = True
-                    self._reports.add(Started(held.work.id, held.work.attempt, self.name), held.parcel)
+                    started = Started(held.work.id, held.work.attempt, self.name)
+                    held.parcel.queue.reports.add(started, held.parcel)
             await self._give_back(time.monotonic() - GIVE_BACK)
 
     async def _give_back(self, before: float) -> None:
         for parcel in self._holding.unbegun(before):
             for held in self._holding.of(parcel):
                 self._holding.drop(held)
-            await self._pull.nak(parcel.message)
+            await parcel.queue.pull.nak(parcel.message)
 
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(KEEP)
             for parcel in {held.parcel for held in self._holding.all() if held.parcel.untold > 0}:
-                await self._pull.working(parcel.message)
+                await parcel.queue.pull.working(parcel.message)
 
     async def _beats(self) -> None:
         while True:
@@ -251,26 +203,23 @@ class Agent:
             except TimeoutError:
                 pass
             self._beat_now.clear()
-            holds = [(held.work.id, held.work.attempt) for held in self._holding.all()]
-            beat = Beat(self.name, self._partition, self._slots, self._functions, holds[:MOST_HELD])
             try:
-                reply = await self._bus.request(subjects.beat(self.name), beat, BeatReply, timeout=2.0)
+                reply = await self._bus.request(subjects.beat(self.name), self._beat(), BeatReply, timeout=2.0)
             except HeadraceError as error:
                 log.debug("worker.beat_unanswered", error=repr(error))
                 continue
             self._every = reply.every
+            for queue in self._queues:
+                queue.rank = reply.ranks.get(queue.partition, 0)
             for task in reply.stop:
-                await self._stop(task)
+                if (held := self._holding.get(task)) is not None:
+                    await self._release(held, "cancelled")
 
-    async def _stop(self, task: UUID) -> None:
-        held = self._holding.get(task)
-        if held is None:
-            return
-        if held.slot is not None:
-            log.info("worker.task_stopped", task=str(task))
-            slot, held.slot = held.slot, None
-            slot.cancel()
-        await self._let_go(held)
+    def _beat(self) -> Beat:
+        names = [queue.partition for queue in self._queues]
+        holds = [(held.work.id, held.work.attempt) for held in self._holding.all()]
+        functions, held = self._runner.functions, holds[:MOST_HELD]
+        return Beat(self.name, names[0], self._slots, functions, held, names if len(names) > 1 else [])
 
     async def _on_beat_request(self, message: Msg) -> None:
         self._beat_now.set()
@@ -278,20 +227,38 @@ class Agent:
     async def _on_connected(self, lost: frozenset[str]) -> None:
         self._beat_now.set()
 
+    # -- stopping
+
     async def _on_control(self, message: Msg) -> None:
-        """A session was closed or paused: what has not begun here is let go, and what is still on its way dropped."""
+        """Something became of a session's tasks: what waits here is let go, what runs is stopped if the word says so."""
         try:
             session, control = UUID(message.subject.rpartition(".")[2]), _control(message.data)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             log.warning("worker.control_malformed", subject=message.subject, error=str(error))
             return
-        if control.tasks is None:
-            if len(self._over) >= REMEMBERED:
-                self._over.pop(next(iter(self._over)))
-            self._over[session] = max(control.epoch, self._over.get(session, 0))
+        if control.event not in STOPS and control.event not in LETS_GO:
+            log.warning("worker.control_malformed", subject=message.subject, error=f"unknown event {control.event!r}")
+            return
+        self._stopped.note(session, control)
+        named = None if control.tasks is None else dict(control.tasks)
         for held in self._holding.all():
-            if held.began is None and held.parcel.session == session:
-                await self._let_go(held)
+            if held.parcel.session != session or 0 < control.epoch < held.parcel.epoch:
+                continue  # of another session, or chosen since
+            if named is None or held.work.attempt <= named.get(held.work.id, -1):
+                await self._release(held, control.event)
+
+    async def _release(self, held: Held, event: str) -> None:
+        if held.began is None:
+            await self._let_go(held)
+        elif event in STOPS:
+            self._stop(held, "cancelled", STOPS[event])
+
+    def _stop(self, held: Held, kind: str, why: str) -> None:
+        """Its slot goes on once it has really ended: until then it is held, and nothing is reported."""
+        if held.stopping is None and held.slot is not None:
+            log.info("worker.task_stopped", task=str(held.work.id), why=why)
+            held.stopping = Failed(held.work.id, held.work.attempt, kind, why)
+            held.slot.cancel()
 
     async def _let_go(self, held: Held) -> None:
         """There is nothing to say of this task any more; its message waits for the others that came in it."""
@@ -301,4 +268,15 @@ class Agent:
             return
         parcel.untold -= 1
         if parcel.untold == 0:
-            await self._pull.ack(parcel.message)
+            await parcel.queue.pull.ack(parcel.message)
+
+
+def _cancelled() -> int:
+    """How often the running slot was asked to end."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
+
+
+def _uncancel() -> None:
+    if (task := asyncio.current_task()) is not None:
+        task.uncancel()

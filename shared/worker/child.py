@@ -1,7 +1,8 @@
-"""The child process that runs blocking functions, one after the other: `python -m shared.worker.child module:app`.
+"""The child process that runs blocking functions, one after the other: `python -m shared.worker.child module:app
+PID`, with the number of its parent.
 
 Frames on its standard streams: four bytes of length, then msgpack. What functions print, and their own sub-processes, goes
-to stderr, which is a pipe that the parent reads. Ends when its parent does.
+to stderr, which is a pipe that the parent reads. Ends when its parent does, even if that is killed.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ import msgspec
 
 from shared.contracts.compute import Application
 from shared.worker.functions import Task, TaskError, encode_outputs, load
+from shared.worker.launch import die_with
 
 LENGTH = struct.Struct(">I")
 
@@ -73,6 +75,7 @@ def _read(source: BinaryIO) -> Call | None:
 
 
 def main() -> None:
+    die_with(int(sys.argv[2]))
     # The streams are ours: a function that prints must not speak into them.
     source, target = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)

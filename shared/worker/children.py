@@ -1,7 +1,12 @@
-"""Child processes for blocking functions: kept while they behave, killed when their task is cancelled or takes too long."""
+"""Child processes for blocking functions: kept while they behave, killed when their task is cancelled or takes too long.
+
+Each leads a session of its own, so that the processes that a function started are killed with it.
+"""
 
 import asyncio
+import contextlib
 import os
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
@@ -23,8 +28,8 @@ class Child:
         self.process, self.tap = process, tap
 
     async def kill(self) -> None:
-        if self.process.returncode is None:
-            self.process.kill()
+        with contextlib.suppress(OSError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         try:
             await self.process.wait()
         finally:
@@ -68,10 +73,13 @@ class Children:
 
     async def _spawn(self) -> Child:
         reads, writes = os.pipe()
+        # What opens the bus and the storage to the worker is of no use to functions.
+        env = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "shared.worker.child", self._app, stdin=PIPE, stdout=PIPE, stderr=writes
-            )
+                *(sys.executable, "-m", "shared.worker.child", self._app, str(os.getpid())),
+                stdin=PIPE, stdout=PIPE, stderr=writes, env=env, start_new_session=True,
+            )  # fmt: skip
         except BaseException:
             os.close(reads)
             raise

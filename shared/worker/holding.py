@@ -6,17 +6,19 @@ from uuid import UUID
 
 from nats.aio.msg import Msg
 
-from shared.contracts.work import Progress, TaskBatch, Work
+from shared.contracts.work import Failed, Progress, TaskBatch, Work
 from shared.worker.printed import Printed
+from shared.worker.queues import Queue
 
 
 class Parcel:
     """One message. `untold`: tasks in it of which the bus has no stored report yet. `again`: somebody had it before."""
 
-    __slots__ = ("again", "arrived", "begun", "message", "session", "trace", "untold")
+    __slots__ = ("again", "arrived", "begun", "epoch", "message", "queue", "session", "trace", "untold")
 
-    def __init__(self, message: Msg, batch: TaskBatch, now: float) -> None:
-        self.message, self.session, self.arrived = message, batch.session, now
+    def __init__(self, message: Msg, batch: TaskBatch, queue: Queue, now: float) -> None:
+        self.message, self.session, self.epoch, self.queue = message, batch.session, batch.epoch, queue
+        self.arrived = now
         self.trace: str = (message.headers or {}).get("traceparent", "")
         self.untold = len(batch.tasks)
         self.begun = self.again = False
@@ -25,32 +27,36 @@ class Parcel:
 class Held:
     """One task here: waiting, or running since `began` in `slot`. `progress`: what is to be told of it, at most so often.
 
-    `printed`: where what its code prints is collected.
+    `printed`: where what its code prints is collected. `stopping`: it is being stopped; what is to be reported of it then.
     """
 
-    __slots__ = ("began", "parcel", "printed", "progress", "slot", "started_told", "work")
+    __slots__ = ("began", "ended", "parcel", "printed", "progress", "slot", "started_told", "stopping", "work")
 
     def __init__(self, work: Work, parcel: Parcel) -> None:
         self.work, self.parcel = work, parcel
         self.began: float | None = None
         self.slot: asyncio.Task[None] | None = None
-        self.started_told = False
+        self.started_told = self.ended = False
+        self.stopping: Failed | None = None
         self.progress: Progress | None = None
         self.printed: Printed | None = None
 
 
 class Holding:
-    """Waiting tasks in the order of their arrival, and all that is held by id."""
+    """Waiting tasks in the order of their turn, and all that is held by id.
+
+    Each queue has a line of its own, as long as if there were no other: what is urgent is fetched although others wait.
+    """
 
     def __init__(self) -> None:
-        self._waiting: deque[Held] = deque()
+        self._lines: dict[Queue, deque[Held]] = {}
         self._by_id: dict[UUID, Held] = {}
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
 
     def add(self, held: Held) -> None:
         self._by_id[held.work.id] = held
-        self._waiting.append(held)
+        self._lines.setdefault(held.parcel.queue, deque()).append(held)
         self._arrived.set()
 
     def __contains__(self, work: Work) -> bool:
@@ -65,29 +71,37 @@ class Holding:
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting)
+        return sum(len(line) for line in self._lines.values())
+
+    @property
+    def running(self) -> list[Held]:
+        return [held for held in self._by_id.values() if held.began is not None]
 
     async def next(self) -> Held:
-        """The next task to run; it leaves the waiting ones."""
+        """The next task to run, of the lowest rank the one that came first; it leaves the waiting ones."""
         while True:
-            while self._waiting:
-                held = self._waiting.popleft()
+            while lines := [line for line in self._lines.values() if line]:
+                held = min(lines, key=_turn).popleft()
                 self._taken.set()
                 if self._by_id.get(held.work.id) is held:
                     return held
             self._arrived.clear()
             await self._arrived.wait()
 
-    async def room(self, most: int) -> None:
-        """Waits until fewer than `most` tasks wait here."""
-        while len(self._waiting) >= most:
+    async def room(self, queue: Queue, most: int) -> None:
+        """Waits until fewer than `most` tasks of a queue wait here.
+
+        Those that were given back count until their turn comes: as long as nothing ends here, others are to have them.
+        """
+        while len(self._lines.get(queue, ())) >= most:
             self._taken.clear()
             await self._taken.wait()
 
-    async def dropped(self) -> None:
-        """Waits until a task has left."""
-        self._taken.clear()
-        await self._taken.wait()
+    async def idle(self) -> None:
+        """Waits until nothing runs."""
+        while self.running:
+            self._taken.clear()
+            await self._taken.wait()
 
     def drop(self, held: Held) -> None:
         """Forgets a task; one that waits is passed over when its turn comes."""
@@ -97,7 +111,13 @@ class Holding:
 
     def unbegun(self, before: float) -> list[Parcel]:
         """Parcels that have waited here since `before` and of which no task has begun."""
-        return list({h.parcel for h in self._waiting if not h.parcel.begun and h.parcel.arrived < before})
+        parcels = {held.parcel: None for held in self._by_id.values() if held.began is None}
+        return [parcel for parcel in parcels if not parcel.begun and parcel.arrived < before]
 
     def of(self, parcel: Parcel) -> list[Held]:
         return [held for held in self._by_id.values() if held.parcel is parcel]
+
+
+def _turn(line: deque[Held]) -> tuple[int, float]:
+    parcel = line[0].parcel
+    return parcel.queue.rank, parcel.arrived

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,11 +14,13 @@ from shared.contracts.errors import HeadraceError, Unavailable
 from shared.contracts.topology import MESSAGE_LIMIT
 from shared.contracts.work import Completed, Failed, Logged, Progress, Report, ReportBatch
 from shared.runtime.log import log
-from shared.worker.holding import Parcel
+
+if TYPE_CHECKING:
+    from shared.worker.holding import Parcel
 
 
 class Reports:
-    """The reporting side of a worker."""
+    """What a worker says of one partition's tasks."""
 
     def __init__(self, bus: Bus, pull: Pull, worker: str, partition: str) -> None:
         self._bus, self._pull, self._worker = bus, pull, worker
@@ -30,14 +32,14 @@ class Reports:
         self._awaited: dict[int, asyncio.Future[None]] = {}
         self._stored = asyncio.Event()
 
-    def add(self, report: Report, parcel: Parcel | None = None) -> None:
+    def add(self, report: Report, parcel: "Parcel | None" = None) -> None:
         """Reports soon. `parcel`: the message that waits for this to be stored, if it does."""
         self._pending.append((report, parcel))
         if not self._flushing:
             self._flushing = True
             self._spawn(self._flush())
 
-    async def stored(self, report: Report, parcel: Parcel | None) -> None:
+    async def stored(self, report: Report, parcel: "Parcel | None") -> None:
         """Reports, and waits until the bus has stored it."""
         done = self._awaited[id(report)] = asyncio.get_running_loop().create_future()
         self.add(report, parcel)
@@ -75,7 +77,7 @@ class Reports:
             self._unstored += 1
             future.add_done_callback(lambda done, part=part: self._on_stored(part, done))  # type: ignore[misc]
 
-    def _replace(self, part: list[tuple[Report, Parcel | None]], error: HeadraceError) -> None:
+    def _replace(self, part: list[tuple[Report, "Parcel | None"]], error: HeadraceError) -> None:
         """The bus will never take this: its tasks fail, or they would run for ever, and the waiting goes on."""
         for report, parcel in part:
             self._settle(report, error)
@@ -93,7 +95,7 @@ class Reports:
         else:
             waiting.set_exception(error)
 
-    def _on_stored(self, part: list[tuple[Report, Parcel | None]], done: "asyncio.Future[PubAck]") -> None:
+    def _on_stored(self, part: list[tuple[Report, "Parcel | None"]], done: "asyncio.Future[PubAck]") -> None:
         self._unstored -= 1
         self._stored.set()
         if done.cancelled() or done.exception() is not None:
@@ -108,7 +110,7 @@ class Reports:
                     self._spawn(self._pull.ack(parcel.message))
 
 
-def _fit(pending: list[tuple[Report, Parcel | None]]) -> list[list[tuple[Report, Parcel | None]]]:
+def _fit(pending: list[tuple[Report, "Parcel | None"]]) -> list[list[tuple[Report, "Parcel | None"]]]:
     """Cuts into parts that fit in a message each."""
     parts: list[list[tuple[Report, Parcel | None]]] = [[]]
     size = 0

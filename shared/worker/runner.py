@@ -9,12 +9,13 @@ from shared.bus.client import Bus
 from shared.contracts import subjects
 from shared.contracts.compute import Value
 from shared.contracts.errors import HeadraceError
-from shared.contracts.work import Inputs, InputsOf, Output, Work
+from shared.contracts.work import EXEC, Inputs, InputsOf, Output, Work
 from shared.objects.inline import fetch, fits, keep, keep_stream
 from shared.objects.port import Objects
 from shared.worker import streams
 from shared.worker.child import Call, describe
 from shared.worker.children import Children, Lost
+from shared.worker.commands import Commands
 from shared.worker.functions import App, Task, TaskError, encode_outputs
 from shared.worker.printed import Printed
 
@@ -36,8 +37,18 @@ class Trouble(Exception):
 
 
 class Runner:
-    def __init__(self, bus: Bus, objects: Objects, app: App, children: Children) -> None:
+    """`commands`: where the tasks of `exec` run; None: here they do not."""
+
+    def __init__(
+        self, bus: Bus, objects: Objects, app: App, children: Children, commands: Commands | None = None
+    ) -> None:
         self._bus, self._objects, self._functions, self._children = bus, objects, app.functions, children
+        self._commands = commands
+
+    @property
+    def functions(self) -> list[str]:
+        """The names of what can run here."""
+        return sorted([*self._functions, *([EXEC] if self._commands is not None else [])])
 
     async def run(
         self, work: Work, session: UUID, progress: Callable[[float, str], None], printed: Printed
@@ -60,10 +71,12 @@ class Runner:
     async def _run(
         self, work: Work, session: UUID, progress: Callable[[float, str], None], printed: Printed
     ) -> list[Output]:
+        if work.function == EXEC and self._commands is not None:
+            return await self._command(self._commands, work, session, printed)
         function = self._functions.get(work.function)
         if function is None:
             raise Trouble("error", f"this worker has no function {work.function!r}")
-        payload, inputs = await self._inputs(work)
+        payload, inputs = await self._payload(work), await self._inputs(work)
         count = len(work.outputs)
         try:
             if function.blocking:
@@ -89,24 +102,36 @@ class Runner:
             stores.append(store(self._objects, session, name, value))
         return list(await asyncio.gather(*stores))
 
-    async def _inputs(self, work: Work) -> tuple[bytes, list[bytes]]:
-        payload = bytes(work.payload)
-        if work.payload_value is not None:
-            payload = await fetch(self._objects, work.payload_value)
-        if work.inputs == []:
-            return payload, []
-        values = work.inputs if work.inputs is not None else await self._ask(work.id)
+    async def _command(self, commands: Commands, work: Work, session: UUID, printed: Printed) -> list[Output]:
+        payload, values = await self._payload(work), await self._values(work)
+        try:
+            return await commands.run(payload, values, session, work.outputs, printed, INLINE)
+        except TaskError as error:
+            raise Trouble("error", str(error)) from None
+
+    async def _payload(self, work: Work) -> bytes:
+        if work.payload_value is None:
+            return bytes(work.payload)
+        if work.payload_value.size > MEMORY:
+            raise Trouble("error", f"its payload has more than {MEMORY} bytes")
+        return await fetch(self._objects, work.payload_value)
+
+    async def _values(self, work: Work) -> list[Value]:
+        return work.inputs if work.inputs is not None else await self._ask(work.id)
+
+    async def _inputs(self, work: Work) -> list[bytes]:
+        values = await self._values(work)
         if sum(value.size for value in values) > MEMORY:
             raise Trouble("error", f"its inputs have more than {MEMORY} bytes together")
         if all(value.data is not None for value in values):
-            return payload, [value.data for value in values if value.data is not None]
+            return [value.data for value in values if value.data is not None]
         gate = asyncio.Semaphore(FETCHES)
 
         async def one(value: Value) -> bytes:
             async with gate:
                 return await fetch(self._objects, value)
 
-        return payload, list(await asyncio.gather(*(one(value) for value in values)))
+        return list(await asyncio.gather(*(one(value) for value in values)))
 
     async def _ask(self, task: UUID) -> list[Value]:
         """The inputs that did not ride along, page by page."""

@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import os
-
-from shared.worker.printed import Printed
+from typing import Protocol
 
 BLOCK = 64 * 1024
 PAUSE = 0.002
@@ -13,18 +12,24 @@ MOST = 1024 * 1024
 """The most that a pipe can hold, unless root has made it larger: so much may have been written before the task's end."""
 
 
+class Taker(Protocol):
+    """Who gets what is printed: `Printed`, or somebody before it."""
+
+    def write(self, data: bytes) -> bool: ...
+
+
 class Tap:
     """`fd`: the end to read from. Between `begin` and `end` what comes is the task's, otherwise it passes to our stderr."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._printed: Printed | None = None
+        self._printed: Taker | None = None
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
         os.set_blocking(fd, False)
         self._loop.add_reader(fd, self._readable)
 
-    def begin(self, printed: Printed) -> None:
+    def begin(self, printed: Taker) -> None:
         self._read()
         self._printed = printed
 

@@ -77,6 +77,8 @@ def _default(field: msgspec.inspect.Field) -> Any:
     value = field.default
     if field.default_factory is not msgspec.NODEFAULT:
         value = field.default_factory()
+    if value is msgspec.NODEFAULT:  # how an absent field that may be left unset looks
+        return "unset"
     return repr(bytes(value)) if isinstance(value, msgspec.Raw) else msgspec.to_builtins(value)
 
 
@@ -92,7 +94,8 @@ def _value(hint: Any, name: str, seed: int) -> Any:
     if hasattr(hint, "__metadata__"):
         return _fitting(arguments[0] if origin is None else hint.__origin__, hint.__metadata__, name, seed)
     if origin in (types.UnionType, Union):
-        return _value(next(each for each in arguments if each is not types.NoneType), name, seed)
+        said = (each for each in arguments if each not in (types.NoneType, msgspec.UnsetType))
+        return _value(next(said), name, seed)
     if origin is Literal:
         return arguments[seed % len(arguments)]
     if origin is list:
@@ -100,7 +103,8 @@ def _value(hint: Any, name: str, seed: int) -> Any:
     if origin is tuple:
         return tuple(_value(each, name, seed + n) for n, each in enumerate(arguments))
     if origin is dict:
-        return {"key": _value(arguments[1], name, seed)}
+        key = _plain(UUID, name, seed) if arguments[0] is UUID else "key"
+        return {key: _value(arguments[1], name, seed)}
     return _plain(hint, name, seed)
 
 

@@ -63,3 +63,13 @@ def last_words(task: Task) -> None:
         time.sleep(3600)
     if task.attempt == 0:
         os._exit(7)
+
+
+@app.function(blocking=True)
+def family(task: Task) -> None:
+    """Starts a sub-process, leaves both numbers where the payload says, and does not come back by itself."""
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+    left = Path(task.payload)
+    left.with_suffix(".part").write_text(f"{os.getpid()} {other.pid}", encoding="utf-8")
+    left.with_suffix(".part").rename(left)
+    time.sleep(3600)

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 
 from deploy.local import database as databases
 from services.scheduler.app import main
-from services.scheduler.settings import LeaseSettings, Settings
+from services.scheduler.settings import ImportSettings, LeaseSettings, Settings
 from shared.bus.client import Bus, BusSettings
 from shared.bus.station import StationSettings
 from shared.contracts import compute as c
@@ -26,6 +26,7 @@ from shared.objects.settings import ObjectsSettings
 from shared.worker import App
 from shared.worker.agent import Agent
 from shared.worker.children import Children
+from shared.worker.commands import Commands
 from tests.conftest import Database, new_bucket
 from tests.integration.compute_functions import PATH
 from tests.support.servers import Servers
@@ -34,6 +35,8 @@ from tests.support.wait import wait_until
 T = TypeVar("T")
 ENDS = ("completed", "error", "timeout", "cancelled")
 LEASE = 2.0
+IMPORTABLE = "shared/"
+"""Under which the schedulers here let users import objects."""
 
 
 class Rig:
@@ -176,22 +179,34 @@ class Rig:
 
     @asynccontextmanager
     async def worker(
-        self, app: App, *, partition: str = "default", slots: int = 4, name: str = "", objects: Objects | None = None
+        self,
+        app: App,
+        *,
+        partition: str = "default",
+        slots: int = 4,
+        name: str = "",
+        objects: Objects | None = None,
+        commands: bool = False,
     ) -> AsyncIterator["Worker"]:
+        """`partition`: one, or several with commas between them. `commands`: it runs tasks of `exec`."""
         bus = await Bus.connect(BusSettings(**self.servers.bus("worker")), "worker", apply_topology=False)
         children = Children(PATH)
         called = name or f"w{uuid4().hex[:8]}"
-        agent = Agent(bus, objects or self.objects, app, children, name=called, partition=partition, slots=slots)
+        storage, partitions = objects or self.objects, partition.split(",")
+        execs = Commands(storage) if commands else None
+        agent = Agent(bus, storage, app, children, name=called, partitions=partitions, slots=slots, commands=execs)
         worker = Worker(called, agent, bus)
         try:
-            await wait_until(lambda: self._known(called, partition), on_timeout="the scheduler does not see the worker")
+            await wait_until(lambda: self._known(called), on_timeout="the scheduler does not see the worker")
             yield worker
             await worker.end()
         finally:
             await worker.kill()
             await children.close()
+            if execs is not None:
+                await execs.close()
 
-    async def _known(self, worker: str, partition: str) -> bool:
+    async def _known(self, worker: str) -> bool:
         """Whether a worker's first heartbeat has been stored."""
         admin = await asyncpg.connect(self.database.admin_url)
         try:
@@ -254,6 +269,7 @@ async def scheduler(
         StationSettings(**servers.bus("scheduler"), database_url=database.url("scheduler")),
         storage,
         LeaseSettings(lease_seconds=lease, beat_seconds=0.2, recovery_seconds=0.05),
+        ImportSettings(import_prefixes=IMPORTABLE),
     )
     stop = asyncio.Event()
     running = asyncio.create_task(main(settings, stop))

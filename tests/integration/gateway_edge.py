@@ -84,6 +84,9 @@ class Scheduler:
             ("result.get", c.ResultRef, lambda _, asked: _found(self.results, asked.result, "result")),
             ("result.list", c.ResultQuery, lambda *_: c.ResultPage(list(self.results.values()))),
             ("result.complete", c.ResultComplete, self._complete),
+            ("result.import", c.ResultImport, lambda *_: c.ResultList(list(self.results.values()))),
+            ("result.delete", c.ResultDelete, lambda *_: c.ResultList(list(self.results.values()))),
+            ("result.wait", c.ResultWait, lambda _, asked: c.ResultWaited(False, {}, asked.results)),
             ("result.value", c.ResultRef, lambda _, asked: _found(self.values, asked.result, "result")),
             ("submission.create", c.SubmissionCreate, self._submission),
             ("submission.chunk", bytes, self._chunk),
@@ -120,7 +123,7 @@ class Scheduler:
 
     def _complete(self, _: Context, asked: c.ResultComplete) -> c.Result:
         found = _found(self.results, asked.result, "result")
-        self.values[found.id] = c.Value(found.id, asked.size, asked.data, asked.object)
+        self.values[found.id] = c.Value(found.id, asked.size, asked.data, asked.object, asked.sha256 or "")
         self.results[found.id] = msgspec.structs.replace(found, status="completed", size=asked.size)
         return self.results[found.id]
 

@@ -16,17 +16,20 @@ NAME = "stranger-1"
 
 
 class Stranger:
-    """One slot, functions `double` and `never`."""
+    """One slot, functions `double` and `endless`. `over`: sessions with the epoch, and tasks with the attempt that are over."""
 
     def __init__(self, bus: Client) -> None:
         self.bus, self.holds, self.stopped = bus, set[tuple[str, int]](), set[str]()
         self.seen: list[int] = []
+        self.over: dict[str, int] = {}
+        self.told = asyncio.Event()
 
     async def run(self) -> None:
         beating = asyncio.create_task(self._beat())
         inbox = self.bus.new_inbox()
         arrived: asyncio.Queue[Msg] = asyncio.Queue()
         await self.bus.subscribe(inbox, cb=arrived.put)  # type: ignore[arg-type]
+        await self.bus.subscribe("hr.ctl.session.*", cb=self._on_control)
         ask = json.dumps({"batch": 1, "expires": 2_000_000_000}).encode()
         try:
             while True:
@@ -45,17 +48,32 @@ class Stranger:
                 "worker": NAME,
                 "partition": "default",
                 "slots": 1,
-                "functions": ["double"],
+                "functions": ["double", "endless"],
                 "holds": list(self.holds),
             }
             answer = await self.bus.request(f"hr.beat.worker.{NAME}", json.dumps(beat).encode())
             told = json.loads(answer.data)
             every = min(told["every"], 0.2)
             self.stopped |= set(told["stop"])
+            self.told.set()
+
+    async def _on_control(self, message: Msg) -> None:
+        said = json.loads(message.data)
+        if said.get("tasks") is None:
+            self.over[message.subject.split(".")[-1]] = 2**31 if said["event"] == "cancelled" else said.get("epoch", 0)
+        elif said["event"] in ("cancelled", "preempted"):
+            self.over |= dict(said["tasks"])
+        self.told.set()
+
+    def _may(self, batch: dict[str, Any], task: dict[str, Any]) -> bool:
+        return batch["epoch"] > self.over.get(batch["session"], 0) and task.get("attempt", 0) > self.over.get(
+            task["id"], -1
+        )
 
     async def _take(self, message: Msg) -> None:
         self.seen.append(message.metadata.num_delivered)
-        tasks = json.loads(message.data)["tasks"]
+        batch = json.loads(message.data)
+        tasks = [task for task in batch["tasks"] if self._may(batch, task)]
         if message.metadata.num_delivered > 1:
             asked = {"worker": NAME, "tasks": [[task["id"], task.get("attempt", 0)] for task in tasks]}
             answer = await self.bus.request("hr.rpc.scheduler.task.confirm", json.dumps(asked).encode())
@@ -65,11 +83,20 @@ class Stranger:
             await self.bus.publish(message.reply, b"-NAK")
             return
         for task in tasks:
-            await self._report(await self._run(task))
+            await self._report(await self._run(batch, task))
         await self.bus.publish(message.reply, b"+ACK")
 
-    async def _run(self, task: dict[str, Any]) -> dict[str, Any]:
+    async def _run(self, batch: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
         its = {"task": task["id"], "attempt": task.get("attempt", 0)}
+        if task["function"] == "endless":
+            await self._report({"type": "started", **its, "worker": NAME})
+            self.holds.add((its["task"], its["attempt"]))
+            await self._report({"type": "progress", **its, "fraction": 0.25, "message": "a quarter"})
+            while self._may(batch, task) and task["id"] not in self.stopped:
+                self.told.clear()
+                await self.told.wait()
+            self.holds.discard((its["task"], its["attempt"]))
+            return {"type": "failed", **its, "kind": "cancelled", "message": "stopped"}
         if task["function"] != "double":
             return {"type": "failed", **its, "kind": "error", "message": f"no function {task['function']!r}"}
         began = time.monotonic()
@@ -95,6 +122,14 @@ class Stranger:
 async def test_a_worker_in_another_language(system: Processes) -> None:
     await system.start("gateway", "scheduler", "archiver", "retriever", "broker", workers=0)
     bus = await system.bus("worker")
+    admin = await system.bus()
+    progress: list[dict[str, Any]] = []
+
+    async def on_progress(message: Msg) -> None:
+        progress.append(json.loads(message.data))
+
+    await admin.subscribe("hr.evt.task.progress.*", cb=on_progress)
+    await admin.flush()
     stranger = Stranger(bus)
     working = asyncio.create_task(stranger.run())
     headers = {"Authorization": f"Bearer {system.token}"}
@@ -123,6 +158,33 @@ async def test_a_worker_in_another_language(system: Processes) -> None:
         }  # fmt: skip
         value = await client.get(f"/results/{tasks[4]['outputs'][0]}/data")
         assert value.content == b"32"
+
+        # One task is cancelled while it runs, then a session whose other task waits.
+        for path, body in (("tasks/cancel", True), ("cancel", False)):
+            lines: list[dict[str, Any]] = [{"options": {"function": "endless"}}]
+            lines += [] if body else [{"payload": n, "options": {"function": "double"}} for n in range(3)]
+            made = await client.post(f"/sessions/{session}/submissions", json={"tasks": lines})
+            items = (await client.get(f"/sessions/{session}/tasks")).json()["items"]
+            (endless,) = [task["id"] for task in items if task["function"] == "endless" and not task["ended_at"]]
+
+            async def at_a_quarter(endless: str = endless) -> bool:
+                assert not working.done(), working.exception()
+                return any(each["task"] == endless and each["fraction"] == 0.25 for each in progress)
+
+            await system.wait_until(at_a_quarter, on_timeout=shown)
+            answer = await client.post(
+                f"/sessions/{session}/{path}", **({"json": {"tasks": [endless]}} if body else {})
+            )
+            assert answer.status_code == 200, answer.text
+
+            async def cancelled(endless: str = endless) -> bool:
+                return bool((await client.get(f"/tasks/{endless}")).json()["status"] == "cancelled")
+
+            await system.wait_until(cancelled, timeout=5, on_timeout=shown)
+        ends = [task["status"] for task in (await client.get(f"/sessions/{session}/tasks")).json()["items"]]
+        assert ends.count("cancelled") == 5
     assert 2 in stranger.seen, "the message given back came again, and was asked about"
+    assert not stranger.holds
     working.cancel()
     await bus.close()
+    await admin.close()

@@ -83,9 +83,16 @@ class Processes:
         await self._start(self.stack.add(system.broker(self.stack, site, storages)))
 
     async def start_worker(
-        self, name: str, *, app: str = system.APP, slots: int = 4, partition: str = "default", nats_url: str = ""
+        self,
+        name: str,
+        *,
+        app: str = system.APP,
+        slots: int = 4,
+        partition: str = "default",
+        nats_url: str = "",
+        commands: bool = False,
     ) -> None:
-        command = system.worker(self.stack, name, app=app, slots=slots, partition=partition)
+        command = system.worker(self.stack, name, app=app, slots=slots, partition=partition, commands=commands)
         await self._start(self.stack.add(_by(command, nats_url)))
 
     async def _start(self, process: Process) -> None:

@@ -124,7 +124,7 @@ async def test_a_worker_runs_what_the_queue_holds_and_acks_when_its_report_is_st
     broker.redeliver()
     await bus.publish(subjects.task("default", 9, session), TaskBatch(session, 1, works[:5]))
 
-    agent = Agent(other, MemoryObjects(), app, Children("none"), name="w", partition="default", slots=2)
+    agent = Agent(other, MemoryObjects(), app, Children("none"), name="w", partitions=["default"], slots=2)
     stop = asyncio.Event()
     running = asyncio.create_task(agent.run(stop))
 

@@ -13,9 +13,11 @@ from services.gateway.cli.commands import (
     logs,
     offers,
     ops,
+    partitions,
     queries,
     retrieve,
     submit,
+    values,
     watch,
 )
 from services.gateway.cli.trouble import CliError, UsageError
@@ -47,7 +49,20 @@ def build() -> App:
         version=_version,
         help_flags=["--help", "-h"],
     )
-    for module in (ops, watch, compute, queries, logs, submit, archive, retrieve, datasets, offers):
+    for module in (
+        ops,
+        partitions,
+        watch,
+        compute,
+        queries,
+        values,
+        logs,
+        submit,
+        archive,
+        retrieve,
+        datasets,
+        offers,
+    ):
         module.register(app)
     return app
 

@@ -15,8 +15,13 @@ from shared.contracts.paging import Page
 from shared.contracts.topology import INLINE_LIMIT
 
 ROOT = "/compute/v1"
+PARTITION = f"{ROOT}/partitions/{{name}}"
 SESSION = f"{ROOT}/sessions/{{session}}"
 RESULT = f"{ROOT}/results/{{result}}"
+
+WAIT_SECONDS = 45
+"""Longer than a wait takes: it answers by itself when its time has passed."""
+IMPORT_SECONDS = 65
 
 _ResultBody = without(c.ResultCreate, "session")
 
@@ -52,6 +57,25 @@ ROUTES = [
         c.Partition,
         "Makes a partition; only the admin may.",
         status=201,
+    ),
+    rpc("GET", PARTITION, READ, "partition.get", c.PartitionRef, c.Partition, "A partition and its workers."),
+    rpc(
+        "PATCH",
+        PARTITION,
+        OPS,
+        "partition.update",
+        c.PartitionUpdate,
+        c.Partition,
+        "Changes priority, reserve or max of a partition; only the admin may.",
+    ),
+    rpc(
+        "DELETE",
+        PARTITION,
+        OPS,
+        "partition.delete",
+        c.PartitionRef,
+        c.Partition,
+        "Deletes a partition that no session uses; only the admin may.",
     ),
     rpc("GET", f"{ROOT}/sessions", READ, "session.list", c.SessionList, c.SessionPage, "Sessions, newest first."),
     rpc(
@@ -139,6 +163,35 @@ ROUTES = [
     ),
     rpc("GET", f"{SESSION}/results", READ, "result.list", c.ResultQuery, c.ResultPage, "Results of a session."),
     rpc("GET", RESULT, READ, "result.get", c.ResultRef, c.Result, "A result, without its value."),
+    rpc(
+        "POST",
+        f"{SESSION}/results/import",
+        WRITE,
+        "result.import",
+        c.ResultImport,
+        c.ResultList,
+        "Completes results with objects that lie in the bucket already; they stay their owner's.",
+        timeout=IMPORT_SECONDS,
+    ),
+    rpc(
+        "POST",
+        f"{SESSION}/results/delete",
+        WRITE,
+        "result.delete",
+        c.ResultDelete,
+        c.ResultList,
+        "Deletes the values of results.",
+    ),
+    rpc(
+        "POST",
+        f"{ROOT}/results/wait",
+        READ,
+        "result.wait",
+        c.ResultWait,
+        c.ResultWaited,
+        "Waits until results have ended, all or any, for at most 30 s.",
+        timeout=WAIT_SECONDS,
+    ),
     Route(
         method="PUT",
         path=f"{RESULT}/data",

@@ -49,7 +49,7 @@ class Sessions:
 
     async def create(self, unit: Unit, ctx: Context, request: SessionCreate) -> Session:
         wanted = list(dict.fromkeys(request.partitions)) or [DEFAULT_PARTITION]
-        known = await store.partitions(unit.connection)
+        known = await store.hold_partitions(unit.connection, wanted)
         for place, name in enumerate(wanted):
             if name not in known:
                 raise NotFound(f"there is no partition {name!r}", field=f"partitions[{place}]")

@@ -101,6 +101,8 @@ class Submissions:
             raise Invalid("a submission has at least one task", field="tasks")
         if chunk.first + len(specs) > ids.MAX_TASKS:
             raise Invalid(f"a submission has at most {ids.MAX_TASKS} tasks", field="tasks")
+        if not self._turns.numbers().keys() >= set(session["partitions"]):  # another scheduler has just made one
+            await self._turns.refresh()
         plan = self._plan(chunk, session, specs)
         found = {}
         if plan.outside:

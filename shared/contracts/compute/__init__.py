@@ -6,6 +6,9 @@ Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`)
 | subject                                | request            | reply           |
 |----------------------------------------|--------------------|-----------------|
 | `hr.rpc.scheduler.partition.create`    | PartitionCreate    | Partition       |
+| `hr.rpc.scheduler.partition.update`    | PartitionUpdate    | Partition       |
+| `hr.rpc.scheduler.partition.delete`    | PartitionRef       | Partition       |
+| `hr.rpc.scheduler.partition.get`       | PartitionRef       | Partition       |
 | `hr.rpc.scheduler.partition.list`      | Page               | PartitionPage   |
 | `hr.rpc.scheduler.session.create`      | SessionCreate      | Session         |
 | `hr.rpc.scheduler.session.get`         | SessionGet         | Session         |
@@ -20,6 +23,9 @@ Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`)
 | `hr.rpc.scheduler.result.create`       | ResultCreate       | ResultList      |
 | `hr.rpc.scheduler.result.complete`     | ResultComplete     | Result          |
 | `hr.rpc.scheduler.result.abort`        | ResultAbort        | ResultList      |
+| `hr.rpc.scheduler.result.import`       | ResultImport       | ResultList      |
+| `hr.rpc.scheduler.result.delete`       | ResultDelete       | ResultList      |
+| `hr.rpc.scheduler.result.wait`         | ResultWait         | ResultWaited    |
 | `hr.rpc.scheduler.result.get`          | ResultRef          | Result          |
 | `hr.rpc.scheduler.result.list`         | ResultQuery        | ResultPage      |
 | `hr.rpc.scheduler.result.value`        | ResultRef          | Value           |
@@ -59,6 +65,8 @@ from shared.contracts.compute.partitions import (
     Partition,
     PartitionCreate,
     PartitionPage,
+    PartitionRef,
+    PartitionUpdate,
 )
 from shared.contracts.compute.queries import (
     Attempt,
@@ -71,15 +79,22 @@ from shared.contracts.compute.queries import (
     TaskOutputs,
 )
 from shared.contracts.compute.results import (
+    Import,
+    Key,
     NewResult,
     Result,
     ResultAbort,
     ResultComplete,
     ResultCreate,
+    ResultDelete,
+    ResultImport,
     ResultList,
     ResultPage,
     ResultQuery,
     ResultRef,
+    ResultWait,
+    ResultWaited,
+    Sha256,
     Value,
 )
 from shared.contracts.compute.sessions import (
@@ -124,6 +139,8 @@ __all__ = [
     "Counts",
     "Explanation",
     "Function",
+    "Import",
+    "Key",
     "Label",
     "Name",
     "NewResult",
@@ -134,14 +151,20 @@ __all__ = [
     "PartitionCreate",
     "PartitionName",
     "PartitionPage",
+    "PartitionRef",
+    "PartitionUpdate",
     "Result",
     "ResultAbort",
     "ResultComplete",
     "ResultCreate",
+    "ResultDelete",
+    "ResultImport",
     "ResultList",
     "ResultPage",
     "ResultQuery",
     "ResultRef",
+    "ResultWait",
+    "ResultWaited",
     "Session",
     "SessionCreate",
     "SessionGet",
@@ -149,6 +172,7 @@ __all__ = [
     "SessionPage",
     "SessionRef",
     "SessionStop",
+    "Sha256",
     "Sort",
     "Submission",
     "SubmissionCreate",

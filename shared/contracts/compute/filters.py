@@ -83,6 +83,8 @@ RESULT_FIELDS: Final[dict[str, str]] = {
     "size": "number",
     "created_at": "time",
     "completed_at": "time",
+    "checksum": "text",
+    "owned": "flag",
 }
 SESSION_FIELDS: Final[dict[str, str]] = {
     "id": "id",

@@ -87,11 +87,15 @@ class TaskPage(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """Why a task is where it is: one `summary`, then `reasons` from the most to the least decisive."""
+    """Why a task is where it is: one `summary`, then `reasons` from the most to the least decisive.
+
+    since   when it began to wait for its turn; None: it does not, or nobody knows
+    """
 
     task: Task
     summary: str
     reasons: list[str]
+    since: str | None = None
 
 
 class TaskLogs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from services.gateway.cli.commands.partitions import HEADS, row
 from services.gateway.cli.options import FIRST, PLAIN, Output, Paging, add
 from services.gateway.cli.trouble import UsageError
 
@@ -14,7 +15,6 @@ def register(app: App) -> None:
     add(dead, list_dead, name="list")
     add(dead, replay)
     app.command(dead)
-    add(app, partitions)
 
 
 def status(*, output: Output = PLAIN) -> None:
@@ -56,39 +56,13 @@ def status(*, output: Output = PLAIN) -> None:
                 for s in told["streams"]
             ),
         )
-        show.table("\nPartitions", _PARTITION, (_partition(p) for p in told["partitions"]))
+        show.table("\nPartitions", HEADS, (row(p) for p in told["partitions"]))
     if not told["ok"]:
         raise FailedError("a service is not well")
 
 
-_PARTITION = ("partition", "workers", "slots", "outstanding")
-
-
-def _partition(told: dict[str, object]) -> tuple[object, ...]:
-    return told["name"], told["workers"], told["slots"], told["outstanding"]
-
-
 def _checks(checks: dict[str, str]) -> str:
     return ", ".join(f"{name}: {state}" for name, state in checks.items() if state != "ok")
-
-
-def partitions(*, paging: Paging = FIRST, output: Output = PLAIN) -> None:
-    """Partitions and their workers.
-
-    Examples:
-
-    headrace partitions
-    """
-    from services.gateway.cli import show
-    from services.gateway.cli.api import ROOT, Api
-
-    with Api() as api:
-        page = api.get(f"{ROOT}/partitions", size=paging.size, token=paging.token)
-    if output.json:
-        show.document(page)
-        return
-    show.table("Partitions", _PARTITION, (_partition(p) for p in page["items"]))
-    show.more(page)
 
 
 def list_dead(*, paging: Paging = FIRST, output: Output = PLAIN) -> None:

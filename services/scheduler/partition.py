@@ -1,0 +1,51 @@
+"""What is known of a partition here and now; the tables know the rest."""
+
+import time
+
+from services.scheduler.pace import Pace
+from shared.contracts.work import Beat
+
+
+class Partition:
+    """`outstanding` is counted by its dispatcher alone; others know what that one said last (`heard`).
+
+    priority, reserve, most   as `PartitionCreate` has them (`most`: its `max`), at most a second old
+    workers                   live ones that serve it: their last heartbeat, and when it came
+    heard                     tasks outstanding and known to run, by the word of its dispatcher, at most a second old
+    rebuilt                   how often its queue was, here: what was counted before is counted no more
+    """
+
+    def __init__(self, number: int, name: str, *, priority: int = 1, reserve: int = 0, most: int | None = None) -> None:
+        self.number, self.name = number, name
+        self.priority, self.reserve, self.most = priority, reserve, most
+        self.pace = Pace()
+        self.outstanding = 0
+        self.heard = (0, 0)
+        self.workers: dict[str, tuple[Beat, float]] = {}
+        self.rebuilt = 0
+        self.ready = False  # recovered: this process may dispatch it
+        self.moved = time.monotonic()  # when a task of it last ended
+
+    @property
+    def slots(self) -> int:
+        return sum(beat.slots for beat, _ in self.workers.values())
+
+    @property
+    def window(self) -> int:
+        """Tasks that may be outstanding at once."""
+        window = self.pace.window(self.slots)
+        return window if self.most is None else min(window, self.most)
+
+    @property
+    def credit(self) -> int:
+        return max(0, self.window - self.outstanding) if self.ready else 0
+
+    @property
+    def counted(self) -> int:
+        """Tasks outstanding, whoever counts them."""
+        return self.outstanding if self.ready else self.heard[0]
+
+    @property
+    def entitled(self) -> bool:
+        """It runs less than it has reserved, and has something that could run: its tasks come before all others'."""
+        return self.heard[1] < self.reserve and self.counted > self.heard[1]

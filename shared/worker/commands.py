@@ -1,0 +1,155 @@
+"""Tasks of the function `exec`: a command, with the task's inputs as files before it and its outputs as files after it."""
+
+import asyncio
+import errno
+import os
+import signal
+import stat
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+from uuid import UUID
+
+import msgspec
+
+from shared.contracts.compute import Value
+from shared.contracts.errors import Internal, Invalid, NoRoom
+from shared.contracts.work import Command, Output
+from shared.objects.inline import fits, keep, keep_stream
+from shared.objects.layout import check_key
+from shared.objects.port import Objects
+from shared.worker.functions import TaskError
+from shared.worker.launched import STREAM, Launcher
+from shared.worker.printed import Printed
+
+PIECE = 4 * 1024 * 1024
+"""Bytes of an output that are read in one go."""
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_HINTS = {
+    int(signal.SIGXCPU): ": it used more than its cpu_seconds",
+    int(signal.SIGXFSZ): ": it wrote more than its file_bytes",
+}
+_decode = msgspec.json.Decoder(Command).decode
+
+
+class Commands:
+    """Where commands run: folders in the TMPDIR of this process, each gone soon after its task has ended."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    async def run(
+        self,
+        payload: bytes,
+        values: Sequence[Value],
+        session: UUID,
+        outputs: Sequence[UUID],
+        printed: Printed,
+        room: int,
+    ) -> list[Output]:
+        """The outputs, stored; at most `room` bytes of them ride along. TaskError, Lost, or an error of the storage.
+
+        When it returns, or is cancelled, no process of the command lives any more.
+        """
+        command = parse(payload, len(values), len(outputs))
+        launcher = await Launcher.start(printed)
+        try:
+            for name, value in zip(command.inputs, values, strict=True):
+                await self._stage(name, launcher.place(name, "stdin"), value)
+            status = await launcher.run(command)
+            if status:
+                raise TaskError(_ending(status, launcher.last_words()))
+            files = [_found(launcher, name) for name in command.outputs]
+            kept = []
+            for result, (path, size) in zip(outputs, files, strict=True):
+                room -= size if fits(size) else 0
+                kept.append(await self._keep(session, result, path, size, ride=fits(size) and room >= 0))
+            return kept
+        finally:
+            leaving = asyncio.create_task(launcher.removed())
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+            await launcher.stop()
+
+    async def close(self) -> None:
+        """Waits until all folders are gone."""
+        await asyncio.gather(*self._leaving)
+
+    async def _stage(self, name: str, path: Path, value: Value) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as file:
+                if value.data is not None:
+                    file.write(value.data)
+                elif value.object is None:
+                    raise Internal(f"the value of result {value.id} lies nowhere")
+                else:
+                    async with aclosing(self._objects.get(value.object)) as pieces:
+                        async for piece in pieces:
+                            await asyncio.to_thread(file.write, piece)
+        except OSError as error:
+            _trouble(error, f"the input {name!r} cannot lie there: {error.strerror}")
+
+    async def _keep(self, session: UUID, result: UUID, path: Path, size: int, *, ride: bool) -> Output:
+        with path.open("rb") as file:
+            if ride or not size:
+                return await keep(self._objects, session, result, file.read())
+            async with aclosing(_pieces(file)) as pieces:
+                return await keep_stream(self._objects, session, result, pieces, size=size)
+
+
+def parse(payload: bytes, inputs: int, outputs: int) -> Command:
+    """The command, if it fits a task with so many inputs and outputs; TaskError otherwise, with the field."""
+    try:
+        command = _decode(payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise TaskError(f"its payload is not a command: {error}") from None
+    if not command.command or not command.command[0]:
+        raise TaskError("command: a program is needed")
+    words = [*command.command, *command.env, *command.env.values()]
+    if any("\x00" in word for word in words) or any(not name or "=" in name for name in command.env):
+        raise TaskError("command, env: no NUL; the name of a variable has no = and is not empty")
+    for field, names, count in (("inputs", command.inputs, inputs), ("outputs", command.outputs, outputs)):
+        if len(names) != count:
+            raise TaskError(f"{field}: it names {len(names)} files, the task has {count} {field}")
+        if len(set(names)) < count:
+            raise TaskError(f"{field}: two have the same name")
+        for name in names:
+            try:
+                check_key(name) if name != STREAM else None
+            except Invalid as error:
+                raise TaskError(f"{field}: {name!r}: {error}") from None
+    return command
+
+
+def _found(launcher: Launcher, name: str) -> tuple[Path, int]:
+    """The file of an output, and its size. A link that leads out of the folder, or a pipe, is none."""
+    path = launcher.place(name, "stdout")
+    try:
+        seen = path.lstat()
+    except OSError:
+        raise TaskError(f"the command has not made its output {name!r}") from None
+    if not stat.S_ISREG(seen.st_mode) or os.path.realpath(path.parent) != str(path.parent):
+        raise TaskError(f"the output {name!r} is not a file")
+    return path, seen.st_size
+
+
+async def _pieces(file: BinaryIO) -> AsyncGenerator[bytes, None]:
+    while piece := await asyncio.to_thread(file.read, PIECE):
+        yield piece
+
+
+def _ending(status: int, last: str) -> str:
+    why = f"the command ended with status {status}"
+    if status < 0:
+        names = {int(each): each.name for each in signal.Signals}
+        why = f"the command was killed by {names.get(-status, f'signal {-status}')}{_HINTS.get(-status, '')}"
+    return f"{why}\n{last}" if last else why
+
+
+def _trouble(error: OSError, why: str) -> NoReturn:
+    if error.errno in _FULL:
+        raise NoRoom("the worker's disk is full") from None
+    raise TaskError(why) from None

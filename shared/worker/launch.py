@@ -1,0 +1,216 @@
+"""Runs one command for a worker and leaves nothing behind, whatever becomes of the worker: `python -I -S launch.py FD`.
+
+One process for each command, in a session of its own. It knows the standard library only, and has none of the worker's
+environment. What passes, JSON by the line, on its standard streams:
+
+    → {"folder"}                                    a fresh folder: `work` (where the command runs), `tmp`, `stdin`
+    ← {"command", "env", "limits", "stdin", "stdout"}
+    → {"began"}                                     the command's process, which leads a session of its own
+    → {"status"} or {"refused"}                     how it ended (minus the signal's number), or why it could not begin
+    → {"gone": true}                                nothing of it lives any more
+
+FD is where the command's standard output goes, unless it goes to a file; its standard error goes to ours. When our standard
+input ends (the worker has what it wants, or wants no more, or is dead) all that came of the command is killed, and the folder
+removed. Sub-processes that leave the command's session are found too: on Linux the orphans of a session become ours.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from typing import Any
+
+PARENT_DEATH, SUBREAPER, DUMPABLE = 1, 36, 4
+LIMITS = {
+    "memory_bytes": resource.RLIMIT_AS,
+    "cpu_seconds": resource.RLIMIT_CPU,
+    "file_bytes": resource.RLIMIT_FSIZE,
+    "processes": resource.RLIMIT_NPROC,
+}
+PATIENCE = 30.0
+"""Seconds in which everything must have died of SIGKILL; what has not is not ours to kill (another user's)."""
+
+
+def prctl(what: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(what, value, 0, 0, 0)
+
+
+def die_with(parent: int) -> None:
+    """SIGKILL for this process as soon as its parent has died."""
+    prctl(PARENT_DEATH, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hide() -> None:
+    """What this process has in its memory and its environment is not for other processes of its user to read."""
+    prctl(DUMPABLE, 0)
+
+
+def _limit(limits: dict[str, int]) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for name, value in limits.items():
+        if value:
+            _, hard = resource.getrlimit(LIMITS[name])
+            most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            above = most + 1 if name == "cpu_seconds" and most != hard else most  # there the hard limit kills unnamed
+            resource.setrlimit(LIMITS[name], (most, above))
+
+
+def _begin(job: dict[str, Any], root: str, out: int) -> int:
+    """The process of the command; OSError if it cannot be run."""
+    reads, writes = os.pipe()
+    me = os.getpid()
+    pid = os.fork()
+    if pid:
+        os.close(writes)
+        with os.fdopen(reads, "rb") as said:
+            why = said.read()
+        if why:
+            os.waitpid(pid, 0)
+            raise OSError(int(why), os.strerror(int(why)))
+        return pid
+    try:
+        os.setsid()
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):  # Python ignores the first two
+            signal.signal(number, signal.SIG_DFL)
+        os.dup2(os.open(f"{root}/stdin" if job["stdin"] else os.devnull, os.O_RDONLY), 0)
+        os.dup2(os.open(f"{root}/stdout", os.O_WRONLY | os.O_CREAT, 0o600) if job["stdout"] else out, 1)
+        os.chdir(f"{root}/work")
+        die_with(me)
+        _limit(job["limits"])
+        os.execvpe(job["command"][0], job["command"], job["env"])  # noqa: S606 (the point of it)
+    except OSError as error:
+        os.write(writes, b"%d" % (error.errno or 1))
+    except BaseException:
+        os.write(writes, b"1")
+    os._exit(127)
+
+
+def _children() -> list[int]:
+    """All processes whose parent we are, orphans that we were given among them."""
+    found = []
+    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    parent = int(file.read().rpartition(b") ")[2].split()[1])
+            except OSError:
+                continue
+            if parent == os.getpid():
+                found.append(int(name))
+    return found
+
+
+def _kill(*pids: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _end(pid: int, known: int | None) -> int | None:
+    """Kills all that came of the command. Its status, if it was not `known` before."""
+    _kill(-pid)
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            ended, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            break
+        if ended == pid:
+            known = os.waitstatus_to_exitcode(status)
+        elif not ended:
+            _kill(-pid, *_children())
+            time.sleep(0.002)
+    return known
+
+
+def _wait(pid: int, wake: int) -> tuple[int | None, bool]:
+    """Until the command has ended, or our input has: its status, if it has one; and whether the worker still listens."""
+    while True:
+        ready, _, _ = select.select([0, wake], [], [])
+        if wake in ready:
+            os.read(wake, 4096)
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status), True
+        if 0 in ready and not os.read(0, 4096):
+            return None, False
+
+
+def _remove(path: str) -> None:
+    os.chmod(path, 0o700)
+    with os.scandir(path) as entries:
+        for entry in list(entries):
+            if entry.is_dir(follow_symlinks=False):
+                _remove(entry.path)
+            else:
+                os.unlink(entry.path)
+    os.rmdir(path)
+
+
+def _say(**message: object) -> None:
+    with contextlib.suppress(OSError):  # the worker is dead: what remains is to clean up
+        os.write(1, json.dumps(message).encode() + b"\n")
+
+
+def _line() -> bytes:
+    data = b""
+    while not data.endswith(b"\n"):
+        chunk = os.read(0, 65536)
+        if not chunk:
+            return b""
+        data += chunk
+    return data
+
+
+def _serve(root: str, out: int, wake: int) -> None:
+    line = _line()
+    if not line:
+        return
+    try:
+        pid = _begin(json.loads(line), root, out)
+    except OSError as error:
+        _say(refused=error.strerror)
+    else:
+        _say(began=pid)
+        status, listens = _wait(pid, wake)
+        status = _end(pid, status)
+        if listens:
+            _say(status=status)
+    os.close(out)
+    _say(gone=True)
+    while os.read(0, 65536):  # until the worker has what it wants
+        pass
+
+
+def main() -> None:
+    out = int(sys.argv[1])
+    os.set_inheritable(out, False)
+    prctl(SUBREAPER, 1)
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    root = os.path.join(os.environ["TMPDIR"], f"headrace-{os.urandom(12).hex()}")
+    os.mkdir(root, 0o700)
+    for name in ("work", "tmp"):
+        os.mkdir(os.path.join(root, name), 0o700)
+    try:
+        _say(folder=root)
+        _serve(root, out, reads)
+    finally:
+        try:
+            _remove(root)
+        except (OSError, RecursionError):  # somebody's file, or too deep
+            os.execvp("rm", ["rm", "-rf", root])  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()

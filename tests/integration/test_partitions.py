@@ -1,0 +1,199 @@
+"""Partitions: made, changed, deleted; their limits, and what they have a right to."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shared.bus import topology
+from shared.contracts import compute as c
+from shared.contracts import ids
+from shared.contracts.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from shared.contracts.paging import Page
+from shared.contracts.topology import TASKS, worker_consumer
+from tests.integration.compute_rig import Rig, open_rig, scheduler, spec
+from tests.integration.hand import hand
+from tests.integration.partitions_rig import METERS, app, create, delete, explain, get, measure, says, update
+from tests.support.servers import Servers
+from tests.support.wait import wait_until
+
+
+@pytest.fixture(scope="module")
+async def rig(servers: Servers) -> AsyncIterator[Rig]:
+    async with open_rig(servers) as rig:
+        yield rig
+
+
+# -- made, changed, deleted
+
+
+async def test_made_again_with_the_same_values_or_with_others(rig: Rig) -> None:
+    name = await create(rig, priority=7, reserve=2, max=5)
+    await create(rig, name, priority=7, reserve=2, max=5)
+    with pytest.raises(AlreadyExists, match="priority 7, reserve 2 and max 5"):
+        await create(rig, name, priority=7)
+    made = await get(rig, name)
+    assert (made.priority, made.reserve, made.max, made.workers) == (7, 2, 5, 0)
+    with pytest.raises(Invalid) as refused:
+        await create(rig, reserve=3, max=2)
+    assert refused.value.field == "reserve"
+    for action, asked in (
+        ("create", c.PartitionCreate("mine")),
+        ("update", c.PartitionUpdate(name, priority=1)),
+        ("delete", c.PartitionRef(name)),
+    ):
+        with pytest.raises(Forbidden):
+            await rig.ask(f"partition.{action}", asked, c.Partition, user="ann")
+
+
+async def test_an_update_changes_what_it_names(rig: Rig) -> None:
+    name = await create(rig, priority=7, reserve=2, max=5)
+    assert (await update(rig, name, priority=9)).max == 5
+    changed = await update(rig, name, max=None)
+    assert (changed.priority, changed.reserve, changed.max) == (9, 2, None)
+    assert (await get(rig, name)).max is None
+    with pytest.raises(Invalid):
+        await update(rig, name, max=1)
+    assert (await update(rig, name, max=1, reserve=0)).max == 1
+    with pytest.raises(NotFound):
+        await update(rig, "nobody-made-it", priority=1)
+
+
+async def test_partitions_are_listed_in_pages(rig: Rig) -> None:
+    wanted = {await create(rig) for _ in range(3)}
+    seen: list[str] = []
+    token = ""
+    while True:
+        page = await rig.ask("partition.list", Page(2, token), c.PartitionPage)
+        assert len(page.items) <= 2
+        seen += [item.name for item in page.items]
+        if not (token := page.next):
+            break
+    assert seen == sorted(set(seen))
+    assert wanted < set(seen)
+
+
+async def test_a_partition_in_use_is_not_deleted(rig: Rig) -> None:
+    with pytest.raises(Conflict, match="default"):
+        await delete(rig, "default")
+    name = await create(rig)
+    session = await rig.session(name)
+    with pytest.raises(Conflict, match=str(session)):
+        await delete(rig, name)
+    async with hand(rig, name, slots=1) as worker:
+        id = await rig.submit(session, [spec("task")])
+        work = await worker.take(name)
+        await worker.start(work)
+        await rig.until(work.id, "processing")
+        await rig.ask("session.close", c.SessionRef(session), c.Session)
+        with pytest.raises(Conflict, match=str(work.id)):
+            await delete(rig, name)
+        await worker.complete(work)
+        await rig.until(work.id, "completed")
+        assert (await delete(rig, name)).name == name
+    assert (await rig.task(ids.task_id(id, 0))).partition == name, "what ended there still says where"
+
+
+async def test_a_deleted_partition_is_gone_and_can_be_made_anew(rig: Rig) -> None:
+    name = await create(rig, priority=3)
+    asked = f"CONSUMER.INFO.{TASKS.name}.{worker_consumer(name).name}"
+    assert "error" not in await topology.api(rig.bus, asked)
+    await delete(rig, name)
+    assert "error" in await topology.api(rig.bus, asked)
+    with pytest.raises(NotFound, match=name):
+        await get(rig, name)
+    with pytest.raises(NotFound, match=name):
+        await rig.session(name)
+    with pytest.raises(NotFound):
+        await delete(rig, name)
+    await create(rig, name, priority=4)
+    assert (await get(rig, name)).priority == 4
+    async with rig.worker(app, partition=name):
+        session = await rig.session(name)
+        await rig.submit(session, [measure(name)])
+        assert (await rig.all_ended(session)).completed == 1
+
+
+async def test_every_scheduler_learns_of_it(rig: Rig) -> None:
+    """Two answer in turn: whoever is asked, the same is known within two seconds."""
+    name = await create(rig)
+    async with scheduler(rig.servers, rig.database, rig.storage):
+
+        async def all_say(max: int | None) -> bool:
+            return all([(await get(rig, name)).max == max for _ in range(12)])
+
+        await update(rig, name, max=4)
+        await wait_until(lambda: all_say(4), timeout=5, on_timeout="an old value is still told")
+        await delete(rig, name)
+
+        async def all_gone() -> bool:
+            for _ in range(12):
+                try:
+                    await get(rig, name)
+                except NotFound:
+                    continue
+                return False
+            return True
+
+        await wait_until(all_gone, timeout=5, on_timeout="somebody still knows it")
+        for _ in range(6):
+            with pytest.raises(NotFound, match=name):
+                await rig.session(name)
+
+
+# -- the most that may run
+
+
+async def test_no_more_run_at_once_than_the_max(rig: Rig) -> None:
+    """Under load, with workers that could run four times as many, and chains whose hops the completers would publish."""
+    name = await create(rig, max=4)
+    async with rig.worker(app, partition=name, slots=8), rig.worker(app, partition=name, slots=8):
+        sessions = [await rig.session(name) for _ in range(2)]
+        for session in sessions:
+            await rig.submit(session, [measure(name) for _ in range(300)])
+            chain = [spec("measured", [name, None, ""], inputs=[f"@{n - 8}"] if n >= 8 else []) for n in range(80)]
+            await rig.submit(session, chain)
+        most = 0
+
+        async def ended() -> bool:
+            nonlocal most
+            most = max(most, (await get(rig, name)).outstanding)
+            counts = [await rig.counts(session) for session in sessions]
+            return all(n.total and n.completed == n.total for n in counts)
+
+        await wait_until(ended, timeout=60, on_timeout=lambda: get(rig, name))
+    assert len(METERS[name].began) == 2 * 380
+    assert METERS[name].most == 4, "and no fewer, as there was always work"
+    assert most <= 4
+
+
+async def test_a_max_that_is_lowered_takes_back_the_queue(rig: Rig) -> None:
+    name = await create(rig)
+    async with hand(rig, name, slots=2) as worker:
+        session = await rig.session(name)
+        id = await rig.submit(session, [spec("task") for _ in range(20)])
+        running = [await worker.take(name) for _ in range(2)]
+        for work in running:
+            await worker.start(work)
+            await rig.until(work.id, "processing")
+        assert (await get(rig, name)).outstanding > 2
+        await update(rig, name, max=1)
+
+        async def taken_back() -> bool:
+            return (await get(rig, name)).outstanding == 2
+
+        await wait_until(taken_back, on_timeout=lambda: get(rig, name))
+        await worker.complete(running[0])
+        await rig.until(running[0].id, "completed")
+        last = await explain(rig, ids.task_id(id, 19))
+        assert f"partition {name!r} has reached its max: 1 of 1 tasks" in last.reasons
+        assert last.since is not None
+        await worker.complete(running[1])
+        await worker.complete(await worker.take(name))
+        await update(rig, name, max=0)
+        await wait_until(lambda: says(rig, ids.task_id(id, 19), "is 0: nothing new begins"))
+        await update(rig, name, max=None)
+        await wait_until(lambda: _moved(rig, name, 3))
+
+
+async def _moved(rig: Rig, name: str, more: int) -> bool:
+    return (await get(rig, name)).outstanding > more

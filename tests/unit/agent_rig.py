@@ -1,0 +1,178 @@
+"""A worker on the bus in memory with one slot and two partitions, and what a scheduler would hear and say."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import msgspec
+import pytest
+from nats.aio.msg import Msg
+
+from shared.bus import topology
+from shared.bus.client import Bus
+from shared.bus.context import Context
+from shared.bus.service import Service
+from shared.contracts import ids, subjects
+from shared.contracts.topology import TASKS, worker_consumer
+from shared.contracts.work import (
+    Beat,
+    BeatReply,
+    Completed,
+    Confirm,
+    Confirmed,
+    Control,
+    Failed,
+    Report,
+    ReportBatch,
+    TaskBatch,
+    Work,
+)
+from shared.testing.bus import MemoryBroker
+from shared.testing.objects import MemoryObjects
+from shared.worker import App, Task
+from shared.worker.agent import Agent
+from shared.worker.children import Children
+from tests.integration.compute_functions import PATH
+from tests.integration.compute_functions import app as blocking
+from tests.support.wait import wait_until
+
+app = App()
+app.functions |= blocking.functions
+
+
+@app.function
+async def echo(task: Task) -> object:
+    ran.append(task.id)
+    return task.payload
+
+
+@app.function
+async def cancelled(task: Task) -> None:
+    """Awaits something that was cancelled."""
+    inner = asyncio.get_running_loop().create_future()
+    inner.cancel()
+    await inner
+
+
+ran: list[UUID] = []
+"""What `echo` was called with, in order."""
+gates: dict[str, asyncio.Event] = {}
+
+
+@app.function
+async def hold(task: Task) -> None:
+    await gates.setdefault(task.payload, asyncio.Event()).wait()
+
+
+@app.function
+async def cleans_up(task: Task) -> str:
+    """Says what it does when it is stopped, which takes a moment; `stubborn`: then it returns as if nothing had been."""
+    try:
+        await asyncio.get_running_loop().create_future()
+    except asyncio.CancelledError:
+        await asyncio.sleep(0)
+        task.progress(0.9, "cleaned up")
+        if task.payload != "stubborn":
+            raise
+    return "done"
+
+
+@app.function
+async def many(task: Task) -> list[bytes]:
+    return [b"x" * task.payload] * task.outputs
+
+
+@app.function
+async def tells(task: Task) -> None:
+    for step in range(1000):
+        task.progress(step / 1000)
+
+
+class Rig:
+    """`reply`: what heartbeats are answered."""
+
+    def __init__(self, broker: MemoryBroker, bus: Bus, other: Bus) -> None:
+        self.broker, self.bus = broker, bus
+        self.asked: list[Confirm] = []
+        self.session, self._submission, self._lines = ids.uuid7(), ids.submission_id(), 0
+        self.reply, self.beats = BeatReply([], 60.0), list[Beat]()
+        self.stop = asyncio.Event()
+        self.children = Children(PATH)
+        self.agent = Agent(
+            other, MemoryObjects(), app, self.children, name="w", partitions=["default", "express"], slots=1
+        )
+
+    def work(self, function: str = "echo", payload: bytes = b"1", outputs: int = 1) -> Work:
+        self._lines += 1
+        made = [ids.result_id(self._submission, self._lines, n) for n in range(outputs)]
+        return Work(ids.task_id(self._submission, self._lines), function, made, payload=msgspec.Raw(payload))
+
+    async def send(self, *works: Work, partition: str = "default") -> None:
+        await self.raw(msgspec.json.encode(TaskBatch(self.session, 1, list(works))), partition)
+
+    async def raw(self, data: bytes, partition: str = "default") -> None:
+        await self.bus.publish(subjects.task(partition, 9, self.session), data)
+
+    async def control(self, event: str, *tasks: tuple[Work, int]) -> None:
+        """With no task: of the whole session."""
+        named = [(work.id, attempt) for work, attempt in tasks] or None
+        await self.bus.tell(subjects.session_control(self.session), Control(event, named))
+
+    async def runs(self, work: Work) -> None:
+        """Waits until it runs."""
+        await wait_until(lambda: (held := self.agent._holding.get(work.id)) is not None and held.began is not None)
+
+    async def waits(self, *works: Work) -> None:
+        await wait_until(lambda: all(self.agent._holding.get(work.id) for work in works))
+
+    def queued(self) -> list[tuple[str, bytes]]:
+        """Messages of tasks that are not acknowledged."""
+        return self.broker.messages("TASKS")
+
+    def batches(self, partition: str = "*") -> list[list[Report]]:
+        named = "hr.report." if partition == "*" else subjects.report(partition)
+        data = [data for subject, data in self.broker.published if subject.startswith(named)]
+        return [msgspec.json.decode(each, type=ReportBatch).reports for each in data]
+
+    def reports(self) -> list[Report]:
+        return [report for batch in self.batches() for report in batch]
+
+    async def ended(self, work: Work) -> Completed | Failed:
+        def found() -> Completed | Failed | None:
+            ends = [r for r in self.reports() if isinstance(r, Completed | Failed) and r.task == work.id]
+            return ends[0] if ends else None
+
+        report = await wait_until(found)
+        assert report is not None
+        return report
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    broker = MemoryBroker()
+    bus = await broker.connect("scheduler")
+    other = await broker.connect("worker", apply_topology=False)
+    rig = Rig(broker, bus, other)
+
+    async def confirm(ctx: Context, request: Confirm) -> Confirmed:
+        rig.asked.append(request)
+        return Confirmed([task for task, _ in request.tasks])
+
+    async def beat(message: Msg) -> None:
+        rig.beats.append(msgspec.json.decode(message.data, type=Beat))
+        await bus.tell(message.reply, rig.reply)
+
+    service = Service(bus, None, "scheduler", "1.0.0", "")
+    service.reads("task", "confirm", Confirm, confirm)
+    await service.start()
+    await bus.nc.subscribe("hr.beat.worker.*", cb=beat)
+    for partition in ("default", "express"):
+        await topology.ensure_consumer(bus, TASKS.name, worker_consumer(partition))
+    running = asyncio.create_task(rig.agent.run(rig.stop, 0.1))
+    yield rig
+    rig.stop.set()
+    await asyncio.wait_for(running, 10)
+    await rig.children.close()
+    await service.stop()
+    await other.close()
+    await bus.close()

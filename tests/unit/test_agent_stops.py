@@ -1,0 +1,158 @@
+"""A worker is told to stop what it runs, to let go what waits, to end; and which of its partitions is more urgent."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from shared.bus.pull import Pull, delivery
+from shared.contracts import subjects
+from shared.contracts.work import BeatReply, Completed, Failed, Progress
+from tests.support.wait import wait_until
+from tests.unit.agent_rig import Rig, gates, ran, rig
+
+__all__ = ["rig"]
+
+WHY = "it was cancelled"
+
+
+@pytest.mark.parametrize("payload", [b"null", b'"stubborn"'])
+async def test_what_runs_is_cancelled_and_reported_when_it_has_ended(rig: Rig, payload: bytes) -> None:
+    running, waiting = rig.work("cleans_up", payload), rig.work()
+    await rig.send(running, waiting)
+    await rig.runs(running)
+    await rig.control("cancelled")
+    assert await rig.ended(running) == Failed(running.id, 0, "cancelled", WHY)
+    await wait_until(lambda: not rig.queued())
+    assert [type(report) for report in rig.reports() if report.task == running.id][-2:] == [Progress, Failed]
+    assert not [report for report in rig.reports() if report.task == waiting.id], "it had not begun: nothing to say"
+    assert rig.agent._holding.all() == []
+
+
+async def test_a_blocking_function_and_its_sub_processes_are_dead_before_it_is_reported(
+    rig: Rig, tmp_path: Path
+) -> None:
+    told = tmp_path / "pids"
+    work = rig.work("family", msgspec.json.encode(str(told)))
+    await rig.send(work)
+    pids = await wait_until(lambda: told.exists() and [int(pid) for pid in told.read_text().split()], timeout=20)
+    await rig.control("cancelled", (work, 0))
+    assert await rig.ended(work) == Failed(work.id, 0, "cancelled", WHY)
+    assert len(pids) == 2
+    assert not [pid for pid in pids if _runs(pid)]
+
+
+def _runs(pid: int) -> bool:
+    """Whether it does: an orphan that nobody has waited for is dead, too."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
+
+
+async def test_only_the_attempts_that_are_named_are_stopped(rig: Rig) -> None:
+    one, other = rig.work("hold", b'"one"'), rig.work("hold", b'"other"')
+    later = msgspec.structs.replace(rig.work("hold", b'"later"'), attempt=2)
+    await rig.send(one, other, later)
+    await rig.runs(one)
+    await rig.control("preempted", (other, 0), (later, 1), (rig.work(), 0))
+    await rig.control("preempted", (one, 3))  # a later attempt than is known here: this one is over
+    stopped = await rig.ended(one)
+    assert isinstance(stopped, Failed)
+    assert (stopped.kind, "another partition" in stopped.message) == ("cancelled", True)
+    await rig.runs(later)
+    gates["later"].set()
+    assert isinstance(await rig.ended(later), Completed)
+    assert not [report for report in rig.reports() if report.task == other.id]
+
+
+@pytest.mark.parametrize("event", ["closed", "paused"])
+async def test_closing_and_pausing_let_go_what_waits_and_leave_what_runs(rig: Rig, event: str) -> None:
+    gates.clear()
+    running, waiting = rig.work("hold", b'"on"'), rig.work()
+    await rig.send(running)
+    await rig.send(waiting)
+    await rig.runs(running)
+    await rig.waits(waiting)
+    await rig.control(event)
+    await wait_until(lambda: not rig.agent._holding.get(waiting.id))
+    gates["on"].set()
+    assert isinstance(await rig.ended(running), Completed)
+    await wait_until(lambda: not rig.queued())
+    assert not [report for report in rig.reports() if report.task == waiting.id]
+
+
+async def test_a_copy_that_comes_after_the_word_is_not_run(rig: Rig) -> None:
+    late, again = rig.work(), rig.work()
+    await rig.control("cancelled", (late, 0), (again, 0))
+    await rig.send(late)
+    await rig.send(again)
+    await wait_until(lambda: not rig.queued())
+    await rig.send(msgspec.structs.replace(again, attempt=1))
+    assert (await rig.ended(again)).attempt == 1
+    assert not [report for report in rig.reports() if report.task == late.id]
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b'{"event": "cancelled", "tasks": 3}', b'{"event": "melted"}', b"\xff"])
+async def test_words_that_are_not_understood_stop_nothing(rig: Rig, data: bytes) -> None:
+    gates.clear()
+    work = rig.work("hold", b'"stays"')
+    await rig.send(work)
+    await rig.runs(work)
+    await rig.bus.nc.publish(subjects.session_control(rig.session), data)
+    await rig.bus.nc.publish("hr.ctl.session.nobody", b'{"event": "cancelled"}')
+    await rig.control("closed")  # which comes after them, and lets go of what waits
+    gates["stays"].set()
+    assert isinstance(await rig.ended(work), Completed)
+
+
+async def test_what_a_heartbeats_answer_stops_is_reported_too(rig: Rig) -> None:
+    running, waiting = rig.work("cleans_up"), rig.work()
+    await rig.send(running, waiting)
+    await rig.runs(running)
+    rig.reply = BeatReply([running.id, waiting.id], 60.0)
+    await rig.bus.nc.publish(subjects.HEARTBEAT_REQUEST, b"")
+    assert await rig.ended(running) == Failed(running.id, 0, "cancelled", WHY)
+    await wait_until(lambda: not rig.queued())
+    assert not [report for report in rig.reports() if report.task == waiting.id]
+
+
+async def test_the_more_urgent_partition_goes_first_and_has_room_of_its_own(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.worker.agent.GIVE_BACK", 60.0)
+    gates.clear()
+    rig.reply = BeatReply([], 60.0, {"express": -1})
+    await rig.bus.nc.publish(subjects.HEARTBEAT_REQUEST, b"")
+    _, express = rig.agent._queues
+    await wait_until(lambda: express.rank == -1)
+    beat = rig.beats[-1]
+    assert (beat.partition, beat.serves) == ("default", ["default", "express"])
+    first, usual, urgent = rig.work("hold", b'"first"'), [rig.work() for _ in range(3)], [rig.work() for _ in range(3)]
+    await rig.send(first)
+    await rig.runs(first)
+    await rig.send(*usual)
+    await rig.waits(*usual)
+    await rig.send(*urgent, partition="express")
+    await rig.waits(*urgent)
+    gates["first"].set()
+    for work in usual:
+        await rig.ended(work)
+    assert ran[-6:] == [work.id for work in (*urgent, *usual)]
+    told = {report.task for batch in rig.batches("express") for report in batch}
+    assert told == {work.id for work in urgent}
+
+
+async def test_at_its_end_it_stops_what_takes_too_long_and_gives_back_what_came_with_it(rig: Rig) -> None:
+    running, waiting = rig.work("cleans_up"), rig.work()
+    await rig.send(running, waiting)
+    await rig.runs(running)
+    rig.stop.set()
+    assert await rig.ended(running) == Failed(running.id, 0, "lost", "its worker was stopped")
+    assert "cleaned up" in [report.message for report in rig.reports() if isinstance(report, Progress)]
+    assert not [report for report in rig.reports() if report.task == waiting.id]
+    other = Pull(rig.bus, "TASKS", "workers-default")
+    await other.start()
+    (message,) = await other.take()
+    assert delivery(message)[0] == 2
+    await other.stop()
