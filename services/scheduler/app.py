@@ -17,6 +17,7 @@ from services.scheduler.handlers.queries import Queries
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
 from services.scheduler.handlers.submissions import Submissions
+from services.scheduler.handlers.subtasks import Subtasks
 from services.scheduler.handlers.tasks import Tasks
 from services.scheduler.handlers.waits import Waits
 from services.scheduler.leases import Leases
@@ -94,6 +95,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         Deletions(release, doomed).register(service)
         waits.register(service)
         Submissions(units, turns, release).register(service)
+        Subtasks(turns).register(service)
         Tasks(pool, turns).register(service)
         Queries(pool).register(service)
         Logs(pool).register(service)

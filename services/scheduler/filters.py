@@ -24,6 +24,7 @@ TASK: Final[dict[str, str]] = {
     "id": "t.id",
     "name": "t.id::text || CASE WHEN t.attempt > 0 THEN '###' || t.attempt ELSE '' END",
     "submission": "s.lo",
+    "parent": "t.parent",
     "status": "{seen}",
     "attempt": "t.attempt",
     "remaining": "t.remaining",

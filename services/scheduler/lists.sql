@@ -4,7 +4,7 @@
 -- name: tasks
 -- Of each span of ids (`s`, a submission's) at most $3, then of all: a span is walked along the primary key.
 SELECT t.id, t.session, t.attempt, t.remaining, t.inputs[1:1000] AS inputs, t.outputs, t.payload_result, t.function,
-       t.priority, t.max_retries, t.max_duration, t.labels, t.application, t.worker, t.error, t.started_at, t.ended_at,
+       t.priority, t.max_retries, t.max_duration, t.labels, t.application, t.worker, t.error, t.started_at, t.ended_at, t.parent,
        p.name AS partition_name, {seen} AS seen, s.key::text AS key
 FROM (SELECT y.* FROM unnest($1::uuid[], $2::uuid[]) AS s(lo, hi)
       CROSS JOIN LATERAL (

@@ -54,13 +54,13 @@ VALUES ($1, $2, 1, $3, $4, $5, coalesce($6, now()), coalesce($6, now()) + make_i
 SELECT * FROM sessions WHERE id = $1;
 
 -- name: session_counts
--- Ready tasks below a lane's cursor count as queued, if the session runs ($3): they were chosen without a write.
-SELECT t.status, $3::boolean AND t.deps = 0 AND t.status = 2 AND t.attempt = 0
+-- Ready tasks below a lane's cursor count as queued, if the session runs ($2): they were chosen without a write.
+-- One statement: a task that has completed is never counted without those that it submitted.
+SELECT t.status, $2::boolean AND t.deps = 0 AND t.status = 2 AND t.attempt = 0
         AND ('x' || right(t.id::text, 8))::bit(32)::integer < coalesce(l.cursor, 0) AS chosen, count(*) AS tasks
-FROM unnest($1::uuid[], $2::uuid[]) AS s(lo, hi)
-JOIN tasks t ON t.id >= s.lo AND t.id <= s.hi
-LEFT JOIN lanes l ON l.submission = s.lo AND l.partition = t.partition AND l.priority = t.priority
-GROUP BY 1, 2;
+FROM submissions s JOIN tasks t ON t.id >= s.id AND t.id <= (left(s.id::text, 28) || 'ffffffff')::uuid
+LEFT JOIN lanes l ON l.submission = s.id AND l.partition = t.partition AND l.priority = t.priority
+WHERE s.session = $1 AND s.status = 2 GROUP BY 1, 2;
 
 -- name: lock_session
 SELECT * FROM sessions WHERE id = $1 FOR UPDATE;
@@ -241,7 +241,8 @@ SELECT * FROM submissions WHERE id = $1 FOR UPDATE;
 SELECT s.*, (SELECT count(*) FROM chunks c WHERE c.submission = s.id) AS chunks FROM submissions s WHERE s.id = $1;
 
 -- name: submissions_of_session
-SELECT id FROM submissions WHERE session = $1 ORDER BY id;
+-- $2: also those whose parent has not completed.
+SELECT id FROM submissions WHERE session = $1 AND ($2 OR status <> 1 OR parent IS NULL) ORDER BY id;
 
 -- name: visible_of_session
 SELECT id FROM submissions WHERE session = $1 AND id >= coalesce($2, id) AND status = 2 ORDER BY id;
@@ -254,7 +255,12 @@ INSERT INTO chunks (submission, number, first_line, tasks, digest, cross_chunk, 
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 
 -- name: lock_results
-SELECT id, session, status, owner FROM results WHERE id = ANY($1::uuid[]) ORDER BY id FOR SHARE;
+-- Not those that a running task's subtasks are to produce: nobody else can know that they will ever be.
+SELECT id, session, status, owner FROM results r WHERE id = ANY($1::uuid[])
+  AND (r.status <> 1 OR r.owner IS NULL OR NOT EXISTS (
+    SELECT 1 FROM submissions s WHERE s.id = (left(r.owner::text, 28) || '00000000')::uuid
+      AND s.status = 1 AND s.parent IS NOT NULL))
+ORDER BY id FOR SHARE;
 
 -- name: claim_results
 UPDATE results r SET owner = c.task FROM unnest($1::uuid[], $2::uuid[]) AS c(result, task)
@@ -337,7 +343,7 @@ DELETE FROM lanes WHERE submission = $1;
 
 -- name: abandoned
 -- By the age of its newest chunk: an upload that takes long is not one that has stopped. $2: only this one.
-SELECT id FROM submissions s WHERE status = 1 AND NOT settled AND ($2::uuid IS NULL OR id = $2)
+SELECT id FROM submissions s WHERE status = 1 AND NOT settled AND parent IS NULL AND ($2::uuid IS NULL OR id = $2)
   AND greatest(s.created_at, (SELECT max(c.created_at) FROM chunks c WHERE c.submission = s.id))
       < now() - make_interval(secs => $1)
 ORDER BY id LIMIT 10;
@@ -350,8 +356,55 @@ SELECT s.id FROM submissions s
 WHERE NOT s.settled AND s.status <> 1 AND s.id > $1 AND NOT EXISTS (
     SELECT 1 FROM lanes l WHERE l.submission = s.id AND l.cursor < l.upto) ORDER BY s.id LIMIT $2;
 
+-- name: orphans
+-- Subtasks of an attempt that can no longer complete. It never can again: whoever tries anew has another attempt.
+SELECT s.id FROM submissions s WHERE s.status = 1 AND s.parent IS NOT NULL AND s.id > $1 AND NOT EXISTS (
+    SELECT 1 FROM tasks t WHERE t.id = s.parent AND t.attempt = s.parent_attempt AND t.status IN (2, 3, 4, 5, 10))
+ORDER BY s.id LIMIT $2;
+
+-- name: drop_unborn
+-- With its chunks, lanes and promises.
+DELETE FROM submissions WHERE id = $1 AND status = 1;
+
 -- name: open_tasks
 SELECT 1 FROM tasks WHERE id >= $1 AND id <= $2 AND status IN (1, 2, 3, 4, 5, 10, 11) LIMIT 1;
+
+-- Subtasks: what a running task creates
+
+-- name: hold_parent
+-- An attempt that can still complete, with its session, held so that it cannot close before us.
+SELECT s.*, t.inputs, t.payload_result, t.outputs FROM tasks t JOIN sessions s ON s.id = t.session
+WHERE t.id = $1 AND t.attempt = $2 AND t.status IN (2, 3, 4, 5, 10) AND t.remaining = 0 FOR SHARE OF s;
+
+-- name: open_children
+INSERT INTO submissions (id, session, owner, status, options, trace, parent, parent_attempt)
+VALUES ($1, $2, $3, 1, '{}', $4, $5, $6) ON CONFLICT (id) DO NOTHING RETURNING id;
+
+-- name: promise_results
+INSERT INTO promised (submission, id, delegated, name, size, data, object, checksum)
+SELECT $1, u.id, false, u.name, u.size, u.data, u.object, u.checksum
+FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::bytea[], $6::text[], $7::bytea[])
+    AS u(id, name, size, data, object, checksum)
+ON CONFLICT DO NOTHING RETURNING id;
+
+-- name: promised
+SELECT id, delegated, data IS NOT NULL OR object IS NOT NULL AS complete FROM promised
+WHERE submission = $1 AND id = ANY($2::uuid[]);
+
+-- name: promise_outputs
+-- Each by one child: what has one already, or a value, is not returned. $4: those that are the parent's expected outputs.
+INSERT INTO promised (submission, id, owner, delegated)
+SELECT $1, c.result, c.task, c.result = ANY($4::uuid[]) FROM unnest($2::uuid[], $3::uuid[]) AS c(result, task)
+ON CONFLICT (submission, id) DO UPDATE SET owner = excluded.owner
+WHERE promised.owner IS NULL AND promised.data IS NULL AND promised.object IS NULL RETURNING id;
+
+-- name: backward
+-- A subtask that needs what a later one, or itself, produces. Where there is none, nothing waits for itself.
+SELECT d.task, p.owner, p.id FROM promised p JOIN dependencies d ON d.result = p.id
+WHERE p.submission = $1 AND p.owner IS NOT NULL AND d.task >= $2 AND d.task <= p.owner LIMIT 1;
+
+-- name: seal_children
+UPDATE submissions SET sealed = true, tasks = $2, outside = $3, applications = $4 WHERE id = $1;
 
 -- Results
 
@@ -365,6 +418,10 @@ ON CONFLICT (id) DO NOTHING;
 
 -- name: result
 SELECT * FROM results WHERE id = $1;
+
+-- name: unborn
+-- Whether a submission's parent has not completed yet.
+SELECT 1 FROM submissions WHERE id = $1 AND status = 1 AND parent IS NOT NULL;
 
 -- name: results
 SELECT * FROM results WHERE id = ANY($1::uuid[]) ORDER BY id;
@@ -622,6 +679,9 @@ SELECT count(*) FROM running r JOIN tasks t ON t.id = r.task WHERE t.partition =
 
 -- name: complete
 SELECT *, number AS epoch FROM complete_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- name: complete_parent
+SELECT *, number AS epoch FROM complete_parent_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: fail
 SELECT * FROM end_v1($1, $2, $3, $4);

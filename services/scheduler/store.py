@@ -95,12 +95,10 @@ _COUNTED = {
 }
 
 
-async def counts(db: Db, row: Row) -> Counts:
-    """Tasks of a session (its row) by where they stand; reads all of them."""
-    session, running = row["id"], row["status"] == SessionStatus.RUNNING
-    spans = [span(s) for s in await visible_of(db, session)]
+async def counts(db: Db, session: Row) -> Counts:
+    """Tasks of a session by where they stand; reads all of them."""
     found: dict[str, int] = {}
-    for row in await db.fetch(Q["session_counts"], [lo for lo, _ in spans], [hi for _, hi in spans], running):
+    for row in await db.fetch(Q["session_counts"], session["id"], session["status"] == SessionStatus.RUNNING):
         where = "queued" if row["chosen"] else _COUNTED[TaskStatus(row["status"])]
         found[where] = found.get(where, 0) + row["tasks"]
     return Counts(total=sum(found.values()), **found)
@@ -109,9 +107,9 @@ async def counts(db: Db, row: Row) -> Counts:
 # -- submissions
 
 
-async def submissions_of(db: Db, session: UUID) -> list[UUID]:
-    """All that left rows, complete or not."""
-    return [row["id"] for row in await db.fetch(Q["submissions_of_session"], session)]
+async def submissions_of(db: Db, session: UUID, *, unborn: bool = True) -> list[UUID]:
+    """All that left rows, complete or not. `unborn`: also those of tasks that have not completed, which nobody has seen."""
+    return [row["id"] for row in await db.fetch(Q["submissions_of_session"], session, unborn)]
 
 
 async def visible_of(db: Db, session: UUID, start: UUID | None = None) -> list[UUID]:
@@ -213,6 +211,7 @@ def task_of(row: Row, status: TaskStatus, created: datetime | None = None) -> Ta
         rfc3339(made),
         _time(row["started_at"]),
         _time(row["ended_at"]),
+        row["parent"],
         row["payload_result"],
         {} if row["labels"] is None else msgspec.json.decode(row["labels"], type=dict[str, str]),
         *_application(row["application"]),
@@ -233,6 +232,11 @@ def attempt_of(task: UUID, row: Row) -> Attempt:
         _time(row["started_at"]),
         _time(row["ended_at"]),
     )
+
+
+async def unborn(db: Db, submission: UUID) -> bool:
+    """Whether a submission's parent has not completed: to users it does not exist yet."""
+    return await db.fetchval(Q["unborn"], submission) is not None
 
 
 async def task(db: Db, task: UUID) -> Row:

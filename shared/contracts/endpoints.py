@@ -84,6 +84,7 @@ SCHEDULER: Final = (
     Endpoint("scheduler", "task", "logs", c.TaskLogs, c.TaskLog),
     Endpoint("scheduler", "task", "confirm", w.Confirm, w.Confirmed),
     Endpoint("scheduler", "task", "inputs", w.InputsOf, w.Inputs),
+    Endpoint("scheduler", "task", "spawn", w.Spawn, w.Spawned),
 )
 
 ARCHIVER: Final = (

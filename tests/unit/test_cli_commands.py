@@ -58,7 +58,7 @@ class Edge:
                 self.rfile.readline()
                 return b"".join(parts)
 
-            do_GET = do_POST = do_PUT = _answer
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
@@ -348,4 +348,29 @@ def test_a_filter_is_an_or_of_ands(edge: Edge, capsys: pytest.CaptureFixture[str
 def test_a_filter_that_is_none_is_wrong_usage(edge: Edge, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["tasks", SESSION, "--where", text]) == 2
     assert "--where" in capsys.readouterr().err
+    assert edge.seen == []
+
+
+def test_partitions_are_made_changed_and_deleted(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
+    told = {"name": "gpu", "workers": 0, "slots": 0, "outstanding": 0, "running": 0, "waiting": 0}
+    told |= {"priority": 5, "reserve": 2, "max": None}
+    place = "/compute/v1/partitions/gpu"
+    edge.answers["POST /compute/v1/partitions"] = (201, told)
+    edge.answers[f"PATCH {place}"] = edge.answers[f"DELETE {place}"] = (200, told)
+    edge.answers["GET /compute/v1/partitions"] = (200, {"items": [told], "next": ""})
+    assert run(["partition", "create", "gpu", "--priority", "5", "--reserve", "2", "--max", "8"]) == 0
+    assert "none" in capsys.readouterr().out
+    assert run(["partition", "update", "gpu", "--max", "none", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == told
+    assert run(["partition", "delete", "gpu"]) == 0
+    assert run(["partition", "list"]) == 0
+    assert "gpu" in capsys.readouterr().out
+    assert [(asked, json.loads(body or b"null")) for asked, _, body, _ in edge.seen] == [
+        ("POST /compute/v1/partitions", {"name": "gpu", "priority": 5, "reserve": 2, "max": 8}),
+        (f"PATCH {place}", {"max": None}),
+        (f"DELETE {place}", None),
+        ("GET /compute/v1/partitions", None),
+    ]
+    edge.seen.clear()
+    assert run(["partition", "update", "gpu"]) == run(["partition", "update", "gpu", "--max", "x"]) == 2
     assert edge.seen == []

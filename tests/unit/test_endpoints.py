@@ -16,6 +16,7 @@ from services.scheduler.handlers.queries import Queries
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
 from services.scheduler.handlers.submissions import Submissions
+from services.scheduler.handlers.subtasks import Subtasks
 from services.scheduler.handlers.tasks import Tasks
 from services.scheduler.handlers.waits import Waits
 from shared.bus.health import serve_health
@@ -65,6 +66,7 @@ def test_the_scheduler_registers_what_the_table_says() -> None:
     Tasks(nothing, nothing).register(service)
     Queries(nothing).register(service)
     Logs(nothing).register(service)
+    Subtasks(nothing).register(service)
     assert service.seen == table(SCHEDULER)
 
 

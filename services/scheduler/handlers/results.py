@@ -188,5 +188,8 @@ class Results:
 
     async def _seen(self, ctx: Context, result: UUID) -> store.Row:
         row = await store.result(self._db, result)
+        waits = row["status"] == ResultStatus.CREATED and row["owner"] is not None
+        if waits and await store.unborn(self._db, ids.submission_of(row["owner"])):
+            raise NotFound(f"there is no result {result}", field="result")
         check(ctx, await store.session(self._db, row["session"]), "result")
         return row

@@ -3,8 +3,8 @@ ALTER TABLE tasks ADD COLUMN application jsonb;
 -- Whether any of a submission's tasks names one: only then they are looked up before the tasks are sent.
 ALTER TABLE submissions ADD COLUMN applications boolean NOT NULL DEFAULT false;
 -- What only the last chunk looks at is noted with each: who wrote it to the submission, which all chunks under way hold, waited
--- for the others, and they for him. Chunks that are there already may be anything. (The columns of the same names in
--- `submissions` are not used any more.)
+-- for the others, and they for him. Chunks that are there already may be anything. (Of the columns of the same names in
+-- `submissions`, `cross_chunk` and `claims` are not used any more.)
 ALTER TABLE chunks ADD COLUMN cross_chunk boolean NOT NULL DEFAULT true, ADD COLUMN outside boolean NOT NULL DEFAULT true,
     ADD COLUMN claims boolean NOT NULL DEFAULT true, ADD COLUMN applications boolean NOT NULL DEFAULT true;
 -- An attempt's whole story. `status`: how it ended, RETRIED (9) unless somebody ran a task anew that had ended otherwise.

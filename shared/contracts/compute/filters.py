@@ -55,6 +55,7 @@ TASK_FIELDS: Final[dict[str, str]] = {
     "id": "id",
     "name": "text",
     "submission": "id",
+    "parent": "id",
     "status": "status",
     "attempt": "number",
     "remaining": "number",

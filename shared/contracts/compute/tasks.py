@@ -51,7 +51,8 @@ class TaskQuery(Page, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Task(msgspec.Struct, frozen=True, omit_defaults=True):
     """`name` is the id with `###<n>` for the n-th retry. `remaining`: dependencies not yet met. `error`: why it failed.
 
-    Its options are shown as they came out of its own, its submission's and its session's. `inputs` and `outputs` show the first 1,000 each; `task.inputs` tells all the inputs.
+    Its options are shown as they came out of its own, its submission's and its session's. `inputs` and `outputs` show the
+    first 1,000 each; `task.inputs` tells all the inputs. `parent`: the task that submitted it.
     """
 
     id: UUID
@@ -73,6 +74,7 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True):
     created_at: str
     started_at: str | None
     ended_at: str | None
+    parent: UUID | None = None
     payload_result: UUID | None = None
     labels: dict[str, str] = {}
     application_name: str = ""
