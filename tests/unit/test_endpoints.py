@@ -15,6 +15,7 @@ from services.scheduler.handlers.partitions import Partitions
 from services.scheduler.handlers.queries import Queries
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
+from services.scheduler.handlers.states import StatePages
 from services.scheduler.handlers.submissions import Submissions
 from services.scheduler.handlers.subtasks import Subtasks
 from services.scheduler.handlers.tasks import Tasks
@@ -67,6 +68,7 @@ def test_the_scheduler_registers_what_the_table_says() -> None:
     Queries(nothing).register(service)
     Logs(nothing).register(service)
     Subtasks(nothing).register(service)
+    StatePages(nothing).register(service)
     assert service.seen == table(SCHEDULER)
 
 
