@@ -168,11 +168,11 @@ def healthy(name: str) -> Callable[[Context, HealthCheck], Awaitable[Health]]:
     return check
 
 
-class Front:
-    """A gateway. `http`: a client with the admin's token."""
+class Gateway:
+    """`http`: a client with the admin's token."""
 
-    def __init__(self, servers: Servers, url: str, http: httpx.AsyncClient) -> None:
-        self.servers, self.url, self.http = servers, url, http
+    def __init__(self, servers: Servers, url: str, scheduler: Scheduler, http: httpx.AsyncClient) -> None:
+        self.servers, self.url, self.scheduler, self.http = servers, url, scheduler, http
         self.stop = asyncio.Event()
 
     def client(self, token: str | None) -> httpx.AsyncClient:
@@ -186,36 +186,11 @@ class Front:
         return self.client(made.json()["token"])
 
 
-class Gateway(Front):
-    """One with a stand-in for the scheduler."""
-
-    def __init__(self, servers: Servers, url: str, scheduler: Scheduler, http: httpx.AsyncClient) -> None:
-        super().__init__(servers, url, http)
-        self.scheduler = scheduler
-
-
 @asynccontextmanager
-async def running(servers: Servers, database: Database, s3: Bucket, folder: Path) -> AsyncIterator[Gateway]:
-    """A gateway and what it needs, until the end of the block."""
-    storage = ObjectsSettings(**msgspec.structs.asdict(s3), s3_patience=2.0)
-    async with AsyncExitStack() as stack:
-        scheduler = Scheduler(await _bus(stack, servers, "scheduler"))
-        await scheduler.start()
-        stack.push_async_callback(scheduler.stop)
-        for name in ("archiver", "retriever", "broker"):
-            service = Service(await _bus(stack, servers, name), None, name, "0.0.1", "stand-in")
-            service.reads("health", "check", HealthCheck, healthy(name))
-            await service.start()
-            stack.push_async_callback(service.stop)
-        async with front(servers, database, storage, folder) as found:
-            gateway = Gateway(servers, found.url, scheduler, found.http)
-            gateway.stop = found.stop
-            yield gateway
-
-
-@asynccontextmanager
-async def front(servers: Servers, database: Database, storage: ObjectsSettings, folder: Path) -> AsyncIterator[Front]:
-    """A gateway beside services that run, until the end of the block."""
+async def running(
+    servers: Servers, database: Database, s3: Bucket, folder: Path, *, stand_in: bool = True
+) -> AsyncIterator[Gateway]:
+    """A gateway and what it needs, until the end of the block. `stand_in`: for the scheduler too; there is a real one otherwise."""
     token = folder / "token"
     token.write_text(TOKEN)
     port = free_port()
@@ -225,10 +200,26 @@ async def front(servers: Servers, database: Database, storage: ObjectsSettings, 
         http_port=port,
         admin_token_file=str(token),
     )
-    url = f"http://127.0.0.1:{port}"
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=20) as http:
-        gateway = Front(servers, url, http)
+    storage = ObjectsSettings(**msgspec.structs.asdict(s3), s3_patience=2.0)
+    async with AsyncExitStack() as stack:
+        scheduler = Scheduler(await _bus(stack, servers, "scheduler"))
+        if stand_in:
+            await scheduler.start()
+        stack.push_async_callback(scheduler.stop)
+        for name in ("archiver", "retriever", "broker"):
+            service = Service(await _bus(stack, servers, name), None, name, "0.0.1", "stand-in")
+            service.reads("health", "check", HealthCheck, healthy(name))
+            await service.start()
+            stack.push_async_callback(service.stop)
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}",
+                headers={"Authorization": f"Bearer {TOKEN}"},
+                trust_env=False,
+                timeout=20,
+            )
+        )
+        gateway = Gateway(servers, f"http://127.0.0.1:{port}", scheduler, http)
         task = asyncio.create_task(run(settings, storage, gateway.stop))
         try:
             await wait_until(lambda: _answers(http, task))

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,9 +14,10 @@ from services.gateway import removal
 from shared.db.pool import open_pool
 from shared.objects.layout import session_prefix
 from shared.worker import App, Task
+from tests.conftest import Bucket
 from tests.integration.compute_rig import Rig, open_rig
 from tests.integration.compute_sweep import sweep
-from tests.integration.gateway_edge import Front, front
+from tests.integration.gateway_edge import Gateway, running
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 
@@ -57,9 +57,10 @@ async def rig(servers: Servers) -> AsyncIterator[Rig]:
 
 
 @pytest.fixture(scope="module")
-async def edge(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Front]:
-    folder: Path = tmp_path_factory.mktemp("gateway")
-    async with front(rig.servers, rig.database, rig.storage, folder) as started:
+async def edge(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    bucket = Bucket(**{name: getattr(rig.storage, name) for name in Bucket.__struct_fields__})  # the scheduler's
+    folder = tmp_path_factory.mktemp("gateway")
+    async with running(rig.servers, rig.database, bucket, folder, stand_in=False) as started:
         yield started
 
 
@@ -135,7 +136,7 @@ async def left(rig: Rig, admin: "asyncpg.Connection[Any]", session: UUID) -> dic
 # -- refused
 
 
-async def test_what_a_state_does_not_allow_is_a_conflict_that_names_both_states(edge: Front) -> None:
+async def test_what_a_state_does_not_allow_is_a_conflict_that_names_both_states(edge: Gateway) -> None:
     for state, refused in ILLEGAL:
         session = await opened(edge.http)
         await lead(edge.http, session, *THERE[state])
@@ -153,7 +154,7 @@ async def test_what_a_state_does_not_allow_is_a_conflict_that_names_both_states(
         assert (await edge.http.get(at(session))).json() == before
 
 
-async def test_a_session_that_there_is_not_or_that_is_anothers_is_not_found(edge: Front, rig: Rig) -> None:
+async def test_a_session_that_there_is_not_or_that_is_anothers_is_not_found(edge: Gateway, rig: Rig) -> None:
     mine = await filled(edge.http)
     before = await states(edge.http, mine)
     async with await edge.user("walter") as walter, await edge.user("vera", "operator") as vera:
@@ -173,14 +174,14 @@ async def test_a_session_that_there_is_not_or_that_is_anothers_is_not_found(edge
 
 
 @pytest.mark.parametrize("ttl", ["-1", "0", "0.5", "315360001", "1e300", '"soon"', "true"])
-async def test_a_time_to_live_that_is_none_is_refused(edge: Front, ttl: str) -> None:
+async def test_a_time_to_live_that_is_none_is_refused(edge: Gateway, ttl: str) -> None:
     answer = await edge.http.post("/compute/v1/sessions", content=f'{{"ttl": {ttl}, "name": "mortal {ttl[0]}"}}')
     assert (answer.status_code, answer.json()["field"]) == (400, "ttl"), answer.text
     sessions = (await edge.http.get("/compute/v1/sessions", params={"size": 1000})).json()["items"]
     assert not [one for one in sessions if one["name"].startswith("mortal")]
 
 
-async def test_the_purge_of_a_running_session_deletes_nothing(edge: Front, rig: Rig) -> None:
+async def test_the_purge_of_a_running_session_deletes_nothing(edge: Gateway, rig: Rig) -> None:
     session = await filled(edge.http)
     before = await states(edge.http, session)
     assert before == ("running", ["completed"] * 3 + ["created"] * 2)
@@ -192,7 +193,7 @@ async def test_the_purge_of_a_running_session_deletes_nothing(edge: Front, rig: 
 # -- waited for
 
 
-async def test_a_delete_answers_when_nothing_is_left(edge: Front, rig: Rig, admin: Any) -> None:
+async def test_a_delete_answers_when_nothing_is_left(edge: Gateway, rig: Rig, admin: Any) -> None:
     session, other = await filled(edge.http), await filled(edge.http)
     assert {"sessions", "submissions", "tasks", "results", "objects"} <= set(await left(rig, admin, session))
     answer = await edge.http.delete(at(session))
@@ -206,7 +207,7 @@ async def test_a_delete_answers_when_nothing_is_left(edge: Front, rig: Rig, admi
 
 
 async def test_a_purge_that_takes_longer_than_a_client_may_wait_is_accepted(
-    edge: Front, rig: Rig, admin: "asyncpg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
+    edge: Gateway, rig: Rig, admin: "asyncpg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(removal, "PATIENCE", 0.2)
     session = await filled(edge.http)
@@ -228,7 +229,7 @@ async def test_a_purge_that_takes_longer_than_a_client_may_wait_is_accepted(
 # -- said twice
 
 
-async def test_under_the_same_key_a_verb_acts_once(edge: Front, rig: Rig) -> None:
+async def test_under_the_same_key_a_verb_acts_once(edge: Gateway, rig: Rig) -> None:
     session, other = await opened(edge.http), await opened(edge.http)
 
     async def say(verb: str, key: str, session: UUID = session) -> httpx.Response:
@@ -257,7 +258,7 @@ async def test_under_the_same_key_a_verb_acts_once(edge: Front, rig: Rig) -> Non
 # -- time to live
 
 
-async def test_a_session_whose_time_is_over_leaves_nothing(edge: Front, rig: Rig, admin: Any) -> None:
+async def test_a_session_whose_time_is_over_leaves_nothing(edge: Gateway, rig: Rig, admin: Any) -> None:
     mortal, other = await filled(edge.http, ttl=1), await filled(edge.http, ttl=3600)
     seen = (await edge.http.get(at(other))).json()
     assert seen["expires_at"] > seen["created_at"]
