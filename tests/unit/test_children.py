@@ -1,6 +1,7 @@
 """Functions in child processes: what is printed there, in whatever way, is their task's."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -62,3 +63,22 @@ async def test_what_a_killed_child_printed_is_there(children: Children, tmp_path
     await wait_until(told.exists)
     running.cancel()
     assert await running == "attempt 0\n"
+
+
+async def test_a_child_that_is_killed_in_the_middle_of_a_large_answer_ends(children: Children) -> None:
+    """asyncio knows of its end only when all that it wrote has been read."""
+    call = Call("large", uuid4(), 0, msgspec.json.encode(64 * 1024 * 1024), [], 1)
+    running = asyncio.create_task(children.run(call, lambda *_: None, Printed(uuid4(), 0, print)))
+    await wait_until(lambda: any(_buffered(stream) for stream in asyncio_streams()), timeout=20, every=0.001)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(running, 10)
+
+
+def asyncio_streams() -> list[asyncio.StreamReader]:
+    return [found for found in gc.get_objects() if isinstance(found, asyncio.StreamReader)]
+
+
+def _buffered(stream: Any) -> bool:
+    """Whether it has been told to read no more for now."""
+    return bool(stream._paused)
