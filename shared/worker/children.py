@@ -33,7 +33,9 @@ class Child:
         with contextlib.suppress(OSError):
             os.killpg(self.process.pid, signal.SIGKILL)
         try:
+            assert self.process.stdin is not None
             assert self.process.stdout is not None
+            self.process.stdin.close()
             while await self.process.stdout.read(
                 LARGE
             ):  # an answer that nobody took: before its end `wait` does not return
