@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.contracts import catalogue, compute, errors, events, execution, health, retrieval, work
+from shared.contracts import catalogue, compute, errors, events, execution, health, retrieval, watch, work
 
 GOLDEN = Path(__file__).with_name("golden")
 MODULES: dict[str, types.ModuleType] = {
@@ -23,6 +23,7 @@ MODULES: dict[str, types.ModuleType] = {
     "events": events,
     "execution": execution,
     "health": health,
+    "watch": watch,
     "errors": errors,
 }
 VERSIONS = {name: int(getattr(module, "VERSION", 1)) for name, module in MODULES.items()}
@@ -103,7 +104,8 @@ def _value(hint: Any, name: str, seed: int) -> Any:
     if origin is tuple:
         return tuple(_value(each, name, seed + n) for n, each in enumerate(arguments))
     if origin is dict:
-        return {"key": _value(arguments[1], name, seed)}
+        key = _plain(UUID, name, seed) if arguments[0] is UUID else "key"
+        return {key: _value(arguments[1], name, seed)}
     return _plain(hint, name, seed)
 
 

@@ -41,6 +41,8 @@ class Scheduler:
         self.keys: dict[str, c.Session] = {}
         self.results: dict[UUID, c.Result] = {}
         self.values: dict[UUID, c.Value] = {}
+        self.states: dict[str, c.States] = {}
+        """Pages by their token; on a page are ids that nobody has asked to leave out."""
         self.failing: dict[str, Exception] = {}
         self.holding: dict[str, asyncio.Event] = {}
 
@@ -76,14 +78,21 @@ class Scheduler:
         return [
             ("session.create", c.SessionCreate, self._create),
             ("session.get", c.SessionGet, self._session),
+            ("session.states", c.StatesQuery, self._states),
             ("session.list", c.SessionList, lambda *_: c.SessionPage(list(self.sessions.values()))),
             ("session.close", c.SessionRef, self._session),
             ("partition.list", Page, lambda *_: c.PartitionPage([c.Partition("default", 1, 2, 0)])),
             ("partition.create", c.PartitionCreate, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
+            ("partition.get", c.PartitionRef, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
+            ("partition.update", c.PartitionUpdate, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
+            ("partition.delete", c.PartitionRef, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
             ("result.create", c.ResultCreate, self._create_results),
             ("result.get", c.ResultRef, lambda _, asked: _found(self.results, asked.result, "result")),
             ("result.list", c.ResultQuery, lambda *_: c.ResultPage(list(self.results.values()))),
             ("result.complete", c.ResultComplete, self._complete),
+            ("result.import", c.ResultImport, lambda *_: c.ResultList(list(self.results.values()))),
+            ("result.delete", c.ResultDelete, lambda *_: c.ResultList(list(self.results.values()))),
+            ("result.wait", c.ResultWait, lambda _, asked: c.ResultWaited(False, {}, asked.results)),
             ("result.value", c.ResultRef, lambda _, asked: _found(self.values, asked.result, "result")),
             ("submission.create", c.SubmissionCreate, self._submission),
             ("submission.chunk", bytes, self._chunk),
@@ -115,12 +124,24 @@ class Scheduler:
             raise NotFound(f"no session {asked.session}", field="session")
         return found
 
+    def _states(self, ctx: Context, asked: c.StatesQuery) -> c.States:
+        self._session(ctx, c.SessionRef(asked.session))
+        page = self.states.get(asked.token, c.States(asked.session))
+        if asked.tasks is None and asked.results is None:
+            return page
+        wanted = {*(asked.tasks or []), *(asked.results or [])}
+        tasks, results = (
+            {state: [one for one in ids if one in wanted] for state, ids in named.items()}
+            for named in (page.tasks, page.results)
+        )
+        return c.States(asked.session, tasks, results)
+
     def _create_results(self, _: Context, asked: c.ResultCreate) -> c.ResultList:
         return c.ResultList([self.result(asked.session) for _ in asked.results])
 
     def _complete(self, _: Context, asked: c.ResultComplete) -> c.Result:
         found = _found(self.results, asked.result, "result")
-        self.values[found.id] = c.Value(found.id, asked.size, asked.data, asked.object)
+        self.values[found.id] = c.Value(found.id, asked.size, asked.data, asked.object, asked.sha256 or "")
         self.results[found.id] = msgspec.structs.replace(found, status="completed", size=asked.size)
         return self.results[found.id]
 

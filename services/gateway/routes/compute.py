@@ -19,6 +19,10 @@ PARTITION = f"{ROOT}/partitions/{{name}}"
 SESSION = f"{ROOT}/sessions/{{session}}"
 RESULT = f"{ROOT}/results/{{result}}"
 
+WAIT_SECONDS = 45
+"""Longer than a wait takes: it answers by itself when its time has passed."""
+IMPORT_SECONDS = 65
+
 _ResultBody = without(c.ResultCreate, "session")
 
 
@@ -120,6 +124,7 @@ ROUTES = [
         handler=removal.purge,
         summary="Deletes the values of a closed or cancelled session. 202 if that takes longer than 30 s.",
         reply=c.Session,
+        asks=("scheduler.session.purge",),
     ),
     Route(
         method="DELETE",
@@ -128,6 +133,7 @@ ROUTES = [
         handler=removal.delete,
         summary="Cancels what is left of a session and deletes all of it. 202 if that takes longer than 30 s.",
         reply=c.Session,
+        asks=("scheduler.session.delete",),
     ),
     rpc(
         "POST",
@@ -156,9 +162,39 @@ ROUTES = [
         body=_ResultBody,
         reply=c.ResultList,
         status=201,
+        asks=("scheduler.result.create",),
     ),
     rpc("GET", f"{SESSION}/results", READ, "result.list", c.ResultQuery, c.ResultPage, "Results of a session."),
     rpc("GET", RESULT, READ, "result.get", c.ResultRef, c.Result, "A result, without its value."),
+    rpc(
+        "POST",
+        f"{SESSION}/results/import",
+        WRITE,
+        "result.import",
+        c.ResultImport,
+        c.ResultList,
+        "Completes results with objects that lie in the bucket already; they stay their owner's.",
+        timeout=IMPORT_SECONDS,
+    ),
+    rpc(
+        "POST",
+        f"{SESSION}/results/delete",
+        WRITE,
+        "result.delete",
+        c.ResultDelete,
+        c.ResultList,
+        "Deletes the values of results.",
+    ),
+    rpc(
+        "POST",
+        f"{ROOT}/results/wait",
+        READ,
+        "result.wait",
+        c.ResultWait,
+        c.ResultWaited,
+        "Waits until results have ended, all or any, for at most 30 s.",
+        timeout=WAIT_SECONDS,
+    ),
     Route(
         method="PUT",
         path=f"{RESULT}/data",
@@ -168,6 +204,7 @@ ROUTES = [
         body=bytes,
         reply=c.Result,
         takes=(values.BYTES,),
+        asks=("scheduler.result.complete",),
     ),
     Route(
         method="GET",
@@ -188,6 +225,7 @@ ROUTES = [
         reply=c.Submission,
         status=201,
         takes=("application/json", NDJSON),
+        asks=("scheduler.submission.create", "scheduler.submission.chunk"),
     ),
     rpc(
         "GET",

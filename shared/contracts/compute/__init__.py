@@ -1,7 +1,7 @@
 """Sessions, results and submissions: what users ask of the scheduler. Version 2.
 
 Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`) where it changes something
-(but for partitions, which only an admin makes):
+(partitions are changed by the admin only):
 
 | subject                                | request            | reply           |
 |----------------------------------------|--------------------|-----------------|
@@ -13,6 +13,7 @@ Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`)
 | `hr.rpc.scheduler.session.create`      | SessionCreate      | Session         |
 | `hr.rpc.scheduler.session.get`         | SessionGet         | Session         |
 | `hr.rpc.scheduler.session.list`        | SessionList        | SessionPage     |
+| `hr.rpc.scheduler.session.states`      | StatesQuery        | States          |
 | `hr.rpc.scheduler.session.pause`       | SessionRef         | Session         |
 | `hr.rpc.scheduler.session.resume`      | SessionRef         | Session         |
 | `hr.rpc.scheduler.session.close`       | SessionRef         | Session         |
@@ -23,6 +24,9 @@ Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`)
 | `hr.rpc.scheduler.result.create`       | ResultCreate       | ResultList      |
 | `hr.rpc.scheduler.result.complete`     | ResultComplete     | Result          |
 | `hr.rpc.scheduler.result.abort`        | ResultAbort        | ResultList      |
+| `hr.rpc.scheduler.result.import`       | ResultImport       | ResultList      |
+| `hr.rpc.scheduler.result.delete`       | ResultDelete       | ResultList      |
+| `hr.rpc.scheduler.result.wait`         | ResultWait         | ResultWaited    |
 | `hr.rpc.scheduler.result.get`          | ResultRef          | Result          |
 | `hr.rpc.scheduler.result.list`         | ResultQuery        | ResultPage      |
 | `hr.rpc.scheduler.result.value`        | ResultRef          | Value           |
@@ -60,15 +64,22 @@ from shared.contracts.compute.partitions import (
     PartitionUpdate,
 )
 from shared.contracts.compute.results import (
+    Import,
+    Key,
     NewResult,
     Result,
     ResultAbort,
     ResultComplete,
     ResultCreate,
+    ResultDelete,
+    ResultImport,
     ResultList,
     ResultPage,
     ResultQuery,
     ResultRef,
+    ResultWait,
+    ResultWaited,
+    Sha256,
     Value,
 )
 from shared.contracts.compute.sessions import (
@@ -81,6 +92,7 @@ from shared.contracts.compute.sessions import (
     SessionRef,
     SessionStop,
 )
+from shared.contracts.compute.states import States, StatesQuery
 from shared.contracts.compute.submissions import (
     Submission,
     SubmissionCreate,
@@ -107,6 +119,8 @@ __all__ = [
     "Counts",
     "Explanation",
     "Function",
+    "Import",
+    "Key",
     "Label",
     "Name",
     "NewResult",
@@ -121,10 +135,14 @@ __all__ = [
     "ResultAbort",
     "ResultComplete",
     "ResultCreate",
+    "ResultDelete",
+    "ResultImport",
     "ResultList",
     "ResultPage",
     "ResultQuery",
     "ResultRef",
+    "ResultWait",
+    "ResultWaited",
     "Session",
     "SessionCreate",
     "SessionGet",
@@ -132,6 +150,9 @@ __all__ = [
     "SessionPage",
     "SessionRef",
     "SessionStop",
+    "Sha256",
+    "States",
+    "StatesQuery",
     "Submission",
     "SubmissionCreate",
     "SubmissionRef",

@@ -1,0 +1,71 @@
+"""What a task's code creates while it runs. Without I/O, and light to import: every child process does."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from shared.contracts import ids
+from shared.contracts.compute import Options, TaskSpec
+
+
+class Subtask(msgspec.Struct, frozen=True):
+    """A task that was submitted: its id, and the ids of the results that it will produce."""
+
+    id: UUID
+    outputs: list[UUID]
+
+    @property
+    def output(self) -> UUID:
+        """Its only output."""
+        if len(self.outputs) != 1:
+            raise ValueError(f"the subtask has {len(self.outputs)} outputs: say which")
+        return self.outputs[0]
+
+
+Needed = UUID | Subtask
+"""A result that a subtask needs: by its id, or as the only output of another subtask."""
+
+
+class Made(msgspec.Struct):
+    """What one run of a task's code has created.
+
+    tasks       TaskSpecs as JSON
+    results     id, name, and the value unless it comes later
+    delegated   ids that subtasks have as outputs: no value of the task's own is expected for these
+    """
+
+    submission: UUID
+    tasks: list[bytes] = []
+    results: list[tuple[UUID, str, bytes | None]] = []
+    delegated: set[UUID] = set()
+
+    def submit(
+        self,
+        function: str | None,
+        payload: Any,
+        inputs: Iterable[Needed],
+        outputs: int | Sequence[UUID],
+        payload_result: Needed | None,
+        options: dict[str, Any],
+    ) -> Subtask:
+        line = len(self.tasks)
+        spec = TaskSpec(
+            msgspec.Raw(msgspec.json.encode(payload)),
+            None if payload_result is None else _name(payload_result),
+            [_name(one) for one in inputs],
+            outputs if isinstance(outputs, int) else list(outputs),
+            Options(function=function, **options),
+        )
+        self.tasks.append(msgspec.json.encode(spec))
+        if isinstance(outputs, int):
+            named = [ids.result_id(self.submission, line, k) for k in range(outputs)]
+        else:
+            named = list(outputs)
+            self.delegated.update(named)
+        return Subtask(ids.task_id(self.submission, line), named)
+
+
+def _name(needed: Needed) -> str:
+    return str(needed.output if isinstance(needed, Subtask) else needed)
