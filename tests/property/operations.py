@@ -182,7 +182,9 @@ class Operations(RuleBasedStateMachine):
     @precondition(lambda self: self.with_worker() or self.stopping())
     @rule(index=INDEX)
     def lease_ends(self, index: int) -> None:
-        name = pick(sorted(self.with_worker() | self.stopping()), index)
+        self._lease_ends(pick(sorted(self.with_worker() | self.stopping()), index))
+
+    def _lease_ends(self, name: int) -> None:
         task = self.rules.tasks[name]
         begun, attempt = task.status is not T.DISPATCHED, task.attempt
         self.do("silent", name, attempt)
@@ -240,8 +242,10 @@ class Operations(RuleBasedStateMachine):
     @rule(indexes=st.lists(INDEX, max_size=3))
     def rebuild(self, indexes: list[int]) -> None:
         """The dispatcher is another process now, or the bus's storage was lost. What workers say that they hold is theirs."""
-        held = {name: (name, attempt) for name, attempt in some(self.sent, indexes)}
-        self.do("rebuild", list(held.values()))
+        self._rebuild(list({name: (name, attempt) for name, attempt in some(self.sent, indexes)}.values()))
+
+    def _rebuild(self, held: list[tuple[int, int]]) -> None:
+        self.do("rebuild", held)
         self.check()
 
     # -- both at once

@@ -15,12 +15,14 @@ import services.scheduler
 import shared.bus
 import shared.chain
 from services.scheduler.app import LEAN
+from shared.contracts.states import TaskStatus
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.testing.bus import MemoryBroker
 from tests.integration.compute_rig import new_database
 from tests.property.operations import Operations
 from tests.property.real import Real
+from tests.property.rules import Task
 from tests.support.servers import Servers
 
 SOAK = bool(os.environ.get("HEADRACE_SOAK"))
@@ -80,3 +82,46 @@ def test_the_scheduler_does_what_the_rules_do(real: tuple[Real, asyncio.Runner],
     found, runner = real
     machine = type("Both", (Operations,), {"real": found, "run": staticmethod(runner.run)})
     counted(f"operations on PostgreSQL: {drive(machine, 2_000 if SOAK else 100)}")
+
+
+# -- what was found
+
+
+@pytest.fixture
+def both(real: tuple[Real, asyncio.Runner]) -> Operations:
+    found, runner = real
+    return type("Both", (Operations,), {"real": found, "run": staticmethod(runner.run)})()
+
+
+def submit(both: Operations, tasks: int) -> list[int]:
+    """Tasks that are ready at once, and chosen; the first session's."""
+    names = [next(both.names) for _ in range(tasks)]
+    submission = next(both.names)
+    both._add(0, submission, {name: Task(0, submission=submission) for name in names}, True, 0)
+    both.dispatch(8)
+    return names
+
+
+def test_what_a_worker_gives_back_to_a_session_that_was_closed_is_cancelled(both: Operations) -> None:
+    """A worker that holds a task which it has not begun lets go of it when the session is closed, and says no more of it."""
+    (task,) = submit(both, 1)
+    both._rebuild([(task, 0)])
+    both._change(0, "close")
+    both._lease_ends(task)
+    assert both.rules.shown(task) is TaskStatus.CANCELLED
+
+
+def test_what_a_worker_gives_back_waits_for_its_turn(both: Operations) -> None:
+    (task,) = submit(both, 1)
+    both._rebuild([(task, 0)])
+    both._lease_ends(task)
+    assert both.rules.shown(task) is TaskStatus.PENDING
+    both.dispatch(8)
+
+
+def test_what_a_worker_gives_back_has_one_turn(both: Operations) -> None:
+    """It began in a lane; the lane was taken back to before it, and waits too."""
+    _, later = submit(both, 2)
+    both._rebuild([(later, 0)])
+    both._lease_ends(later)
+    both.dispatch(8)
