@@ -122,7 +122,7 @@ def service(name: str, inboxes: Iterable[str]) -> Permissions:
 
 
 def worker() -> Permissions:
-    """Pulls tasks, reports, beats, and asks the two questions that a worker has."""
+    """Pulls tasks, reports, beats, asks the two questions that a worker has, and hands over what tasks create."""
     return Permissions(
         (
             "$JS.API.CONSUMER.MSG.NEXT.TASKS.>",
@@ -132,6 +132,7 @@ def worker() -> Permissions:
             subjects.beat("*"),
             subjects.rpc("scheduler", "task", "confirm"),
             subjects.rpc("scheduler", "task", "inputs"),
+            subjects.rpc("scheduler", "task", "spawn"),
             subjects.dead("TASKS"),
         ),
         (inbox("worker"), "hr.ctl.>"),

@@ -29,7 +29,7 @@ async def start(
 ) -> None:
     """Sends the status line and the headers. `length` None: not known, the body goes out in chunks."""
     fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()]
-    if status != 204:
+    if status not in (204, 304):
         fields.append((b"content-type", media_type.encode()))
         if length is not None:
             fields.append((b"content-length", b"%d" % length))

@@ -61,8 +61,12 @@ def rpc(
     *,
     status: int = 200,
     service: str = "scheduler",
+    timeout: float = 30,
 ) -> Route:
-    """A route that is one request to a service: the path's and the query's or body's fields are the request's."""
+    """A route that is one request to a service: the path's and the query's or body's fields are the request's.
+
+    `timeout`: seconds that a change may take.
+    """
     fixed = _PARAMETER.findall(path)
     kinds = {field.name: field.type for field in msgspec.structs.fields(request)}
     if method == "GET":
@@ -79,7 +83,7 @@ def rpc(
             body = await call.json(rest)
             names = {name: call.segment(name, kinds[name]) for name in fixed}
             message = request(**names, **{name: getattr(body, name) for name in rest.__struct_fields__})
-            return await passed_on(call, action, message, status, service)
+            return await passed_on(call, action, message, status, service, timeout)
 
     return Route(
         method=method,
@@ -98,10 +102,12 @@ def _unless_empty(kind: Any) -> Any:
     return kind if kind is not None and kind.__struct_fields__ else None
 
 
-async def passed_on(call: Call, action: str, message: Any, status: int, service: str = "scheduler") -> Reply:
+async def passed_on(
+    call: Call, action: str, message: Any, status: int, service: str = "scheduler", timeout: float = 30
+) -> Reply:
     """A change asked of a service, once per idempotency key; its answer as it is."""
     headers = {h.IDEMPOTENCY_KEY: key} if (key := call.key) else None
-    return Reply(bytes(await call.ask(service, action, message, msgspec.Raw, headers=headers)), status)
+    return Reply(bytes(await call.ask(service, action, message, msgspec.Raw, headers=headers, timeout=timeout)), status)
 
 
 @cache

@@ -5,18 +5,20 @@ nobody's bytes are overwritten.
 """
 
 import asyncio
+import hashlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
+from uuid import UUID
 
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from services.gateway import reply
+from services.gateway import digest, reply
 from services.gateway.call import Call
 from services.gateway.problem import Unsatisfiable
 from services.gateway.reply import Reply
 from shared.contracts.compute import Result, ResultComplete, ResultRef, Value
-from shared.contracts.errors import Conflict, HeadraceError, Internal
+from shared.contracts.errors import Conflict, HeadraceError, Internal, Invalid
 from shared.contracts.states import ResultStatus, name_of
 from shared.contracts.topology import INLINE_LIMIT
 from shared.objects.layout import result_key
@@ -27,36 +29,46 @@ _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 
 
 async def put(call: Call) -> Reply:
-    """PUT /compute/v1/results/{result}/data: the body is the value, of any size."""
+    """PUT /compute/v1/results/{result}/data: the body is the value, of any size. A digest that is sent along is checked."""
     result = call.uuid("result")
+    name, wanted = digest.said({field.lower(): call.header(field.lower().encode()) for field, _ in digest.FIELDS})
     body = call.chunks()
     head = bytearray()
     async for chunk in body:
         head += chunk
         if len(head) > INLINE_LIMIT:
-            return await _put_object(call, result_of=ResultRef(result), head=bytes(head), rest=body)
-    done = await call.scheduler(
-        "result.complete", ResultComplete(result, data=bytes(head), size=len(head)), msgspec.Raw
-    )
-    return Reply(bytes(done))
+            return await _put_object(call, result, whole(bytes(head), body), name, wanted)
+    found = hashlib.sha256(head).hexdigest()
+    if wanted and found != wanted:
+        raise _other(name, found)
+    asked = ResultComplete(result, data=bytes(head), size=len(head), sha256=found)
+    return Reply(bytes(await call.scheduler("result.complete", asked, msgspec.Raw)))
 
 
-async def _put_object(call: Call, result_of: ResultRef, head: bytes, rest: AsyncIterator[bytes]) -> Reply:
-    # Asked before gigabytes are stored in vain; what decides is the guard of `complete`.
-    found = await call.scheduler("result.get", result_of, Result, timeout=10)
+async def whole(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield head
+    async for chunk in rest:
+        yield chunk
+
+
+async def _put_object(call: Call, result: UUID, body: AsyncIterator[bytes], name: str, wanted: str) -> Reply:
+    # Asked before gigabytes are stored in vain; what decides is the guard of `complete`. The results of a session that
+    # takes no values any more are not created: whatever ends it ends them.
+    found = await call.scheduler("result.get", ResultRef(result), Result, timeout=10)
     if found.status != name_of(ResultStatus.CREATED):
         raise Conflict(f"result {found.id} is {found.status}; a value can only be given while it is created")
-
-    async def whole() -> AsyncIterator[bytes]:
-        yield head
-        async for chunk in rest:
-            yield chunk
-
+    if found.owner_task is not None:
+        raise Conflict(f"result {found.id} is produced by task {found.owner_task}")
     objects = call.edge.objects
     announced = call.header(b"content-length")
     size = int(announced) if announced.isdigit() else None
-    stored = await objects.put(result_key(found.session, found.id), whole(), size=size)
-    message = ResultComplete(found.id, object=stored.key, size=stored.size)
+    try:
+        stored = await objects.put(result_key(found.session, found.id), body, size=size, sha256=wanted)
+    except Invalid as error:
+        if error.field == "sha256":
+            raise Invalid(error.message, field=name) from None
+        raise
+    message = ResultComplete(found.id, object=stored.key, size=stored.size, sha256=stored.sha256)
     try:
         return Reply(bytes(await call.scheduler("result.complete", message, msgspec.Raw)))
     except HeadraceError as error:
@@ -68,12 +80,24 @@ async def _put_object(call: Call, result_of: ResultRef, head: bytes, rest: Async
         raise
 
 
+def _other(name: str, found: str) -> Invalid:
+    return Invalid(f"the body's digest is {digest.told(found)}", field=name)
+
+
 async def get(call: Call) -> ASGIApp:
     """GET /compute/v1/results/{result}/data: the value, or a range of it."""
     value = await call.scheduler("result.value", ResultRef(call.uuid("result")), Value, timeout=10)
-    start, end = span(call.header(b"range"), value.size)
-    partial = call.header(b"range") != "" and (start, end) != (0, value.size)
-    headers = {"Accept-Ranges": "bytes", "ETag": f'"{value.id}"'}
+    tag = f'"{value.checksum or value.id}"'
+    headers = {"Accept-Ranges": "bytes", "ETag": tag}
+    if value.checksum:
+        headers["Repr-Digest"] = digest.told(value.checksum)
+    if _names(call.header(b"if-none-match"), tag):
+        return Reply(status=304, headers=headers)
+    asked = call.header(b"range")
+    if (condition := call.header(b"if-range")) and condition != tag:
+        asked = ""  # it goes on with something else: the whole
+    start, end = span(asked, value.size)
+    partial = asked != "" and (start, end) != (0, value.size)
     if partial:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{value.size}"
     status = 206 if partial else 200
@@ -84,6 +108,12 @@ async def get(call: Call) -> ASGIApp:
     chunks = call.edge.objects.get(value.object, start=start, end=end)
     first = await anext(chunks, b"")  # errors of the store come before the answer has begun
     return Download(call, first, chunks, end - start, status, headers)
+
+
+def _names(header: str, tag: str) -> bool:
+    """Whether If-None-Match names this entity tag (RFC 9110: a weak comparison), or any."""
+    tags = {one.strip().removeprefix("W/") for one in header.split(",")}
+    return tag in tags or "*" in tags
 
 
 def span(header: str, size: int) -> tuple[int, int]:

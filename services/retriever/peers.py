@@ -108,7 +108,7 @@ class Peers:
 
     async def complete(self, owner: str, output: Output) -> bool:
         """Gives a result its value. False if it had one: our object is not used."""
-        asked = ResultComplete(output.id, data=output.data, object=output.object, size=output.size)
+        asked = ResultComplete(output.id, output.data, output.object, output.size, output.sha256)
         try:
             await self._ask(owner, "scheduler", "result", "complete", asked, Result, Conflict)
         except Conflict as error:

@@ -6,14 +6,19 @@ from pathlib import Path
 
 import shared.chain
 from services.scheduler import __version__
+from services.scheduler.doomed import Doomed
 from services.scheduler.duties import Duties
 from services.scheduler.handlers.changes import Changes
+from services.scheduler.handlers.deletions import Deletions
+from services.scheduler.handlers.imports import Imports, prefixes
 from services.scheduler.handlers.logs import Logs
 from services.scheduler.handlers.partitions import Partitions
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
 from services.scheduler.handlers.submissions import Submissions
+from services.scheduler.handlers.subtasks import Subtasks
 from services.scheduler.handlers.tasks import Tasks
+from services.scheduler.handlers.waits import Waits
 from services.scheduler.leases import Leases
 from services.scheduler.preempt import Preemption
 from services.scheduler.queue import Queue
@@ -80,10 +85,16 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         await turns.refresh()
         await leases.start()
         Partitions(bus, pool, turns).register(service)
+        doomed = Doomed(pool, objects)
+        waits = Waits(bus, pool)
         Sessions(pool, turns, duties, removal).register(service)
         Changes(turns, release).register(service)
         Results(pool, release).register(service)
+        Imports(pool, release, objects, prefixes(settings.imports.import_prefixes)).register(service)
+        Deletions(release, doomed).register(service)
+        waits.register(service)
         Submissions(units, turns, release).register(service)
+        Subtasks(turns).register(service)
         Tasks(pool, turns).register(service)
         Logs(pool).register(service)
         serve_health(service, {"database": lambda: ping(pool), "objects": objects.check}, clock)
@@ -99,8 +110,10 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(loop.run()) for loop in loops]
             running += [group.create_task(turns.run()), group.create_task(relay.run())]
+            running += [group.create_task(doomed.run())]
             releasing = group.create_task(release.run())
             await stop.wait()
+            waits.stop()
             await service.stop()
             await duties.stop()
             await runner.stop()

@@ -14,6 +14,8 @@ class Batch:
     def __init__(self, batches: Sequence[ReportBatch]) -> None:
         self.started: dict[UUID, Started] = {}
         self.completed: dict[UUID, Completed] = {}
+        self.parents: list[tuple[Completed, str]] = []
+        """Those that have created tasks or results, each with its worker: every report, for each names its own submission."""
         self.failed: list[Failed] = []
         self.progress: list[Progress] = []
         self.logged: list[Logged] = []
@@ -24,10 +26,13 @@ class Batch:
 
     def _add(self, report: Report, worker: str) -> None:
         if isinstance(report, Completed):
+            self.started.pop(report.task, None)
+            if report.submission is not None:
+                self.parents.append((report, worker))
+                return
             known = self.completed.get(report.task)
             if known is None or known.attempt < report.attempt:
                 self.completed[report.task] = report
-            self.started.pop(report.task, None)
         elif isinstance(report, Failed):
             self.failed.append(report)
             self.workers[report.task] = worker
@@ -52,6 +57,15 @@ class Batch:
             [out.size for out, _ in outputs],
             [out.data for out, _ in outputs],
             [out.object for out, _ in outputs],
+        )
+
+    def checksums(self) -> tuple[list[UUID], list[str], list[str]]:
+        """Of the objects whose workers say them: ids, keys, checksums. Mostly there are none."""
+        told = [out for report in self.completed.values() for out in report.outputs if out.sha256 and out.object]
+        return (
+            [out.id for out in told],
+            [out.object or "" for out in told],
+            [out.sha256 or "" for out in told],
         )
 
     def seconds(self, rows: Sequence[Any]) -> list[tuple[int, str, float]]:

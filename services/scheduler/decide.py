@@ -14,7 +14,7 @@ from shared.contracts.topology import INLINE_LIMIT
 
 TASK_COLUMNS = (
     "id", "session", "remaining", "deps", "status", "attempt", "partition", "priority", "max_retries", "max_duration",
-    "function", "payload", "payload_result", "inputs", "outputs", "labels",
+    "function", "payload", "payload_result", "inputs", "outputs", "labels", "parent",
 )  # fmt: skip
 RESULT_COLUMNS = ("id", "session", "standalone", "status", "owner", "created_at")
 EDGE_COLUMNS = ("result", "task")
@@ -52,8 +52,16 @@ def session_defaults(partitions: Sequence[str], options: Options) -> Defaults:
 class Plan:
     """The rows of one chunk. Fill it with `add`, look up `outside`, then `settle` and copy the lists."""
 
-    def __init__(self, submission: UUID, session: UUID, first: int, defaults: Defaults, partitions: Mapping[str, int]):
-        self.submission, self.session, self.first = submission, session, first
+    def __init__(
+        self,
+        submission: UUID,
+        session: UUID,
+        first: int,
+        defaults: Defaults,
+        partitions: Mapping[str, int],
+        parent: UUID | None = None,
+    ) -> None:
+        self.submission, self.session, self.first, self.parent = submission, session, first, parent
         self._defaults, self._partitions = defaults, partitions
         self.tasks: list[tuple[object, ...]] = []
         self.outputs: list[tuple[UUID, UUID]] = []
@@ -117,7 +125,7 @@ class Plan:
                 task, self.session, len(waits), len(waits), int(TaskStatus.PENDING), 0, partition, options.priority,
                 options.max_retries, options.max_duration, options.function,
                 None if payload_result is not None else payload, payload_result, inputs, outputs,
-                None if options.labels is None else msgspec.json.encode(options.labels).decode(),
+                None if options.labels is None else msgspec.json.encode(options.labels).decode(), self.parent,
             )
         )  # fmt: skip
 
@@ -169,8 +177,10 @@ class Plan:
                 result = UUID(text)
             except ValueError:
                 raise Invalid(f"{text!r} is neither a result's id nor @line", field=_at(n, name)) from None
-            self.outside.setdefault(result, _at(n, name))
-            return result
+            if (own := ids.place_of(self.submission, result)) is None:
+                self.outside.setdefault(result, _at(n, name))
+                return result
+            text = "@{}.{}".format(*own)
         head, _, tail = text[1:].partition(".")
         if not head.isdecimal() or not (tail.isdecimal() or not tail) or len(head) > 8 or len(tail) > 3:
             raise Invalid(f"{text!r}: write @line or @line.output, such as @7 or @7.1", field=_at(n, name))

@@ -64,7 +64,7 @@ class Duties:
                 await self._stop_held(session)
             await self._turns.take_back(session, "closed" if status is SessionStatus.CLOSED else "cancelled")
             await self._abort_standalone(session)
-            for submission in await store.submissions_of(self._units.pool, session):
+            for submission in await store.submissions_of(self._units.pool, session, unborn=False):
                 await self._cancel(session, submission, status)
             await self._units.pool.execute(Q["drop_ready"], session)
             await self._units.pool.execute(Q["settle_session"], session, row["version"])

@@ -59,13 +59,13 @@ WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR owner = $2) AND ($3
 ORDER BY id DESC LIMIT $4;
 
 -- name: session_counts
--- Ready tasks below a lane's cursor count as queued, if the session runs ($3): they were chosen without a write.
-SELECT t.status, $3::boolean AND t.deps = 0 AND t.status = 2 AND t.attempt = 0
+-- Ready tasks below a lane's cursor count as queued, if the session runs ($2): they were chosen without a write.
+-- One statement: a task that has completed is never counted without those that it submitted.
+SELECT t.status, $2::boolean AND t.deps = 0 AND t.status = 2 AND t.attempt = 0
         AND ('x' || right(t.id::text, 8))::bit(32)::integer < coalesce(l.cursor, 0) AS chosen, count(*) AS tasks
-FROM unnest($1::uuid[], $2::uuid[]) AS s(lo, hi)
-JOIN tasks t ON t.id >= s.lo AND t.id <= s.hi
-LEFT JOIN lanes l ON l.submission = s.lo AND l.partition = t.partition AND l.priority = t.priority
-GROUP BY 1, 2;
+FROM submissions s JOIN tasks t ON t.id >= s.id AND t.id <= (left(s.id::text, 28) || 'ffffffff')::uuid
+LEFT JOIN lanes l ON l.submission = s.id AND l.partition = t.partition AND l.priority = t.priority
+WHERE s.session = $1 AND s.status = 2 GROUP BY 1, 2;
 
 -- name: lock_session
 SELECT * FROM sessions WHERE id = $1 FOR UPDATE;
@@ -246,7 +246,8 @@ SELECT * FROM submissions WHERE id = $1 FOR UPDATE;
 SELECT s.*, (SELECT count(*) FROM chunks c WHERE c.submission = s.id) AS chunks FROM submissions s WHERE s.id = $1;
 
 -- name: submissions_of_session
-SELECT id FROM submissions WHERE session = $1 ORDER BY id;
+-- $2: also those whose parent has not completed.
+SELECT id FROM submissions WHERE session = $1 AND ($2 OR status <> 1 OR parent IS NULL) ORDER BY id;
 
 -- name: visible_of_session
 SELECT id FROM submissions WHERE session = $1 AND id >= coalesce($2, id) AND status = 2 ORDER BY id;
@@ -258,7 +259,12 @@ SELECT digest, tasks FROM chunks WHERE submission = $1 AND number = $2;
 INSERT INTO chunks (submission, number, first_line, tasks, digest) VALUES ($1, $2, $3, $4, $5);
 
 -- name: lock_results
-SELECT id, session, status, owner FROM results WHERE id = ANY($1::uuid[]) ORDER BY id FOR SHARE;
+-- Not those that a running task's subtasks are to produce: nobody else can know that they will ever be.
+SELECT id, session, status, owner FROM results r WHERE id = ANY($1::uuid[])
+  AND (r.status <> 1 OR r.owner IS NULL OR NOT EXISTS (
+    SELECT 1 FROM submissions s WHERE s.id = (left(r.owner::text, 28) || '00000000')::uuid
+      AND s.status = 1 AND s.parent IS NOT NULL))
+ORDER BY id FOR SHARE;
 
 -- name: claim_results
 UPDATE results r SET owner = c.task FROM unnest($1::uuid[], $2::uuid[]) AS c(result, task)
@@ -290,7 +296,7 @@ ORDER BY id FOR SHARE;
 
 -- name: stranded
 SELECT DISTINCT t.id, t.attempt FROM dependencies d JOIN results r ON r.id = d.result JOIN tasks t ON t.id = d.task
-WHERE d.task >= $1 AND d.task <= $2 AND d.result >= $1 AND d.result <= $3 AND r.status = 3 AND t.status IN (1, 2)
+WHERE d.task >= $1 AND d.task <= $2 AND d.result >= $1 AND d.result <= $3 AND r.status IN (3, 4) AND t.status IN (1, 2)
 ORDER BY t.id;
 
 -- name: lock_graph
@@ -344,7 +350,7 @@ DELETE FROM lanes WHERE submission = $1;
 
 -- name: abandoned
 -- By the age of its newest chunk: an upload that takes long is not one that has stopped. $2: only this one.
-SELECT id FROM submissions s WHERE status = 1 AND NOT settled AND ($2::uuid IS NULL OR id = $2)
+SELECT id FROM submissions s WHERE status = 1 AND NOT settled AND parent IS NULL AND ($2::uuid IS NULL OR id = $2)
   AND greatest(s.created_at, (SELECT max(c.created_at) FROM chunks c WHERE c.submission = s.id))
       < now() - make_interval(secs => $1)
 ORDER BY id LIMIT 10;
@@ -357,35 +363,138 @@ SELECT s.id FROM submissions s
 WHERE NOT s.settled AND s.status <> 1 AND s.id > $1 AND NOT EXISTS (
     SELECT 1 FROM lanes l WHERE l.submission = s.id AND l.cursor < l.upto) ORDER BY s.id LIMIT $2;
 
+-- name: orphans
+-- Subtasks of an attempt that can no longer complete. It never can again: whoever tries anew has another attempt.
+SELECT s.id FROM submissions s WHERE s.status = 1 AND s.parent IS NOT NULL AND s.id > $1 AND NOT EXISTS (
+    SELECT 1 FROM tasks t WHERE t.id = s.parent AND t.attempt = s.parent_attempt AND t.status IN (2, 3, 4, 5, 10))
+ORDER BY s.id LIMIT $2;
+
+-- name: drop_unborn
+-- With its chunks, lanes and promises.
+DELETE FROM submissions WHERE id = $1 AND status = 1;
+
 -- name: open_tasks
 SELECT 1 FROM tasks WHERE id >= $1 AND id <= $2 AND status IN (1, 2, 3, 4, 5, 10, 11) LIMIT 1;
+
+-- Subtasks: what a running task creates
+
+-- name: hold_parent
+-- An attempt that can still complete, with its session, held so that it cannot close before us.
+SELECT s.*, t.inputs, t.payload_result, t.outputs FROM tasks t JOIN sessions s ON s.id = t.session
+WHERE t.id = $1 AND t.attempt = $2 AND t.status IN (2, 3, 4, 5, 10) AND t.remaining = 0 FOR SHARE OF s;
+
+-- name: open_children
+INSERT INTO submissions (id, session, owner, status, options, trace, parent, parent_attempt)
+VALUES ($1, $2, $3, 1, '{}', $4, $5, $6) ON CONFLICT (id) DO NOTHING RETURNING id;
+
+-- name: promise_results
+INSERT INTO promised (submission, id, delegated, name, size, data, object, checksum)
+SELECT $1, u.id, false, u.name, u.size, u.data, u.object, u.checksum
+FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::bytea[], $6::text[], $7::bytea[])
+    AS u(id, name, size, data, object, checksum)
+ON CONFLICT DO NOTHING RETURNING id;
+
+-- name: promised
+SELECT id, delegated, data IS NOT NULL OR object IS NOT NULL AS complete FROM promised
+WHERE submission = $1 AND id = ANY($2::uuid[]);
+
+-- name: promise_outputs
+-- Each by one child: what has one already, or a value, is not returned. $4: those that are the parent's expected outputs.
+INSERT INTO promised (submission, id, owner, delegated)
+SELECT $1, c.result, c.task, c.result = ANY($4::uuid[]) FROM unnest($2::uuid[], $3::uuid[]) AS c(result, task)
+ON CONFLICT (submission, id) DO UPDATE SET owner = excluded.owner
+WHERE promised.owner IS NULL AND promised.data IS NULL AND promised.object IS NULL RETURNING id;
+
+-- name: backward
+-- A subtask that needs what a later one, or itself, produces. Where there is none, nothing waits for itself.
+SELECT d.task, p.owner, p.id FROM promised p JOIN dependencies d ON d.result = p.id
+WHERE p.submission = $1 AND p.owner IS NOT NULL AND d.task >= $2 AND d.task <= p.owner LIMIT 1;
+
+-- name: seal_children
+UPDATE submissions SET sealed = true, tasks = $2 WHERE id = $1;
 
 -- Results
 
 -- name: add_results
-INSERT INTO results (id, session, standalone, status, size, name, data, object, created_at, completed_at)
-SELECT u.id, $1, true, CASE WHEN u.complete THEN 2 ELSE 1 END, u.size, u.name, u.data, u.object, now(),
+INSERT INTO results (id, session, standalone, status, size, name, data, object, checksum, created_at, completed_at)
+SELECT u.id, $1, true, CASE WHEN u.complete THEN 2 ELSE 1 END, u.size, u.name, u.data, u.object, u.checksum, now(),
        CASE WHEN u.complete THEN now() END
-FROM unnest($2::uuid[], $3::text[], $4::boolean[], $5::bigint[], $6::bytea[], $7::text[])
-    AS u(id, name, complete, size, data, object)
+FROM unnest($2::uuid[], $3::text[], $4::boolean[], $5::bigint[], $6::bytea[], $7::text[], $8::bytea[])
+    AS u(id, name, complete, size, data, object, checksum)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: result
 SELECT * FROM results WHERE id = $1;
+
+-- name: unborn
+-- Whether a submission's parent has not completed yet.
+SELECT 1 FROM submissions WHERE id = $1 AND status = 1 AND parent IS NOT NULL;
 
 -- name: results
 SELECT * FROM results WHERE id = ANY($1::uuid[]) ORDER BY id;
 
 -- name: results_standalone
 SELECT * FROM results WHERE session = $1 AND standalone AND id > coalesce($2, '00000000-0000-0000-0000-000000000000'::uuid)
-  AND ($3::smallint IS NULL OR status = $3) ORDER BY id LIMIT $4;
+  AND ($3::smallint IS NULL OR status = $3) AND ($5 = '' OR name = $5) ORDER BY id LIMIT $4;
 
 -- name: results_range
 SELECT * FROM results WHERE id > $1 AND id <= $2 AND ($3::smallint IS NULL OR status = $3) ORDER BY id LIMIT $4;
 
+-- name: hold_session
+-- It cannot close, nor be cancelled or purged, before what we do in it is there.
+SELECT * FROM sessions WHERE id = $1 FOR SHARE;
+
 -- name: complete_result
-UPDATE results SET status = 2, size = $2, data = $3, object = $4, completed_at = now()
+UPDATE results SET status = 2, size = $2, data = $3, object = $4, checksum = $5, completed_at = now()
 WHERE id = $1 AND status = 1 AND owner IS NULL RETURNING *;
+
+-- name: keep_checksums
+-- Of what tasks made. The key says that it is this very value: no two writers have the same.
+UPDATE results r SET checksum = decode(o.checksum, 'hex') FROM unnest($1::uuid[], $2::text[], $3::text[]) AS o(id, object, checksum)
+WHERE r.id = o.id AND r.object = o.object;
+
+-- name: take_results
+SELECT * FROM results WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE;
+
+-- name: import_results
+UPDATE results r SET status = 2, size = o.size, object = o.object, checksum = o.checksum, owned = false, completed_at = now()
+FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bytea[]) AS o(id, object, size, checksum)
+WHERE r.id = o.id AND r.status = 1 AND r.owner IS NULL RETURNING r.id;
+
+-- name: unsettled_of_session
+SELECT id FROM submissions WHERE session = $1 AND NOT settled ORDER BY id;
+
+-- name: needed_by
+-- A task of a submission that has not ended and has one of these as an input. Dependencies are not enough to tell: there is
+-- none on a result that was complete when the task was submitted. (Materialized, so that it is a hash join and not, for the
+-- sake of the one row asked for, a walk through all of $3 for each input.)
+WITH gone AS MATERIALIZED (
+    SELECT unnest($3::uuid[]) AS id
+), needed AS MATERIALIZED (
+    SELECT t.id AS task, i.result FROM tasks t CROSS JOIN LATERAL unnest(t.inputs || t.payload_result) AS i(result)
+    JOIN gone ON gone.id = i.result
+    WHERE t.id >= $1 AND t.id <= $2 AND t.status IN (1, 2, 3, 4, 5, 10, 11)
+)
+SELECT task, result FROM needed LIMIT 1;
+
+-- name: delete_values
+UPDATE results SET status = 4, data = NULL, object = NULL, completed_at = coalesce(completed_at, now())
+WHERE id = ANY($1::uuid[]) AND status = ANY($2::smallint[]) RETURNING id;
+
+-- name: doom
+INSERT INTO doomed (key) SELECT DISTINCT unnest($1::text[]) ON CONFLICT DO NOTHING;
+
+-- name: doomed
+SELECT key FROM doomed ORDER BY added_at LIMIT $1;
+
+-- name: forget_doomed
+DELETE FROM doomed WHERE key = ANY($1::text[]);
+
+-- name: waited
+SELECT r.id, r.session, r.status, s.owner FROM results r JOIN sessions s ON s.id = r.session WHERE r.id = ANY($1::uuid[]);
+
+-- name: result_states
+SELECT id, status FROM results WHERE id = ANY($1::uuid[]);
 
 -- name: count_down
 SELECT *, number AS epoch FROM count_down_v1($1, $2, $3);
@@ -579,6 +688,9 @@ SELECT count(*) FROM running r JOIN tasks t ON t.id = r.task WHERE t.partition =
 
 -- name: complete
 SELECT *, number AS epoch FROM complete_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- name: complete_parent
+SELECT *, number AS epoch FROM complete_parent_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: fail
 SELECT * FROM end_v1($1, $2, $3, $4);

@@ -125,16 +125,50 @@ class Release:
             await self._start(batch)
         if batch.completed:
             await self._complete(batch)
+        for report, worker in batch.parents:
+            await self._complete_parent(report, worker)
         if batch.failed:
             await self.fail(batch.failed, batch.workers)
         for progress in batch.progress:
             await self._progress(progress.task, progress.fraction, progress.message)
 
     async def _complete(self, batch: Batch) -> None:
-        rows = await self._pool.fetch(Q["complete"], *batch.columns(), *self._turns.credits())
+        checksums = batch.checksums()
+        if checksums[0]:
+            async with self._pool.acquire() as db, db.transaction():
+                rows = await db.fetch(Q["complete"], *batch.columns(), *self._turns.credits())
+                await db.execute(Q["keep_checksums"], *checksums)
+        else:  # one round trip, which is what nearly all tasks take
+            rows = await self._pool.fetch(Q["complete"], *batch.columns(), *self._turns.credits())
         await self.after(rows, batch)
         if sum(row["number"] for row in rows if row["kind"] == ENDED) < len(batch.completed):
             await self._wrong(batch)
+
+    async def _complete_parent(self, report: Completed, worker: str) -> None:
+        """A task that has created tasks or results. What they are not fit for fails it, with nothing of them left to be seen."""
+        outputs = report.outputs
+        try:
+            rows = await self._pool.fetch(
+                Q["complete_parent"],
+                report.task,
+                report.attempt,
+                report.submission,
+                [out.id for out in outputs],
+                [out.size for out in outputs],
+                [out.data for out in outputs],
+                [out.object for out in outputs],
+                [out.sha256 for out in outputs],
+                *self._turns.credits(),
+            )
+        except asyncpg.RaiseError as error:
+            why = f"what it submitted cannot become real: {error}"
+            await self.fail([Failed(report.task, report.attempt, "error", why)], {report.task: worker})
+            return
+        await self.after(rows, Batch([ReportBatch(worker, [msgspec.structs.replace(report, submission=None)])]))
+        if rows:
+            await self._turns.wake()
+        else:  # it does not count
+            await self._stopped([(report.task, report.attempt)])
 
     async def after(
         self,

@@ -17,7 +17,14 @@ class LeaseSettings(msgspec.Struct, frozen=True, kw_only=True):
     recovery_seconds: float = 0.5
 
 
+class ImportSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`import_prefixes`: under which objects may be imported as results, with commas between them; none: nothing may."""
+
+    import_prefixes: str = ""
+
+
 class Settings(msgspec.Struct, frozen=True):
     station: StationSettings
     objects: ObjectsSettings
     leases: LeaseSettings = LeaseSettings()
+    imports: ImportSettings = ImportSettings()

@@ -1,5 +1,6 @@
 """Typed calls of queries.sql: rows in, contracts out."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -84,12 +85,10 @@ _COUNTED = {
 }
 
 
-async def counts(db: Db, row: Row) -> Counts:
-    """Tasks of a session (its row) by where they stand; reads all of them."""
-    session, running = row["id"], row["status"] == SessionStatus.RUNNING
-    spans = [span(s) for s in await visible_of(db, session)]
+async def counts(db: Db, session: Row) -> Counts:
+    """Tasks of a session by where they stand; reads all of them."""
     found: dict[str, int] = {}
-    for row in await db.fetch(Q["session_counts"], [lo for lo, _ in spans], [hi for _, hi in spans], running):
+    for row in await db.fetch(Q["session_counts"], session["id"], session["status"] == SessionStatus.RUNNING):
         where = "queued" if row["chosen"] else _COUNTED[TaskStatus(row["status"])]
         found[where] = found.get(where, 0) + row["tasks"]
     return Counts(total=sum(found.values()), **found)
@@ -98,9 +97,9 @@ async def counts(db: Db, row: Row) -> Counts:
 # -- submissions
 
 
-async def submissions_of(db: Db, session: UUID) -> list[UUID]:
-    """All that left rows, complete or not."""
-    return [row["id"] for row in await db.fetch(Q["submissions_of_session"], session)]
+async def submissions_of(db: Db, session: UUID, *, unborn: bool = True) -> list[UUID]:
+    """All that left rows, complete or not. `unborn`: also those of tasks that have not completed, which nobody has seen."""
+    return [row["id"] for row in await db.fetch(Q["submissions_of_session"], session, unborn)]
 
 
 async def visible_of(db: Db, session: UUID, start: UUID | None = None) -> list[UUID]:
@@ -113,6 +112,13 @@ def submission_of(row: Row) -> Submission:
 
 
 # -- results
+
+
+def checksum_of(row: Row) -> str:
+    """The SHA-256 of a value in hex. Of an inline one it is made when somebody looks: it lies beside it anyway."""
+    if row["checksum"] is None and row["data"] is not None:
+        return hashlib.sha256(row["data"]).hexdigest()
+    return "" if row["checksum"] is None else bytes(row["checksum"]).hex()
 
 
 def result_of(row: Row) -> Result:
@@ -128,6 +134,8 @@ def result_of(row: Row) -> Result:
         row["size"],
         rfc3339(row["created_at"]),
         _time(row["completed_at"]),
+        checksum_of(row),
+        row["owned"],
     )
 
 
@@ -193,7 +201,13 @@ def task_of(row: Row, status: TaskStatus, created: datetime | None = None) -> Ta
         rfc3339(made),
         _time(row["started_at"]),
         _time(row["ended_at"]),
+        row["parent"],
     )
+
+
+async def unborn(db: Db, submission: UUID) -> bool:
+    """Whether a submission's parent has not completed: to users it does not exist yet."""
+    return await db.fetchval(Q["unborn"], submission) is not None
 
 
 async def task(db: Db, task: UUID) -> Row:

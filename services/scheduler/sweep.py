@@ -1,4 +1,5 @@
-"""What is over and done with: submissions that were never finished, submissions whose tasks have all ended.
+"""What is over and done with: submissions that were never finished, or whose parent never completed, and those whose tasks
+have all ended.
 
 And what a session's change of state has left undone; and sessions whose time is over.
 """
@@ -10,7 +11,7 @@ import asyncpg
 
 from services.scheduler import store
 from services.scheduler.duties import Duties
-from services.scheduler.handlers.submissions import discard
+from services.scheduler.handlers.submissions import discard, drop_rows
 from services.scheduler.removal import Removal
 from shared.bus.outbox import Q as OUTBOX
 from shared.bus.unit import Units
@@ -41,12 +42,13 @@ class Sweep:
     ) -> None:
         self._pool, self._units, self._duties, self._removal = pool, units, duties, removal
         self._age, self._owed, self._page = abandoned_after, owed_after, page
-        self._after = FIRST
+        self._after = self._unborn = FIRST
 
     async def run_once(self) -> int:
         """Every part has its turn, whatever became of the one before; the first error is raised in the end."""
         done, errors = 0, []
-        for part in (self._abandoned, self._settle, self._finish, self._removal.expire, self._forget_keys):
+        parts = (self._abandoned, self._orphans, self._settle, self._finish, self._removal.expire, self._forget_keys)
+        for part in parts:
             try:
                 done += await part()
             except Exception as error:
@@ -73,6 +75,22 @@ class Sweep:
             await discard(db, submission, "its last chunk never came")
         log.info("submission.abandoned", submission=str(submission))
         return 1
+
+    async def _orphans(self) -> int:
+        """What attempts created that did not complete: nobody has seen it, nothing of it stays."""
+        done = 0
+        rows = await self._pool.fetch(Q["orphans"], self._unborn, self._page)
+        self._unborn = rows[-1]["id"] if len(rows) == self._page else FIRST
+        for row in rows:
+            async with self._units.begin() as unit:
+                found = await unit.connection.fetchrow(Q["lock_submission"], row["id"])
+                if found is None or found["status"] != SubmissionStatus.OPEN:
+                    continue
+                await drop_rows(unit.connection, row["id"])
+                await unit.connection.execute(Q["drop_unborn"], row["id"])
+            log.info("subtasks.discarded", submission=str(row["id"]), parent=str(found["parent"]), tasks=found["tasks"])
+            done += 1
+        return done
 
     async def _settle(self) -> int:
         done = 0

@@ -89,30 +89,58 @@ class Service:
         self._stats: dict[str, Stats] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(CONCURRENT)
+        self._rooms: dict[str, asyncio.Semaphore] = {}
         self._command_room = asyncio.Semaphore(COMMANDS_AT_ONCE)
         self._micro: Any = None
         self._pull: Pull | None = None
 
     def reads(
-        self, noun: str, verb: str, request: Any, handler: Read, *, seconds: float = 10, at: At | None = None
+        self,
+        noun: str,
+        verb: str,
+        request: Any,
+        handler: Read,
+        *,
+        seconds: float = 10,
+        at: At | None = None,
+        at_once: int | None = None,
     ) -> None:
-        """A query, or what commits by itself. `request`: its Struct, or `bytes` for a body that the handler reads itself."""
+        """A query, or what commits by itself. `request`: its Struct, or `bytes` for a body that the handler reads itself.
+
+        `at_once`: so many may run side by side, apart from the others: for what mostly waits, and would keep them out.
+        """
         decode = _decoder(request)
 
         async def call(ctx: Context, data: bytes) -> bytes:
             return msgspec.json.encode(await handler(ctx, decode(data)))
 
         self._add(noun, verb, call, seconds, at)
+        if at_once is not None:
+            self._rooms[f"{noun}.{verb}"] = asyncio.Semaphore(at_once)
 
     def writes(
-        self, noun: str, verb: str, request: Any, handler: Write, *, seconds: float = 30, durable: bool = True
+        self,
+        noun: str,
+        verb: str,
+        request: Any,
+        handler: Write,
+        *,
+        seconds: float = 30,
+        durable: bool = True,
+        before: Read | None = None,
     ) -> None:
-        """A change: runs in a unit of work, once per idempotency key, and (if `durable`) as a command too."""
+        """A change: runs in a unit of work, once per idempotency key, and (if `durable`) as a command too.
+
+        `before` looks at what is outside of the database, while no transaction waits for it; what it returns is handed to
+        the handler in place of the request. It also runs for a repeat.
+        """
         decode, units = _decoder(request), self._units
         assert units is not None
 
         async def call(ctx: Context, data: bytes) -> bytes:
             asked = decode(data)
+            if before is not None:
+                asked = await before(ctx, asked)
 
             async def work(unit: Unit) -> bytes:
                 return msgspec.json.encode(await handler(unit, ctx, asked))
@@ -181,10 +209,13 @@ class Service:
 
     # -- request-reply
 
+    def _room_of(self, key: str) -> asyncio.Semaphore:
+        return self._rooms.get(key, self._room)
+
     def _taker(self, key: str) -> Callable[[Request], Awaitable[None]]:
         async def take(request: Request) -> None:
             # nats.micro awaits one request of an endpoint after the other; ours run side by side.
-            await self._room.acquire()
+            await self._room_of(key).acquire()
             self._spawn(self._answer(key, request))
 
         return take
@@ -201,7 +232,7 @@ class Service:
             body = msgspec.json.encode(told.body(trace.trace_id(ctx.trace)))
             await request.respond_error(str(told.status), " ".join(told.message.split())[:200], body)
         finally:
-            self._room.release()
+            self._room_of(key).release()
             stats.requests += 1
             stats.seconds += time.perf_counter() - began
 

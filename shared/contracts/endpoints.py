@@ -64,6 +64,9 @@ SCHEDULER: Final = (
     Endpoint("scheduler", "result", "create", c.ResultCreate, c.ResultList, durable=True),
     Endpoint("scheduler", "result", "complete", c.ResultComplete, c.Result, durable=True),
     Endpoint("scheduler", "result", "abort", c.ResultAbort, c.ResultList, durable=True),
+    Endpoint("scheduler", "result", "import", c.ResultImport, c.ResultList, durable=True),
+    Endpoint("scheduler", "result", "delete", c.ResultDelete, c.ResultList, durable=True),
+    Endpoint("scheduler", "result", "wait", c.ResultWait, c.ResultWaited),
     Endpoint("scheduler", "result", "get", c.ResultRef, c.Result),
     Endpoint("scheduler", "result", "list", c.ResultQuery, c.ResultPage),
     Endpoint("scheduler", "result", "value", c.ResultRef, c.Value),
@@ -78,6 +81,7 @@ SCHEDULER: Final = (
     Endpoint("scheduler", "task", "logs", c.TaskLogs, c.TaskLog),
     Endpoint("scheduler", "task", "confirm", w.Confirm, w.Confirmed),
     Endpoint("scheduler", "task", "inputs", w.InputsOf, w.Inputs),
+    Endpoint("scheduler", "task", "spawn", w.Spawn, w.Spawned),
 )
 
 ARCHIVER: Final = (

@@ -59,6 +59,14 @@ def line_of(task: UUID) -> int:
     return task.int & (1 << 32) - 1
 
 
+def place_of(submission: UUID, result: UUID) -> tuple[int, int] | None:
+    """The line and the number of an output that a submission creates; None if `result` is none of its."""
+    if result.int >> 32 != submission.int >> 32 | 1:
+        return None
+    low = result.int & (1 << 32) - 1
+    return low >> 8, low & 255
+
+
 def attempt_name(task: UUID, attempt: int) -> str:
     """An attempt as people see it: the task's id, then `###<n>` from the first retry on (ArmoniK's form)."""
     return str(task) if attempt == 0 else f"{task}###{attempt}"

@@ -5,7 +5,8 @@
 in it has been reported as started or ended and the bus has stored that report, or when it dropped it as a copy.
 
 Two questions are request-reply: `hr.rpc.scheduler.task.confirm` (Confirm → Confirmed) before a task runs whose message is
-marked as redelivered, and `hr.rpc.scheduler.task.inputs` (InputsOf → Inputs) where a batch does not carry the inputs.
+marked as redelivered, and `hr.rpc.scheduler.task.inputs` (InputsOf → Inputs) where a batch does not carry the inputs. So is
+`hr.rpc.scheduler.task.spawn` (Spawn → Spawned), by which a task hands over what it has created before it is reported completed.
 """
 
 from typing import Annotated, Final
@@ -13,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.contracts.compute import PartitionName, Value
+from shared.contracts.compute import NewResult, PartitionName, Sha256, TaskSpec, Value
 
 VERSION: Final = 2
 MOST_HELD: Final = 10_000
@@ -84,21 +85,30 @@ class Logged(msgspec.Struct, frozen=True, tag="logged"):
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A result's value: `data` of at most 16 KiB, or the key of an `object` stored for it. `size` in bytes."""
+    """A result's value: `data` of at most 16 KiB, or the key of an `object` stored for it. `size` in bytes.
+
+    `sha256`: of an object, in hex; it is kept with the result, and need not be said.
+    """
 
     id: UUID
     size: int
     data: bytes | None = None
     object: str | None = None
+    sha256: Sha256 | None = None
 
 
 class Completed(msgspec.Struct, frozen=True, tag="completed", omit_defaults=True):
-    """The task's code returned; `outputs` has a value for each of its results. `seconds`: how long the code ran."""
+    """The task's code returned; `outputs` has a value for each of its results. `seconds`: how long the code ran.
+
+    `submission`: what it created, handed over as a whole by `Spawn`: becomes real with this. Then `outputs` has no value for
+    those that were delegated.
+    """
 
     task: UUID
     attempt: int
     outputs: list[Output]
     seconds: float = 0
+    submission: UUID | None = None
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
@@ -194,6 +204,35 @@ class Inputs(msgspec.Struct, frozen=True):
 
     values: list[Value]
     more: int | None
+
+
+class Spawn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A part of what a running task has created. Nobody sees it before the task's `Completed` names the submission.
+
+    submission   chosen by the worker (see `ids.submission_id`), one for each time that a task's code runs
+    number       parts are counted from 0 and sent one after the other; sending one again does nothing
+    first        the line of the submission on which `tasks` begin
+    last         nothing follows: the whole is checked
+    results      results that it created, with `id`; before the tasks that name them
+    tasks        as those of users. They may need the parent's own inputs, expected outputs and created results, and what earlier
+                 lines produce; `outputs` as ids: expected outputs of the parent (it delegates them), or results that it created
+    """
+
+    task: UUID
+    attempt: int
+    submission: UUID
+    number: int = 0
+    first: int = 0
+    last: bool = False
+    results: list[NewResult] = []
+    tasks: list[TaskSpec] = []
+
+
+class Spawned(msgspec.Struct, frozen=True):
+    """How many parts and tasks of the submission there are now."""
+
+    parts: int
+    tasks: int
 
 
 EXEC: Final = "exec"

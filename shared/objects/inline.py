@@ -40,7 +40,7 @@ async def keep(objects: Objects, session: UUID, result: UUID, value: bytes) -> O
 async def keep_stream(objects: Objects, session: UUID, result: UUID, data: Data, *, size: int | None = None) -> Output:
     """Stores a value of any size as an object under a fresh key."""
     stored = await objects.put(result_key(session, result), data, size=size)
-    return Output(result, stored.size, object=stored.key)
+    return Output(result, stored.size, object=stored.key, sha256=stored.sha256 or None)
 
 
 async def fetch(objects: Objects, value: Value) -> bytes:

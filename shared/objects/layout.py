@@ -15,6 +15,10 @@ LONGEST_NAME: Final = 255
 """Bytes of one segment: what file systems, and stores built on them, can take."""
 
 
+RESULTS: Final = "results/"
+"""Where the values of sessions lie, and nothing else."""
+
+
 def check_key(key: str) -> str:
     """The key, if it is one: relative, in segments that are names. Otherwise Invalid."""
     if not key or len(key.encode("utf-8", "replace")) > LONGEST_KEY:
@@ -49,4 +53,4 @@ def result_prefix(session: UUID, result: UUID) -> str:
 
 def session_prefix(session: UUID) -> str:
     """Under which all values of a session's results lie: what a purge removes."""
-    return f"results/{session}/"
+    return f"{RESULTS}{session}/"

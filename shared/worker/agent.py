@@ -128,8 +128,9 @@ class Agent:
                 # Who had it before may have died of it: known to be ours before it can kill us, it loses an attempt.
                 held.started_told = True
                 await self._tell_started(work, parcel)
-            outputs = await self._runner.run(work, parcel.session, lambda f, m: self._progress(held, f, m), printed)
-            self._end(held, Completed(work.id, work.attempt, outputs, round(time.monotonic() - (held.began or 0), 6)))
+            made = await self._runner.run(work, parcel.session, lambda f, m: self._progress(held, f, m), printed)
+            seconds = round(time.monotonic() - (held.began or 0), 6)
+            self._end(held, Completed(work.id, work.attempt, made.outputs, seconds, made.submission))
         except Trouble as trouble:
             self._end(held, Failed(work.id, work.attempt, trouble.kind, str(trouble)))
         except asyncio.CancelledError:

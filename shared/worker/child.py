@@ -18,6 +18,7 @@ import msgspec
 
 from shared.worker.functions import Task, TaskError, encode_outputs, load
 from shared.worker.launch import die_with
+from shared.worker.subtasks import Made
 
 LENGTH = struct.Struct(">I")
 
@@ -31,6 +32,8 @@ class Call(msgspec.Struct, frozen=True):
     payload: bytes
     inputs: list[bytes]
     outputs: int
+    input_ids: list[UUID] = []
+    expected: list[UUID] = []
 
 
 class Said(msgspec.Struct, frozen=True, tag="progress"):
@@ -40,6 +43,7 @@ class Said(msgspec.Struct, frozen=True, tag="progress"):
 
 class Returned(msgspec.Struct, frozen=True, tag="returned"):
     outputs: list[bytes]
+    made: Made | None = None
 
 
 class Raised(msgspec.Struct, frozen=True, tag="raised"):
@@ -90,10 +94,14 @@ def main() -> None:
             data = data[target.write(data) :]
 
     while (call := _read(source)) is not None:
-        task = Task(call.task, call.attempt, call.payload, call.inputs, call.outputs, lambda f, m: say(Said(f, m)))
+        task = Task(
+            call.task, call.attempt, call.payload, call.inputs, call.outputs, lambda f, m: say(Said(f, m)),
+            input_ids=call.input_ids, expected=call.expected,
+        )  # fmt: skip
         answer: Answer
         try:
-            answer = Returned(encode_outputs(app.functions[call.function].call(task), call.outputs))
+            value = app.functions[call.function].call(task)
+            answer = Returned(encode_outputs(value, len(task.undelegated)), task.made)
         except Exception as error:
             answer = Raised(describe(error))
         # All that it printed is in the pipe before the answer is in the other one.

@@ -43,7 +43,7 @@ class Children:
         self._app = app
         self._idle: list[Child] = []
 
-    async def run(self, call: Call, progress: Callable[[float, str], None], printed: Printed) -> list[bytes]:
+    async def run(self, call: Call, progress: Callable[[float, str], None], printed: Printed) -> Returned:
         """Runs a call in a child. TaskError if the function raised, Lost if the child died; killed when cancelled.
 
         Whatever becomes of it, `printed` has got all that it printed.
@@ -52,9 +52,9 @@ class Children:
         kept = False
         child.tap.begin(printed)
         try:
-            outputs = await self._converse(child.process, call, progress)
+            returned = await self._converse(child.process, call, progress)
             kept = True
-            return outputs
+            return returned
         except TaskError:
             kept = True
             raise
@@ -87,7 +87,7 @@ class Children:
             os.close(writes)
         return Child(process, Tap(reads))
 
-    async def _converse(self, child: Process, call: Call, progress: Callable[[float, str], None]) -> list[bytes]:
+    async def _converse(self, child: Process, call: Call, progress: Callable[[float, str], None]) -> Returned:
         assert child.stdin is not None
         assert child.stdout is not None
         child.stdin.write(frame(call))
@@ -96,7 +96,7 @@ class Children:
             (length,) = LENGTH.unpack(await child.stdout.readexactly(LENGTH.size))
             answer = decode_answer(await child.stdout.readexactly(length))
             if isinstance(answer, Returned):
-                return answer.outputs
+                return answer
             if isinstance(answer, Raised):
                 raise TaskError(answer.message)
             progress(answer.fraction, answer.message)

@@ -1,11 +1,14 @@
 """What a worker can run: functions by name."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar, overload
 from uuid import UUID
 
 import msgspec
+
+from shared.contracts.ids import submission_id, uuid7
+from shared.worker.subtasks import Made, Needed, Subtask
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,11 +22,16 @@ class Task:
 
     id, attempt   which task this is, and which try
     payload       its payload, decoded from JSON
-    inputs        the values of its inputs, in order
+    inputs        the values of its inputs, in order; `input_ids`: the ids of these results
     outputs       how many values it must return: one is returned as it is, several as a sequence
+    expected      the ids of the results that it must produce, in order
+
+    `submit` and `create_result` take effect only if the task completes, and then together with it. A result of `expected` that
+    a subtask has among its `outputs` is delegated: the function returns values for the others only, in order, and what it
+    returns does not matter if there are no others.
     """
 
-    __slots__ = ("_progress", "_raw", "attempt", "id", "inputs", "outputs")
+    __slots__ = ("_progress", "_raw", "attempt", "expected", "id", "input_ids", "inputs", "made", "outputs")
 
     def __init__(
         self,
@@ -33,8 +41,13 @@ class Task:
         inputs: Sequence[bytes],
         outputs: int,
         progress: Callable[[float, str], None],
+        *,
+        input_ids: Sequence[UUID] = (),
+        expected: Sequence[UUID] = (),
     ) -> None:
         self.id, self.attempt, self.inputs, self.outputs = id, attempt, inputs, outputs
+        self.input_ids, self.expected = input_ids, expected
+        self.made: Made | None = None
         self._raw, self._progress = raw, progress
 
     @property
@@ -49,6 +62,46 @@ class Task:
     def progress(self, fraction: float, message: str = "") -> None:
         """Tells those who watch how far it is, 0 to 1."""
         self._progress(min(1.0, max(0.0, fraction)), message[:500])
+
+    def submit(
+        self,
+        function: str | None = None,
+        payload: Any = None,
+        *,
+        inputs: Iterable[Needed] = (),
+        outputs: int | Sequence[UUID] = 1,
+        payload_result: Needed | None = None,
+        **options: Any,
+    ) -> Subtask:
+        """Submits a task. It runs once this one has completed, which does not wait for it.
+
+        function         None: the session's
+        payload          anything that JSON can say, at most 16 KiB of it; or `payload_result`, a result whose value it is
+        inputs           results that it needs: of `input_ids`, of `expected`, made by `create_result`, or outputs of subtasks
+                         submitted before
+        outputs          how many results it produces; or ids: of `expected` (delegated to it), or made by `create_result`
+        options          partition, priority, max_retries, max_duration, labels: as in `Options`; not said: the session's
+
+        What is wrong with it fails this task after its function has returned, with the number of the subtask.
+        """
+        return self._made().submit(function, payload, inputs, outputs, payload_result, options)
+
+    def create_result(self, value: Any = msgspec.UNSET, *, name: str = "") -> UUID:
+        """Creates a result: with a value (bytes as they are, anything else as JSON), or to be produced by a subtask or uploaded
+        by somebody later. Returns its id."""
+        id = uuid7()
+        self._made().results.append((id, name, None if value is msgspec.UNSET else encode(value)))
+        return id
+
+    @property
+    def undelegated(self) -> list[UUID]:
+        """Those of `expected` for which the function returns values."""
+        return [name for name in self.expected if self.made is None or name not in self.made.delegated]
+
+    def _made(self) -> Made:
+        if self.made is None:
+            self.made = Made(submission_id())
+        return self.made
 
 
 class Function(msgspec.Struct, frozen=True):
@@ -98,7 +151,12 @@ def encode_outputs(value: Any, count: int) -> list[bytes]:
         values = value
     else:
         raise TaskError(f"the task has {count} outputs: its function must return so many values")
-    return [bytes(v) if isinstance(v, (bytes, bytearray, memoryview)) else msgspec.json.encode(v) for v in values]
+    return [encode(v) for v in values]
+
+
+def encode(value: Any) -> bytes:
+    """Bytes as they are, anything else as JSON."""
+    return bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else msgspec.json.encode(value)
 
 
 def load(path: str) -> App:

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from shared.bus.client import Bus
 from shared.contracts import subjects
 from shared.contracts.compute import Value
@@ -18,6 +20,7 @@ from shared.worker.children import Children, Lost
 from shared.worker.commands import Commands
 from shared.worker.functions import App, Task, TaskError, encode_outputs
 from shared.worker.printed import Printed
+from shared.worker.subtasks import hand_over
 
 FETCHES = 8
 """Objects fetched at once for one task."""
@@ -36,6 +39,13 @@ class Trouble(Exception):
         self.kind = kind
 
 
+class Outcome(msgspec.Struct, frozen=True):
+    """Of a task whose code returned: its outputs, and the submission of what it created, as `Completed` names them."""
+
+    outputs: list[Output]
+    submission: UUID | None = None
+
+
 class Runner:
     """`commands`: where the tasks of `exec` run; None: here they do not."""
 
@@ -50,10 +60,8 @@ class Runner:
         """The names of what can run here."""
         return sorted([*self._functions, *([EXEC] if self._commands is not None else [])])
 
-    async def run(
-        self, work: Work, session: UUID, progress: Callable[[float, str], None], printed: Printed
-    ) -> list[Output]:
-        """The outputs, ready to be reported; Trouble otherwise. `printed` takes what the function prints."""
+    async def run(self, work: Work, session: UUID, progress: Callable[[float, str], None], printed: Printed) -> Outcome:
+        """What is to be reported; Trouble otherwise. `printed` takes what the function prints."""
         try:
             if work.max_duration:
                 async with asyncio.timeout(work.max_duration):
@@ -70,32 +78,42 @@ class Runner:
 
     async def _run(
         self, work: Work, session: UUID, progress: Callable[[float, str], None], printed: Printed
-    ) -> list[Output]:
+    ) -> Outcome:
         if work.function == EXEC and self._commands is not None:
-            return await self._command(self._commands, work, session, printed)
+            return Outcome(await self._command(self._commands, work, session, printed))
         function = self._functions.get(work.function)
         if function is None:
             raise Trouble("error", f"this worker has no function {work.function!r}")
-        payload, inputs = await self._payload(work), await self._inputs(work)
+        payload, (inputs, named) = await self._payload(work), await self._inputs(work)
         count = len(work.outputs)
         try:
             if function.blocking:
-                call = Call(work.function, work.id, work.attempt, payload, inputs, count)
-                values = await self._children.run(call, progress, printed)
+                call = Call(work.function, work.id, work.attempt, payload, inputs, count, named, work.outputs)
+                returned = await self._children.run(call, progress, printed)
+                values, made = returned.outputs, returned.made
             else:
-                task = Task(work.id, work.attempt, payload, inputs, count, progress)
-                made: Any = await _awaited(function.call(task), printed)
-                values = encode_outputs(made, count)
+                task = Task(
+                    work.id, work.attempt, payload, inputs, count, progress, input_ids=named, expected=work.outputs
+                )
+                value: Any = await _awaited(function.call(task), printed)
+                values, made = encode_outputs(value, len(task.undelegated)), task.made
         except (TaskError, Lost) as error:
             if isinstance(error, Lost):
                 raise
             raise Trouble("error", str(error)) from None
         except Exception as error:
             raise Trouble("error", describe(error)) from None
+        if made is None:
+            return Outcome(await self._keep(session, work.outputs, values))
+        outputs = await self._keep(session, [one for one in work.outputs if one not in made.delegated], values)
+        return Outcome(outputs, await hand_over(self._bus, self._objects, session, work, made))
+
+    async def _keep(self, session: UUID, names: list[UUID], values: list[bytes]) -> list[Output]:
+        """The values, stored where they are large."""
         if len(values) == 1:
-            return [await keep(self._objects, session, work.outputs[0], values[0])]
+            return [await keep(self._objects, session, names[0], values[0])]
         stores, room = [], INLINE
-        for name, value in zip(work.outputs, values, strict=True):
+        for name, value in zip(names, values, strict=True):
             room -= len(value) if fits(len(value)) else 0
             # Together they have to fit in a message: what does not is stored as an object, small as it is.
             store = keep if room >= 0 or not value else keep_stream
@@ -119,19 +137,21 @@ class Runner:
     async def _values(self, work: Work) -> list[Value]:
         return work.inputs if work.inputs is not None else await self._ask(work.id)
 
-    async def _inputs(self, work: Work) -> list[bytes]:
+    async def _inputs(self, work: Work) -> tuple[list[bytes], list[UUID]]:
+        """The inputs' values, and their ids."""
         values = await self._values(work)
         if sum(value.size for value in values) > MEMORY:
             raise Trouble("error", f"its inputs have more than {MEMORY} bytes together")
+        named = [value.id for value in values]
         if all(value.data is not None for value in values):
-            return [value.data for value in values if value.data is not None]
+            return [value.data for value in values if value.data is not None], named
         gate = asyncio.Semaphore(FETCHES)
 
         async def one(value: Value) -> bytes:
             async with gate:
                 return await fetch(self._objects, value)
 
-        return list(await asyncio.gather(*(one(value) for value in values)))
+        return list(await asyncio.gather(*(one(value) for value in values))), named
 
     async def _ask(self, task: UUID) -> list[Value]:
         """The inputs that did not ride along, page by page."""

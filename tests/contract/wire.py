@@ -103,7 +103,8 @@ def _value(hint: Any, name: str, seed: int) -> Any:
     if origin is tuple:
         return tuple(_value(each, name, seed + n) for n, each in enumerate(arguments))
     if origin is dict:
-        return {"key": _value(arguments[1], name, seed)}
+        key = _plain(UUID, name, seed) if arguments[0] is UUID else "key"
+        return {key: _value(arguments[1], name, seed)}
     return _plain(hint, name, seed)
 
 

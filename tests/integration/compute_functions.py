@@ -22,6 +22,20 @@ def double(task: Task) -> bytes:
 
 
 @app.function(blocking=True)
+def divide(task: Task) -> bytes:
+    """Submits as many tasks as the payload says, leaves its first output to their sum, and returns the second."""
+    ten = task.create_result(10)
+    parts = [task.submit("add", n, inputs=[*task.input_ids, ten]) for n in range(task.payload)]
+    task.submit("add", 0, inputs=parts, outputs=task.expected[:1])
+    return b"mine"
+
+
+@app.function(blocking=True)
+def add(task: Task) -> int:
+    return task.payload + sum(map(int, task.inputs))
+
+
+@app.function(blocking=True)
 def hang(task: Task) -> None:
     """Does not come back by itself; leaves its process's number where the payload says."""
     with open(task.payload, "w", encoding="utf-8") as file:

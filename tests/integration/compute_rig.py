@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 
 from deploy.local import database as databases
 from services.scheduler.app import main
-from services.scheduler.settings import LeaseSettings, Settings
+from services.scheduler.settings import ImportSettings, LeaseSettings, Settings
 from shared.bus.client import Bus, BusSettings
 from shared.bus.station import StationSettings
 from shared.contracts import compute as c
@@ -35,6 +35,8 @@ from tests.support.wait import wait_until
 T = TypeVar("T")
 ENDS = ("completed", "error", "timeout", "cancelled")
 LEASE = 2.0
+IMPORTABLE = "shared/"
+"""Under which the schedulers here let users import objects."""
 
 
 class Rig:
@@ -267,6 +269,7 @@ async def scheduler(
         StationSettings(**servers.bus("scheduler"), database_url=database.url("scheduler")),
         storage,
         LeaseSettings(lease_seconds=lease, beat_seconds=0.2, recovery_seconds=0.05),
+        ImportSettings(import_prefixes=IMPORTABLE),
     )
     stop = asyncio.Event()
     running = asyncio.create_task(main(settings, stop))

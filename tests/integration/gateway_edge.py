@@ -80,10 +80,16 @@ class Scheduler:
             ("session.close", c.SessionRef, self._session),
             ("partition.list", Page, lambda *_: c.PartitionPage([c.Partition("default", 1, 2, 0)])),
             ("partition.create", c.PartitionCreate, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
+            ("partition.get", c.PartitionRef, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
+            ("partition.update", c.PartitionUpdate, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
+            ("partition.delete", c.PartitionRef, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
             ("result.create", c.ResultCreate, self._create_results),
             ("result.get", c.ResultRef, lambda _, asked: _found(self.results, asked.result, "result")),
             ("result.list", c.ResultQuery, lambda *_: c.ResultPage(list(self.results.values()))),
             ("result.complete", c.ResultComplete, self._complete),
+            ("result.import", c.ResultImport, lambda *_: c.ResultList(list(self.results.values()))),
+            ("result.delete", c.ResultDelete, lambda *_: c.ResultList(list(self.results.values()))),
+            ("result.wait", c.ResultWait, lambda _, asked: c.ResultWaited(False, {}, asked.results)),
             ("result.value", c.ResultRef, lambda _, asked: _found(self.values, asked.result, "result")),
             ("submission.create", c.SubmissionCreate, self._submission),
             ("submission.chunk", bytes, self._chunk),
@@ -120,7 +126,7 @@ class Scheduler:
 
     def _complete(self, _: Context, asked: c.ResultComplete) -> c.Result:
         found = _found(self.results, asked.result, "result")
-        self.values[found.id] = c.Value(found.id, asked.size, asked.data, asked.object)
+        self.values[found.id] = c.Value(found.id, asked.size, asked.data, asked.object, asked.sha256 or "")
         self.results[found.id] = msgspec.structs.replace(found, status="completed", size=asked.size)
         return self.results[found.id]
 

@@ -1,4 +1,4 @@
-"""`headrace archive` and `headrace retrieve` as processes of their own, against the whole system: folder in, same folder out."""
+"""The command line as processes of their own, against the whole system: a folder archived and retrieved, values up and down."""
 
 import asyncio
 import hashlib
@@ -13,10 +13,13 @@ from uuid import uuid4
 import msgspec
 import pytest
 
+from deploy.local.s3 import BUCKET
 from tests.conftest import folder
 from tests.support.datasets import CATALOGUE, Datasets
 from tests.support.edge import Edge
 from tests.support.processes import Processes
+from tests.support.servers import of_stack
+from tests.support.wait import wait_until
 
 LARGE = 1_300_000
 """Bytes; more than the 1 MiB that a datablock aims at, so that there are two."""
@@ -197,3 +200,56 @@ async def test_other_files_under_the_same_pid(cli: Cli, datasets: Datasets, pid:
     named = await cli("archive", mine, source, "--name", "another")
     assert named.code == 1
     assert "with --name ''" in named.err
+
+
+# -- values of results
+
+
+async def stored(system: Processes, session: str) -> list[str]:
+    async with of_stack(system.stack).s3_client() as s3:
+        found = await s3.list_objects_v2(Bucket=BUCKET, Prefix=f"results/{session}/")
+        return [entry["Key"] for entry in found.get("Contents", ())]
+
+
+async def test_values_go_up_and_come_down(shared_system: Processes, cli: Cli, edge: Edge, tmp_path: Path) -> None:
+    session = str(await edge.session())
+    large, small = os.urandom(LARGE), b"small"
+    (tmp_path / "large").write_bytes(large)
+    (tmp_path / "small").write_bytes(small)
+    made = (await cli("upload", tmp_path / "large", tmp_path / "small", "--session", session, "--json")).told["results"]
+    assert [(one["name"], one["checksum"]) for one in made] == [
+        (name, hashlib.sha256(value).hexdigest()) for name, value in (("large", large), ("small", small))
+    ]
+    names = [one["id"] for one in made]
+    assert (await cli("wait", *names, "--json")).told["states"] == dict.fromkeys(names, "completed")
+    # The beginning is there from a call that was broken off.
+    (tmp_path / f"back.{names[0]}.part").write_bytes(large[:1_000_000])
+    assert (await cli("download", names[0], "-o", tmp_path / "back", "--json")).told["bytes"] == LARGE
+    assert (tmp_path / "back").read_bytes() == large
+    assert (await cli("download", names[1])).out == "small"
+    assert (await cli("import", session, "anything")).code == 1
+    for _ in range(2):
+        gone = (await cli("delete-data", *names, "--json")).told["results"]
+        assert [one["status"] for one in gone] == ["deleted", "deleted"]
+
+    async def none_left() -> bool:
+        return await stored(shared_system, session) == []
+
+    await wait_until(none_left)
+    assert (await cli("download", names[0], "-o", tmp_path / "again")).code == 1
+    late = await cli("upload", tmp_path / "large", "--result", names[0])
+    assert (late.code, "deleted" in late.err) == (1, True)
+
+
+async def test_of_two_uploads_at_once_one_wins(shared_system: Processes, edge: Edge) -> None:
+    session = await edge.session()
+    made = await edge.ask("POST", f"/compute/v1/sessions/{session}/results", json={"results": [{}]})
+    result = made.json()["results"][0]["id"]
+    values = [bytes([n]) * LARGE for n in range(3)]
+    path = f"/compute/v1/results/{result}/data"
+    answers = await asyncio.gather(*(edge.http.put(path, content=value) for value in values))
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
+    won = next(value for value, answer in zip(values, answers, strict=True) if answer.status_code == 200)
+    assert (await edge.http.get(path)).content == won
+    assert len(await stored(shared_system, str(session))) == 1
+    await edge.close(session)

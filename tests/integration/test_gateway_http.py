@@ -34,6 +34,11 @@ BAD = [
     ("GET", f"/compute/v1/sessions/{uuid4()}", b"", 404, "session"),
     ("POST", "/compute/v1/partitions", b'{"name": "a/b"}', 400, "name"),
     ("POST", "/compute/v1/partitions", b"{}", 400, "name"),
+    ("POST", "/compute/v1/partitions", b'{"name": "a", "priority": 100}', 400, "priority"),
+    ("PATCH", "/compute/v1/partitions/gpu", b'{"max": -1}', 400, "max"),
+    ("PATCH", "/compute/v1/partitions/gpu", b'{"name": "other"}', 400, "name"),
+    ("PATCH", "/compute/v1/partitions/No", b"{}", 400, "name"),
+    ("DELETE", "/compute/v1/partitions/..%2fx", b"", 404, ""),
     ("POST", f"/compute/v1/sessions/{uuid4()}/close", b'{"force": true}', 400, "force"),
     ("POST", f"/compute/v1/sessions/{uuid4()}/results", b'{"results": []}', 400, "results"),
     ("POST", "/compute/v1/sessions/nope/results", b'{"results": [{}]}', 400, "session"),
@@ -84,6 +89,23 @@ async def test_session_round_trip(gateway: Gateway) -> None:
     assert len(page.json()["items"]) == 1
     asked = scheduler.asked("session.list")[0][1]
     assert (asked.size, asked.status, asked.token) == (5, "running", "t")
+
+
+async def test_a_partition_is_changed_by_its_name(gateway: Gateway) -> None:
+    http, scheduler = gateway.http, gateway.scheduler
+    made = await http.post("/compute/v1/partitions", json={"name": "gpu", "priority": 5, "reserve": 2, "max": 8})
+    assert (made.status_code, made.json()["name"]) == (201, "gpu")
+    place = "/compute/v1/partitions/gpu"
+    assert (await http.get(place)).json()["priority"] == 1
+    for body in ({"max": None}, {"priority": 7}):
+        assert (await http.patch(place, json=body)).status_code == 200
+    assert (await http.delete(place)).json()["name"] == "gpu"
+    assert scheduler.asked("partition.create")[0][1] == c.PartitionCreate("gpu", 5, 2, 8)
+    updates = [asked for _, asked in scheduler.asked("partition.update")]
+    assert updates == [c.PartitionUpdate("gpu", max=None), c.PartitionUpdate("gpu", priority=7)], "null is not unsaid"
+    assert scheduler.asked("partition.delete")[0][1] == c.PartitionRef("gpu")
+    scheduler.failing["partition.delete"] = Conflict("it is in use")
+    assert (await http.delete(place)).status_code == 409
 
 
 async def test_trace_of_the_caller_goes_on(gateway: Gateway) -> None:

@@ -1,13 +1,16 @@
 """The bytes of results through the edge: inline when small, streamed to and from object storage otherwise."""
 
 import asyncio
+import base64
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
+import msgspec
 import pytest
 
+from shared.contracts import compute as c
 from shared.contracts.errors import Conflict
 from shared.contracts.topology import INLINE_LIMIT
 from tests.conftest import Bucket, Database
@@ -81,6 +84,85 @@ async def test_a_writer_that_comes_second_removes_its_own_object(gateway: Gatewa
     assert await stored(gateway, s3) == []
     unknown = await gateway.http.put(f"/compute/v1/results/{uuid4()}/data", content=b"x" * 20_000)
     assert unknown.status_code == 404
+
+
+def digest(value: bytes) -> str:
+    return f"sha-256=:{base64.b64encode(hashlib.sha256(value).digest()).decode()}:"
+
+
+def before(value: bytes) -> str:
+    """As it was said before RFC 9530."""
+    return f"SHA-256={base64.b64encode(hashlib.sha256(value).digest()).decode()}"
+
+
+@pytest.mark.parametrize("value", [b"small", b"large " * 5_000, b"in parts " * 2_000_000], ids=len)
+async def test_a_digest_is_checked_and_told(gateway: Gateway, s3: Bucket, value: bytes) -> None:
+    refused = gateway.scheduler.result(uuid4()).id
+    url = f"/compute/v1/results/{refused}/data"
+    few = 1 if len(value) > 1_000_000 else None
+    wrong = [
+        ("Repr-Digest", digest(b"another")),
+        ("Content-Digest", f"sha-512=:AAAA:, {digest(b'another')}"),
+        ("Digest", before(b"another")),
+    ]
+    right = [{"Repr-Digest": digest(value)}, {}, {"Digest": before(value)}, {"Repr-Digest": "sha-512=:AAAA:"}]
+    for name, said in wrong[:few]:
+        answer = await gateway.http.put(url, content=value, headers={name: said})
+        assert (answer.status_code, answer.json()["field"]) == (400, name), answer.text
+    for said in ("sha-256=:AAAA:", "sha-256=:?:", digest(value).replace(":", ""), f"sha-256={'A' * 44}"):
+        answer = await gateway.http.put(url, content=value, headers={"Repr-Digest": said})
+        assert (answer.status_code, answer.json()["field"]) == (400, "Repr-Digest"), said
+    assert not gateway.scheduler.asked("result.complete")
+    assert await stored(gateway, s3) == []
+    for headers in right[:few]:
+        url = f"/compute/v1/results/{gateway.scheduler.result(uuid4()).id}/data"
+        answer = await gateway.http.put(url, content=value, headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert gateway.scheduler.asked("result.complete")[-1][1].sha256 == hashlib.sha256(value).hexdigest()
+    got = await gateway.http.get(url)
+    assert (got.content, got.headers["repr-digest"]) == (value, digest(value))
+    assert got.headers["etag"] == f'"{hashlib.sha256(value).hexdigest()}"'
+
+
+async def test_what_a_client_has_is_not_sent_again(gateway: Gateway) -> None:
+    url = f"/compute/v1/results/{gateway.scheduler.result(uuid4()).id}/data"
+    await gateway.http.put(url, content=b"0123456789")
+    tag = (await gateway.http.get(url)).headers["etag"]
+    for has in (tag, f'"other", W/{tag}', "*"):
+        answer = await gateway.http.get(url, headers={"If-None-Match": has})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
+    assert (await gateway.http.get(url, headers={"If-None-Match": '"other"'})).status_code == 200
+    on = await gateway.http.get(url, headers={"Range": "bytes=4-", "If-Range": tag})
+    assert (on.status_code, on.content) == (206, b"456789")
+    anew = await gateway.http.get(url, headers={"Range": "bytes=4-", "If-Range": '"other"'})
+    assert (anew.status_code, anew.content) == (200, b"0123456789")
+
+
+async def test_what_a_task_produces_takes_no_upload(gateway: Gateway, s3: Bucket) -> None:
+    result = gateway.scheduler.result(uuid4())
+    gateway.scheduler.results[result.id] = msgspec.structs.replace(result, owner_task=uuid4())
+    answer = await gateway.http.put(f"/compute/v1/results/{result.id}/data", content=b"x" * 20_000)
+    assert (answer.status_code, "produced by task" in answer.json()["detail"]) == (409, True)
+    assert not gateway.scheduler.asked("result.complete")
+    assert await stored(gateway, s3) == []
+
+
+async def test_import_delete_and_wait_are_passed_on(gateway: Gateway) -> None:
+    session, one, two = uuid4(), uuid4(), uuid4()
+    root = "/compute/v1"
+    objects = [{"result": str(one), "object": "shared/a"}]
+    answer = await gateway.http.post(f"{root}/sessions/{session}/results/import", json={"objects": objects})
+    assert answer.status_code == 200, answer.text
+    asked = c.ResultImport(session, [c.Import(one, "shared/a")])
+    assert gateway.scheduler.asked("result.import")[0][1] == asked
+    answer = await gateway.http.post(f"{root}/sessions/{session}/results/delete", json={"results": [str(one)]})
+    assert answer.status_code == 200, answer.text
+    assert gateway.scheduler.asked("result.delete")[0][1] == c.ResultDelete(session, [one])
+    body = {"results": [str(one), str(two)], "any": True, "timeout": 1}
+    async with await gateway.user("looker", "reader") as reader:
+        answer = await reader.post(f"{root}/results/wait", json=body)
+    assert (answer.status_code, answer.json()["open"]) == (200, [str(one), str(two)])
+    assert gateway.scheduler.asked("result.wait")[0][1] == c.ResultWait([one, two], True, 1)
 
 
 async def test_a_client_that_hangs_up_leaves_no_object(gateway: Gateway, s3: Bucket) -> None:

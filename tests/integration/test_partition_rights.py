@@ -76,6 +76,16 @@ async def test_the_higher_partition_begins_first_though_it_came_last(rig: Rig) -
     assert max(place for place, mark in enumerate(began) if mark == "high") < 2 + 8 + 4, began
 
 
+async def test_explain_counts_who_is_ahead(rig: Rig) -> None:
+    name = await create(rig, max=1)
+    session = await rig.session(name)
+    await rig.submit(session, [spec("task", options={"priority": 9}) for _ in range(4)])
+    id = await rig.submit(session, [spec("task") for _ in range(2)])
+    await wait_until(lambda: says(rig, ids.task_id(id, 1), "up to 3 tasks of higher priority than its 1"))
+    assert await says(rig, ids.task_id(id, 1), "up to 2 tasks of its priority wait")
+    assert await says(rig, ids.task_id(id, 1), f"partition {name!r} has no live worker")
+
+
 async def test_ranks_tell_a_worker_which_partition_comes_first(rig: Rig) -> None:
     low, high = await create(rig), await create(rig, priority=9)
     async with hand(rig, low, high, slots=3) as worker:

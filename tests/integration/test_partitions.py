@@ -1,6 +1,7 @@
 """Partitions: made, changed, deleted; their limits, and what they have a right to."""
 
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 
@@ -144,26 +145,40 @@ async def test_every_scheduler_learns_of_it(rig: Rig) -> None:
 
 
 async def test_no_more_run_at_once_than_the_max(rig: Rig) -> None:
-    """Under load, with workers that could run four times as many, and chains whose hops the completers would publish."""
+    """Under load, with workers that could run four times as many: tasks that are all ready, then layers that are released."""
     name = await create(rig, max=4)
     async with rig.worker(app, partition=name, slots=8), rig.worker(app, partition=name, slots=8):
-        sessions = [await rig.session(name) for _ in range(2)]
+        session = await rig.session(name)
+        await rig.submit(session, [measure(name) for _ in range(200)])
+        most = await _most_outstanding(rig, name, [session])
+        assert METERS[name].most == 4, "and no fewer, as there was always work"
+        # Six become ready at once, again and again, while others end: dispatcher and completer both find credit.
+        layers = [spec("measured", [name, None, ""])] + [
+            spec("measured", [name, None, ""], inputs=[f"@{n}" for n in (range(6 * k - 5, 6 * k + 1) if k else [0])])
+            for k in range(12)
+            for _ in range(6)
+        ]
+        sessions = [await rig.session(name) for _ in range(3)]
         for session in sessions:
-            await rig.submit(session, [measure(name) for _ in range(300)])
-            chain = [spec("measured", [name, None, ""], inputs=[f"@{n - 8}"] if n >= 8 else []) for n in range(80)]
-            await rig.submit(session, chain)
-        most = 0
-
-        async def ended() -> bool:
-            nonlocal most
-            most = max(most, (await get(rig, name)).outstanding)
-            counts = [await rig.counts(session) for session in sessions]
-            return all(n.total and n.completed == n.total for n in counts)
-
-        await wait_until(ended, timeout=60, on_timeout=lambda: get(rig, name))
-    assert len(METERS[name].began) == 2 * 380
-    assert METERS[name].most == 4, "and no fewer, as there was always work"
+            await rig.submit(session, layers)
+        most = max(most, await _most_outstanding(rig, name, sessions))
+    assert len(METERS[name].began) == 200 + 3 * 73
+    assert METERS[name].most == 4
     assert most <= 4
+
+
+async def _most_outstanding(rig: Rig, name: str, sessions: list[UUID]) -> int:
+    """Until all of the sessions' tasks have completed."""
+    most = 0
+
+    async def ended() -> bool:
+        nonlocal most
+        most = max(most, (await get(rig, name)).outstanding)
+        counts = [await rig.counts(session) for session in sessions]
+        return all(n.total and n.completed == n.total for n in counts)
+
+    await wait_until(ended, timeout=60, on_timeout=lambda: get(rig, name))
+    return most
 
 
 async def test_a_max_that_is_lowered_takes_back_the_queue(rig: Rig) -> None:

@@ -80,3 +80,12 @@ async def test_commands_are_cancelled_finished_and_retried(system: Processes, tm
         await stopping
         assert (await until(task, "completed", 1))["error"] == ""
         await until(second, "completed", 0)
+
+        # Files larger than what rides along pass through the storage, from command to command.
+        make = {"command": ["sh", "-c", "seq 100000 > numbers"], "outputs": ["numbers"]}
+        count = {"command": ["wc", "-l"], "inputs": ["-"], "outputs": ["-"]}
+        options = {"function": "exec"}
+        lines: list[dict[str, Any]] = [{"payload": make}, {"payload": count, "inputs": ["@0"]}]
+        _, last = await submit(*({**line, "options": options} for line in lines))
+        outputs = (await until(last, "completed", 0))["outputs"]
+        assert (await client.get(f"/results/{outputs[0]}/data")).content.split() == [b"100000"]

@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import json
+import secrets
 import time
+import uuid
 from typing import Any
 
 import httpx
@@ -16,7 +18,10 @@ NAME = "stranger-1"
 
 
 class Stranger:
-    """One slot, functions `double` and `endless`. `over`: sessions with the epoch, and tasks with the attempt that are over."""
+    """One slot, functions `double` and `endless`. With the payload `"delegate"` it leaves its output to a task that it submits.
+
+    `over`: sessions with the epoch, and tasks with the attempt that are over.
+    """
 
     def __init__(self, bus: Client) -> None:
         self.bus, self.holds, self.stopped = bus, set[tuple[str, int]](), set[str]()
@@ -109,7 +114,20 @@ class Stranger:
         await self._report({"type": "progress", **its, "fraction": 0.5, "message": "half"})
         await self._report({"type": "logged", **its, "start": 0, "text": f"{number}, doubled\n"})
         self.holds.discard((its["task"], its["attempt"]))
+        if task.get("payload") == "delegate":
+            return {"type": "completed", **its, "outputs": [], "submission": await self._hand_over(task, its)}
         return {"type": "completed", **its, "outputs": outputs, "seconds": time.monotonic() - began}
+
+    async def _hand_over(self, task: dict[str, Any], its: dict[str, Any]) -> str:
+        """One part, sent twice."""
+        number = time.time_ns() // 1_000_000 << 80 | 7 << 76 | 2 << 62 | secrets.randbits(29) << 33
+        child = {"inputs": [value["id"] for value in task["inputs"]], "outputs": task["outputs"]}
+        child |= {"options": {"function": "double"}}
+        part = {**its, "submission": str(uuid.UUID(int=number)), "last": True, "tasks": [child]}
+        for _ in range(2):
+            answer = await self.bus.request("hr.rpc.scheduler.task.spawn", json.dumps(part).encode())
+            assert json.loads(answer.data) == {"parts": 1, "tasks": 1}
+        return str(part["submission"])
 
     async def _report(self, report: dict[str, Any]) -> None:
         """Published until the bus says that it has it; twice is the same as once."""
@@ -137,6 +155,7 @@ async def test_a_worker_in_another_language(system: Processes) -> None:
         session = (await client.post("/sessions", json={})).json()["id"]
         chain: list[dict[str, Any]] = [{"payload": "later", "options": {"function": "double"}}]
         chain += [{"inputs": [f"@{line}"], "options": {"function": "double"}} for line in range(4)]
+        chain[2]["payload"] = "delegate"
         chain += [{"options": {"function": "never"}}]
         made = await client.post(f"/sessions/{session}/submissions", json={"tasks": chain})
         assert made.status_code == 201, made.text
@@ -144,13 +163,14 @@ async def test_a_worker_in_another_language(system: Processes) -> None:
         async def ended() -> list[dict[str, Any]] | None:
             assert not working.done(), working.exception()
             items = (await client.get(f"/sessions/{session}/tasks")).json()["items"]
-            return items if all(task["ended_at"] for task in items) and len(items) == 6 else None
+            return items if all(task["ended_at"] for task in items) and len(items) == 7 else None
 
         async def shown() -> object:
             return stranger.seen, (await client.get(f"/sessions/{session}/tasks")).json(), system.tails()
 
         tasks: Any = await system.wait_until(ended, timeout=20, on_timeout=shown)
-        assert [task["status"] for task in tasks] == ["completed"] * 5 + ["error"]
+        assert [task["status"] for task in tasks] == ["completed"] * 5 + ["error", "completed"]
+        assert [task["parent"] for task in tasks] == [None] * 6 + [tasks[2]["id"]]
         assert tasks[5]["error"] == "no function 'never'"
         printed = await client.get(f"/tasks/{tasks[4]['id']}/logs", params={"attempt": 0, "start": 4})
         assert printed.json() == {

@@ -115,7 +115,7 @@ async def test_any_order_of_ends_repeats_and_failures(pool: "asyncpg.Pool[Any]",
             waiting -= failed
         else:
             n = missing.pop(data.draw(st.integers(0, len(missing) - 1)))
-            assert await pool.fetchrow(Q["complete_result"], graph.outside[n], 1, b"1", None)
+            assert await pool.fetchrow(Q["complete_result"], graph.outside[n], 1, b"1", None, None)
             freed = model.meet({(-1, n)})
             chosen, _ = watch.note(await pool.fetch(Q["count_down"], [graph.outside[n]], [1], [credit]))
         assert len(chosen) == min(credit, len(freed))

@@ -56,9 +56,14 @@ def test_help_needs_nothing_heavy() -> None:
 
 
 def test_every_command_has_json_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    names = [name for name in build() if not name.startswith("-") and name != "dead"]
+    names = [name for name in build() if not name.startswith("-") and name not in ("dead", "partition")]
     assert {"status", "watch", "events", "explain", "submit", "download"} <= set(names)
-    for command in (*((name,) for name in names), ("dead", "list"), ("dead", "replay")):
+    for command in (
+        *((name,) for name in names),
+        ("dead", "list"),
+        ("dead", "replay"),
+        *(("partition", verb) for verb in ("list", "create", "update", "delete")),
+    ):
         build()([*command, "--help"], result_action="return_none")
         shown = capsys.readouterr().out
         assert "--json" in shown, command

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ SUBMISSION = submission_id()
 
 
 class Edge:
-    """`answers`: "GET /path" → (status, body) or a function of the query. `seen`: what was asked."""
+    """`answers`: "GET /path" → (status, body) or a function of the query. `seen`, `headers`: what was asked."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
         self.seen: list[tuple[str, dict[str, str], bytes, str]] = []
+        self.headers: list[dict[str, str]] = []
         edge = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -36,6 +38,7 @@ class Edge:
                 url = urlsplit(self.path)
                 body = self._body()
                 asked = f"{self.command} {url.path}"
+                edge.headers.append(dict(self.headers))
                 edge.seen.append((asked, dict(parse_qsl(url.query)), body, self.headers["Authorization"]))
                 answer = edge.answers.get(asked, (404, {"detail": "nothing here"}))
                 status, told = answer(dict(parse_qsl(url.query))) if callable(answer) else answer
@@ -55,7 +58,7 @@ class Edge:
                 self.rfile.readline()
                 return b"".join(parts)
 
-            do_GET = do_POST = _answer
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
@@ -64,6 +67,13 @@ class Edge:
 
 @pytest.fixture
 def edge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
+    with serving(monkeypatch) as made:
+        yield made
+
+
+@contextmanager
+def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
+    """An edge that the command finds."""
     made = Edge()
     thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -119,7 +129,8 @@ def test_an_error_shows_detail_field_and_trace(edge: Edge, capsys: pytest.Captur
     "arguments",
     [["nonsense"], ["explain"], ["status", "--nope"], ["tasks", SESSION, "--size", "x"], ["dead", "replay"],
      ["dead", "replay", "3", "--all"], ["dead", "replay", "x"], ["submit", "--typo"], ["submit", "/no/such/file"],
-     ["download", "x", "--json"]],
+     ["download", "x", "--json"], ["upload", "/etc/hostname"], ["upload", "--session", "s"], ["wait"],
+     ["upload", "/no/such/file", "--session", "s"], ["import", "s"], ["delete-data"]],
 )  # fmt: skip
 def test_wrong_usage_is_2_and_asks_nothing(
     edge: Edge, arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -161,21 +172,6 @@ def test_dead_letters(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == {"replayed": [3], "missing": [5]}
     assert run(["dead", "replay", "--all"]) == 0
     assert [json.loads(body) for _, _, body, _ in edge.seen] == [{"sequences": [3, 5]}, {"all": True}]
-
-
-def test_download_to_a_file_and_to_a_pipe(
-    edge: Edge, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
-    value = bytes(range(256)) * 100
-    edge.answers["GET /compute/v1/results/r/data"] = (200, value)
-    file = tmp_path / "value"
-    assert run(["download", "r", "-o", str(file), "--json"]) == 0
-    assert file.read_bytes() == value
-    assert json.loads(capfdbinary.readouterr().out) == {"result": "r", "file": str(file), "bytes": len(value)}
-    assert run(["download", "r", "-o", str(tmp_path / "no" / "folder")]) == 2
-    assert list(tmp_path.iterdir()) == [file]
-    assert run(["download", "missing", "-o", str(tmp_path / "other")]) == 1
-    assert list(tmp_path.iterdir()) == [file]
 
 
 def block(number: int, **lists: list[UUID]) -> bytes:
@@ -319,3 +315,28 @@ def test_offers_are_shown_best_first_and_taken(edge: Edge, capsys: pytest.Captur
     assert run(["offers", "a/b", "--accept", "best"]) == 1
     assert "no site makes an offer" in capsys.readouterr().err
     assert run(["offers", "a/b", "--cores", "0"]) == 2
+
+
+def test_partitions_are_made_changed_and_deleted(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
+    told = {"name": "gpu", "workers": 0, "slots": 0, "outstanding": 0, "running": 0, "waiting": 0}
+    told |= {"priority": 5, "reserve": 2, "max": None}
+    place = "/compute/v1/partitions/gpu"
+    edge.answers["POST /compute/v1/partitions"] = (201, told)
+    edge.answers[f"PATCH {place}"] = edge.answers[f"DELETE {place}"] = (200, told)
+    edge.answers["GET /compute/v1/partitions"] = (200, {"items": [told], "next": ""})
+    assert run(["partition", "create", "gpu", "--priority", "5", "--reserve", "2", "--max", "8"]) == 0
+    assert "none" in capsys.readouterr().out
+    assert run(["partition", "update", "gpu", "--max", "none", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == told
+    assert run(["partition", "delete", "gpu"]) == 0
+    assert run(["partition", "list"]) == 0
+    assert "gpu" in capsys.readouterr().out
+    assert [(asked, json.loads(body or b"null")) for asked, _, body, _ in edge.seen] == [
+        ("POST /compute/v1/partitions", {"name": "gpu", "priority": 5, "reserve": 2, "max": 8}),
+        (f"PATCH {place}", {"max": None}),
+        (f"DELETE {place}", None),
+        ("GET /compute/v1/partitions", None),
+    ]
+    edge.seen.clear()
+    assert run(["partition", "update", "gpu"]) == run(["partition", "update", "gpu", "--max", "x"]) == 2
+    assert edge.seen == []

@@ -308,7 +308,7 @@ def test_what_is_not_what_was_archived_is_not_unpacked(
     stored(edge, bag(FILES))
     edge.answers["GET /s3/tar"] = (200, b"x" * len(bag(FILES)))
     assert run(["retrieve", PID, "--to", str(tmp_path)]) == 1
-    assert "is not what was archived" in capsys.readouterr().err
+    assert "is not what it should be" in capsys.readouterr().err
     edge.answers["GET /s3/tar"] = (404, b"")
     assert run(["retrieve", PID, "--to", str(tmp_path)]) == 1
     assert list(tmp_path.iterdir()) == []

@@ -197,12 +197,14 @@ async def test_what_outlives_its_command_is_killed(rig: Rig, tmp_path_factory: p
 
 
 async def test_a_launcher_that_dies_is_a_lost_attempt(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> None:
-    told = tmp_path_factory.mktemp("pids") / "pid"
-    running = asyncio.create_task(rig.run("sh", "-c", f"echo $PPID > {told}; sleep 1000 & wait"))
-    (pid,) = await started(told)
-    os.kill(pid, signal.SIGKILL)
+    told = tmp_path_factory.mktemp("pids")
+    script = f"echo $PPID > {told}/launcher; sleep 1000 & echo $! > {told}/other; wait"
+    running = asyncio.create_task(rig.run("sh", "-c", script))
+    launcher, other = await started(told / "launcher", told / "other")
+    os.kill(launcher, signal.SIGKILL)
     with pytest.raises(Lost, match="-9"):
         await running
+    await wait_until(lambda: not lives(other))
 
 
 async def test_a_killed_worker_leaves_nothing_behind(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -8,12 +8,16 @@ from typing import Any
 from services.broker.decide import Place
 from services.broker.handlers import Handlers
 from services.scheduler.handlers.changes import Changes
+from services.scheduler.handlers.deletions import Deletions
+from services.scheduler.handlers.imports import Imports
 from services.scheduler.handlers.logs import Logs
 from services.scheduler.handlers.partitions import Partitions
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
 from services.scheduler.handlers.submissions import Submissions
+from services.scheduler.handlers.subtasks import Subtasks
 from services.scheduler.handlers.tasks import Tasks
+from services.scheduler.handlers.waits import Waits
 from shared.bus.health import serve_health
 from shared.contracts import compute, execution, work
 from shared.contracts.endpoints import BROKER, ENDPOINTS, HEALTH, SCHEDULER
@@ -54,9 +58,13 @@ def test_the_scheduler_registers_what_the_table_says() -> None:
     Sessions(nothing, nothing, nothing, nothing).register(service)
     Changes(nothing, nothing).register(service)
     Results(nothing, nothing).register(service)
+    Imports(nothing, nothing, nothing, ()).register(service)
+    Deletions(nothing, nothing).register(service)
+    Waits(nothing, nothing).register(service)
     Submissions(nothing, nothing, nothing).register(service)
     Tasks(nothing, nothing).register(service)
     Logs(nothing).register(service)
+    Subtasks(nothing).register(service)
     assert service.seen == table(SCHEDULER)
 
 

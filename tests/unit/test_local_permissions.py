@@ -50,7 +50,7 @@ def publishers(subject: str) -> set[str]:
         ("$JS.API.STREAM.PURGE.EVENTS", set()),
         ("$JS.API.STREAM.MSG.DELETE.DEAD", {"gateway"}),
         ("$JS.API.STREAM.MSG.DELETE.TASKS", set()),
-        ("$JS.API.CONSUMER.DELETE.TASKS.workers-default", set()),
+        ("$JS.API.CONSUMER.DELETE.TASKS.workers-default", {"scheduler"}),
         ("$JS.API.CONSUMER.DELETE.EVENTS.sse-1", {"gateway"}),
         ("hr.rpc.scheduler.task.confirm", {*SERVICES, "worker"}),
         ("hr.rpc.gateway.health.check", {"gateway", "broker"}),

@@ -30,5 +30,5 @@ def test_examples_decode(name: str, text: str) -> None:
 def test_every_message_has_an_example() -> None:
     assert {name for name, _ in EXAMPLES} == {
         *("TaskBatch", "ReportBatch", "Beat", "BeatReply", "Confirm", "Confirmed", "InputsOf", "Inputs"),
-        *("Control", "Command"),
+        *("Control", "Command", "Spawn", "Spawned"),
     }

@@ -16,6 +16,7 @@ from services.gateway.cli.commands import (
     partitions,
     retrieve,
     submit,
+    values,
     watch,
 )
 from services.gateway.cli.trouble import CliError, UsageError
@@ -47,7 +48,7 @@ def build() -> App:
         version=_version,
         help_flags=["--help", "-h"],
     )
-    for module in (ops, partitions, watch, compute, logs, submit, archive, retrieve, datasets, offers):
+    for module in (ops, partitions, watch, compute, values, logs, submit, archive, retrieve, datasets, offers):
         module.register(app)
     return app
 

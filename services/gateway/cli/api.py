@@ -12,6 +12,7 @@ from services.gateway.cli.trouble import RefusedError, UnreachableError
 
 ROOT = "/compute/v1"
 _PATIENCE = httpx.Timeout(10, read=60)
+_PATIENCE_BODY = httpx.Timeout(10, read=120, write=120)
 
 
 class Api:
@@ -40,6 +41,10 @@ class Api:
 
     def post(self, path: str, body: Any = None, **options: Any) -> Any:
         return self._ask("POST", path, **({"json": body} if body is not None else {}), **options)
+
+    def put(self, path: str, content: Iterator[bytes], headers: dict[str, str]) -> Any:
+        """A body of any size; the other side stores it while it comes."""
+        return self._ask("PUT", path, content=content, headers=headers, timeout=_PATIENCE_BODY)
 
     def patch(self, path: str, body: Any) -> Any:
         return self._ask("PATCH", path, json=body)

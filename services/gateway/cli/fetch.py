@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
@@ -20,12 +20,13 @@ _PATIENCE = httpx.Timeout(10, read=60)
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """`address` gives one that is valid: they expire. `chk`: SHA-256 in hex."""
+    """`address` gives one that is valid: they expire. `chk`: SHA-256 in hex; empty: nobody knows it. `headers`: sent along."""
 
     name: str
     size: int
     chk: str
     address: Callable[[], str]
+    headers: Mapping[str, str] = {}
 
 
 class _AgainError(Exception):
@@ -43,9 +44,9 @@ def fetch(want: Wanted, part: Path, report: Callable[[int], None]) -> None:
         except (httpx.TransportError, _AgainError) as error:
             problem = UnreachableError(f"{want.name}: object storage does not answer: {error or type(error).__name__}")
         else:
-            if (came := sha256(part)) == want.chk:
+            if not want.chk or (came := sha256(part)) == want.chk:
                 return
-            problem = FailedError(f"{want.name} is not what was archived: it hashes to {came}, not to {want.chk}")
+            problem = FailedError(f"{want.name} is not what it should be: it hashes to {came}, not to {want.chk}")
             part.unlink()
             if before == 0 or not whole:
                 raise problem
@@ -64,7 +65,7 @@ def _read(want: Wanted, part: Path, report: Callable[[int], None]) -> None:
     if start == want.size and start:
         return
     url = want.address()
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    headers = {"Accept-Encoding": "identity", **want.headers} | ({"Range": f"bytes={start}-"} if start else {})
     with (
         httpx.Client(timeout=_PATIENCE, trust_env=not is_loopback(url)) as http,
         http.stream("GET", url, headers=headers) as answer,

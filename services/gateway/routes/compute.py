@@ -19,6 +19,10 @@ PARTITION = f"{ROOT}/partitions/{{name}}"
 SESSION = f"{ROOT}/sessions/{{session}}"
 RESULT = f"{ROOT}/results/{{result}}"
 
+WAIT_SECONDS = 45
+"""Longer than a wait takes: it answers by itself when its time has passed."""
+IMPORT_SECONDS = 65
+
 _ResultBody = without(c.ResultCreate, "session")
 
 
@@ -159,6 +163,35 @@ ROUTES = [
     ),
     rpc("GET", f"{SESSION}/results", READ, "result.list", c.ResultQuery, c.ResultPage, "Results of a session."),
     rpc("GET", RESULT, READ, "result.get", c.ResultRef, c.Result, "A result, without its value."),
+    rpc(
+        "POST",
+        f"{SESSION}/results/import",
+        WRITE,
+        "result.import",
+        c.ResultImport,
+        c.ResultList,
+        "Completes results with objects that lie in the bucket already; they stay their owner's.",
+        timeout=IMPORT_SECONDS,
+    ),
+    rpc(
+        "POST",
+        f"{SESSION}/results/delete",
+        WRITE,
+        "result.delete",
+        c.ResultDelete,
+        c.ResultList,
+        "Deletes the values of results.",
+    ),
+    rpc(
+        "POST",
+        f"{ROOT}/results/wait",
+        READ,
+        "result.wait",
+        c.ResultWait,
+        c.ResultWaited,
+        "Waits until results have ended, all or any, for at most 30 s.",
+        timeout=WAIT_SECONDS,
+    ),
     Route(
         method="PUT",
         path=f"{RESULT}/data",

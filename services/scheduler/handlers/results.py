@@ -1,5 +1,6 @@
 """Results: created with or without a value, completed later, read."""
 
+import hashlib
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -33,11 +34,20 @@ from shared.objects.layout import check_key, result_prefix
 Q = store.Q
 
 
-def _check_value(data: bytes | None, key: str | None, field: str) -> None:
+def _check_value(data: bytes | None, key: str | None, sha256: str | None, field: str) -> bytes | None:
+    """The value's checksum, if it is known or lies here."""
     if data is not None and key is not None:
         raise Invalid("either data or object, not both", field=f"{field}object")
     if data is not None and len(data) > INLINE_LIMIT:
         raise Invalid(f"inline values may have {INLINE_LIMIT} bytes; store an object", field=f"{field}data")
+    if data is not None:
+        found = hashlib.sha256(data).digest()
+        if sha256 is not None and sha256 != found.hex():
+            raise Invalid(f"the data hash to {found.hex()}, not to {sha256}", field=f"{field}sha256")
+        return found
+    if sha256 is not None and key is None:
+        raise Invalid("there is no value that it could be of", field=f"{field}sha256")
+    return None if sha256 is None else bytes.fromhex(sha256)
 
 
 def _check_object(session: UUID, result: UUID | None, key: str | None, field: str) -> None:
@@ -77,13 +87,14 @@ class Results:
 
     async def create(self, unit: Unit, ctx: Context, request: ResultCreate) -> ResultList:
         db = unit.connection
-        session = await store.session(db, request.session)
+        session = await store.session(db, request.session, "hold_session")
         check(ctx, session)
         state = SessionStatus(session["status"])
         if state not in (SessionStatus.RUNNING, SessionStatus.PAUSED):
             raise Conflict(f"session {request.session} is {state.name}: it takes no new results")
+        checksums = []
         for n, new in enumerate(request.results):
-            _check_value(new.data, new.object, f"results[{n}].")
+            checksums.append(_check_value(new.data, new.object, new.sha256, f"results[{n}]."))
             _check_object(request.session, new.id, new.object, f"results[{n}].")
         made = [new.id or ids.uuid7() for new in request.results]
         await db.execute(
@@ -95,6 +106,7 @@ class Results:
             [len(new.data) if new.data is not None else new.size for new in request.results],
             [new.data for new in request.results],
             [new.object for new in request.results],
+            checksums,
         )
         rows = {row["id"]: row for row in await db.fetch(Q["results"], made)}
         for n, (name, new) in enumerate(zip(made, request.results, strict=True)):
@@ -106,17 +118,17 @@ class Results:
         """The guard CREATED → COMPLETED picks the winner; giving the same value again is harmless."""
         if request.data is None and request.object is None:
             raise Invalid("neither data nor object was given", field="data")
-        _check_value(request.data, request.object, "")
+        checksum = _check_value(request.data, request.object, request.sha256, "")
         db = unit.connection
         row = await store.result(db, request.result)
-        session = await store.session(db, row["session"])
+        session = await store.session(db, row["session"], "hold_session")
         check(ctx, session, "result")
         _check_object(row["session"], request.result, request.object, "")
         if session["status"] not in (SessionStatus.RUNNING, SessionStatus.PAUSED):
             state = SessionStatus(session["status"])
             raise Conflict(f"session {session['id']} is {state.name}: its results take no values")
         size = len(request.data) if request.data is not None else request.size
-        done = await db.fetchrow(Q["complete_result"], request.result, size, request.data, request.object)
+        done = await db.fetchrow(Q["complete_result"], request.result, size, request.data, request.object, checksum)
         if done is None:
             now = await store.result(db, request.result)
             if now["owner"] is not None:
@@ -161,7 +173,13 @@ class Results:
             state = ResultStatus(row["status"]).name
             raise Conflict(f"result {request.result} is {state}: only a COMPLETED one has a value", field="result")
         data = row["data"] if row["object"] is None else None
-        return Value(row["id"], row["size"], b"" if data is None and row["object"] is None else data, row["object"])
+        return Value(
+            row["id"],
+            row["size"],
+            b"" if data is None and row["object"] is None else data,
+            row["object"],
+            store.checksum_of(row),
+        )
 
     async def list(self, ctx: Context, request: ResultQuery) -> ResultPage:
         check(ctx, await store.session(self._db, request.session))
@@ -169,13 +187,18 @@ class Results:
             rows = await self._db.fetch(Q["results"], request.ids)
             return ResultPage([store.result_of(row) for row in rows if row["session"] == request.session])
         status = parse_status(ResultStatus, request.status)
-        rows = await self._page(request.session, parse_token(request.token), status, request.size + 1)
+        rows = await self._page(request, parse_token(request.token), status, request.size + 1)
         items, more = fitting([store.result_of(row) for row in rows], request.size)
         return ResultPage(items, str(items[-1].id) if more else "")
 
-    async def _page(self, session: UUID, after: UUID | None, status: int | None, size: int) -> Sequence[store.Row]:
-        """In the order of ids, those made by themselves mixed with those of the submissions."""
-        rows: list[store.Row] = await self._db.fetch(Q["results_standalone"], session, after, status, size)
+    async def _page(
+        self, request: ResultQuery, after: UUID | None, status: int | None, size: int
+    ) -> Sequence[store.Row]:
+        """In the order of ids, those made by themselves mixed with those of the submissions, which have no names."""
+        session, name = request.session, request.name
+        rows: list[store.Row] = await self._db.fetch(Q["results_standalone"], session, after, status, size, name)
+        if name:
+            return rows
         start = None if after is None else ids.submission_of(after)
         for submission in await store.visible_of(self._db, session, start):
             lo, hi = store.result_span(submission)
@@ -187,5 +210,8 @@ class Results:
 
     async def _seen(self, ctx: Context, result: UUID) -> store.Row:
         row = await store.result(self._db, result)
+        waits = row["status"] == ResultStatus.CREATED and row["owner"] is not None
+        if waits and await store.unborn(self._db, ids.submission_of(row["owner"])):
+            raise NotFound(f"there is no result {result}", field="result")
         check(ctx, await store.session(self._db, row["session"]), "result")
         return row

@@ -57,7 +57,7 @@ class Submissions:
 
     async def get(self, ctx: Context, request: SubmissionRef) -> Submission:
         row = await self._units.pool.fetchrow(Q["submission"], request.submission)
-        if row is None:
+        if row is None or (row["parent"] is not None and row["status"] == SubmissionStatus.OPEN):
             raise NotFound(f"there is no submission {request.submission}", field="submission")
         check(ctx, await store.session(self._units.pool, row["session"]), "submission")
         return store.submission_of(row)
@@ -101,9 +101,7 @@ class Submissions:
             raise Invalid("a submission has at least one task", field="tasks")
         if chunk.first + len(specs) > ids.MAX_TASKS:
             raise Invalid(f"a submission has at most {ids.MAX_TASKS} tasks", field="tasks")
-        if not self._turns.numbers().keys() >= set(session["partitions"]):  # another scheduler has just made one
-            await self._turns.refresh()
-        plan = self._plan(chunk, session, specs)
+        plan = await plan_of(self._turns, chunk, session, specs)
         found = {}
         if plan.outside:
             rows = await db.fetch(Q["lock_results"], list(plan.outside))
@@ -126,7 +124,7 @@ class Submissions:
         row = await db.fetchrow(Q[query], chunk.submission)
         if row is None:  # not opened, and not there: the session's state refused it
             raise _shut(session)
-        if row["owner"] != ctx.user or row["session"] != chunk.session:
+        if row["owner"] != ctx.user or row["session"] != chunk.session or row["parent"] is not None:
             raise AlreadyExists(f"submission {chunk.submission} exists already and is another", field="id")
         if row["status"] == SubmissionStatus.REFUSED:
             raise Conflict(f"submission {chunk.submission} was refused: {row['refusal']}")
@@ -141,31 +139,8 @@ class Submissions:
             raise _shut(session)
         return None
 
-    def _plan(self, chunk: Chunk, session: store.Row, specs: list[TaskSpec]) -> decide.Plan:
-        base = decide.session_defaults(session["partitions"], msgspec.json.decode(session["options"], type=Options))
-        allowed = {name: number for name, number in self._turns.numbers().items() if name in session["partitions"]}
-        plan = decide.Plan(chunk.submission, chunk.session, chunk.first, decide.inherit(base, chunk.options), allowed)
-        for spec in specs:
-            plan.add(spec)
-        return plan
-
     async def _write(self, db: Any, chunk: Chunk, plan: decide.Plan) -> None:
-        now = datetime.now(UTC)
-        try:
-            await db.copy_records_to_table("tasks", records=plan.tasks, columns=decide.TASK_COLUMNS)
-        except asyncpg.UniqueViolationError as error:
-            raise Conflict(f"another chunk has line {ids.line_of(_taken(error))} already", field=h.FIRST) from None
-        if plan.outputs:
-            created = int(ResultStatus.CREATED)
-            records = [(result, chunk.session, False, created, task, now) for result, task in plan.outputs]
-            try:
-                await db.copy_records_to_table("results", records=records, columns=decide.RESULT_COLUMNS)
-            except asyncpg.UniqueViolationError as error:
-                raise AlreadyExists(
-                    f"result {_taken(error)} exists already: the submission's id does not leave it free", field="id"
-                ) from None
-        if plan.edges:
-            await db.copy_records_to_table("dependencies", records=plan.edges, columns=decide.EDGE_COLUMNS)
+        await write(db, chunk, plan)
         if plan.claims:
             claimed = await db.fetch(Q["claim_results"], list(plan.claims), list(plan.claims.values()), chunk.session)
             if missing := set(plan.claims) - {row["id"] for row in claimed}:
@@ -175,17 +150,6 @@ class Submissions:
                     f"result {result} cannot be an output: it does not exist here, has a value or another task",
                     field=f"tasks[{line}].outputs",
                 )
-        await db.execute(Q["add_chunk"], chunk.submission, chunk.number, chunk.first, len(plan.tasks), chunk.digest)
-        if plan.cross_chunk or plan.has_outside or plan.claims:
-            await db.execute(
-                Q["mark_submission"], chunk.submission, plan.cross_chunk, plan.has_outside, bool(plan.claims)
-            )
-        if plan.lanes:
-            keys = list(plan.lanes)
-            await db.execute(
-                Q["add_lanes"], chunk.submission, chunk.session,
-                [partition for partition, _ in keys], [priority for _, priority in keys], list(plan.lanes.values()),
-            )  # fmt: skip
 
     async def _show(self, unit: Unit, chunk: Chunk, plan: decide.Plan, *, alone: bool) -> None:
         """Checks what only the whole can show, then makes it visible with one row."""
@@ -235,16 +199,65 @@ class Submissions:
                 await discard(unit.connection, submission, why)
 
 
+async def plan_of(
+    turns: Turns, chunk: Chunk, session: store.Row, specs: list[TaskSpec], parent: UUID | None = None
+) -> decide.Plan:
+    """The rows of a chunk, as far as they follow from its own lines."""
+    base = decide.session_defaults(session["partitions"], msgspec.json.decode(session["options"], type=Options))
+    if not turns.numbers().keys() >= set(session["partitions"]):  # another scheduler has just made one
+        await turns.refresh()
+    allowed = {name: number for name, number in turns.numbers().items() if name in session["partitions"]}
+    defaults = decide.inherit(base, chunk.options)
+    plan = decide.Plan(chunk.submission, chunk.session, chunk.first, defaults, allowed, parent)
+    for spec in specs:
+        plan.add(spec)
+    return plan
+
+
+async def write(db: Any, chunk: Chunk, plan: decide.Plan) -> None:
+    """A chunk's rows, but for what it claims."""
+    now = datetime.now(UTC)
+    try:
+        await db.copy_records_to_table("tasks", records=plan.tasks, columns=decide.TASK_COLUMNS)
+    except asyncpg.UniqueViolationError as error:
+        raise Conflict(f"another chunk has line {ids.line_of(_taken(error))} already", field=h.FIRST) from None
+    if plan.outputs:
+        created = int(ResultStatus.CREATED)
+        records = [(result, chunk.session, False, created, task, now) for result, task in plan.outputs]
+        try:
+            await db.copy_records_to_table("results", records=records, columns=decide.RESULT_COLUMNS)
+        except asyncpg.UniqueViolationError as error:
+            raise AlreadyExists(
+                f"result {_taken(error)} exists already: the submission's id does not leave it free", field="id"
+            ) from None
+    if plan.edges:
+        await db.copy_records_to_table("dependencies", records=plan.edges, columns=decide.EDGE_COLUMNS)
+    await db.execute(Q["add_chunk"], chunk.submission, chunk.number, chunk.first, len(plan.tasks), chunk.digest)
+    if plan.cross_chunk or plan.has_outside or plan.claims:
+        await db.execute(Q["mark_submission"], chunk.submission, plan.cross_chunk, plan.has_outside, bool(plan.claims))
+    if plan.lanes:
+        keys = list(plan.lanes)
+        await db.execute(
+            Q["add_lanes"], chunk.submission, chunk.session,
+            [partition for partition, _ in keys], [priority for _, priority in keys], list(plan.lanes.values()),
+        )  # fmt: skip
+
+
 async def discard(db: Any, submission: UUID, why: str) -> None:
     """Takes back what the chunks of an incomplete submission left; its row stays and says why."""
-    lo, hi = store.span(submission)
-    await db.execute(Q["release_claims"], lo, hi)
-    await db.execute(Q["drop_dependencies"], lo, hi)
-    await db.execute(Q["drop_tasks"], lo, hi)
-    await db.execute(Q["drop_results"], *store.result_span(submission))
+    await db.execute(Q["release_claims"], *store.span(submission))
+    await drop_rows(db, submission)
     await db.execute(Q["drop_chunks"], submission)
     await db.execute(Q["drop_submission_lanes"], submission)
     await db.execute(Q["refuse_submission"], submission, why[:500])
+
+
+async def drop_rows(db: Any, submission: UUID) -> None:
+    """Removes the tasks of an incomplete submission, with their results and edges."""
+    lo, hi = store.span(submission)
+    await db.execute(Q["drop_dependencies"], lo, hi)
+    await db.execute(Q["drop_tasks"], lo, hi)
+    await db.execute(Q["drop_results"], *store.result_span(submission))
 
 
 def _taken(error: asyncpg.UniqueViolationError) -> UUID:

@@ -181,6 +181,9 @@ BEGIN
             SELECT DISTINCT t.id FROM tasks t CROSS JOIN unnest(t.inputs || t.payload_result) AS need(result)
             JOIN results r ON r.id = need.result LEFT JOIN tasks o ON o.id = r.owner
             WHERE t.id = ANY(_all) AND t.status = 1 AND (r.status = 4 OR (r.status = 3 AND coalesce(o.status, 0) <> 1))
+            UNION -- nor can what it makes, if somebody has deleted that
+            SELECT t.id FROM tasks t CROSS JOIN unnest(t.outputs) AS made(result) JOIN results r ON r.id = made.result
+            WHERE t.id = ANY(_all) AND t.status = 1 AND r.status = 4
         )
         UPDATE tasks t SET status = 7 FROM hopeless h WHERE t.id = h.id;
         EXIT WHEN NOT FOUND;

@@ -23,6 +23,9 @@ Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`)
 | `hr.rpc.scheduler.result.create`       | ResultCreate       | ResultList      |
 | `hr.rpc.scheduler.result.complete`     | ResultComplete     | Result          |
 | `hr.rpc.scheduler.result.abort`        | ResultAbort        | ResultList      |
+| `hr.rpc.scheduler.result.import`       | ResultImport       | ResultList      |
+| `hr.rpc.scheduler.result.delete`       | ResultDelete       | ResultList      |
+| `hr.rpc.scheduler.result.wait`         | ResultWait         | ResultWaited    |
 | `hr.rpc.scheduler.result.get`          | ResultRef          | Result          |
 | `hr.rpc.scheduler.result.list`         | ResultQuery        | ResultPage      |
 | `hr.rpc.scheduler.result.value`        | ResultRef          | Value           |
@@ -60,15 +63,22 @@ from shared.contracts.compute.partitions import (
     PartitionUpdate,
 )
 from shared.contracts.compute.results import (
+    Import,
+    Key,
     NewResult,
     Result,
     ResultAbort,
     ResultComplete,
     ResultCreate,
+    ResultDelete,
+    ResultImport,
     ResultList,
     ResultPage,
     ResultQuery,
     ResultRef,
+    ResultWait,
+    ResultWaited,
+    Sha256,
     Value,
 )
 from shared.contracts.compute.sessions import (
@@ -107,6 +117,8 @@ __all__ = [
     "Counts",
     "Explanation",
     "Function",
+    "Import",
+    "Key",
     "Label",
     "Name",
     "NewResult",
@@ -121,10 +133,14 @@ __all__ = [
     "ResultAbort",
     "ResultComplete",
     "ResultCreate",
+    "ResultDelete",
+    "ResultImport",
     "ResultList",
     "ResultPage",
     "ResultQuery",
     "ResultRef",
+    "ResultWait",
+    "ResultWaited",
     "Session",
     "SessionCreate",
     "SessionGet",
@@ -132,6 +148,7 @@ __all__ = [
     "SessionPage",
     "SessionRef",
     "SessionStop",
+    "Sha256",
     "Submission",
     "SubmissionCreate",
     "SubmissionRef",

@@ -48,7 +48,7 @@ class TaskQuery(Page, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Task(msgspec.Struct, frozen=True):
     """`name` is the id with `###<n>` for the n-th retry. `remaining`: dependencies not yet met. `error`: why it failed.
 
-    `inputs` and `outputs` show the first 1,000 each; `task.inputs` tells all the inputs.
+    `inputs` and `outputs` show the first 1,000 each; `task.inputs` tells all the inputs. `parent`: the task that submitted it.
     """
 
     id: UUID
@@ -70,6 +70,7 @@ class Task(msgspec.Struct, frozen=True):
     created_at: str
     started_at: str | None
     ended_at: str | None
+    parent: UUID | None = None
 
 
 class TaskPage(msgspec.Struct, frozen=True):

@@ -1,21 +1,18 @@
-"""Sessions, tasks, results: looking at them, and taking values home."""
+"""Sessions, tasks, results: looking at them."""
 
 import re
-import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from services.gateway.cli.options import FIRST, PLAIN, Output, Paging, add
-from services.gateway.cli.trouble import UsageError
 
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 Status = Annotated[str | None, Parameter(help="Only those in this state.")]
 
 
 def register(app: App) -> None:
-    for command in (sessions, session, close, tasks, explain, results, download):
+    for command in (sessions, session, close, tasks, explain, results):
         add(app, command)
 
 
@@ -140,55 +137,3 @@ def explain(task: str, /, *, output: Output = PLAIN) -> None:
     for reason in told["reasons"]:
         show.console().print(show.cell(f"  - {reason}"))
     show.facts(_facts(told["task"]))
-
-
-def download(
-    result: str,
-    /,
-    *,
-    to: Annotated[
-        Path | None, Parameter(name=["--output", "-o"], help="The file to write; stdout if not given.")
-    ] = None,
-    output: Output = PLAIN,
-) -> None:
-    """Take a result's value home.
-
-    Examples:
-
-    headrace download 019a6f2e-5d3c-7a10-8c44-000300000700 -o image.fits
-
-    headrace download 019a6f2e-5d3c-7a10-8c44-000300000700 | jq .
-    """
-    if to is None and sys.stdout.isatty() and not output.json:
-        raise UsageError("a value may be binary: give -o <file>, or send it through a pipe")
-    if to is None and output.json:
-        raise UsageError("--json tells about the file: give -o <file>")
-    from services.gateway.cli import show
-    from services.gateway.cli.api import ROOT, Api
-
-    with Api() as api, api.stream(f"{ROOT}/results/{result}/data") as answer:
-        if to is None:
-            for chunk in answer.iter_bytes():
-                sys.stdout.buffer.write(chunk)
-            sys.stdout.flush()
-            return
-        count = _save(answer.iter_bytes(), to)
-    if output.json:
-        show.document({"result": result, "file": str(to), "bytes": count})
-    else:
-        show.console().print(show.cell(f"{to}: {show.size(count)}"))
-
-
-def _save(chunks: Any, to: Path) -> int:
-    """Beside its place first: a download that is cut off leaves no file that looks whole."""
-    part, count = to.with_name(f"{to.name}.part"), 0
-    try:
-        with part.open("wb") as file:
-            for chunk in chunks:
-                count += file.write(chunk)
-        part.replace(to)
-    except OSError as error:
-        raise UsageError(f"{to}: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
-    return count

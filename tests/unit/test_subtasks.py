@@ -1,0 +1,82 @@
+"""What a task's code creates: collected with ids known at once, cut into parts, errors placed where the code counts."""
+
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from services.scheduler.decide import Defaults, Plan
+from shared.contracts import ids
+from shared.contracts.compute import Options, TaskSpec
+from shared.contracts.errors import Conflict, Invalid
+from shared.worker import Task
+from shared.worker.functions import encode_outputs
+from shared.worker.subtasks import cut, placed
+
+A, B = uuid4(), uuid4()
+
+
+def task() -> Task:
+    return Task(uuid4(), 0, b"null", [b"in"], 2, lambda *_: None, input_ids=[uuid4()], expected=[A, B])
+
+
+def test_without_subtasks_nothing_is_made_and_all_outputs_are_returned() -> None:
+    one = task()
+    assert (one.made, one.undelegated) == (None, [A, B])
+
+
+def test_what_is_submitted_is_a_line_and_its_ids_are_known() -> None:
+    one = task()
+    first = one.submit("f", {"n": 1}, inputs=one.input_ids, priority=7)
+    given = one.create_result({"x": 1}, name="given")
+    later = one.create_result()
+    second = one.submit("g", inputs=[first, given], outputs=[later, B], payload_result=first)
+    made = one.made
+    assert made is not None
+    assert first.outputs == [ids.result_id(made.submission, 0)] == [first.output]
+    assert second.id == ids.task_id(made.submission, 1)
+    specs = [msgspec.json.decode(line, type=TaskSpec) for line in made.tasks]
+    payload = msgspec.Raw(b'{"n":1}')
+    assert specs[0] == TaskSpec(payload, inputs=[str(one.input_ids[0])], options=Options(function="f", priority=7))
+    assert (specs[1].inputs, specs[1].outputs) == ([str(first.output), str(given)], [later, B])
+    assert specs[1].payload_result == str(first.output)
+    assert made.results == [(given, "given", b'{"x":1}'), (later, "", None)]
+    assert one.undelegated == [A]
+    assert encode_outputs(b"mine", len(one.undelegated)) == [b"mine"]
+    with pytest.raises(ValueError, match="2 outputs"):
+        _ = second.output
+
+
+def test_two_runs_of_a_task_share_no_ids() -> None:
+    assert task().submit("f").id != task().submit("f").id
+
+
+def test_parts_fit_and_results_come_first() -> None:
+    results, tasks = [b"r" * 40] * 3, [b"t" * 30] * 4
+    parts = list(cut(results, tasks, 100))
+    assert [(len(some), len(lines)) for some, lines in parts] == [(2, 0), (1, 1), (0, 3)]
+    assert list(cut([], [], 100)) == [([], [])]
+    assert [len(lines) for _, lines in cut([], [b"x" * 500, b"y"], 100)] == [1, 1], "too large alone: refused there"
+
+
+def test_errors_are_placed_as_the_code_counts() -> None:
+    error = placed(Invalid("no such thing", field="tasks[3].inputs[1]"), 100)
+    assert (type(error), error.message, error.field) == (
+        Invalid,
+        "subtasks[103].inputs[1]: no such thing",
+        "subtasks[103].inputs[1]",
+    )
+    assert placed(Conflict("closed"), 100).message == "closed"
+
+
+def test_outputs_of_the_same_submission_may_be_named_by_their_ids() -> None:
+    made = Plan(ids.submission_id(), ids.uuid7(), 0, Defaults("default", "f"), {"default": 1}, parent=A)
+    made.add(TaskSpec())
+    own = ids.result_id(made.submission, 0)
+    made.add(TaskSpec(inputs=[str(own), "@0"]))
+    made.settle({})
+    assert made.edges == [(own, ids.task_id(made.submission, 1))]
+    assert not made.outside
+    assert made.tasks[0][-1] == A
+    with pytest.raises(Invalid, match="not an earlier line"):
+        made.add(TaskSpec(inputs=[str(ids.result_id(made.submission, 9))]))
