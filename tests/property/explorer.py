@@ -324,7 +324,8 @@ class Explorer:
             rules = self._thaw(session, rows)
             if verb:
                 getattr(rules, verb)(*arguments)
-            now = tuple(task.status | task.attempt << 4 for task in rules.tasks.values())
+            # What does not count needs no number of its own: nothing of it is on its way when a lease ends.
+            now = tuple(task.status | task.attempt - task.uncounted << 4 for task in rules.tasks.values())
             known = int(rules.sessions[0].status), now, tuple(n + HEAD for n in rules.ready())
             self._decided[key] = known
         return known

@@ -97,6 +97,7 @@ class Oracle:
             return
         live = self.session[self.tasks[task].session] in ("running", "paused")
         if kind == "lost" and not begun and live:
+            self.attempt[task] += 1
             return
         if kind == "lost" and live and self.spare[task]:
             self.spare[task] -= 1

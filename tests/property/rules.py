@@ -264,6 +264,7 @@ class Rules:
             self.failed(name, attempt, "lost")
         elif self.sessions[task.session].status in LIVE:
             self._move(task, "take back")
+            task.attempt, task.uncounted = task.attempt + 1, task.uncounted + 1
         else:
             self._end(task, "stop")
             self._move(task, "stopped")
