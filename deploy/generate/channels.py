@@ -6,6 +6,7 @@ import msgspec
 
 from shared.chain.post import StepDue
 from shared.contracts import events as e
+from shared.contracts import watch
 from shared.contracts import work as w
 from shared.contracts.execution import Phase
 from shared.contracts.states import name_of
@@ -56,6 +57,17 @@ WORK: Final = (
         "schedule", "hr.at.{service}.{chain_id}", StepDue, "each service", "the server, which publishes it when due",
         "A step that is due later: the server puts it on the `hr.step` subject that Nats-Schedule-Target names.",
         headers=("Nats-Msg-Id", "Nats-Schedule", "Nats-Schedule-Target"),
+    ),
+)  # fmt: skip
+
+WATCH: Final = (
+    Channel(
+        "watch.session", "hr.watch.{user}.session", watch.WatchSession, "who watches", "gateway",
+        "What came in a session after a place; without one, how it stands. docs/events.md", reply=watch.Watched,
+    ),
+    Channel(
+        "watch.commands", "hr.watch.{user}.commands", watch.WatchCommands, "who watches", "gateway",
+        "What became of the asker's commands after a place. docs/events.md", reply=watch.Watched,
     ),
 )  # fmt: skip
 
@@ -149,4 +161,4 @@ EVENTS: Final = (
     ),
 )  # fmt: skip
 
-CHANNELS: Final = (*WORK, *EVENTS)
+CHANNELS: Final = (*WORK, *WATCH, *EVENTS)

@@ -8,7 +8,8 @@ Derived from shared/contracts. The rules:
 - A user's commands carry the user's name, and no other user can publish under it. That is how the owner knows who speaks.
   Only the gateway can, which speaks for users anyway (Hr-User) and puts dead letters back when an operator says so.
 - Events do not say whose they are, so people hear none on the bus unless the operator trusts them with all of them
-  (`users(…, events=True)`). The gateway's event stream shows to each their own.
+  (`users(…, events=True)`). The gateway shows to each their own: over HTTP, and on the bus to who asks under the own name
+  (`hr.watch.<user>.…`, docs/events.md).
 - Everybody has an inbox of his own (`_INBOX_<user>.>`), so that nobody reads another's replies. Services list the inboxes
   that they answer; the server's `allow_responses` would do it too, but it remembers every delivered message for minutes.
 """
@@ -108,6 +109,7 @@ def service(name: str, inboxes: Iterable[str]) -> Permissions:
             publish += ["hr.task.>", "hr.ctl.>"]
             subscribe += ["hr.beat.worker.>", "hr.ctl.scheduler.>"]
         case "gateway":
+            subscribe += [subjects.watch("*", "*")]
             publish += ["$SRV.>", "hr.offer.request", "hr.broker.>"]
             # An operator's replay of a dead letter puts it back on the subject that it had.
             publish += [
@@ -140,8 +142,10 @@ def worker() -> Permissions:
 
 
 def person(name: str, *, events: bool = False) -> Permissions:
-    """Somebody who publishes commands. `events`: and hears everybody's, with the outcomes of all commands."""
-    return Permissions((f"hr.cmd.{name}.>",), (inbox(name), *(("hr.evt.>",) if events else ())))
+    """Somebody who publishes commands and watches what is theirs. `events`: and hears everybody's, with all outcomes."""
+    return Permissions(
+        (f"hr.cmd.{name}.>", subjects.watch(name, "*")), (inbox(name), *(("hr.evt.>",) if events else ()))
+    )
 
 
 def users(people: Iterable[str] = ("alice",), *, events: bool = False) -> dict[str, Permissions]:

@@ -9,6 +9,7 @@ from services.gateway.auth import Auth
 from services.gateway.edge import Edge
 from services.gateway.settings import Settings
 from services.gateway.store import Store
+from services.gateway.watchers import Watchers
 from services.gateway.web import application, serve
 from shared.bus.health import serve_health
 from shared.bus.station import open_station
@@ -40,6 +41,9 @@ async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event)
         serve_health(station.service, checks, clock)
         await station.service.start()
         stack.push_async_callback(station.service.stop)
+        watchers = Watchers(station.bus)
+        await watchers.start()
+        stack.push_async_callback(watchers.stop)
         edge = Edge(station.bus, objects, Auth(store, clock), store)
         await serve(application(edge, __version__), edge, settings.http_host, settings.http_port, stop)
 

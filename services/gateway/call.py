@@ -22,7 +22,7 @@ T = TypeVar("T")
 BODY_LIMIT = 1024 * 1024
 """Bytes of a plain JSON body."""
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_LISTS = frozenset({"ids"})
+_LISTS = frozenset({"ids", "tasks", "results", "events"})
 """Query fields that hold several values, with commas between them."""
 
 

@@ -6,6 +6,7 @@ stream itself was lost and made again, reading starts at its beginning.
 """
 
 import asyncio
+import time
 from collections import deque
 from datetime import datetime
 from typing import Any
@@ -28,6 +29,8 @@ BATCH = 128
 _SECOND = 1_000_000_000
 _BEAT = 1.0
 _EXPIRES = 30.0
+_LATE = 60
+"""Seconds after which the stream may have dropped what a slow reader has not seen."""
 _BACKOFF = Backoff(first=0.1, ceiling=2)
 
 
@@ -54,12 +57,39 @@ def starting(after: Place | None, created: int, last: int, *, from_start: bool) 
     return min(after.sequence, last)  # an unflushed tail may be lost: its numbers are used again
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """What the event stream is now: when it was created, the first and the last event that it has."""
+
+    created: int
+    first: int
+    last: int
+
+    def follows(self, place: Place) -> bool:
+        """Whether everything that came after `place` is still there."""
+        return place.incarnation == self.created and self.first - 1 <= place.sequence <= self.last
+
+
+async def _call(bus: Bus, verb: str, body: object = None) -> dict[str, Any]:
+    answer = await api(bus, verb, body, timeout=2)
+    if error := answer.get("error"):
+        raise Unavailable(f"the event stream is away: {error.get('description')}")
+    return answer
+
+
+async def standing(bus: Bus) -> Standing:
+    info = await _call(bus, f"STREAM.INFO.{EVENTS.name}")
+    state = info["state"]
+    return Standing(nanoseconds(info["created"]), int(state["first_seq"]), int(state["last_seq"]))
+
+
 class Feed:
     """The events under a subject filter. `open`, then `take` until `close`."""
 
     def __init__(self, bus: Bus, subject: str, after: Place | None = None, *, from_start: bool = False) -> None:
         self._bus, self._filter, self._from_start = bus, subject, from_start
         self.place = after
+        self._lost = False
+        self._late: int | None = None
         self._waiting: deque[Event] = deque()
         self._arrived = asyncio.Event()
         self._consumer = ""
@@ -110,13 +140,25 @@ class Feed:
             await self._ask()
         return taken
 
+    async def joins(self) -> bool:
+        """Whether nothing is missing between the place that it began at and what was taken so far.
+
+        The stream may have been lost and made again; and what a slow reader has not seen is dropped once the stream is full.
+        """
+        if self._late is not None and not self._lost:
+            now = await standing(self._bus)
+            self._lost, self._late = now.first - 1 > self._late, None
+        return not self._lost
+
     async def _attach(self) -> Place:
         """Makes the consumer behind the last event taken over, and asks it for more."""
-        info = await self._call(f"STREAM.INFO.{EVENTS.name}")
-        created, last = nanoseconds(info["created"]), int(info["state"]["last_seq"])
+        now = await standing(self._bus)
+        created, last = now.created, now.last
         known = starting(self.place, created, last, from_start=self._from_start)
-        if self.place is not None and self.place != Place(created, known):
+        if self.place is not None and not now.follows(self.place):
             log.info("events.moved", was=self.place, now=Place(created, known))
+            self._lost = True
+        known = max(known, now.first - 1)
         name = f"sse-{uuid7().hex}"
         config = {
             "name": name,
@@ -131,16 +173,14 @@ class Feed:
         }
         verb = f"CONSUMER.CREATE.{EVENTS.name}.{name}.{self._filter}"
         self._consumer, self._expected, self._asked = name, 1, 0
-        await self._call(verb, {"stream_name": EVENTS.name, "config": config})
+        made = await _call(self._bus, verb, {"stream_name": EVENTS.name, "config": config})
+        if not made.get("num_pending"):  # nothing of ours up to there
+            known = max(known, last)
         self.place, self._doubt = Place(created, known), False
+        if self._lost:
+            self._arrived.set()
         await self._ask()
         return self.place
-
-    async def _call(self, verb: str, body: object = None) -> dict[str, Any]:
-        answer = await api(self._bus, verb, body, timeout=2)
-        if error := answer.get("error"):
-            raise Unavailable(f"the event stream is away: {error.get('description')}")
-        return answer
 
     async def _ask(self) -> None:
         want = BATCH - self._asked
@@ -168,6 +208,9 @@ class Feed:
         self._heard = asyncio.get_running_loop().time()
         self._expected += 1
         self._asked = max(0, self._asked - 1)
+        behind = time.time_ns() - int(tokens[at + 4]) > _LATE * _SECOND
+        if behind and sequence > self.place.sequence + 1 and self._late is None:
+            self._late = self.place.sequence
         self.place = Place(self.place.incarnation, sequence)
         self._waiting.append(Event(self.place.incarnation, sequence, message.subject, message.data))
         self._arrived.set()

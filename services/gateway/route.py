@@ -29,7 +29,8 @@ _PARAMETER = re.compile(r"{(\w+)}")
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """`needs`: a permission, or None where no token is asked for. `body`, `query`, `reply`: Structs, for the document.
 
-    `media`: what the body's or the reply's type is where it is not JSON.
+    `takes`, `gives`: what the body's and the reply's types are where they are not JSON. `asks`: the endpoints that it passes
+    its request on to, as `<service>.<noun>.<verb>`.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     takes: tuple[str, ...] = ("application/json",)
     gives: str = "application/json"
+    asks: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> list[str]:
@@ -95,6 +97,7 @@ def rpc(
         body=_unless_empty(rest),
         reply=reply,
         status=status,
+        asks=(f"{service}.{action}",),
     )
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from shared.contracts.errors import Invalid
 
+MEDIA_TYPE = "text/event-stream"
 RETRY_MS = 1000
 HEARTBEAT = 15.0
 BEAT = b": beat\n\n"
@@ -35,12 +36,22 @@ def parse_id(text: str) -> Place:
 
 def hello(place: Place) -> bytes:
     """The first bytes: the subscription exists. The id lets a client that lost us before the first event resume too."""
-    return f": connected\nid: {place.incarnation}-{place.sequence}\nretry: {RETRY_MS}\n\n".encode()
+    return b": connected\n" + block(f"{place.incarnation}-{place.sequence}", f"retry: {RETRY_MS}\n".encode())
 
 
 def frame(incarnation: int, sequence: int, subject: str, data: bytes) -> bytes:
     """One event. `subject`: `hr.evt.<noun>.<event>.<id>`; the body is passed on as it is, on one line."""
     _, _, noun, event, _ = subject.split(".", 4)
+    return named(f"{incarnation}-{sequence}", f"{noun}.{event}", data)
+
+
+def block(at: str, fields: bytes = b"") -> bytes:
+    """`at`: the id, if there is one. Without an event's fields it only moves the place where a client goes on."""
+    return b"%b%b\n" % (f"id: {at}\n".encode() if at else b"", fields)
+
+
+def named(at: str, event: str, data: bytes) -> bytes:
+    """One event."""
     if b"\n" in data or b"\r" in data:  # only between JSON's tokens: a string cannot hold one
         data = data.replace(b"\r", b" ").replace(b"\n", b" ")
-    return b"id: %d-%d\nevent: %b.%b\ndata: %b\n\n" % (incarnation, sequence, noun.encode(), event.encode(), data)
+    return block(at, b"event: %b\ndata: %b\n" % (event.encode(), data))

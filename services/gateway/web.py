@@ -17,7 +17,7 @@ from services.gateway.call import Call
 from services.gateway.edge import Edge
 from services.gateway.reply import Reply
 from services.gateway.route import Route, mount
-from services.gateway.routes import archiver, catalogue, compute, data, events, execution, health, ops
+from services.gateway.routes import archiver, catalogue, compute, data, events, execution, health, ops, watch
 from services.gateway.slashes import Slashes
 from shared.bus import trace
 from shared.contracts.errors import HeadraceError, Internal
@@ -29,6 +29,7 @@ ROUTES: list[Route] = [
     *archiver.ROUTES,
     *data.ROUTES,
     *execution.ROUTES,
+    *watch.ROUTES,
     *events.ROUTES,
     *ops.ROUTES,
     *health.ROUTES,

@@ -15,6 +15,7 @@ from services.scheduler.handlers.logs import Logs
 from services.scheduler.handlers.partitions import Partitions
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
+from services.scheduler.handlers.states import StatePages
 from services.scheduler.handlers.submissions import Submissions
 from services.scheduler.handlers.subtasks import Subtasks
 from services.scheduler.handlers.tasks import Tasks
@@ -97,6 +98,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         Subtasks(turns).register(service)
         Tasks(pool, turns).register(service)
         Logs(pool).register(service)
+        StatePages(pool).register(service)
         serve_health(service, {"database": lambda: ping(pool), "objects": objects.check}, clock)
         await service.start()
         runner = Runner(bus, removal.chains)

@@ -252,6 +252,9 @@ SELECT id FROM submissions WHERE session = $1 AND ($2 OR status <> 1 OR parent I
 -- name: visible_of_session
 SELECT id FROM submissions WHERE session = $1 AND id >= coalesce($2, id) AND status = 2 ORDER BY id;
 
+-- name: visible_sizes
+SELECT id, tasks FROM submissions WHERE session = $1 AND id >= $2 AND status = 2 ORDER BY id LIMIT $3;
+
 -- name: chunk
 SELECT digest, tasks FROM chunks WHERE submission = $1 AND number = $2;
 
@@ -440,6 +443,18 @@ SELECT * FROM results WHERE session = $1 AND standalone AND id > coalesce($2, '0
 -- name: results_range
 SELECT * FROM results WHERE id > $1 AND id <= $2 AND ($3::smallint IS NULL OR status = $3) ORDER BY id LIMIT $4;
 
+-- name: result_states_range
+-- Those of these submissions, in the order of ids, after $3.
+SELECT r.* FROM unnest($1::uuid[], $2::uuid[]) AS s(lo, hi) CROSS JOIN LATERAL (
+    SELECT id, status FROM results WHERE id > s.lo AND id <= s.hi AND id > $3 ORDER BY id LIMIT $4) AS r
+ORDER BY r.id LIMIT $4;
+
+-- name: result_states_standalone
+SELECT id, status FROM results WHERE session = $1 AND standalone AND id > $2 ORDER BY id LIMIT $3;
+
+-- name: result_states_of
+SELECT id, status FROM results WHERE id = ANY($1::uuid[]) AND session = $2;
+
 -- name: hold_session
 -- It cannot close, nor be cancelled or purged, before what we do in it is there.
 SELECT * FROM sessions WHERE id = $1 FOR SHARE;
@@ -511,6 +526,16 @@ SELECT t.*, p.name AS partition_name FROM tasks t JOIN partitions p ON p.id = t.
 SELECT t.*, p.name AS partition_name FROM tasks t JOIN partitions p ON p.id = t.partition
 WHERE t.id > $1 AND t.id <= $2 AND ($3::smallint[] IS NULL OR t.status = ANY($3)) ORDER BY t.id LIMIT $4;
 
+
+-- name: task_states_range
+-- What tells the state of the tasks of these submissions (whole ranges, in the order of ids), after $3.
+SELECT t.* FROM unnest($1::uuid[], $2::uuid[]) AS s(lo, hi) CROSS JOIN LATERAL (
+    SELECT id, status, deps, remaining, attempt, partition, priority FROM tasks
+    WHERE id >= s.lo AND id <= s.hi AND id > $3 ORDER BY id LIMIT $4) AS t
+ORDER BY t.id LIMIT $4;
+
+-- name: task_states_of
+SELECT id, status, deps, remaining, attempt, partition, priority FROM tasks WHERE id = ANY($1::uuid[]) AND session = $2;
 
 -- name: lanes_of
 SELECT submission, partition, priority, cursor FROM lanes WHERE submission = ANY($1::uuid[]);

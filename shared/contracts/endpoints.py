@@ -46,14 +46,15 @@ class Endpoint(msgspec.Struct, frozen=True):
 HEALTH: Final = tuple(Endpoint(service, "health", "check", HealthCheck, Health) for service in subjects.SERVICES)
 
 SCHEDULER: Final = (
-    Endpoint("scheduler", "partition", "create", c.PartitionCreate, c.Partition),
-    Endpoint("scheduler", "partition", "update", c.PartitionUpdate, c.Partition),
-    Endpoint("scheduler", "partition", "delete", c.PartitionRef, c.Partition),
+    Endpoint("scheduler", "partition", "create", c.PartitionCreate, c.Partition, durable=True),
+    Endpoint("scheduler", "partition", "update", c.PartitionUpdate, c.Partition, durable=True),
+    Endpoint("scheduler", "partition", "delete", c.PartitionRef, c.Partition, durable=True),
     Endpoint("scheduler", "partition", "get", c.PartitionRef, c.Partition),
     Endpoint("scheduler", "partition", "list", Page, c.PartitionPage),
     Endpoint("scheduler", "session", "create", c.SessionCreate, c.Session, durable=True),
     Endpoint("scheduler", "session", "get", c.SessionGet, c.Session),
     Endpoint("scheduler", "session", "list", c.SessionList, c.SessionPage),
+    Endpoint("scheduler", "session", "states", c.StatesQuery, c.States),
     Endpoint("scheduler", "session", "pause", c.SessionRef, c.Session, durable=True),
     Endpoint("scheduler", "session", "resume", c.SessionRef, c.Session, durable=True),
     Endpoint("scheduler", "session", "close", c.SessionRef, c.Session, durable=True),
@@ -71,7 +72,7 @@ SCHEDULER: Final = (
     Endpoint("scheduler", "result", "list", c.ResultQuery, c.ResultPage),
     Endpoint("scheduler", "result", "value", c.ResultRef, c.Value),
     Endpoint("scheduler", "submission", "create", c.SubmissionCreate, c.Submission, durable=True),
-    Endpoint("scheduler", "submission", "chunk", bytes, c.Submission, line=c.TaskSpec),
+    Endpoint("scheduler", "submission", "chunk", bytes, c.Submission, line=c.TaskSpec, durable=True),
     Endpoint("scheduler", "submission", "get", c.SubmissionRef, c.Submission),
     Endpoint("scheduler", "task", "cancel", c.TaskCancel, c.TaskChanges, durable=True),
     Endpoint("scheduler", "task", "rerun", c.TaskRerun, c.TaskChanges, durable=True),

@@ -28,6 +28,11 @@ def commands_of(service: str) -> str:
     return f"hr.cmd.*.{service}.>"
 
 
+def watch(user: str, what: str) -> str:
+    """A question for what came after a place (`session`, `commands`); the user token is bound as in `command`."""
+    return f"hr.watch.{user}.{what}"
+
+
 def task(partition: str, band: int, session: UUID) -> str:
     """Tasks for the workers of a partition. `band` is the priority band, 0 (most urgent) to 9."""
     return f"hr.task.{partition}.{band}.{session}"

@@ -19,8 +19,8 @@ from shared.worker.child import Call, describe
 from shared.worker.children import Children, Lost
 from shared.worker.commands import Commands
 from shared.worker.functions import App, Task, TaskError, encode_outputs
+from shared.worker.handover import hand_over
 from shared.worker.printed import Printed
-from shared.worker.subtasks import hand_over
 
 FETCHES = 8
 """Objects fetched at once for one task."""

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.contracts import catalogue, compute, errors, events, execution, health, retrieval, work
+from shared.contracts import catalogue, compute, errors, events, execution, health, retrieval, watch, work
 
 GOLDEN = Path(__file__).with_name("golden")
 MODULES: dict[str, types.ModuleType] = {
@@ -23,6 +23,7 @@ MODULES: dict[str, types.ModuleType] = {
     "events": events,
     "execution": execution,
     "health": health,
+    "watch": watch,
     "errors": errors,
 }
 VERSIONS = {name: int(getattr(module, "VERSION", 1)) for name, module in MODULES.items()}

@@ -41,6 +41,8 @@ class Scheduler:
         self.keys: dict[str, c.Session] = {}
         self.results: dict[UUID, c.Result] = {}
         self.values: dict[UUID, c.Value] = {}
+        self.states: dict[str, c.States] = {}
+        """Pages by their token; on a page are ids that nobody has asked to leave out."""
         self.failing: dict[str, Exception] = {}
         self.holding: dict[str, asyncio.Event] = {}
 
@@ -76,6 +78,7 @@ class Scheduler:
         return [
             ("session.create", c.SessionCreate, self._create),
             ("session.get", c.SessionGet, self._session),
+            ("session.states", c.StatesQuery, self._states),
             ("session.list", c.SessionList, lambda *_: c.SessionPage(list(self.sessions.values()))),
             ("session.close", c.SessionRef, self._session),
             ("partition.list", Page, lambda *_: c.PartitionPage([c.Partition("default", 1, 2, 0)])),
@@ -120,6 +123,18 @@ class Scheduler:
         if found.owner != ctx.user and not ctx.is_operator:
             raise NotFound(f"no session {asked.session}", field="session")
         return found
+
+    def _states(self, ctx: Context, asked: c.StatesQuery) -> c.States:
+        self._session(ctx, c.SessionRef(asked.session))
+        page = self.states.get(asked.token, c.States(asked.session))
+        if asked.tasks is None and asked.results is None:
+            return page
+        wanted = {*(asked.tasks or []), *(asked.results or [])}
+        tasks, results = (
+            {state: [one for one in ids if one in wanted] for state, ids in named.items()}
+            for named in (page.tasks, page.results)
+        )
+        return c.States(asked.session, tasks, results)
 
     def _create_results(self, _: Context, asked: c.ResultCreate) -> c.ResultList:
         return c.ResultList([self.result(asked.session) for _ in asked.results])

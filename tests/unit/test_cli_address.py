@@ -55,6 +55,9 @@ def test_help_needs_nothing_heavy() -> None:
     assert "headrace submit" in done.stdout
 
 
+VERBS = [("session", verb) for verb in ("pause", "resume", "close", "cancel", "stop-submission", "purge", "delete")]
+
+
 def test_every_command_has_json_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
     names = [name for name in build() if not name.startswith("-") and name not in ("dead", "partition")]
     assert {"status", "watch", "events", "explain", "submit", "download"} <= set(names)
@@ -63,6 +66,7 @@ def test_every_command_has_json_and_examples(capsys: pytest.CaptureFixture[str])
         ("dead", "list"),
         ("dead", "replay"),
         *(("partition", verb) for verb in ("list", "create", "update", "delete")),
+        *VERBS,
     ):
         build()([*command, "--help"], result_action="return_none")
         shown = capsys.readouterr().out

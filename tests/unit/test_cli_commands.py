@@ -231,16 +231,35 @@ def test_events_come_back_where_they_were(
     ]
 
 
+def blocks(*told: tuple[str, Any]) -> bytes:
+    """Events of a watch, the last with a place."""
+    text = ": connected\nretry: 1000\n\n"
+    for number, (event, data) in enumerate(told):
+        text += f"{f'id: 1-{number}' + chr(10) if number else ''}event: {event}\ndata: {json.dumps(data)}\n\n"
+    return text.encode()
+
+
 def test_watch_ends_with_its_session(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
-    edge.answers["GET /events"] = (200, b": connected\nid: 1-0\n\n")
-    told = {"id": SESSION, "name": "[b]", "status": "closed", "tasks": {"total": 4, "completed": 3, "failed": 1}}
-    edge.answers[f"GET /compute/v1/sessions/{SESSION}"] = (200, told)
+    ids = [str(task_id(SUBMISSION, line)) for line in range(4)]
+    session = {"id": SESSION, "name": "[b]", "status": "running", "version": 1}
+    edge.answers[f"GET /compute/v1/sessions/{SESSION}/watch"] = (
+        200,
+        blocks(
+            ("snapshot.begin", session),
+            ("snapshot.states", {"session": SESSION, "tasks": {"completed": ids[:2], "pending": ids[2:]}}),
+            ("snapshot.end", {"session": SESSION}),
+            ("session.closed", {"session": SESSION, "status": "closed", "version": 2}),
+            ("task.changed", {"session": SESSION, "completed": ids[2:3], "failed": ids[3:]}),
+        ),
+    )
     assert run(["watch", SESSION]) == 0
     out = capsys.readouterr().out
     assert "4/4" in out
     assert "1 failed" in out
     assert run(["watch", SESSION, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"session": SESSION, "status": "closed", "tasks": told["tasks"]}
+    counts = {"total": 4, "waiting": 0, "queued": 0, "running": 0, "completed": 3, "failed": 1, "cancelled": 0}
+    assert json.loads(capsys.readouterr().out) == {"session": SESSION, "status": "closed", "tasks": counts}
+    assert run(["watch", "unknown"]) == 1
 
 
 TASK = "019a6f2e-5d3c-7a10-8c44-000200000007"

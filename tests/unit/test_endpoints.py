@@ -14,6 +14,7 @@ from services.scheduler.handlers.logs import Logs
 from services.scheduler.handlers.partitions import Partitions
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
+from services.scheduler.handlers.states import StatePages
 from services.scheduler.handlers.submissions import Submissions
 from services.scheduler.handlers.subtasks import Subtasks
 from services.scheduler.handlers.tasks import Tasks
@@ -65,6 +66,7 @@ def test_the_scheduler_registers_what_the_table_says() -> None:
     Tasks(nothing, nothing).register(service)
     Logs(nothing).register(service)
     Subtasks(nothing).register(service)
+    StatePages(nothing).register(service)
     assert service.seen == table(SCHEDULER)
 
 

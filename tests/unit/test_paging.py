@@ -30,7 +30,18 @@ def test_an_empty_page() -> None:
 def test_a_task_shows_its_first_inputs() -> None:
     many = [UUID(int=n) for n in range(5000)]
     row = dict.fromkeys(
-        ("attempt", "remaining", "priority", "max_retries", "max_duration", "worker", "error", "started_at", "ended_at")
+        (
+            "attempt",
+            "remaining",
+            "priority",
+            "max_retries",
+            "max_duration",
+            "worker",
+            "error",
+            "started_at",
+            "ended_at",
+            "parent",
+        )
     )
     row |= {"id": many[1], "session": many[2], "inputs": many, "outputs": many[:2]}
     row |= {"partition_name": "default", "function": "f", "attempt": 0}

@@ -1,5 +1,7 @@
 """What a task's code creates: collected with ids known at once, cut into parts, errors placed where the code counts."""
 
+import subprocess
+import sys
 from uuid import uuid4
 
 import msgspec
@@ -11,7 +13,7 @@ from shared.contracts.compute import Options, TaskSpec
 from shared.contracts.errors import Conflict, Invalid
 from shared.worker import Task
 from shared.worker.functions import encode_outputs
-from shared.worker.subtasks import cut, placed
+from shared.worker.handover import cut, placed
 
 A, B = uuid4(), uuid4()
 
@@ -80,3 +82,9 @@ def test_outputs_of_the_same_submission_may_be_named_by_their_ids() -> None:
     assert made.tasks[0][-1] == A
     with pytest.raises(Invalid, match="not an earlier line"):
         made.add(TaskSpec(inputs=[str(ids.result_id(made.submission, 9))]))
+
+
+def test_child_processes_need_no_bus_for_it() -> None:
+    """Each starts anew, and pays for what it imports."""
+    told = "import sys, shared.worker.child; print('nats' in sys.modules or 'shared.bus.client' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -15,7 +15,9 @@ from services.gateway.cli.commands import (
     ops,
     partitions,
     retrieve,
+    session,
     submit,
+    tasks,
     values,
     watch,
 )
@@ -34,6 +36,8 @@ headrace submit tasks.ndjson --function square --wait
 
 headrace archive night/2026-03-01 exposures/
 
+headrace session cancel 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f
+
 headrace explain 019a6f2e-5d3c-7a10-8c44-000200000007
 """
 
@@ -48,7 +52,9 @@ def build() -> App:
         version=_version,
         help_flags=["--help", "-h"],
     )
-    for module in (ops, partitions, watch, compute, values, logs, submit, archive, retrieve, datasets, offers):
+    for module in (
+        ops, partitions, watch, compute, session, tasks, values, logs, submit, archive, retrieve, datasets, offers,
+    ):  # fmt: skip
         module.register(app)
     return app
 

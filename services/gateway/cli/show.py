@@ -67,6 +67,16 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> None:
     _page().print(made)
 
 
+def entity(told: dict[str, Any]) -> None:
+    """One thing with its fields; what is nested is one line."""
+    pairs = []
+    for name, value in told.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{inner} {count}" for inner, count in value.items() if count not in (None, 0))
+        pairs.append((name, value))
+    facts(pairs)
+
+
 def cell(value: Any) -> Text:
     text = ", ".join(str(one) for one in value) if isinstance(value, list) else "" if value is None else str(value)
     style = "red" if text in BAD else "green" if text in GOOD else ""

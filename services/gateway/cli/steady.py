@@ -25,12 +25,13 @@ class Steady:
         self._api, self._reached = api, False
 
     def get(self, path: str, **query: Any) -> Any:
-        return self._ask(lambda: self._api.get(path, **query))
+        return self.ask(lambda: self._api.get(path, **query))
 
     def post(self, path: str, body: Any) -> Any:
-        return self._ask(lambda: self._api.post(path, body))
+        return self.ask(lambda: self._api.post(path, body))
 
-    def _ask(self, call: Callable[[], Any]) -> Any:
+    def ask(self, call: Callable[[], Any]) -> Any:
+        """Anything that may be repeated."""
         tries, since = 0, time.monotonic()
         while True:
             try:

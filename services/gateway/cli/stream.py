@@ -39,15 +39,15 @@ def blocks(lines: Iterable[str]) -> Iterator[Told]:
 
 
 def follow(
-    api: Api, session: str | None = None, *, from_start: bool = False, stop: Event | None = None
+    api: Api, path: str, *, from_start: bool = False, stop: Event | None = None, **query: str | None
 ) -> Iterator[Told]:
-    """Events without end, or until `stop`. UnreachableError when nobody has answered for `GIVE_UP` seconds."""
+    """Events of `/events`, or of a session's watch, without end, or until `stop`. UnreachableError when nobody has answered for `GIVE_UP` seconds."""
     last, lost, stop = "", 0.0, stop or Event()
     while not stop.is_set():
         headers = {"Last-Event-ID": last} if last else None
         start = "start" if from_start and not last else None
         try:
-            with api.stream("/events", headers=headers, patience=SILENCE, session=session, **{"from": start}) as answer:
+            with api.stream(path, headers=headers, patience=SILENCE, **query, **{"from": start}) as answer:
                 for told in blocks(answer.iter_lines()):
                     last, lost = told.id or last, 0.0
                     yield told

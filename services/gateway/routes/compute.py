@@ -124,6 +124,7 @@ ROUTES = [
         handler=removal.purge,
         summary="Deletes the values of a closed or cancelled session. 202 if that takes longer than 30 s.",
         reply=c.Session,
+        asks=("scheduler.session.purge",),
     ),
     Route(
         method="DELETE",
@@ -132,6 +133,7 @@ ROUTES = [
         handler=removal.delete,
         summary="Cancels what is left of a session and deletes all of it. 202 if that takes longer than 30 s.",
         reply=c.Session,
+        asks=("scheduler.session.delete",),
     ),
     rpc(
         "POST",
@@ -160,6 +162,7 @@ ROUTES = [
         body=_ResultBody,
         reply=c.ResultList,
         status=201,
+        asks=("scheduler.result.create",),
     ),
     rpc("GET", f"{SESSION}/results", READ, "result.list", c.ResultQuery, c.ResultPage, "Results of a session."),
     rpc("GET", RESULT, READ, "result.get", c.ResultRef, c.Result, "A result, without its value."),
@@ -201,6 +204,7 @@ ROUTES = [
         body=bytes,
         reply=c.Result,
         takes=(values.BYTES,),
+        asks=("scheduler.result.complete",),
     ),
     Route(
         method="GET",
@@ -221,6 +225,7 @@ ROUTES = [
         reply=c.Submission,
         status=201,
         takes=("application/json", NDJSON),
+        asks=("scheduler.submission.create", "scheduler.submission.chunk"),
     ),
     rpc(
         "GET",

@@ -1,24 +1,21 @@
 """`GET /events`: what happens, as server-sent events, from now on or from where the client was."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp
 
-from services.gateway import reply
 from services.gateway.auth import READ
 from services.gateway.call import Call
+from services.gateway.endless import Endless
 from services.gateway.feed import Event, Feed
 from services.gateway.route import Route
-from services.gateway.sse import BEAT, HEARTBEAT, Place, frame, hello, parse_id
+from services.gateway.sse import BEAT, HEARTBEAT, MEDIA_TYPE, Place, frame, hello, parse_id
 from shared.contracts.compute import Session, SessionRef
 from shared.contracts.errors import Forbidden, NotFound
 
-MEDIA_TYPE = "text/event-stream"
 _MOST_KNOWN = 10_000
 
 
@@ -45,7 +42,7 @@ async def events(call: Call) -> ASGIApp:
     elif call.caller is not None and not call.caller.is_admin:
         keep = Visible(call).keep
     feed = Feed(call.edge.bus, subject, after, from_start=asked.from_ == "start")
-    return Stream(call, feed, await feed.open(), keep)
+    return Endless(call, MEDIA_TYPE, Happening(feed, await feed.open(), keep))
 
 
 class Visible:
@@ -84,50 +81,23 @@ class Visible:
         return True
 
 
-class Stream:
-    """The answer: everything that waits goes out in one write."""
+class Happening:
+    """Events as text: everything that waits goes out in one write."""
 
-    def __init__(self, call: Call, feed: Feed, place: Place, keep: Keep | None) -> None:
-        self._call, self._feed, self._place, self._keep = call, feed, place, keep
+    def __init__(self, feed: Feed, place: Place, keep: Keep | None) -> None:
+        self._feed, self._place, self._keep = feed, place, keep
+        self.wake, self.close = feed.wake, feed.close
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-            await reply.start(send, 200, MEDIA_TYPE, headers)
-            await send({"type": "http.response.body", "body": hello(self._place), "more_body": True})
-            async with self._ending() as ended:
-                while not ended.is_set():
-                    await send({"type": "http.response.body", "body": await self._next(), "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            await self._feed.close()
+    def first(self) -> bytes:
+        return hello(self._place)
 
-    async def _next(self) -> bytes:
+    async def next(self) -> bytes:
         taken = await self._feed.take(HEARTBEAT)
         if not taken:
             return BEAT
         if self._keep is not None:
             taken = await self._keep(taken)
         return b"".join([frame(e.incarnation, e.sequence, e.subject, e.data) for e in taken])
-
-    @asynccontextmanager
-    async def _ending(self) -> AsyncIterator[asyncio.Event]:
-        """Set when the client has hung up or the process stops."""
-        ended = asyncio.Event()
-
-        def end(_: object) -> None:
-            ended.set()
-            self._feed.wake()
-
-        waits = [asyncio.create_task(self._call.gone()), asyncio.create_task(self._call.edge.stopping.wait())]
-        for wait in waits:
-            wait.add_done_callback(end)
-        try:
-            yield ended
-        finally:
-            for wait in waits:
-                wait.remove_done_callback(end)
-                wait.cancel()
 
 
 ROUTES = [

@@ -35,9 +35,9 @@ class Partitions:
         self._bus, self._db, self._turns = bus, db, turns
 
     def register(self, service: Service) -> None:
-        service.writes("partition", "create", PartitionCreate, self.create, durable=False)
-        service.writes("partition", "update", PartitionUpdate, self.update, durable=False)
-        service.writes("partition", "delete", PartitionRef, self.delete, durable=False)
+        service.writes("partition", "create", PartitionCreate, self.create)
+        service.writes("partition", "update", PartitionUpdate, self.update)
+        service.writes("partition", "delete", PartitionRef, self.delete)
         service.reads("partition", "get", PartitionRef, self.get)
         service.reads("partition", "list", Page, self.list)
 

@@ -52,7 +52,7 @@ class Submissions:
 
     def register(self, service: Service) -> None:
         service.writes("submission", "create", SubmissionCreate, self.create)
-        service.writes("submission", "chunk", bytes, self.chunk, durable=False)
+        service.writes("submission", "chunk", bytes, self.chunk)
         service.reads("submission", "get", SubmissionRef, self.get)
 
     async def get(self, ctx: Context, request: SubmissionRef) -> Submission:

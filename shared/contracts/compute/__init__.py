@@ -1,7 +1,7 @@
 """Sessions, results and submissions: what users ask of the scheduler. Version 2.
 
 Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`) where it changes something
-(but for partitions, which only an admin makes):
+(partitions are changed by the admin only):
 
 | subject                                | request            | reply           |
 |----------------------------------------|--------------------|-----------------|
@@ -13,6 +13,7 @@ Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`)
 | `hr.rpc.scheduler.session.create`      | SessionCreate      | Session         |
 | `hr.rpc.scheduler.session.get`         | SessionGet         | Session         |
 | `hr.rpc.scheduler.session.list`        | SessionList        | SessionPage     |
+| `hr.rpc.scheduler.session.states`      | StatesQuery        | States          |
 | `hr.rpc.scheduler.session.pause`       | SessionRef         | Session         |
 | `hr.rpc.scheduler.session.resume`      | SessionRef         | Session         |
 | `hr.rpc.scheduler.session.close`       | SessionRef         | Session         |
@@ -91,6 +92,7 @@ from shared.contracts.compute.sessions import (
     SessionRef,
     SessionStop,
 )
+from shared.contracts.compute.states import States, StatesQuery
 from shared.contracts.compute.submissions import (
     Submission,
     SubmissionCreate,
@@ -149,6 +151,8 @@ __all__ = [
     "SessionRef",
     "SessionStop",
     "Sha256",
+    "States",
+    "StatesQuery",
     "Submission",
     "SubmissionCreate",
     "SubmissionRef",

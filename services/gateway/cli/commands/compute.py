@@ -12,7 +12,7 @@ Status = Annotated[str | None, Parameter(help="Only those in this state.")]
 
 
 def register(app: App) -> None:
-    for command in (sessions, session, close, tasks, explain, results):
+    for command in (sessions, tasks, explain, results):
         add(app, command)
 
 
@@ -75,47 +75,6 @@ def _short(value: Any) -> Any:
     return value[:19].replace("T", " ") if isinstance(value, str) and _TIME.match(value) else value
 
 
-def session(session: str, /, *, output: Output = PLAIN) -> None:
-    """A session and how its tasks stand.
-
-    Examples:
-
-    headrace session 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f
-    """
-    _shown("GET", f"sessions/{session}", output)
-
-
-def close(session: str, /, *, output: Output = PLAIN) -> None:
-    """Close a session: what does not run yet is cancelled.
-
-    Examples:
-
-    headrace close 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f
-    """
-    _shown("POST", f"sessions/{session}/close", output)
-
-
-def _shown(method: str, path: str, output: Output) -> None:
-    from services.gateway.cli import show
-    from services.gateway.cli.api import ROOT, Api
-
-    with Api() as api:
-        told = api.get(f"{ROOT}/{path}") if method == "GET" else api.post(f"{ROOT}/{path}")
-    if output.json:
-        show.document(told)
-        return
-    show.facts(_facts(told))
-
-
-def _facts(told: dict[str, Any]) -> list[tuple[str, Any]]:
-    pairs = []
-    for name, value in told.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{inner} {count}" for inner, count in value.items() if count not in (None, 0))
-        pairs.append((name, value))
-    return pairs
-
-
 def explain(task: str, /, *, output: Output = PLAIN) -> None:
     """Why a task is where it is.
 
@@ -136,4 +95,4 @@ def explain(task: str, /, *, output: Output = PLAIN) -> None:
         show.console().print(show.cell(f"  - since {_short(told['since'])}"))
     for reason in told["reasons"]:
         show.console().print(show.cell(f"  - {reason}"))
-    show.facts(_facts(told["task"]))
+    show.entity(told["task"])

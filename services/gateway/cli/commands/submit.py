@@ -118,7 +118,7 @@ def _listen(api: Any, session: str) -> Iterator[Any]:
     """The session's events from now on: the subscription exists when this returns."""
     from services.gateway.cli.stream import follow
 
-    following = follow(api, session)
+    following = follow(api, "/events", session=session)
     next(following)
     return following
 

@@ -1,0 +1,67 @@
+"""An answer that goes on until the client hangs up or the process stops."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from litestar.types import Receive, Scope, Send
+
+from services.gateway import reply
+from services.gateway.call import Call
+
+
+class Source(Protocol):
+    """What is said."""
+
+    def first(self) -> bytes:
+        """Said at once."""
+        ...
+
+    async def next(self) -> bytes:
+        """What comes next, or a sign of life."""
+        ...
+
+    def wake(self) -> None:
+        """Makes `next` return soon."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Endless:
+    """A client that reads slowly slows its source down: nothing is asked of it before the last write went out."""
+
+    def __init__(self, call: Call, media_type: str, source: Source) -> None:
+        self._call, self._media_type, self._source = call, media_type, source
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+            await reply.start(send, 200, self._media_type, headers)
+            await send({"type": "http.response.body", "body": self._source.first(), "more_body": True})
+            async with self._ending() as ended:
+                while not ended.is_set():
+                    await send({"type": "http.response.body", "body": await self._source.next(), "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            await self._source.close()
+
+    @asynccontextmanager
+    async def _ending(self) -> AsyncIterator[asyncio.Event]:
+        """Set when the client has hung up or the process stops."""
+        ended = asyncio.Event()
+
+        def end(_: object) -> None:
+            ended.set()
+            self._source.wake()
+
+        waits = [asyncio.create_task(self._call.gone()), asyncio.create_task(self._call.edge.stopping.wait())]
+        for wait in waits:
+            wait.add_done_callback(end)
+        try:
+            yield ended
+        finally:
+            for wait in waits:
+                wait.remove_done_callback(end)
+                wait.cancel()
