@@ -213,6 +213,16 @@ class Release:
             tell(unit, "cancelled", rows)
         await self._turns.ended(by_partition(rows))
 
+    async def let_go(self, tasks: Sequence[UUID]) -> None:
+        """Held without having begun, in sessions that have ended: they are CANCELLING until the last word on them."""
+        n = len(tasks)
+        async with self._units.begin() as unit:
+            rows = await unit.connection.fetch(
+                Q["fail"], tasks, [None] * n, [int(TaskStatus.CANCELLED)] * n, ["its session has ended"] * n
+            )
+            tell(unit, "cancelling", [row for row in rows if row["kind"] == STOPPING])
+            tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
+
     async def fail(self, reports: Sequence[Failed], workers: dict[UUID, str]) -> None:
         """Ends tasks without results. Lost ones get another attempt while they have retries left."""
         await self._stopped([(report.task, report.attempt) for report in reports])
