@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench lock clean wipe
+.PHONY: help run test soak check format bench lock clean wipe
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ run: $(STAMP) ## Start everything on this machine and show it at work (ONCE=1: s
 
 test: $(STAMP) ## Run the tests (ARGS=… for pytest)
 	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile $(ARGS)
+
+soak: $(STAMP) ## The property tests and the explorer for hours: more examples, other ones each time, more tasks (ARGS=… for pytest)
+	@HEADRACE_SOAK=1 $(BIN)/python -m pytest --numprocesses=3 tests/property $(ARGS)
 
 check: $(STAMP) ## What CI checks before the tests: lint, format, types, import rules, generated files
 	$(BIN)/ruff check

@@ -7,7 +7,7 @@ HEADRACE_TEST_BACKEND=containers: Docker and the official images; otherwise the 
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -21,6 +21,21 @@ from deploy.local.stack import Stack
 from tests.support import servers as backends
 from tests.support.processes import Processes
 from tests.support.servers import Servers
+
+
+@pytest.fixture
+def counted(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Tells how much was tried: a line at the end of the run, whichever process ran the test."""
+    return lambda line: record_property("counted", line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = terminalreporter.getreports("passed")
+    lines = sorted({str(line) for report in reports for name, line in report.user_properties if name == "counted"})
+    if lines:
+        terminalreporter.section("counted")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture

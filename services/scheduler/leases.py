@@ -148,7 +148,10 @@ class Leases:
         return len(lost)
 
     async def _give_up(self, lost: list[Failed], workers: dict[UUID, str]) -> None:
-        rows = await self._pool.fetch(Q["return_tasks"], [one.task for one in lost], [one.attempt for one in lost])
+        keys = [one.task for one in lost], [one.attempt for one in lost]
+        rows = await self._pool.fetch(Q["return_tasks"], *keys)
+        if unbegun := [row["id"] for row in await self._pool.fetch(Q["unbegun"], *keys)]:
+            await self._release.let_go(unbegun)  # their session has ended: what follows is their last word
         returned = {row["id"] for row in rows}
         if returned:
             log.info("tasks.returned", count=len(returned))

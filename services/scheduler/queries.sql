@@ -728,12 +728,16 @@ WITH begun AS (
 SELECT id, session FROM begun;
 
 -- name: retry_tasks
--- A lost attempt: the next one waits for its turn, as long as there are retries left and the session is open.
-WITH again AS (
+-- A lost attempt: the next one waits for its turn, as long as there are retries left and the session is open; it is held, so
+-- that a close which commits later finds what waits.
+WITH live AS MATERIALIZED (
+    SELECT id FROM sessions WHERE id IN (SELECT session FROM tasks WHERE id = ANY($1::uuid[])) AND status IN (1, 2)
+    ORDER BY id FOR SHARE
+), again AS (
     UPDATE tasks t SET status = 2, attempt = t.attempt + 1, worker = NULL, started_at = NULL
     FROM unnest($1::uuid[], $2::smallint[]) AS l(id, attempt)
     WHERE t.id = l.id AND t.attempt = l.attempt AND t.status IN (2, 3, 4, 5) AND t.remaining = 0
-      AND t.attempt - t.uncounted < t.max_retries AND t.session IN (SELECT s.id FROM sessions s WHERE s.status IN (1, 2))
+      AND t.attempt - t.uncounted < t.max_retries AND t.session IN (SELECT id FROM live)
     RETURNING t.id, t.attempt, t.session, t.partition, t.priority
 ), history AS (
     INSERT INTO attempts (task, attempt, worker, error, started_at) -- `tasks` here: as it was before this statement
@@ -801,10 +805,20 @@ DELETE FROM workers WHERE name = ANY($1::text[]);
 SELECT task, attempt FROM running WHERE worker = $1;
 
 -- name: return_tasks
--- Found with a worker and never begun there: they wait again, and no attempt is lost.
-WITH back AS (
-    UPDATE tasks t SET status = 2, worker = NULL FROM unnest($1::uuid[], $2::smallint[]) AS h(id, attempt)
-    WHERE t.id = h.id AND t.attempt = h.attempt AND t.status = 4 RETURNING t.id, t.partition, t.priority, t.session
+-- Found with a worker and never begun there: they wait again, as another attempt that does not count (a lane passes first
+-- ones only). The session is held: once it has ended, nothing of it waits.
+WITH live AS MATERIALIZED (
+    SELECT id FROM sessions WHERE id IN (SELECT session FROM tasks WHERE id = ANY($1::uuid[])) AND status IN (1, 2)
+    ORDER BY id FOR SHARE
+), back AS (
+    UPDATE tasks t SET status = 2, attempt = t.attempt + 1, uncounted = t.uncounted + 1, worker = NULL
+    FROM unnest($1::uuid[], $2::smallint[]) AS h(id, attempt)
+    WHERE t.id = h.id AND t.attempt = h.attempt AND t.status = 4 AND t.session IN (SELECT id FROM live)
+    RETURNING t.id, t.attempt, t.partition, t.priority, t.session
+), history AS (
+    INSERT INTO attempts (task, attempt, worker, error)
+    SELECT b.id, b.attempt - 1, coalesce(r.worker, ''), 'its worker let go of it before it began' FROM back b
+    LEFT JOIN running r ON r.task = b.id ON CONFLICT DO NOTHING
 ), freed AS (
     DELETE FROM running WHERE task IN (SELECT id FROM back)
 ), queued AS (
@@ -812,6 +826,10 @@ WITH back AS (
     ON CONFLICT DO NOTHING
 )
 SELECT id, partition FROM back;
+
+-- name: unbegun
+SELECT t.id FROM unnest($1::uuid[], $2::smallint[]) AS h(id, attempt) JOIN tasks t ON t.id = h.id
+WHERE t.attempt = h.attempt AND t.status = 4;
 
 -- name: running_workers
 SELECT worker, min(since) AS since, count(*) AS tasks FROM running GROUP BY worker;

@@ -36,7 +36,7 @@ MESSAGES = 200
 OUTPUTS = 8_000
 """Most ids of a batch, so that its frame fits in a message."""
 ENDED, CHOSEN, EVENT, ABORTED, FAILED, STOPPING, AGAIN = 1, 3, 4, 5, 6, 7, 8
-"""The kinds of row that the functions of 0002_release.sql and 0005_sessions.sql return."""
+"""The kinds of row that the functions of the migrations return."""
 
 _decode = msgspec.json.Decoder(ReportBatch).decode
 _POISON = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError, ValueError)
@@ -212,6 +212,16 @@ class Release:
             rows = await unit.connection.fetch(Q["stopped"], [task for task, _ in told], [n for _, n in told])
             tell(unit, "cancelled", rows)
         await self._turns.ended(by_partition(rows))
+
+    async def let_go(self, tasks: Sequence[UUID]) -> None:
+        """Held without having begun, in sessions that have ended: they are CANCELLING until the last word on them."""
+        n = len(tasks)
+        async with self._units.begin() as unit:
+            rows = await unit.connection.fetch(
+                Q["fail"], tasks, [None] * n, [int(TaskStatus.CANCELLED)] * n, ["its session has ended"] * n
+            )
+            tell(unit, "cancelling", [row for row in rows if row["kind"] == STOPPING])
+            tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
 
     async def fail(self, reports: Sequence[Failed], workers: dict[UUID, str]) -> None:
         """Ends tasks without results. Lost ones get another attempt while they have retries left."""

@@ -10,8 +10,12 @@ ALTER TABLE chunks ADD COLUMN cross_chunk boolean NOT NULL DEFAULT true, ADD COL
 -- An attempt's whole story. `status`: how it ended, RETRIED (9) unless somebody ran a task anew that had ended otherwise.
 ALTER TABLE attempts ADD COLUMN started_at timestamptz, ADD COLUMN status smallint NOT NULL DEFAULT 9;
 
--- As before, and the history knows how an attempt ended; what is left out stays as it had ended.
-CREATE OR REPLACE FUNCTION rerun_v1(_session uuid, _tasks uuid[], _partitions smallint[], _credits integer[]) RETURNS SETOF released
+-- Tasks that ended badly get another attempt, and with them those that ended only because of them (they never had all their
+-- inputs: ERROR with `remaining`). Those whose needs can never come stay as they are. Returns those that wait anew (kind 8;
+-- `attempt` is the new one), and those chosen at once (3).
+--
+-- While it runs, CREATING marks the tasks it has taken: nobody else sees that.
+CREATE FUNCTION rerun_v1(_session uuid, _tasks uuid[], _partitions smallint[], _credits integer[]) RETURNS SETOF released
 LANGUAGE plpgsql AS $$
 DECLARE
     _all uuid[];

@@ -1,0 +1,127 @@
+"""Any operations in any order on any graphs: the rules do what must be, and the scheduler does what the rules do."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+import services.scheduler
+import shared.bus
+import shared.chain
+from services.scheduler.app import LEAN
+from shared.contracts.states import TaskStatus
+from shared.db.migrate import migrate
+from shared.db.pool import open_pool
+from shared.testing.bus import MemoryBroker
+from tests.integration.compute_rig import new_database
+from tests.property.operations import Operations
+from tests.property.real import Real
+from tests.property.rules import Task
+from tests.support.servers import Servers
+
+SOAK = bool(os.environ.get("HEADRACE_SOAK"))
+Counted = Callable[[str], None]
+
+
+def drive(machine: type[Operations], examples: int) -> str:
+    """How much was tried, as it is to be printed."""
+    machine.done = {}
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=50 if SOAK else 20,
+            deadline=None,
+            derandomize=not SOAK,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    ran = machine.done.pop("examples")
+    assert ran >= examples
+    return f"{ran:,} examples, {sum(machine.done.values()):,} operations of {len(machine.done)} kinds"
+
+
+@pytest.mark.timeout(7200 if SOAK else 240)
+def test_the_rules_do_what_must_be(counted: Counted) -> None:
+    counted(f"operations on the rules: {drive(type('Alone', (Operations,), {}), 50_000 if SOAK else 2_000)}")
+
+
+@pytest.fixture(scope="module")
+def real(servers: Servers) -> Iterator[tuple[Real, asyncio.Runner]]:
+    """In a loop of its own: a machine's rules are no coroutines."""
+    stack = AsyncExitStack()
+
+    async def start() -> Real:
+        database = await stack.enter_async_context(new_database(servers))
+        pool: Any = await stack.enter_async_context(
+            await open_pool(database.url("scheduler"), "scheduler", settings=LEAN)
+        )
+        packages = (shared.bus, shared.chain, services.scheduler)
+        await migrate(pool, "scheduler", *(Path(str(package.__file__)).parent / "migrations" for package in packages))
+        broker = MemoryBroker()
+        bus = await broker.connect("scheduler")
+        stack.push_async_callback(bus.close)
+        made = Real(broker, pool, bus)
+        await made.turns.refresh()
+        return made
+
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        yield runner.run(start()), runner
+        runner.run(stack.aclose())
+
+
+@pytest.mark.timeout(7200 if SOAK else 240)
+def test_the_scheduler_does_what_the_rules_do(real: tuple[Real, asyncio.Runner], counted: Counted) -> None:
+    found, runner = real
+    machine = type("Both", (Operations,), {"real": found, "run": staticmethod(runner.run)})
+    counted(f"operations on PostgreSQL: {drive(machine, 2_000 if SOAK else 100)}")
+
+
+# -- what was found
+
+
+@pytest.fixture
+def both(real: tuple[Real, asyncio.Runner]) -> Operations:
+    found, runner = real
+    return type("Both", (Operations,), {"real": found, "run": staticmethod(runner.run)})()
+
+
+def submit(both: Operations, tasks: int) -> list[int]:
+    """Tasks that are ready at once, and chosen; the first session's."""
+    names = [next(both.names) for _ in range(tasks)]
+    submission = next(both.names)
+    both._add(0, submission, {name: Task(0, submission=submission) for name in names}, True, 0)
+    both.dispatch(8)
+    return names
+
+
+def test_what_a_worker_gives_back_to_a_session_that_was_closed_is_cancelled(both: Operations) -> None:
+    """A worker that holds a task which it has not begun lets go of it when the session is closed, and says no more of it."""
+    (task,) = submit(both, 1)
+    both._rebuild([(task, 0)])
+    both._change(0, "close")
+    both._lease_ends(task)
+    assert both.rules.shown(task) is TaskStatus.CANCELLED
+
+
+def test_what_a_worker_gives_back_waits_for_its_turn(both: Operations) -> None:
+    (task,) = submit(both, 1)
+    both._rebuild([(task, 0)])
+    both._lease_ends(task)
+    assert both.rules.shown(task) is TaskStatus.PENDING
+    both.dispatch(8)
+
+
+def test_what_a_worker_gives_back_has_one_turn(both: Operations) -> None:
+    """It began in a lane; the lane was taken back to before it, and waits too."""
+    _, later = submit(both, 2)
+    both._rebuild([(later, 0)])
+    both._lease_ends(later)
+    both.dispatch(8)
