@@ -24,6 +24,8 @@ BODY_LIMIT = 1024 * 1024
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _LISTS = frozenset({"ids", "tasks", "results", "events"})
 """Query fields that hold several values, with commas between them."""
+_JSON = frozenset({"where"})
+"""Query fields that hold JSON."""
 
 
 class ClientGoneError(Exception):
@@ -76,7 +78,7 @@ class Call:
         found: dict[str, Any] = dict(pairs)
         if len(found) != len(pairs):
             raise Invalid("a field of the query stands twice", field="query")
-        return {name: value.split(",") if name in _LISTS else value for name, value in found.items()}
+        return {name: _read(name, value) for name, value in found.items()}
 
     def asked(self, kind: type[T]) -> T:
         """Path and query as one Struct."""
@@ -167,3 +169,15 @@ class Call:
         return await self.edge.bus.request(
             subjects.rpc(service, noun, verb), message, reply, timeout=timeout, headers=sent
         )
+
+
+def _read(name: str, value: str) -> Any:
+    """A query field's value: text, or what it stands for."""
+    if name in _LISTS:
+        return value.split(",")
+    if name not in _JSON:
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise Invalid(f"JSON is expected here: {error}", field=name) from None

@@ -11,7 +11,7 @@ from services.gateway.problem import MEDIA_TYPE as PROBLEM
 from services.gateway.problem import Problem
 from services.gateway.route import Route
 from services.gateway.submissions import SubmissionBody
-from shared.contracts.compute import Options, TaskSpec
+from shared.contracts.compute import Condition, Options, TaskSpec
 
 TaskLine = msgspec.defstruct(
     "TaskSpec",
@@ -38,6 +38,13 @@ _SHOWN = {SubmissionBody: SubmissionShown}
 _REFS = "#/components/schemas/{name}"
 _TEXTS = frozenset({"pid"})
 """Path parameters that are not UUIDs."""
+_ABOUT = {
+    "where": (
+        "Only what fits: an OR of ANDs of conditions, as JSON. "
+        'Example: [[{"field": "status", "value": "error"}, {"field": "priority", "op": ">", "value": 5}]]'
+    ),
+    "sort": "The field that the list is sorted by, with - before it for the other way round. Example: -ended_at",
+}
 _TEXT = {"type": "string"}
 _UUID = {"type": "string", "format": "uuid"}
 _BINARY = {"type": "string", "format": "binary"}
@@ -46,7 +53,7 @@ _BINARY = {"type": "string", "format": "binary"}
 def document(routes: list[Route], version: str) -> dict[str, Any]:
     """The whole document."""
     kinds = [k for r in routes for k in (r.body, r.reply) if k is not None and k is not bytes]
-    kinds = list(dict.fromkeys([*kinds, Problem]))
+    kinds = list(dict.fromkeys([*kinds, Condition, Problem]))
     schemas, components = msgspec.json.schema_components([_SHOWN.get(k, k) for k in kinds], ref_template=_REFS)
     known = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
@@ -106,10 +113,16 @@ def _in_path(route: Route) -> list[dict[str, Any]]:
 def _in_query(route: Route) -> list[dict[str, Any]]:
     if route.query is None:
         return []
-    _, components = msgspec.json.schema_components([route.query])
+    _, components = msgspec.json.schema_components([route.query], ref_template=_REFS)
     schema = components[route.query.__name__]
     needed = schema.get("required", [])
-    return [
-        {"name": name, "in": "query", "required": name in needed, "schema": kind}
-        for name, kind in schema["properties"].items()
-    ]
+    told: list[dict[str, Any]] = []
+    for name, kind in schema["properties"].items():
+        one: dict[str, Any] = {"name": name, "in": "query", "required": name in needed}
+        if name in _ABOUT:
+            one["description"] = _ABOUT[name]
+        # What is JSON in the query says so.
+        told.append(
+            one | ({"content": {"application/json": {"schema": kind}}} if name == "where" else {"schema": kind})
+        )
+    return told

@@ -13,6 +13,7 @@ from services.scheduler.handlers.deletions import Deletions
 from services.scheduler.handlers.imports import Imports, prefixes
 from services.scheduler.handlers.logs import Logs
 from services.scheduler.handlers.partitions import Partitions
+from services.scheduler.handlers.queries import Queries
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
 from services.scheduler.handlers.states import StatePages
@@ -97,6 +98,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         Submissions(units, turns, release).register(service)
         Subtasks(turns).register(service)
         Tasks(pool, turns).register(service)
+        Queries(pool).register(service)
         Logs(pool).register(service)
         StatePages(pool).register(service)
         serve_health(service, {"database": lambda: ping(pool), "objects": objects.check}, clock)

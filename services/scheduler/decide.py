@@ -7,14 +7,14 @@ from uuid import UUID
 import msgspec
 
 from shared.contracts import ids
-from shared.contracts.compute import DEFAULT_PARTITION, Options, TaskSpec
+from shared.contracts.compute import DEFAULT_PARTITION, Application, Options, TaskSpec
 from shared.contracts.errors import Conflict, Invalid, NotFound
 from shared.contracts.states import ResultStatus, TaskStatus
 from shared.contracts.topology import INLINE_LIMIT
 
 TASK_COLUMNS = (
     "id", "session", "remaining", "deps", "status", "attempt", "partition", "priority", "max_retries", "max_duration",
-    "function", "payload", "payload_result", "inputs", "outputs", "labels", "parent",
+    "function", "payload", "payload_result", "inputs", "outputs", "labels", "application", "parent",
 )  # fmt: skip
 RESULT_COLUMNS = ("id", "session", "standalone", "status", "owner", "created_at")
 EDGE_COLUMNS = ("result", "task")
@@ -29,10 +29,11 @@ class Defaults(msgspec.Struct, frozen=True):
     max_retries: int = 2
     max_duration: float = 0.0
     labels: dict[str, str] | None = None
+    application: Application | None = None
 
 
 def inherit(base: Defaults, options: Options | None) -> Defaults:
-    """The more specific wins, option by option; labels key by key."""
+    """The more specific wins, option by option; labels key by key, applications part by part."""
     if options is None:
         return base
     return Defaults(
@@ -42,7 +43,17 @@ def inherit(base: Defaults, options: Options | None) -> Defaults:
         options.max_retries if options.max_retries is not None else base.max_retries,
         options.max_duration if options.max_duration is not None else base.max_duration,
         {**(base.labels or {}), **options.labels} if options.labels else base.labels,
+        _application(base.application, options),
     )
+
+
+def _application(base: Application | None, own: Options) -> Application | None:
+    name, version = own.application_name, own.application_version
+    namespace, service = own.application_namespace, own.application_service
+    if not (name or version or namespace or service):
+        return base
+    base = base or Application()
+    return Application(name or base.name, version or base.version, namespace or base.namespace, service or base.service)
 
 
 def session_defaults(partitions: Sequence[str], options: Options) -> Defaults:
@@ -72,6 +83,7 @@ class Plan:
         self.outside: dict[UUID, str] = {}
         """Results of others that are waited for, each with the field that named it first."""
         self.cross_chunk = False
+        self.applications = False
         self.lanes: dict[tuple[int, int], int] = {}
         self._counts: list[int] = []
         self._waits: dict[int, list[UUID]] = {}
@@ -89,9 +101,14 @@ class Plan:
                 f"the session has no partition {options.partition!r}; it has: {known}",
                 field=_at(n, "options.partition"),
             )
-        if not options.function:
+        function, application = options.function, options.application
+        if application is not None:
+            self.applications = True
+            function = function or application.name
+        if not function:
             raise Invalid(
-                "no function: name one here, for the submission or for the session", field=_at(n, "options.function")
+                "no function: name one, or an application, here, for the submission or for the session",
+                field=_at(n, "options.function"),
             )
         payload = bytes(spec.payload)
         if len(payload) > INLINE_LIMIT:
@@ -123,9 +140,10 @@ class Plan:
         self.tasks.append(
             (
                 task, self.session, len(waits), len(waits), int(TaskStatus.PENDING), 0, partition, options.priority,
-                options.max_retries, options.max_duration, options.function,
+                options.max_retries, options.max_duration, function,
                 None if payload_result is not None else payload, payload_result, inputs, outputs,
-                None if options.labels is None else msgspec.json.encode(options.labels).decode(), self.parent,
+                None if options.labels is None else msgspec.json.encode(options.labels).decode(),
+                None if application is None else msgspec.json.encode(application).decode(), self.parent,
             )
         )  # fmt: skip
 

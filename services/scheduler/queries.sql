@@ -53,11 +53,6 @@ VALUES ($1, $2, 1, $3, $4, $5, coalesce($6, now()), coalesce($6, now()) + make_i
 -- name: session
 SELECT * FROM sessions WHERE id = $1;
 
--- name: sessions
-SELECT * FROM sessions
-WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR owner = $2) AND ($3::smallint IS NULL OR status = $3)
-ORDER BY id DESC LIMIT $4;
-
 -- name: session_counts
 -- Ready tasks below a lane's cursor count as queued, if the session runs ($2): they were chosen without a write.
 -- One statement: a task that has completed is never counted without those that it submitted.
@@ -259,7 +254,8 @@ SELECT id, tasks FROM submissions WHERE session = $1 AND id >= $2 AND status = 2
 SELECT digest, tasks FROM chunks WHERE submission = $1 AND number = $2;
 
 -- name: add_chunk
-INSERT INTO chunks (submission, number, first_line, tasks, digest) VALUES ($1, $2, $3, $4, $5);
+INSERT INTO chunks (submission, number, first_line, tasks, digest, cross_chunk, outside, claims, applications)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 
 -- name: lock_results
 -- Not those that a running task's subtasks are to produce: nobody else can know that they will ever be.
@@ -278,14 +274,11 @@ INSERT INTO lanes (submission, session, partition, priority, upto)
 SELECT $1, $2, l.partition, l.priority, l.upto FROM unnest($3::smallint[], $4::smallint[], $5::integer[]) AS l(partition, priority, upto)
 ON CONFLICT (submission, partition, priority) DO UPDATE SET upto = greatest(lanes.upto, excluded.upto);
 
--- name: mark_submission
-UPDATE submissions SET cross_chunk = cross_chunk OR $2, outside = outside OR $3, claims = claims OR $4 WHERE id = $1;
-
 -- name: chunk_totals
 SELECT count(*) AS chunks, coalesce(sum(tasks), 0) AS tasks, coalesce(max(number), -1) AS last,
-       bool_and(first_line = before) AS contiguous
-FROM (SELECT number, tasks, first_line, sum(tasks) OVER (ORDER BY number) - tasks AS before
-      FROM chunks WHERE submission = $1) AS c;
+       bool_and(first_line = before) AS contiguous, bool_or(cross_chunk) AS cross_chunk, bool_or(outside) AS outside,
+       bool_or(claims) AS claims, bool_or(applications) AS applications
+FROM (SELECT c.*, sum(tasks) OVER (ORDER BY number) - tasks AS before FROM chunks c WHERE submission = $1) AS c;
 
 -- name: dangling
 SELECT d.result, d.task FROM dependencies d LEFT JOIN results r ON r.id = d.result
@@ -318,7 +311,7 @@ WITH RECURSIVE reach(origin, task) AS (
 SELECT origin FROM reach WHERE origin = task LIMIT 1;
 
 -- name: show_submission
-UPDATE submissions SET status = 2, tasks = $2 WHERE id = $1;
+UPDATE submissions SET status = 2, tasks = $2, applications = $3 WHERE id = $1;
 
 -- name: begin_tasks
 -- Tasks that wait for results of others could be counted down before their submission was visible.
@@ -414,7 +407,7 @@ SELECT d.task, p.owner, p.id FROM promised p JOIN dependencies d ON d.result = p
 WHERE p.submission = $1 AND p.owner IS NOT NULL AND d.task >= $2 AND d.task <= p.owner LIMIT 1;
 
 -- name: seal_children
-UPDATE submissions SET sealed = true, tasks = $2 WHERE id = $1;
+UPDATE submissions SET sealed = true, tasks = $2, outside = $3, applications = $4 WHERE id = $1;
 
 -- Results
 
@@ -435,13 +428,6 @@ SELECT 1 FROM submissions WHERE id = $1 AND status = 1 AND parent IS NOT NULL;
 
 -- name: results
 SELECT * FROM results WHERE id = ANY($1::uuid[]) ORDER BY id;
-
--- name: results_standalone
-SELECT * FROM results WHERE session = $1 AND standalone AND id > coalesce($2, '00000000-0000-0000-0000-000000000000'::uuid)
-  AND ($3::smallint IS NULL OR status = $3) AND ($5 = '' OR name = $5) ORDER BY id LIMIT $4;
-
--- name: results_range
-SELECT * FROM results WHERE id > $1 AND id <= $2 AND ($3::smallint IS NULL OR status = $3) ORDER BY id LIMIT $4;
 
 -- name: result_states_range
 -- Those of these submissions, in the order of ids, after $3.
@@ -522,10 +508,12 @@ SELECT id, data, object, size FROM results WHERE id = ANY($1::uuid[]) AND status
 -- name: task
 SELECT t.*, p.name AS partition_name FROM tasks t JOIN partitions p ON p.id = t.partition WHERE t.id = $1;
 
--- name: tasks_range
-SELECT t.*, p.name AS partition_name FROM tasks t JOIN partitions p ON p.id = t.partition
-WHERE t.id > $1 AND t.id <= $2 AND ($3::smallint[] IS NULL OR t.status = ANY($3)) ORDER BY t.id LIMIT $4;
+-- name: outputs
+SELECT t.id, t.outputs, e.owner FROM tasks t JOIN sessions e ON e.id = t.session WHERE t.id = ANY($1::uuid[]);
 
+-- name: attempts
+SELECT attempt, status, worker, error, started_at, ended_at FROM attempts
+WHERE task = $1 AND attempt > $2 AND attempt < $3 ORDER BY attempt LIMIT $4;
 
 -- name: task_states_range
 -- What tells the state of the tasks of these submissions (whole ranges, in the order of ids), after $3.
@@ -581,10 +569,10 @@ WITH RECURSIVE step AS (
         WHERE l.partition = $1 AND l.cursor < l.upto AND (l.priority, l.session) < (s.priority, s.session)
         ORDER BY l.priority DESC, l.session DESC LIMIT 1) n
 )
-SELECT l.submission, l.session, l.priority, l.cursor, l.upto, l.trace
+SELECT l.submission, l.session, l.priority, l.cursor, l.upto, l.trace, l.applications
 FROM (SELECT step.* FROM step JOIN sessions e ON e.id = step.session WHERE e.status = 1 LIMIT $2) AS turn
 CROSS JOIN LATERAL (
-    SELECT l.*, s.trace FROM lanes l JOIN submissions s ON s.id = l.submission
+    SELECT l.*, s.trace, s.applications FROM lanes l JOIN submissions s ON s.id = l.submission
     WHERE l.partition = $1 AND l.priority = turn.priority AND l.session = turn.session AND l.cursor < l.upto
       AND s.status = 2 ORDER BY l.submission LIMIT 16) AS l
 ORDER BY l.priority DESC, l.session, l.submission;
@@ -636,7 +624,10 @@ RETURNING t.id, t.session, t.partition, t.priority, t.attempt, t.max_duration, t
           t.inputs, t.outputs, (SELECT epoch FROM held) AS epoch;
 
 -- name: submission_traces
-SELECT id, trace FROM submissions WHERE id = ANY($1::uuid[]);
+SELECT id, trace, applications FROM submissions WHERE id = ANY($1::uuid[]);
+
+-- name: applications
+SELECT id, application FROM tasks WHERE id = ANY($1::uuid[]) AND application IS NOT NULL;
 
 -- Recovery: what the queue held is made to wait again
 
@@ -749,7 +740,8 @@ WITH live AS MATERIALIZED (
       AND t.attempt - t.uncounted < t.max_retries AND t.session IN (SELECT id FROM live)
     RETURNING t.id, t.attempt, t.session, t.partition, t.priority
 ), history AS (
-    INSERT INTO attempts (task, attempt, worker, error) SELECT id, attempt - 1, $3, $4 FROM again ON CONFLICT DO NOTHING
+    INSERT INTO attempts (task, attempt, worker, error, started_at) -- `tasks` here: as it was before this statement
+    SELECT a.id, a.attempt - 1, $3, $4, o.started_at FROM again a JOIN tasks o ON o.id = a.id ON CONFLICT DO NOTHING
 ), freed AS (
     DELETE FROM running WHERE task IN (SELECT id FROM again)
 ), queued AS (

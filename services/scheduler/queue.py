@@ -10,7 +10,7 @@ import msgspec
 from services.scheduler import store
 from shared.bus.client import Bus
 from shared.contracts import ids, subjects
-from shared.contracts.compute import Value
+from shared.contracts.compute import Application, Value
 from shared.contracts.topology import MESSAGE_LIMIT
 from shared.contracts.work import TaskBatch, Work
 
@@ -24,6 +24,8 @@ RIDE = 64 * 1024
 INPUTS = 200
 REMEMBERED = 10_000
 
+_application = msgspec.json.Decoder(Application).decode
+
 
 class Queue:
     """The publishing side of TASKS."""
@@ -32,25 +34,30 @@ class Queue:
         self._bus, self._pool = bus, pool
         self._seconds: dict[str, float] = {}
         self._traces: dict[int, str] = {}
+        self._named: set[int] = set()  # submissions some of whose tasks name an application
 
     def took(self, function: str, seconds: float) -> None:
         """A function's task took so long."""
         known = self._seconds.get(function)
         self._seconds[function] = seconds if known is None else known + 0.2 * (seconds - known)
 
-    def remember(self, submission: UUID, trace: str) -> None:
-        """The trace that a submission came with: its tasks carry it on."""
+    def remember(self, submission: UUID, trace: str, applications: bool) -> None:
+        """The trace that a submission came with: its tasks carry it on. And whether any of them names an application."""
         if len(self._traces) > REMEMBERED:
             self._traces.clear()
+            self._named.clear()
         self._traces[_family(submission)] = trace
+        if applications:
+            self._named.add(_family(submission))
 
     async def publish(self, partition: str, rows: Sequence[Any], workers: int, known: Mapping[UUID, Value]) -> None:
         """Sends tasks, most urgent first as they come, in bundles that leave every worker some."""
         values = await self._values(rows, known)
         await self._learn(rows)
+        applications = await self._applications(rows) if self._named else {}
         even = max(1, len(rows) // (2 * workers))
         for part in self._bundles(rows, even):
-            tasks = [_work(row, values) for row in part]
+            tasks = [_work(row, values, applications) for row in part]
             session = part[0]["session"]
             epoch = part[0]["epoch"]
             subject = subjects.task(partition, band(part[0]["priority"]), session)
@@ -78,10 +85,18 @@ class Queue:
             yield part
 
     async def _learn(self, rows: Sequence[Any]) -> None:
-        unknown = {ids.submission_of(row["id"]) for row in rows if _family(row["id"]) not in self._traces}
-        if unknown:
-            for row in await self._pool.fetch(Q["submission_traces"], list(unknown)):
-                self.remember(row["id"], row["trace"])
+        """Until all of them are known at one moment: what is remembered is forgotten when it becomes too much."""
+        while unknown := {ids.submission_of(row["id"]) for row in rows if _family(row["id"]) not in self._traces}:
+            found = {row["id"]: row for row in await self._pool.fetch(Q["submission_traces"], list(unknown))}
+            for submission in unknown:
+                row = found.get(submission)  # none: its session has been deleted
+                self.remember(submission, row["trace"] if row else "", bool(row and row["applications"]))
+
+    async def _applications(self, rows: Sequence[Any]) -> dict[UUID, Application]:
+        """Looked up only for submissions that have any: the statements that release tasks do not carry them."""
+        named = [row["id"] for row in rows if _family(row["id"]) in self._named]
+        found = await self._pool.fetch(Q["applications"], named) if named else []
+        return {row["id"]: _application(row["application"]) for row in found}
 
     async def _values(self, rows: Sequence[Any], known: Mapping[UUID, Value]) -> Mapping[UUID, Value]:
         """The inputs that ride along: those at hand, and the others looked up."""
@@ -106,7 +121,7 @@ def band(priority: int) -> int:
     return 9 - min(9, priority // 10)
 
 
-def _work(row: Any, values: Mapping[UUID, Value]) -> Work:
+def _work(row: Any, values: Mapping[UUID, Value], applications: Mapping[UUID, Application]) -> Work:
     inputs: list[Value] | None = []
     if row["inputs"]:
         found = [values[result] for result in row["inputs"] if result in values]
@@ -122,6 +137,7 @@ def _work(row: Any, values: Mapping[UUID, Value]) -> Work:
         payload_value,
         inputs,
         row["max_duration"],
+        applications.get(row["id"]),
     )
 
 

@@ -36,7 +36,7 @@ MESSAGES = 200
 OUTPUTS = 8_000
 """Most ids of a batch, so that its frame fits in a message."""
 ENDED, CHOSEN, EVENT, ABORTED, FAILED, STOPPING, AGAIN = 1, 3, 4, 5, 6, 7, 8
-"""The kinds of row that the functions of 0002_release.sql and 0005_sessions.sql return."""
+"""The kinds of row that the functions of the migrations return."""
 
 _decode = msgspec.json.Decoder(ReportBatch).decode
 _POISON = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError, ValueError)

@@ -9,7 +9,17 @@ from uuid import UUID
 import msgspec
 
 from shared.contracts import ids
-from shared.contracts.compute import Counts, Options, Result, Session, Submission, Task, Value
+from shared.contracts.compute import (
+    Application,
+    Attempt,
+    Counts,
+    Options,
+    Result,
+    Session,
+    Submission,
+    Task,
+    Value,
+)
 from shared.contracts.errors import NotFound
 from shared.contracts.states import ResultStatus, SessionStatus, SubmissionStatus, TaskStatus, name_of
 from shared.db.sql import load
@@ -195,13 +205,32 @@ def task_of(row: Row, status: TaskStatus, created: datetime | None = None) -> Ta
         row["function"],
         row["priority"],
         row["max_retries"],
-        row["max_duration"] or None,
+        float(f"{row['max_duration']:.7g}") if row["max_duration"] else None,  # stored with seven digits
         row["worker"] or "",
         row["error"] or "",
         rfc3339(made),
         _time(row["started_at"]),
         _time(row["ended_at"]),
         row["parent"],
+        row["payload_result"],
+        {} if row["labels"] is None else msgspec.json.decode(row["labels"], type=dict[str, str]),
+        *_application(row["application"]),
+    )
+
+
+def _application(text: str | None) -> tuple[str, ...]:
+    return () if text is None else msgspec.structs.astuple(msgspec.json.decode(text, type=Application))
+
+
+def attempt_of(task: UUID, row: Row) -> Attempt:
+    return Attempt(
+        row["attempt"],
+        ids.attempt_name(task, row["attempt"]),
+        name_of(TaskStatus(row["status"])),
+        row["worker"] or "",
+        row["error"] or "",
+        _time(row["started_at"]),
+        _time(row["ended_at"]),
     )
 
 

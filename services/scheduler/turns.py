@@ -236,7 +236,7 @@ class Turns:
         row: Any = lane.source
         submission: UUID = row["submission"]
         first, end = UUID(int=submission.int | row["cursor"]), UUID(int=submission.int | row["upto"])
-        self._queue.remember(submission, row["trace"])
+        self._queue.remember(submission, row["trace"], row["applications"])
         rows: list[Any] = await self._pool.fetch(
             Q["take_lane"], submission, number, lane.priority, first, end, n, lane.session
         )

@@ -5,6 +5,7 @@ service-error headers and an ErrorBody as the data.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -62,6 +63,9 @@ class Stats:
 MALFORMED = (msgspec.MsgspecError, ValueError, RecursionError)
 """What msgspec raises for bytes that are not what was asked for: also text that is not UTF-8, and JSON nested too deeply."""
 
+NAMED = re.compile(r"(?:unknown|required) field `([^`]*)`")
+"""What msgspec says of a field beside the path to where it is, or should be."""
+
 
 def invalid(error: Exception) -> Invalid:
     """What msgspec found (one of `MALFORMED`), with the field that it names."""
@@ -70,7 +74,10 @@ def invalid(error: Exception) -> Invalid:
     if not isinstance(error, msgspec.MsgspecError):
         return Invalid(f"not UTF-8: {error}" if isinstance(error, UnicodeError) else f"malformed: {error}")
     text, _, path = str(error).partition(" - at `")
-    return Invalid(text, field=path.rstrip("`").removeprefix("$").removeprefix("."))
+    field = path.rstrip("`").removeprefix("$").removeprefix(".")
+    if named := NAMED.search(text):
+        field = f"{field}.{named[1]}".lstrip(".")
+    return Invalid(text, field=field)
 
 
 class Service:

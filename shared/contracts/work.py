@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.contracts.compute import NewResult, PartitionName, Sha256, TaskSpec, Value
+from shared.contracts.compute import Application, NewResult, PartitionName, Sha256, TaskSpec, Value
 
 VERSION: Final = 2
 MOST_HELD: Final = 10_000
@@ -37,6 +37,7 @@ class Work(msgspec.Struct, frozen=True, omit_defaults=True):
     inputs         the values of its inputs in order; None: too many or too large to ride along, ask `task.inputs`
     outputs        the ids of the results it must produce, in order
     max_duration   seconds its code may run; 0: no limit
+    application    the application that it belongs to, if its options name one
     """
 
     id: UUID
@@ -47,6 +48,7 @@ class Work(msgspec.Struct, frozen=True, omit_defaults=True):
     payload_value: Value | None = None
     inputs: list[Value] | None = []
     max_duration: float = 0
+    application: Application | None = None
 
 
 class TaskBatch(msgspec.Struct, frozen=True):

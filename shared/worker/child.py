@@ -16,6 +16,7 @@ from uuid import UUID
 
 import msgspec
 
+from shared.contracts.compute import Application
 from shared.worker.functions import Task, TaskError, encode_outputs, load
 from shared.worker.launch import die_with
 from shared.worker.subtasks import Made
@@ -34,6 +35,7 @@ class Call(msgspec.Struct, frozen=True):
     outputs: int
     input_ids: list[UUID] = []
     expected: list[UUID] = []
+    application: Application | None = None
 
 
 class Said(msgspec.Struct, frozen=True, tag="progress"):
@@ -96,7 +98,7 @@ def main() -> None:
     while (call := _read(source)) is not None:
         task = Task(
             call.task, call.attempt, call.payload, call.inputs, call.outputs, lambda f, m: say(Said(f, m)),
-            input_ids=call.input_ids, expected=call.expected,
+            input_ids=call.input_ids, expected=call.expected, application=call.application,
         )  # fmt: skip
         answer: Answer
         try:

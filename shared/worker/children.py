@@ -16,6 +16,8 @@ from shared.worker.functions import TaskError
 from shared.worker.printed import Printed
 from shared.worker.tap import Tap
 
+LARGE = 1024 * 1024
+
 
 class Lost(Exception):
     """The child process died under the task."""
@@ -31,6 +33,13 @@ class Child:
         with contextlib.suppress(OSError):
             os.killpg(self.process.pid, signal.SIGKILL)
         try:
+            assert self.process.stdin is not None
+            assert self.process.stdout is not None
+            self.process.stdin.close()
+            while await self.process.stdout.read(
+                LARGE
+            ):  # an answer that nobody took: before its end `wait` does not return
+                pass
             await self.process.wait()
         finally:
             self.tap.close()

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from shared.contracts.compute import Application
 from shared.contracts.ids import submission_id, uuid7
 from shared.worker.subtasks import Made, Needed, Subtask
 
@@ -25,13 +26,25 @@ class Task:
     inputs        the values of its inputs, in order; `input_ids`: the ids of these results
     outputs       how many values it must return: one is returned as it is, several as a sequence
     expected      the ids of the results that it must produce, in order
+    application   the application that it belongs to (name, version, namespace, service); None if its options name none
 
     `submit` and `create_result` take effect only if the task completes, and then together with it. A result of `expected` that
     a subtask has among its `outputs` is delegated: the function returns values for the others only, in order, and what it
     returns does not matter if there are no others.
     """
 
-    __slots__ = ("_progress", "_raw", "attempt", "expected", "id", "input_ids", "inputs", "made", "outputs")
+    __slots__ = (
+        "_progress",
+        "_raw",
+        "application",
+        "attempt",
+        "expected",
+        "id",
+        "input_ids",
+        "inputs",
+        "made",
+        "outputs",
+    )
 
     def __init__(
         self,
@@ -44,11 +57,13 @@ class Task:
         *,
         input_ids: Sequence[UUID] = (),
         expected: Sequence[UUID] = (),
+        application: Application | None = None,
     ) -> None:
         self.id, self.attempt, self.inputs, self.outputs = id, attempt, inputs, outputs
         self.input_ids, self.expected = input_ids, expected
         self.made: Made | None = None
         self._raw, self._progress = raw, progress
+        self.application = application
 
     @property
     def payload(self) -> Any:

@@ -88,12 +88,22 @@ class Runner:
         count = len(work.outputs)
         try:
             if function.blocking:
-                call = Call(work.function, work.id, work.attempt, payload, inputs, count, named, work.outputs)
+                call = Call(
+                    work.function, work.id, work.attempt, payload, inputs, count, named, work.outputs, work.application
+                )
                 returned = await self._children.run(call, progress, printed)
                 values, made = returned.outputs, returned.made
             else:
                 task = Task(
-                    work.id, work.attempt, payload, inputs, count, progress, input_ids=named, expected=work.outputs
+                    work.id,
+                    work.attempt,
+                    payload,
+                    inputs,
+                    count,
+                    progress,
+                    input_ids=named,
+                    expected=work.outputs,
+                    application=work.application,
                 )
                 value: Any = await _awaited(function.call(task), printed)
                 values, made = encode_outputs(value, len(task.undelegated)), task.made

@@ -87,3 +87,9 @@ def family(task: Task) -> None:
     left.with_suffix(".part").write_text(f"{os.getpid()} {other.pid}", encoding="utf-8")
     left.with_suffix(".part").rename(left)
     time.sleep(3600)
+
+
+@app.function(blocking=True)
+def large(task: Task) -> bytes:
+    """As many bytes as the payload says."""
+    return bytes(task.payload)

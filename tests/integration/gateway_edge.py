@@ -187,8 +187,10 @@ class Gateway:
 
 
 @asynccontextmanager
-async def running(servers: Servers, database: Database, s3: Bucket, folder: Path) -> AsyncIterator[Gateway]:
-    """A gateway and what it needs, until the end of the block."""
+async def running(
+    servers: Servers, database: Database, s3: Bucket, folder: Path, *, stand_in: bool = True
+) -> AsyncIterator[Gateway]:
+    """A gateway and what it needs, until the end of the block. `stand_in`: for the scheduler too; there is a real one otherwise."""
     token = folder / "token"
     token.write_text(TOKEN)
     port = free_port()
@@ -201,7 +203,8 @@ async def running(servers: Servers, database: Database, s3: Bucket, folder: Path
     storage = ObjectsSettings(**msgspec.structs.asdict(s3), s3_patience=2.0)
     async with AsyncExitStack() as stack:
         scheduler = Scheduler(await _bus(stack, servers, "scheduler"))
-        await scheduler.start()
+        if stand_in:
+            await scheduler.start()
         stack.push_async_callback(scheduler.stop)
         for name in ("archiver", "retriever", "broker"):
             service = Service(await _bus(stack, servers, name), None, name, "0.0.1", "stand-in")

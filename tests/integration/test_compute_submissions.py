@@ -298,7 +298,7 @@ async def test_malformed_lines_name_their_line(rig: Rig) -> None:
 
     good = msgspec.json.encode(spec())
     assert await told(good + b"\n{") == "tasks[1]"
-    assert await told(good + b"\n" + good + b'\n{"payload": 1, "unknown": 2}') == "tasks[2]"
+    assert await told(good + b"\n" + good + b'\n{"payload": 1, "unknown": 2}') == "tasks[2].unknown"
     assert (await told(good + b'\n{"inputs": 3}')).startswith("tasks[1]")
     assert (await told(b'{"options": {"priority": 100}}')).startswith("tasks[0].options.priority")
     assert await told(good + b'\n{"payload_result": "\xff"}') == "tasks[1]"

@@ -230,7 +230,7 @@ async def test_a_blocking_function_runs_in_a_child(rig: Rig) -> None:
         id = await rig.submit(session, [spec("double", inputs=[given]), spec("double", inputs=["@0"])])
         assert (await rig.all_ended(session)).completed == 2
         assert await rig.value(ids.result_id(id, 1)) == b"abababab"
-        assert len(rig.told(f"hr.evt.task.progress.{session}")) == 2
+        await wait_until(lambda: len(rig.told(f"hr.evt.task.progress.{session}")) == 2)
 
 
 async def test_a_blocking_function_is_killed_when_its_time_is_up(rig: Rig, tmp_path: Path) -> None:

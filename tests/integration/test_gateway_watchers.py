@@ -160,11 +160,11 @@ async def test_what_is_refused(gateway: Gateway, alice: Client, monkeypatch: pyt
     theirs, mine = gateway.scheduler.session("bob").id, gateway.scheduler.session("alice").id
     assert await ask(alice, "session", session=theirs) == ("not_found", "session")
     assert await ask(alice, "session", session="x") == ("invalid_argument", "session")
-    assert await ask(alice, "session") == ("invalid_argument", "")
+    assert await ask(alice, "session") == ("invalid_argument", "session")
     assert await ask(alice, "session", session=mine, place="here") == ("invalid_argument", "place")
     assert await ask(alice, "session", session=mine, wait=31) == ("invalid_argument", "wait")
     assert await ask(alice, "session", session=mine, events=["*"]) == ("invalid_argument", "events[0]")
-    assert await ask(alice, "commands", session=mine) == ("invalid_argument", "")
+    assert await ask(alice, "commands", session=mine) == ("invalid_argument", "session")
     assert await ask(alice, "others") == ("invalid_argument", "subject")
     answer = await alice.request(subjects.watch("alice", "session"), b"\xff{", timeout=5)
     assert answer.headers is not None

@@ -70,7 +70,7 @@ async def plant(pool: "asyncpg.Pool[Any]", shapes: Sequence[Shape], outside: int
         await db.copy_records_to_table("tasks", records=plan.tasks, columns=decide.TASK_COLUMNS)
         await db.copy_records_to_table("results", records=results, columns=decide.RESULT_COLUMNS)
         await db.copy_records_to_table("dependencies", records=plan.edges, columns=decide.EDGE_COLUMNS)
-        await db.execute(Q["show_submission"], submission, len(shapes))
+        await db.execute(Q["show_submission"], submission, len(shapes), False)
         await db.fetch(Q["begin_tasks"], *store.span(submission))
     return graph
 

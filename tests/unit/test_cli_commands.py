@@ -336,6 +336,40 @@ def test_offers_are_shown_best_first_and_taken(edge: Edge, capsys: pytest.Captur
     assert run(["offers", "a/b", "--cores", "0"]) == 2
 
 
+def test_a_filter_is_an_or_of_ands(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
+    path = f"GET /compute/v1/sessions/{SESSION}/tasks"
+    edge.answers[path] = (200, {"items": [], "next": ""})
+    texts = ['error="a, b",priority>=5', "labels.a=b = c", "status in error|timeout, ended_at=null", "name !contains #"]
+    assert run(["tasks", SESSION, *(word for text in texts for word in ("--where", text)), "--sort", "-ended_at"]) == 0
+    asked = edge.seen[0][1]
+    assert asked["sort"] == "-ended_at"
+    assert json.loads(asked["where"]) == [
+        [{"field": "error", "op": "=", "value": "a, b"}, {"field": "priority", "op": ">=", "value": 5}],
+        [{"field": "labels.a", "op": "=", "value": "b = c"}],
+        [
+            {"field": "status", "op": "in", "value": ["error", "timeout"]},
+            {"field": "ended_at", "op": "=", "value": None},
+        ],
+        [{"field": "name", "op": "!contains", "value": "#"}],
+    ]
+    edge.answers["GET /compute/v1/sessions"] = (200, {"items": [], "next": ""})
+    assert run(["sessions", "--where", "client_submission=false,options.max_duration<1.5"]) == 0
+    assert json.loads(edge.seen[1][1]["where"]) == [
+        [
+            {"field": "client_submission", "op": "=", "value": False},
+            {"field": "options.max_duration", "op": "<", "value": 1.5},
+        ]
+    ]
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("text", ["", "priority", "priority>x", "nothing=1", "a=1,", 'error="a', 'error="a"b', "=1"])
+def test_a_filter_that_is_none_is_wrong_usage(edge: Edge, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["tasks", SESSION, "--where", text]) == 2
+    assert "--where" in capsys.readouterr().err
+    assert edge.seen == []
+
+
 def test_partitions_are_made_changed_and_deleted(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
     told = {"name": "gpu", "workers": 0, "slots": 0, "outstanding": 0, "running": 0, "waiting": 0}
     told |= {"priority": 5, "reserve": 2, "max": None}

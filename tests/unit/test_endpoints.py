@@ -12,6 +12,7 @@ from services.scheduler.handlers.deletions import Deletions
 from services.scheduler.handlers.imports import Imports
 from services.scheduler.handlers.logs import Logs
 from services.scheduler.handlers.partitions import Partitions
+from services.scheduler.handlers.queries import Queries
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
 from services.scheduler.handlers.states import StatePages
@@ -64,6 +65,7 @@ def test_the_scheduler_registers_what_the_table_says() -> None:
     Waits(nothing, nothing).register(service)
     Submissions(nothing, nothing, nothing).register(service)
     Tasks(nothing, nothing).register(service)
+    Queries(nothing).register(service)
     Logs(nothing).register(service)
     Subtasks(nothing).register(service)
     StatePages(nothing).register(service)

@@ -65,7 +65,7 @@ def test_ended_tasks_stay_ended() -> None:
 
 def test_the_release_functions_guard_with_the_states_of_the_table() -> None:
     folder = Path(str(services.scheduler.__file__)).parent / "migrations"
-    text = "".join((folder / name).read_text() for name in ("0002_release.sql", "0005_sessions.sql"))
+    text = "".join((folder / name).read_text() for name in ("0002_release.sql", "0005_sessions.sql", "0008_tasks.sql"))
     functions = dict(re.findall(r"CREATE FUNCTION (\w+)_v1(.*?)END \$\$;", text, re.DOTALL))
 
     def guards(name: str) -> list[list[int]]:

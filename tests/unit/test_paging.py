@@ -45,6 +45,7 @@ def test_a_task_shows_its_first_inputs() -> None:
     )
     row |= {"id": many[1], "session": many[2], "inputs": many, "outputs": many[:2]}
     row |= {"partition_name": "default", "function": "f", "attempt": 0}
+    row |= dict.fromkeys(("payload_result", "labels", "application", "parent"))
     task = store.task_of(row, TaskStatus.PENDING, datetime.now(UTC))
     assert (task.inputs, task.outputs) == (many[:1000], many[:2])
 

@@ -14,6 +14,7 @@ from services.gateway.cli.commands import (
     offers,
     ops,
     partitions,
+    queries,
     retrieve,
     session,
     submit,
@@ -53,7 +54,8 @@ def build() -> App:
         help_flags=["--help", "-h"],
     )
     for module in (
-        ops, partitions, watch, compute, session, tasks, values, logs, submit, archive, retrieve, datasets, offers,
+        ops, partitions, watch, compute, session, tasks, queries, values, logs, submit, archive, retrieve, datasets,
+        offers,
     ):  # fmt: skip
         module.register(app)
     return app

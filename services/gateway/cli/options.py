@@ -23,8 +23,33 @@ class Paging:
     token: Annotated[str | None, Parameter(help="Where the next page begins, as the last one said.")] = None
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Filters:
+    where: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Only what fits: conditions with commas between them (and), or --where again (or). Operators: = != < <= > >= "
+            "contains !contains starts ends in. Fields are those that --json shows; labels.<key> for labels.",
+        ),
+    ] = ()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Finding(Filters):
+    sort: Annotated[
+        str | None,
+        Parameter(allow_leading_hyphen=True, help="Sorted by this field; with - before it, the other way round."),
+    ] = None
+
+
 PLAIN = Output()
 FIRST = Paging()
+EVERYTHING = Filters()
+AS_IT_IS = Finding()
 
 
 def add(app: App, command: Callable[..., Any], **named: Any) -> None:

@@ -1,6 +1,7 @@
 """What the commands print: tables for people, JSON for machines. Texts of users are never read as markup."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from rich.text import Text
 from services.gateway.cli.trouble import CliError
 from shared.runtime.plain import plain
 
+_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 WIDE = 200
 """Columns where there is no terminal to ask."""
 _FLEXIBLE = frozenset({"error", "reason", "reasons", "checks", "consumer: pending / unacknowledged", "name", "subject"})
@@ -81,6 +83,11 @@ def cell(value: Any) -> Text:
     text = ", ".join(str(one) for one in value) if isinstance(value, list) else "" if value is None else str(value)
     style = "red" if text in BAD else "green" if text in GOOD else ""
     return Text("".join(c if c.isprintable() else " " for c in text), style=style)
+
+
+def when(value: Any) -> Any:
+    """Times to the second; anything else as it is."""
+    return value[:19].replace("T", " ") if isinstance(value, str) and _TIME.match(value) else value
 
 
 def more(page: dict[str, Any]) -> None:

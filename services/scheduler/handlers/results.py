@@ -1,15 +1,13 @@
 """Results: created with or without a value, completed later, read."""
 
 import hashlib
-from collections.abc import Sequence
 from uuid import UUID
 
-from services.scheduler import store
+from services.scheduler import lists, store
 from services.scheduler.machine import RESULT
 from services.scheduler.release import Release
 from shared.bus.access import check
 from shared.bus.context import Context
-from shared.bus.paging import fitting, parse_status, parse_token
 from shared.bus.service import Service
 from shared.bus.unit import Unit
 from shared.contracts import ids, subjects
@@ -186,27 +184,7 @@ class Results:
         if request.ids is not None:
             rows = await self._db.fetch(Q["results"], request.ids)
             return ResultPage([store.result_of(row) for row in rows if row["session"] == request.session])
-        status = parse_status(ResultStatus, request.status)
-        rows = await self._page(request, parse_token(request.token), status, request.size + 1)
-        items, more = fitting([store.result_of(row) for row in rows], request.size)
-        return ResultPage(items, str(items[-1].id) if more else "")
-
-    async def _page(
-        self, request: ResultQuery, after: UUID | None, status: int | None, size: int
-    ) -> Sequence[store.Row]:
-        """In the order of ids, those made by themselves mixed with those of the submissions, which have no names."""
-        session, name = request.session, request.name
-        rows: list[store.Row] = await self._db.fetch(Q["results_standalone"], session, after, status, size, name)
-        if name:
-            return rows
-        start = None if after is None else ids.submission_of(after)
-        for submission in await store.visible_of(self._db, session, start):
-            lo, hi = store.result_span(submission)
-            if len(rows) >= size and rows[size - 1]["id"] < lo:
-                break
-            rows += await self._db.fetch(Q["results_range"], max(lo, after or lo), hi, status, size)
-            rows.sort(key=lambda row: row["id"])
-        return rows[:size]
+        return await lists.results(self._db, request.session, request)
 
     async def _seen(self, ctx: Context, result: UUID) -> store.Row:
         row = await store.result(self._db, result)

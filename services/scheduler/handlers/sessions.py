@@ -4,14 +4,13 @@ from uuid import UUID
 
 import msgspec
 
-from services.scheduler import store
+from services.scheduler import lists, store
 from services.scheduler.duties import Duties
 from services.scheduler.machine import SESSION
 from services.scheduler.removal import Removal
 from services.scheduler.turns import Turns
 from shared.bus.access import check
 from shared.bus.context import Context
-from shared.bus.paging import fitting, parse_status, parse_token
 from shared.bus.service import Service
 from shared.bus.unit import Unit
 from shared.contracts import ids, subjects
@@ -70,11 +69,8 @@ class Sessions:
         return store.session_of(row, await store.counts(self._db, row) if request.counts else None)
 
     async def list(self, ctx: Context, request: SessionList) -> SessionPage:
-        status = parse_status(SessionStatus, request.status)
         owner = None if ctx.is_operator else ctx.user
-        rows = await self._db.fetch(Q["sessions"], parse_token(request.token), owner, status, request.size + 1)
-        items, more = fitting([store.session_of(row) for row in rows], request.size)
-        return SessionPage(items, str(items[-1].id) if more else "")
+        return await lists.sessions(self._db, owner, request)
 
     async def pause(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
         """Nothing new begins: what was chosen waits again (see `Duties`), what runs finishes."""

@@ -154,7 +154,7 @@ class Submissions:
     async def _show(self, unit: Unit, chunk: Chunk, plan: decide.Plan, *, alone: bool) -> None:
         """Checks what only the whole can show, then makes it visible with one row."""
         db, total = unit.connection, len(plan.tasks)
-        cross, outside, claims = plan.cross_chunk, plan.has_outside, bool(plan.claims)
+        cross, outside, claims, applications = marks(plan)
         if alone and (chunk.number or chunk.first):
             raise Conflict("the first chunk of a submission has number 0 and line 0", field=h.CHUNK)
         if not alone:
@@ -163,8 +163,9 @@ class Submissions:
                 raise Conflict(
                     f"{sums['chunks']} of {chunk.number + 1} chunks have arrived, or their lines do not join"
                 )
-            row = await db.fetchrow(Q["lock_submission"], chunk.submission)
-            total, cross, outside, claims = sums["tasks"], row["cross_chunk"], row["outside"], row["claims"]
+            await db.execute(Q["lock_submission"], chunk.submission)
+            total, applications = sums["tasks"], sums["applications"]
+            cross, outside, claims = sums["cross_chunk"], sums["outside"], sums["claims"]
         lo, hi = store.span(chunk.submission)
         if cross and (lost := await db.fetchrow(Q["dangling"], lo, hi, store.result_span(chunk.submission)[1])):
             raise Invalid(
@@ -178,7 +179,7 @@ class Submissions:
                     f"line {ids.line_of(origin)} would wait for itself",
                     field=f"tasks[{ids.line_of(origin) - chunk.first}].inputs",
                 )
-        await db.execute(Q["show_submission"], chunk.submission, total)
+        await db.execute(Q["show_submission"], chunk.submission, total, applications)
         if outside:
             begun = [row["id"] for row in await db.fetch(Q["begin_tasks"], lo, hi) if row["remaining"] == 0]
             if begun:  # counted down before they could be seen
@@ -232,9 +233,8 @@ async def write(db: Any, chunk: Chunk, plan: decide.Plan) -> None:
             ) from None
     if plan.edges:
         await db.copy_records_to_table("dependencies", records=plan.edges, columns=decide.EDGE_COLUMNS)
-    await db.execute(Q["add_chunk"], chunk.submission, chunk.number, chunk.first, len(plan.tasks), chunk.digest)
-    if plan.cross_chunk or plan.has_outside or plan.claims:
-        await db.execute(Q["mark_submission"], chunk.submission, plan.cross_chunk, plan.has_outside, bool(plan.claims))
+    facts = (chunk.submission, chunk.number, chunk.first, len(plan.tasks), chunk.digest)
+    await db.execute(Q["add_chunk"], *facts, *marks(plan))
     if plan.lanes:
         keys = list(plan.lanes)
         await db.execute(
@@ -250,6 +250,14 @@ async def discard(db: Any, submission: UUID, why: str) -> None:
     await db.execute(Q["drop_chunks"], submission)
     await db.execute(Q["drop_submission_lanes"], submission)
     await db.execute(Q["refuse_submission"], submission, why[:500])
+
+
+def marks(plan: decide.Plan) -> tuple[bool, bool, bool, bool]:
+    """What the last chunk has to know of all: cross_chunk, outside, claims, applications.
+
+    Written to the chunk's row: the submission's is held by all chunks under way, and none could get it for itself.
+    """
+    return plan.cross_chunk, plan.has_outside, bool(plan.claims), plan.applications
 
 
 async def drop_rows(db: Any, submission: UUID) -> None:

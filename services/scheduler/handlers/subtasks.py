@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from services.scheduler import decide, store
-from services.scheduler.handlers.submissions import Chunk, plan_of, write
+from services.scheduler.handlers.submissions import Chunk, marks, plan_of, write
 from services.scheduler.turns import Turns
 from shared.bus import trace
 from shared.bus.context import Context
@@ -161,15 +161,15 @@ async def _claim(db: Any, plan: decide.Plan, expected: list[UUID]) -> None:
 
 async def _seal(db: Any, chunk: Chunk, plan: decide.Plan, *, alone: bool) -> None:
     """Checks what only the whole can show. `alone`: no other part has come."""
-    total, cross, claims = len(plan.tasks), plan.cross_chunk, bool(plan.claims)
+    total, (cross, outside, claims, applications) = len(plan.tasks), marks(plan)
     if alone and (chunk.number or chunk.first):
         raise Conflict("the first part of a submission has number 0 and line 0", field="number")
     if not alone:
         sums = await db.fetchrow(Q["chunk_totals"], chunk.submission)
         if sums["chunks"] != chunk.number + 1 or sums["last"] != chunk.number or not sums["contiguous"]:
             raise Conflict(f"{sums['chunks']} of {chunk.number + 1} parts have arrived, or their lines do not join")
-        row = await db.fetchrow(Q["lock_submission"], chunk.submission)
-        total, cross, claims = sums["tasks"], row["cross_chunk"], row["claims"]
+        total, applications = sums["tasks"], sums["applications"]
+        cross, outside, claims = sums["cross_chunk"], sums["outside"], sums["claims"]
     lo, hi = store.span(chunk.submission)
     if cross and (lost := await db.fetchrow(Q["dangling"], lo, hi, store.result_span(chunk.submission)[1])):
         line = ids.line_of(lost["task"])
@@ -183,4 +183,4 @@ async def _seal(db: Any, chunk: Chunk, plan: decide.Plan, *, alone: bool) -> Non
             f"line {line} needs result {found['id']}, which is produced by {whose}",
             field=f"tasks[{line - chunk.first}].inputs",
         )
-    await db.execute(Q["seal_children"], chunk.submission, total)
+    await db.execute(Q["seal_children"], chunk.submission, total, outside, applications)

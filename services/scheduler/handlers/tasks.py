@@ -1,27 +1,18 @@
 """Tasks: seen by users, asked about by workers."""
 
-from uuid import UUID
-
 from services.scheduler import explain, store
 from services.scheduler.turns import Turns
 from shared.bus.access import check
 from shared.bus.context import Context
-from shared.bus.paging import fitting, parse_status, parse_token
 from shared.bus.service import Service
 from shared.contracts import ids
-from shared.contracts.compute import Explanation, Task, TaskPage, TaskQuery, TaskRef, Value
+from shared.contracts.compute import Explanation, Task, TaskRef, Value
 from shared.contracts.errors import NotFound
-from shared.contracts.states import SessionStatus, TaskStatus
+from shared.contracts.states import SessionStatus
 from shared.contracts.topology import MESSAGE_LIMIT
 from shared.contracts.work import Confirm, Confirmed, Inputs, InputsOf
 
 Q = store.Q
-
-_STORED = {
-    TaskStatus.SUBMITTED: [int(TaskStatus.SUBMITTED), int(TaskStatus.PENDING)],
-    TaskStatus.PAUSED: [int(TaskStatus.PAUSED), int(TaskStatus.PENDING)],
-}
-"""What the row of a task may say that users see as the key."""
 
 
 class Tasks:
@@ -30,7 +21,6 @@ class Tasks:
 
     def register(self, service: Service) -> None:
         service.reads("task", "get", TaskRef, self.get)
-        service.reads("task", "list", TaskQuery, self.list)
         service.reads("task", "explain", TaskRef, self.explain)
         service.reads("task", "confirm", Confirm, self.confirm)
         service.reads("task", "inputs", InputsOf, self.inputs)
@@ -42,32 +32,6 @@ class Tasks:
     async def explain(self, ctx: Context, request: TaskRef) -> Explanation:
         row, session = await self._seen(ctx, request)
         return await explain.explain(self._db, self._turns, row, session)
-
-    async def list(self, ctx: Context, request: TaskQuery) -> TaskPage:
-        owned = await store.session(self._db, request.session)
-        check(ctx, owned)
-        session = SessionStatus(owned["status"])
-        wanted = parse_status(TaskStatus, request.status)
-        stored = None if wanted is None else _STORED.get(TaskStatus(wanted), [wanted])
-        after = parse_token(request.token)
-        items: list[Task] = []
-        start = None if after is None else ids.submission_of(after)
-        for submission in await store.visible_of(self._db, request.session, start):
-            lo, hi = store.span(submission)
-            low = after if after is not None and after >= lo else UUID(int=lo.int - 1)
-            # Filtering by a state that is not stored as such may thin out a page: go on until it is full.
-            while len(items) <= request.size:
-                rows = await self._db.fetch(Q["tasks_range"], low, hi, stored, request.size + 1)
-                cursors = await store.cursors(self._db, rows)
-                found = [(row, store.status_of(row, cursors, session)) for row in rows]
-                items += [store.task_of(row, state) for row, state in found if wanted is None or state == wanted]
-                if len(rows) <= request.size:
-                    break
-                low = rows[-1]["id"]
-            if len(items) > request.size:
-                break
-        items, more = fitting(items, request.size)
-        return TaskPage(items, str(items[-1].id) if more else "")
 
     async def confirm(self, ctx: Context, request: Confirm) -> Confirmed:
         """A copy may run if its attempt is the current one and no other live worker is known to hold it."""

@@ -37,6 +37,9 @@ Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`)
 | `hr.rpc.scheduler.task.rerun`          | TaskRerun          | TaskChanges     |
 | `hr.rpc.scheduler.task.get`            | TaskRef            | Task            |
 | `hr.rpc.scheduler.task.list`           | TaskQuery          | TaskPage        |
+| `hr.rpc.scheduler.task.count`          | TaskCount          | TaskCounts      |
+| `hr.rpc.scheduler.task.outputs`        | TaskOutputs        | OutputsPage     |
+| `hr.rpc.scheduler.task.attempts`       | AttemptQuery       | AttemptPage     |
 | `hr.rpc.scheduler.task.explain`        | TaskRef            | Explanation     |
 | `hr.rpc.scheduler.task.logs`           | TaskLogs           | TaskLog         |
 
@@ -48,8 +51,11 @@ under the same number is `already_exists`.
 
 from typing import Final
 
+from shared.contracts.compute.filters import Condition, Sort, Where
 from shared.contracts.compute.options import (
     DEFAULT_PARTITION,
+    Application,
+    AppText,
     Function,
     Label,
     Name,
@@ -62,6 +68,16 @@ from shared.contracts.compute.partitions import (
     PartitionPage,
     PartitionRef,
     PartitionUpdate,
+)
+from shared.contracts.compute.queries import (
+    Attempt,
+    AttemptPage,
+    AttemptQuery,
+    OutputsOf,
+    OutputsPage,
+    TaskCount,
+    TaskCounts,
+    TaskOutputs,
 )
 from shared.contracts.compute.results import (
     Import,
@@ -116,6 +132,12 @@ VERSION: Final = 2
 
 __all__ = [
     "DEFAULT_PARTITION",
+    "AppText",
+    "Application",
+    "Attempt",
+    "AttemptPage",
+    "AttemptQuery",
+    "Condition",
     "Counts",
     "Explanation",
     "Function",
@@ -125,6 +147,8 @@ __all__ = [
     "Name",
     "NewResult",
     "Options",
+    "OutputsOf",
+    "OutputsPage",
     "Partition",
     "PartitionCreate",
     "PartitionName",
@@ -151,6 +175,7 @@ __all__ = [
     "SessionRef",
     "SessionStop",
     "Sha256",
+    "Sort",
     "States",
     "StatesQuery",
     "Submission",
@@ -159,12 +184,16 @@ __all__ = [
     "Task",
     "TaskCancel",
     "TaskChanges",
+    "TaskCount",
+    "TaskCounts",
     "TaskLog",
     "TaskLogs",
+    "TaskOutputs",
     "TaskPage",
     "TaskQuery",
     "TaskRef",
     "TaskRerun",
     "TaskSpec",
     "Value",
+    "Where",
 ]

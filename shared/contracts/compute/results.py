@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 
+from shared.contracts.compute.filters import Sort, Where
 from shared.contracts.compute.options import Label
 from shared.contracts.paging import Page
 
@@ -104,11 +105,16 @@ class ResultRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ResultQuery(Page, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The results of a session in the order of their ids; `ids`: just these (at most 1,000). `name`: so called, exactly."""
+    """The results of a session: those that fit (see `filters`), in the order of their ids or as `sort` says.
+
+    `name`: so called, exactly. `ids`: just these (at most 1,000), whatever else is said.
+    """
 
     session: UUID
     status: str = ""
     name: Label = ""
+    where: Where = msgspec.field(default_factory=list)
+    sort: Sort = ""
     ids: Annotated[list[UUID], msgspec.Meta(max_length=1000)] | None = None
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 
+from shared.contracts.compute.filters import Sort, Where
 from shared.contracts.compute.options import Label, Options, PartitionName
 from shared.contracts.paging import Page
 
@@ -40,9 +41,11 @@ class SessionStop(SessionRef, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 class SessionList(Page, frozen=True, forbid_unknown_fields=True):
-    """Newest first. `status`: only those in this state."""
+    """Newest first, or as `sort` says. `status`: only those in this state; `where`: only those that fit (see `filters`)."""
 
     status: str = ""
+    where: Where = msgspec.field(default_factory=list)
+    sort: Sort = ""
 
 
 class Counts(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 
+from shared.contracts.compute.filters import Sort, Where
 from shared.contracts.paging import Page
 
 
@@ -39,16 +40,19 @@ class TaskChanges(msgspec.Struct, frozen=True):
 
 
 class TaskQuery(Page, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The tasks of a session in the order of their ids."""
+    """The tasks of a session: those that fit (see `filters`), in the order of their ids or as `sort` says."""
 
     session: UUID
     status: str = ""
+    where: Where = msgspec.field(default_factory=list)
+    sort: Sort = ""
 
 
-class Task(msgspec.Struct, frozen=True):
+class Task(msgspec.Struct, frozen=True, omit_defaults=True):
     """`name` is the id with `###<n>` for the n-th retry. `remaining`: dependencies not yet met. `error`: why it failed.
 
-    `inputs` and `outputs` show the first 1,000 each; `task.inputs` tells all the inputs. `parent`: the task that submitted it.
+    Its options are shown as they came out of its own, its submission's and its session's. `inputs` and `outputs` show the
+    first 1,000 each; `task.inputs` tells all the inputs. `parent`: the task that submitted it.
     """
 
     id: UUID
@@ -71,6 +75,12 @@ class Task(msgspec.Struct, frozen=True):
     started_at: str | None
     ended_at: str | None
     parent: UUID | None = None
+    payload_result: UUID | None = None
+    labels: dict[str, str] = {}
+    application_name: str = ""
+    application_version: str = ""
+    application_namespace: str = ""
+    application_service: str = ""
 
 
 class TaskPage(msgspec.Struct, frozen=True):

@@ -1,13 +1,11 @@
 """Sessions, tasks, results: looking at them."""
 
-import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from services.gateway.cli.options import FIRST, PLAIN, Output, Paging, add
+from services.gateway.cli.options import AS_IT_IS, FIRST, PLAIN, Finding, Output, Paging, add
 
-_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 Status = Annotated[str | None, Parameter(help="Only those in this state.")]
 
 
@@ -16,43 +14,70 @@ def register(app: App) -> None:
         add(app, command)
 
 
-def sessions(*, status: Status = None, paging: Paging = FIRST, output: Output = PLAIN) -> None:
+def sessions(
+    *, status: Status = None, finding: Finding = AS_IT_IS, paging: Paging = FIRST, output: Output = PLAIN
+) -> None:
     """Sessions, newest first.
 
     Examples:
 
     headrace sessions --status running
+
+    headrace sessions --where 'options.priority>5' --sort name
     """
     heads = ("session", "name", "status", "owner", "created")
-    _list("Sessions", "sessions", status, paging, output, heads, ("id", "name", "status", "owner", "created_at"))
+    _list(
+        "Sessions", "sessions", status, finding, paging, output, heads, ("id", "name", "status", "owner", "created_at")
+    )
 
 
-def tasks(session: str, /, *, status: Status = None, paging: Paging = FIRST, output: Output = PLAIN) -> None:
-    """Tasks of a session, in the order in which they were submitted.
+def tasks(
+    session: str,
+    /,
+    *,
+    status: Status = None,
+    finding: Finding = AS_IT_IS,
+    paging: Paging = FIRST,
+    output: Output = PLAIN,
+) -> None:
+    """Tasks of a session, in the order in which they were submitted unless told otherwise.
 
     Examples:
 
     headrace tasks 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f --status error
+
+    headrace tasks 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f --where 'status=error,priority>5' --where 'labels.night=1' --sort -ended_at
     """
     heads = ("id", "status", "function", "partition", "attempt", "worker", "error")
-    _list("Tasks", f"sessions/{session}/tasks", status, paging, output, heads, heads)
+    _list("Tasks", f"sessions/{session}/tasks", status, finding, paging, output, heads, heads)
 
 
-def results(session: str, /, *, status: Status = None, paging: Paging = FIRST, output: Output = PLAIN) -> None:
+def results(
+    session: str,
+    /,
+    *,
+    status: Status = None,
+    finding: Finding = AS_IT_IS,
+    paging: Paging = FIRST,
+    output: Output = PLAIN,
+) -> None:
     """Results of a session.
 
     Examples:
 
     headrace results 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f --status completed
+
+    headrace results 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f --where 'size>=1048576' --sort -size
     """
     heads = ("id", "status", "size", "name", "owner_task")
-    _list("Results", f"sessions/{session}/results", status, paging, output, heads, heads)
+    _list("Results", f"sessions/{session}/results", status, finding, paging, output, heads, heads)
 
 
 def _list(
     title: str,
     path: str,
     status: str | None,
+    finding: Finding,
     paging: Paging,
     output: Output,
     heads: tuple[str, ...],
@@ -60,19 +85,18 @@ def _list(
 ) -> None:
     from services.gateway.cli import show
     from services.gateway.cli.api import ROOT, Api
+    from services.gateway.cli.where import where
+    from shared.contracts.compute import filters
 
+    fields = {"Sessions": filters.SESSION_FIELDS, "Tasks": filters.TASK_FIELDS, "Results": filters.RESULT_FIELDS}[title]
+    asked = {"status": status, "where": where(finding.where, fields), "sort": finding.sort}
     with Api() as api:
-        page = api.get(f"{ROOT}/{path}", status=status, size=paging.size, token=paging.token)
+        page = api.get(f"{ROOT}/{path}", **asked, size=paging.size, token=paging.token)
     if output.json:
         show.document(page)
         return
-    show.table(title, heads, ([_short(item[name]) for name in names] for item in page["items"]))
+    show.table(title, heads, ([show.when(item[name]) for name in names] for item in page["items"]))
     show.more(page)
-
-
-def _short(value: Any) -> Any:
-    """Times to the second."""
-    return value[:19].replace("T", " ") if isinstance(value, str) and _TIME.match(value) else value
 
 
 def explain(task: str, /, *, output: Output = PLAIN) -> None:
@@ -92,7 +116,7 @@ def explain(task: str, /, *, output: Output = PLAIN) -> None:
         return
     show.console().print(show.cell(told["summary"]), style="bold")
     if told.get("since"):
-        show.console().print(show.cell(f"  - since {_short(told['since'])}"))
+        show.console().print(show.cell(f"  - since {show.when(told['since'])}"))
     for reason in told["reasons"]:
         show.console().print(show.cell(f"  - {reason}"))
     show.entity(told["task"])

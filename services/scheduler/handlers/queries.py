@@ -1,0 +1,77 @@
+"""Questions about many tasks: which, how many, with which outputs, after which attempts."""
+
+from services.scheduler import lists, store
+from shared.bus.access import check
+from shared.bus.context import Context
+from shared.bus.paging import fitting
+from shared.bus.service import Service
+from shared.contracts import ids
+from shared.contracts.compute import (
+    AttemptPage,
+    AttemptQuery,
+    OutputsOf,
+    OutputsPage,
+    TaskCount,
+    TaskCounts,
+    TaskOutputs,
+    TaskPage,
+    TaskQuery,
+)
+from shared.contracts.errors import Invalid, NotFound
+from shared.contracts.states import SessionStatus
+
+Q = store.Q
+
+
+class Queries:
+    def __init__(self, db: store.Db) -> None:
+        self._db = db
+
+    def register(self, service: Service) -> None:
+        service.reads("task", "list", TaskQuery, self.list)
+        service.reads("task", "count", TaskCount, self.count)
+        service.reads("task", "outputs", TaskOutputs, self.outputs)
+        service.reads("task", "attempts", AttemptQuery, self.attempts)
+
+    async def list(self, ctx: Context, request: TaskQuery) -> TaskPage:
+        session = await store.session(self._db, request.session)
+        check(ctx, session)
+        return await lists.tasks(self._db, session, request)
+
+    async def count(self, ctx: Context, request: TaskCount) -> TaskCounts:
+        session = await store.session(self._db, request.session)
+        check(ctx, session)
+        return await lists.count(self._db, session, request)
+
+    async def outputs(self, ctx: Context, request: TaskOutputs) -> OutputsPage:
+        """Of tasks of any sessions that the caller may see; NotFound names the place of one that is not there."""
+        rows = {row["id"]: row for row in await self._db.fetch(Q["outputs"], request.tasks)}
+        for place, task in enumerate(request.tasks):
+            if task not in rows or not (ctx.is_operator or rows[task]["owner"] == ctx.user):
+                raise NotFound(f"there is no task {task}", field=f"tasks[{place}]")
+        found = [OutputsOf(task, rows[task]["outputs"]) for task in request.tasks]
+        items, _ = fitting(found, len(found))
+        return OutputsPage(items, len(found) - len(items))
+
+    async def attempts(self, ctx: Context, request: AttemptQuery) -> AttemptPage:
+        row = await store.task(self._db, request.task)
+        if row["parent"] is not None and await store.unborn(self._db, ids.submission_of(request.task)):
+            raise NotFound(f"there is no task {request.task}", field="task")
+        session = await store.session(self._db, row["session"])
+        check(ctx, session, "task")
+        after = _number(request.token)
+        rows = await self._db.fetch(Q["attempts"], request.task, after, row["attempt"], request.size + 1)
+        found = [store.attempt_of(row["id"], old) for old in rows]
+        if len(rows) <= request.size and row["attempt"] > after:
+            status = store.status_of(row, await store.cursors(self._db, [row]), SessionStatus(session["status"]))
+            found.append(store.attempt_of(row["id"], {**row, "status": status}))
+        items, more = fitting(found, request.size)
+        return AttemptPage(items, str(items[-1].attempt) if more else "")
+
+
+def _number(token: str) -> int:
+    if not token:
+        return -1
+    if not token.isdecimal() or len(token) > 5:
+        raise Invalid("not a token that a page gave", field="token")
+    return int(token)
