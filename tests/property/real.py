@@ -14,10 +14,10 @@ import msgspec
 from services.scheduler import store
 from services.scheduler.duties import Duties
 from services.scheduler.handlers.changes import Changes
+from services.scheduler.handlers.queries import Queries
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
 from services.scheduler.handlers.submissions import Submissions
-from services.scheduler.handlers.tasks import Tasks
 from services.scheduler.leases import Leases
 from services.scheduler.machine import SESSION
 from services.scheduler.partition import Partition
@@ -65,7 +65,7 @@ class Real:
         self.sessions = Sessions(pool, self.turns, duties, nothing)
         self.results = Results(pool, self.release)
         self.submissions = Submissions(self.units, self.turns, self.release)
-        self.tasks = Tasks(pool, self.turns)
+        self.queries = Queries(pool)
         self.changes = Changes(self.turns, self.release)
 
     def begin(self) -> None:
@@ -109,7 +109,7 @@ class Real:
                 sessions[name] = SessionStatus.DELETED
                 continue
             sessions[name] = SessionStatus[found.status.upper()]
-            for task in (await self.tasks.list(_ctx(), c.TaskQuery(session=session, size=200))).items:
+            for task in (await self.queries.list(_ctx(), c.TaskQuery(session=session, size=200))).items:
                 tasks[self.names[task.id]] = TaskStatus[task.status.upper()], task.attempt
             for result in (await self.results.list(_ctx(), c.ResultQuery(session=session, size=500))).items:
                 results[self.names[result.id]] = ResultStatus[result.status.upper()]

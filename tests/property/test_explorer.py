@@ -25,10 +25,10 @@ WORSE = {
     "a slow worker that dies": (3, Measure(crashes=0, deaths=1, slow=True)),
     "a pause": (3, Measure(crashes=0, verbs=("pause", "resume"))),
     "a pause and a crash": (2, Measure(verbs=("pause", "resume"))),
-    "two pauses": (3, Measure(crashes=0, verbs=("pause", "resume", "pause", "resume"))),
-    "a close and a crash": (3, Measure(verbs=("close",))),
+    "two pauses": (2, Measure(crashes=0, verbs=("pause", "resume", "pause", "resume"))),
+    "a close and a crash": (2, Measure(verbs=("close",))),
     "a close of slow tasks and a crash": (2, Measure(verbs=("close",), slow=True)),
-    "a cancel and a crash": (3, Measure(verbs=("cancel",))),
+    "a cancel and a crash": (2, Measure(verbs=("cancel",))),
     "a pause, then a cancel, of slow tasks": (3, Measure(crashes=0, verbs=("pause", "cancel"), slow=True)),
 }
 """Of how many tasks at most, and what. `make soak`: one more."""

@@ -45,7 +45,8 @@ def drive(machine: type[Operations], examples: int) -> str:
     )
     ran = machine.done.pop("examples")
     assert ran >= examples
-    return f"{ran:,} examples, {sum(machine.done.values()):,} operations of {len(machine.done)} kinds"
+    kinds = ", ".join(f"{kind} {n:,}" for kind, n in sorted(machine.done.items(), key=lambda one: -one[1]))
+    return f"{ran:,} examples, {sum(machine.done.values()):,} operations: {kinds}"
 
 
 @pytest.mark.timeout(7200 if SOAK else 240)
