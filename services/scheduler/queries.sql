@@ -757,11 +757,14 @@ FROM running r JOIN tasks t ON t.id = r.task JOIN sessions s ON s.id = t.session
 
 -- name: preempt_tasks
 -- As `retry_tasks`, but no retry is lost by it. Attempts that have ended meanwhile are left alone.
-WITH again AS (
+WITH live AS MATERIALIZED (
+    SELECT id FROM sessions WHERE id IN (SELECT session FROM tasks WHERE id = ANY($1::uuid[])) AND status IN (1, 2)
+    ORDER BY id FOR SHARE
+), again AS (
     UPDATE tasks t SET status = 2, attempt = t.attempt + 1, uncounted = t.uncounted + 1, worker = NULL, started_at = NULL
     FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[]) AS l(id, attempt, worker, why)
     WHERE t.id = l.id AND t.attempt = l.attempt AND t.status = ANY($5::smallint[]) AND t.attempt < 32000
-      AND t.session IN (SELECT s.id FROM sessions s WHERE s.status IN (1, 2))
+      AND t.session IN (SELECT id FROM live)
     RETURNING t.id, t.attempt, t.session, t.partition, t.priority, l.worker, l.why
 ), history AS (
     INSERT INTO attempts (task, attempt, worker, error) SELECT id, attempt - 1, worker, why FROM again ON CONFLICT DO NOTHING
