@@ -52,9 +52,9 @@ async def test_a_malformed_request_names_the_field(bench: Bench) -> None:
     for body, field in (
         (b"{", ""),
         (b'{"text": 3}', "text"),
-        (b"{}", ""),
+        (b"{}", "text"),
         (b'{"text": "a", "times": "b"}', "times"),
-        (b'{"text": "a", "more": 1}', ""),
+        (b'{"text": "a", "more": 1}', "more"),
     ):
         with pytest.raises(Invalid) as told:
             await bench.bus.request(ECHO, body, Said)

@@ -78,6 +78,7 @@ class World:
     def __init__(self, system: Processes, edge: Edge, stops: Stops, bus: Client, s3: Any) -> None:
         self.system, self.edge, self.stops, self._bus, self._s3 = system, edge, stops, bus, s3
         self.datasets, self.sessions, self.arrows = Datasets(edge), Sessions(edge), Arrows(system)
+        self._holder = 0
 
     async def rows(self, query: str, *arguments: Any) -> list[dict[str, Any]]:
         """As the database's administrator: `schema.table`."""
@@ -94,16 +95,17 @@ class World:
         try:
             async with db.transaction():
                 assert await db.fetch(query, *arguments)
+                self._holder = db.get_server_pid()
                 yield
         finally:
             await db.close()
 
     async def waited_for(self) -> None:
         """Until somebody waits for what is `held`."""
-        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename LIKE 'headrace\\_%'"
+        query = "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))"
 
         async def waits() -> bool:
-            return bool(await self.stops.db.fetchval(query))
+            return bool(await self.stops.db.fetchval(query, self._holder))
 
         await self.system.wait_until(waits, on_timeout="nobody waits for it")
 
