@@ -73,19 +73,21 @@ class Duties:
 
     async def _pause(self, session: UUID) -> None:
         async with self._units.begin() as unit:
-            await self.queued_back(unit, session)
+            version = await self.queued_back(unit, session)
+        # Its row is written when no task is held any more: whoever chooses, retries or preempts holds it first, then tasks.
+        await self._units.pool.execute(Q["settle_session"], session, version)
 
-    async def queued_back(self, unit: Unit, session: UUID) -> None:
-        """If a pause is still owed: empties the session's queue, and what was chosen waits again.
+    async def queued_back(self, unit: Unit, session: UUID) -> int:
+        """If a pause is still owed: empties the session's queue, and what was chosen waits again. The session's version.
 
-        One at a time: who purged later than another had resumed would take away what was dispatched since. The session's
-        row is not locked meanwhile: completers hold tasks while they wait for it.
+        One at a time: who purged later than another had resumed would take away what was dispatched since.
         """
         db = unit.connection
         await db.execute(Q["lock_queue"], str(session))
         row = await db.fetchrow(Q["session"], session)
+        version: int = row["version"]
         if not row["owed"] or row["status"] != SessionStatus.PAUSED:
-            return
+            return version
         await self._turns.take_back(session, "paused", row["epoch"])
         taken: Counter[int] = Counter()
         for submission in await db.fetch(Q["active_submissions"], session):
@@ -96,9 +98,8 @@ class Duties:
             for back in rows:
                 taken[back["partition"]] += back["tasks"]
             await db.execute(Q["leave_to_lanes"], low, high, None, session)
-        await db.execute(Q["new_epoch"], session)
-        await db.execute(Q["settle_session"], session, row["version"])
         unit.after.append(lambda: self._turns.ended(dict(taken)))
+        return version
 
     # -- close and cancel
 

@@ -66,8 +66,10 @@ WHERE s.session = $1 AND s.status = 2 GROUP BY 1, 2;
 SELECT * FROM sessions WHERE id = $1 FOR UPDATE;
 
 -- name: move_session
--- The guard: only from the states that the machine allows. Submissions end with RUNNING and PAUSED.
+-- The guard: only from the states that the machine allows. Submissions end with RUNNING and PAUSED. What is chosen after a
+-- resume is of another epoch than what a pause took back.
 UPDATE sessions SET status = $2::smallint, version = version + 1, owed = $5, changed_at = coalesce($4, now()),
+    epoch = CASE WHEN $2::smallint = 1 THEN epoch + 1 ELSE epoch END,
     client_submission = client_submission AND $2::smallint < 3, worker_submission = worker_submission AND $2::smallint < 3,
     closed_at = CASE WHEN $2::smallint = 3 THEN coalesce($4, now()) ELSE closed_at END,
     cancelled_at = CASE WHEN $2::smallint = 4 THEN coalesce($4, now()) ELSE cancelled_at END,
@@ -88,9 +90,6 @@ UPDATE sessions SET owed = false WHERE id = $1 AND version = $2;
 
 -- name: owing
 SELECT id FROM sessions WHERE owed AND changed_at < now() - make_interval(secs => $1) ORDER BY changed_at LIMIT 20;
-
--- name: new_epoch
-UPDATE sessions SET epoch = epoch + 1 WHERE id = $1;
 
 -- name: expired
 SELECT id FROM sessions WHERE expires_at < coalesce($1, now()) AND NOT deleting ORDER BY expires_at LIMIT 20;
