@@ -52,6 +52,28 @@ def test_verbs_are_passed_on(edge: Edge, verb: str, capsys: pytest.CaptureFixtur
     assert {asked for asked, *_ in edge.seen} == {f"POST {AT}/{verb}"}
 
 
+def test_a_session_is_opened_with_what_was_said_and_nothing_else(edge: Edge) -> None:
+    edge.answers["POST /compute/v1/sessions"] = (201, session("running"))
+    assert run(["session", "create"]) == 0
+    assert json.loads(edge.seen[-1][2]) == {}
+    said = ["--partition", "gpu", "--partition", "default", "--function", "f", "--max-retries", "0", "--ttl", "60"]
+    assert run(["session", "create", "--name", "night", *said]) == 0
+    assert json.loads(edge.seen[-1][2]) == {
+        "name": "night",
+        "partitions": ["gpu", "default"],
+        "ttl": 60.0,
+        "options": {"function": "f", "max_retries": 0},
+    }
+
+
+@pytest.mark.parametrize("group", ["session", "partition", "dead"])
+def test_a_group_shows_examples_of_its_own(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([group, "--help"]) == 0
+    examples = capsys.readouterr().out.partition("Examples:")[2].split("\n\n")
+    assert examples[1:]
+    assert all(line.startswith(f"headrace {group} ") for line in map(str.strip, examples) if line)
+
+
 def test_the_older_commands_go_on(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
     told = session("running", tasks={"total": 3, "completed": 2, "failed": 0})
     edge.answers[f"GET {AT}"] = (200, told)

@@ -11,7 +11,11 @@ from services.gateway.cli.trouble import UsageError
 
 def register(app: App) -> None:
     add(app, status)
-    dead = App(name="dead", help="Poisoned messages: list them, send them back.")
+    dead = App(
+        name="dead",
+        help="Poisoned messages: list them, send them back.",
+        help_epilogue="Examples:\n\nheadrace dead list\n\nheadrace dead replay --all",
+    )
     add(dead, list_dead, name="list")
     add(dead, replay)
     app.command(dead)

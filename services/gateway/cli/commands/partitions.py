@@ -19,7 +19,11 @@ HEADS = ("partition", "workers", "slots", "outstanding", "running", "waiting", "
 
 
 def register(app: App) -> None:
-    group = App(name="partition", help="Partitions: what there is; make, change and delete them.")
+    group = App(
+        name="partition",
+        help="Partitions: what there is; make, change and delete them.",
+        help_epilogue="Examples:\n\nheadrace partition list\n\nheadrace partition create gpu --priority 5",
+    )
     add(group, list_partitions, name="list")
     for command in (create, update, delete):
         add(group, command)

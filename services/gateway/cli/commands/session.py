@@ -15,10 +15,11 @@ def register(app: App) -> None:
     made = App(
         name="session",
         help="One session: how it stands, and what is to become of it.",
-        help_epilogue=f"Examples:\n\nheadrace session {EXAMPLE}\n\nheadrace session pause {EXAMPLE}",
+        help_epilogue=f"Examples:\n\nheadrace session create --function square\n\nheadrace session {EXAMPLE}\n\n"
+        f"headrace session pause {EXAMPLE}",
     )
     made.default(session)
-    for command in (pause, resume, close, cancel, stop_submission, purge, delete):
+    for command in (create, pause, resume, close, cancel, stop_submission, purge, delete):
         add(made, command)
     app.command(made)
     add(app, close_session, name="close")
@@ -30,6 +31,44 @@ def session(session: str, /, *, output: Output = PLAIN) -> None:
 
     with Api() as api:
         _show(api.get(f"{ROOT}/sessions/{session}"), output)
+
+
+def create(
+    *,
+    name: Annotated[str | None, Parameter(help="What people call it.")] = None,
+    partition: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative="",
+            show_default=False,
+            help="One that its tasks may use; may be given several times. Tasks that say nothing go to the first.  "
+            "[default: default]",
+        ),
+    ] = (),
+    function: Annotated[str | None, Parameter(help="What runs the tasks that do not say it themselves.")] = None,
+    priority: Annotated[int | None, Parameter(help="1 to 99, higher first.")] = None,
+    max_retries: Annotated[int | None, Parameter(help="Further attempts when a worker was lost.")] = None,
+    max_duration: Annotated[float | None, Parameter(help="Seconds that the code of a task may run.")] = None,
+    ttl: Annotated[float | None, Parameter(help="Seconds after which it is deleted with all that is in it.")] = None,
+    output: Output = PLAIN,
+) -> None:
+    """Open a session, to submit to and to upload into.
+
+    Examples:
+
+    headrace session create --function square --ttl 86400
+
+    headrace session create --partition gpu --partition default --json | jq -r .id
+    """
+    from services.gateway.cli.api import ROOT, Api
+
+    options = {"function": function, "priority": priority, "max_retries": max_retries, "max_duration": max_duration}
+    asked: dict[str, Any] = {"name": name, "partitions": list(partition) or None, "ttl": ttl}
+    asked["options"] = {option: value for option, value in options.items() if value is not None} or None
+    with Api() as api:
+        _show(
+            api.post(f"{ROOT}/sessions", {field: value for field, value in asked.items() if value is not None}), output
+        )
 
 
 def pause(session: str, /, *, output: Output = PLAIN) -> None:

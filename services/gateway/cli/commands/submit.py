@@ -22,7 +22,9 @@ def submit(
     file: Annotated[str, Parameter(allow_leading_hyphen=True)],
     /,
     *,
-    session: Annotated[str | None, Parameter(help="Into this session; a new one if not given.")] = None,
+    session: Annotated[
+        str | None, Parameter(help="Into this session (see headrace session create); a new one if not given.")
+    ] = None,
     function: Annotated[str | None, Parameter(help="What runs the tasks that do not say it themselves.")] = None,
     partition: Annotated[str | None, Parameter(help="Where they run if they do not say it themselves.")] = None,
     priority: Annotated[int | None, Parameter(help="1 to 99, higher first.")] = None,
