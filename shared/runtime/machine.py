@@ -34,6 +34,8 @@ class Machine(Generic[State]):
     def refusal(self, verb: str, state: State, name: object = "") -> Conflict:
         target = self.moves[verb][1]
         which = f"{self.noun} {name}".strip()
+        if state is target:
+            return Conflict(f"{which} is {state.name} already")
         return Conflict(
             f"{which} is {state.name}; {verb} would make it {target.name}, which is not possible from there"
         )

@@ -199,7 +199,7 @@ async def test_submission_can_be_stopped_for_clients_and_for_workers(rig: Rig) -
     await rig.submit(session, [spec()])
     stopped = await rig.ask("session.stop", c.SessionStop(session, client=True), c.Session)
     assert (stopped.status, stopped.client_submission, stopped.worker_submission) == ("running", False, False)
-    with pytest.raises(Conflict, match="takes no submissions"):
+    with pytest.raises(Conflict, match="takes no submissions any more: that was stopped"):
         await rig.submit(session, [spec()])
     assert (await rig.all_ended(session)).completed == 1
 

@@ -37,6 +37,8 @@ def test_legal_moves_lead_somewhere_and_illegal_ones_name_both_states() -> None:
     assert DOOR.sources("remove") == [1, 2]
     with pytest.raises(Conflict, match=r"door 7 is LOCKED; shut would make it SHUT"):
         DOOR.check("shut", Door.LOCKED, 7)
+    with pytest.raises(Conflict, match=r"^door 7 is SHUT already$"):
+        DOOR.check("shut", Door.SHUT, 7)
 
 
 def test_the_diagram_shows_every_move_and_where_it_ends() -> None:

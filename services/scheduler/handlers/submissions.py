@@ -274,8 +274,10 @@ def _taken(error: asyncpg.UniqueViolationError) -> UUID:
 
 
 def _shut(session: store.Row) -> Conflict:
-    state = SessionStatus(session["status"]).name
-    return Conflict(f"session {session['id']} is {state} and takes no submissions")
+    state = SessionStatus(session["status"])
+    if state in (SessionStatus.RUNNING, SessionStatus.PAUSED):
+        return Conflict(f"session {session['id']} takes no submissions any more: that was stopped")
+    return Conflict(f"session {session['id']} is {state.name} and takes no submissions")
 
 
 def _headers(ctx: Context, data: bytes) -> Chunk:
