@@ -163,6 +163,8 @@ class Bus:
             task.cancel()
         if self._publisher is not None:
             await self._publisher.stop()
+        if not self.nc.is_connected:  # nats-py would write what waits to the connection that is gone, which raises
+            self.nc._pending, self.nc._pending_data_size = [], 0
         await self.nc.close()
 
     async def _settle(self) -> None:
