@@ -193,7 +193,9 @@ SELECT id FROM tasks WHERE id > $1 AND id <= $2 AND status = ANY($3::smallint[])
 SELECT *, number AS epoch FROM rerun_v1($1, $2, $3, $4);
 
 -- name: unsettle
-UPDATE submissions SET settled = false WHERE id = ANY($1::uuid[]) AND settled;
+-- Also those that are not settled: who is about to settle them waits until we have committed, and then looks again.
+UPDATE submissions SET settled = false WHERE id IN (
+    SELECT id FROM submissions WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE);
 
 -- name: abort_standalone
 UPDATE results SET status = 3, completed_at = now() WHERE id IN (
