@@ -123,3 +123,19 @@ async def test_an_object_that_is_not_the_results_own_stays_when_its_value_is_del
     await rig.ask("result.delete", c.ResultDelete(session, [made]), c.ResultList)
     assert await rig.result_status(made) == "deleted"
     assert await rig.value(source) == b"v" * 20_000
+
+
+async def test_what_runs_again_is_not_left_waiting_for_what_fails_meanwhile(rig: Rig, pool: Any) -> None:
+    """A join of one that failed and one that still runs, and fails just when the others are run again."""
+    session = await rig.session()
+    id = await rig.submit(session, [spec(), spec(), spec(inputs=["@0", "@1"])])
+    first, second, join = (ids.task_id(id, line) for line in range(3))
+    await rig.ask("task.cancel", c.TaskCancel(session, [first]), c.TaskChanges)
+    await rig.until(join, "error")
+    async with pool.acquire() as db, db.transaction():
+        await db.fetch(Q["hold_needs"], session, [first])
+        assert await db.fetch(Q["rerun"], session, [first], [], [])
+        failing = asyncio.create_task(rig.ask("task.cancel", c.TaskCancel(session, [second]), c.TaskChanges))
+        await waiting(pool, unless=failing)
+    await failing
+    assert [await rig.status(task) for task in (first, second, join)] == ["pending", "cancelled", "error"]

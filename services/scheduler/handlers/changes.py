@@ -72,7 +72,9 @@ class Changes:
         statuses = _statuses(request.statuses)
         if request.tasks is None:
             wanted = await _failed(db, request.session, statuses)
+            await db.execute(Q["hold_needs"], request.session, wanted)
         else:
+            await db.execute(Q["hold_needs"], request.session, request.tasks)
             rows = await _named(db, request.session, request.tasks)
             wanted = [row["id"] for row in rows if row["status"] in statuses]
         rows = await db.fetch(Q["rerun"], request.session, wanted, *self._turns.credits())
