@@ -1,6 +1,7 @@
 """Free ports on loopback, chosen once and kept while they stay free."""
 
 import json
+import os
 import random
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,8 @@ _RANGE = range(20_000, 32_000)
 PAIR_DISTANCE = 10_000
 PAIRS = 2_000
 """So many of the range are for pairs; with their second port they too stay below 32,768."""
+CLASSES = 61
+"""A port is chosen some time before its server takes it. Processes that start stacks at once keep to classes of their own."""
 
 
 def is_free(port: int) -> bool:
@@ -47,10 +50,11 @@ def choose(
     for name in names:
         second = (paired or {}).get(name)
         within = _RANGE[:PAIRS] if second else _RANGE[PAIRS:]
+        fresh = [port for port in within if port % CLASSES == os.getpid() % CLASSES]
         distances = (0, PAIR_DISTANCE) if second else (0,)
         port = before.get(name, 0)
         while port in chosen.values() or port not in within or not all(is_good(port + d) for d in distances):
-            port = random.choice(within)  # noqa: S311
+            port = random.choice(fresh)  # noqa: S311
         chosen[name] = port
         if second:
             chosen[second] = port + PAIR_DISTANCE

@@ -33,10 +33,18 @@ class Made(NamedTuple):
 MainJob = Callable[[], Awaitable[Made]]
 
 
+class ShortOffers(Stack):
+    """An offer whose answer was lost with its broker holds its site's cores for 20 s, not for five minutes."""
+
+    def env(self, process: str) -> dict[str, str]:
+        more = {"HEADRACE_OFFER_SECONDS": "20"} if process == "broker" else {}
+        return {**super().env(process), **more}
+
+
 @pytest.fixture(scope="module")
 async def stack() -> AsyncIterator[Stack]:
     with folder() as home:
-        async with Stack(home) as stack:
+        async with ShortOffers(home) as stack:
             await system.start(stack, workers=1, slots=2)
             yield stack
 
