@@ -75,19 +75,22 @@ class Duties:
         async with self._units.begin() as unit:
             version = await self.queued_back(unit, session)
         # Its row is written when no task is held any more: whoever chooses, retries or preempts holds it first, then tasks.
-        await self._units.pool.execute(Q["settle_session"], session, version)
+        if version is not None:
+            await self._units.pool.execute(Q["settle_session"], session, version)
 
-    async def queued_back(self, unit: Unit, session: UUID) -> int:
-        """If a pause is still owed: empties the session's queue, and what was chosen waits again. The session's version.
+    async def queued_back(self, unit: Unit, session: UUID) -> int | None:
+        """If a pause is still owed: empties the session's queue, and what was chosen waits again. The session's version then.
+
+        None: it is not; what is owed instead, if the session was cancelled meanwhile, stays owed.
 
         One at a time: who purged later than another had resumed would take away what was dispatched since.
         """
         db = unit.connection
         await db.execute(Q["lock_queue"], str(session))
         row = await db.fetchrow(Q["session"], session)
+        if row is None or not row["owed"] or row["status"] != SessionStatus.PAUSED:
+            return None
         version: int = row["version"]
-        if not row["owed"] or row["status"] != SessionStatus.PAUSED:
-            return version
         await self._turns.take_back(session, "paused", row["epoch"])
         taken: Counter[int] = Counter()
         for submission in await db.fetch(Q["active_submissions"], session):

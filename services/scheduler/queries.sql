@@ -189,11 +189,28 @@ WHERE r.task = t.id AND t.session = $1 AND t.status IN (4, 5, 11) RETURNING t.id
 -- name: failed_of
 SELECT id FROM tasks WHERE id > $1 AND id <= $2 AND status = ANY($3::smallint[]) ORDER BY id LIMIT $4;
 
+-- name: hold_needs
+-- What those that are to run again need, and those that failed because of them: who aborts or deletes one of these does it
+-- before, and is seen, or finds them waiting afterwards.
+WITH RECURSIVE again(task) AS (
+    SELECT id FROM tasks WHERE id = ANY($2::uuid[]) AND session = $1 AND status IN (7, 8, 12)
+    UNION
+    SELECT t.id FROM again a JOIN tasks o ON o.id = a.task CROSS JOIN unnest(o.outputs) AS made(result)
+    JOIN dependencies d ON d.result = made.result JOIN tasks t ON t.id = d.task
+    WHERE t.status = 7 AND t.remaining > 0
+)
+SELECT r.id FROM results r WHERE r.status IN (1, 2) AND r.id IN (
+    SELECT need.result FROM again a JOIN tasks t ON t.id = a.task
+    CROSS JOIN unnest(t.inputs || t.payload_result) AS need(result))
+ORDER BY r.id FOR SHARE OF r;
+
 -- name: rerun
 SELECT *, number AS epoch FROM rerun_v1($1, $2, $3, $4);
 
 -- name: unsettle
-UPDATE submissions SET settled = false WHERE id = ANY($1::uuid[]) AND settled;
+-- Also those that are not settled: who is about to settle them waits until we have committed, and then looks again.
+UPDATE submissions SET settled = false WHERE id IN (
+    SELECT id FROM submissions WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE);
 
 -- name: abort_standalone
 UPDATE results SET status = 3, completed_at = now() WHERE id IN (

@@ -181,7 +181,8 @@ class Turns:
             partition = self._partitions.get(number)
             if partition is None:
                 await topology.ensure_consumer(self._bus, TASKS.name, worker_consumer(row["name"]))
-                partition = self._partitions[number] = Partition(number, row["name"])
+                # Another refresh may have been faster: what is counted must not be in two places.
+                partition = self._partitions.setdefault(number, Partition(number, row["name"]))
                 log.info("partition.known", partition=partition.name)
             lowered = row["most"] is not None and (partition.most is None or row["most"] < partition.most)
             if lowered and row["most"] < partition.outstanding:

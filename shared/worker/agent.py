@@ -205,15 +205,17 @@ class Agent:
                 pass
             self._beat_now.clear()
             try:
-                reply = await self._bus.request(subjects.beat(self.name), self._beat(), BeatReply, timeout=2.0)
+                beat = self._beat()
+                reply = await self._bus.request(subjects.beat(self.name), beat, BeatReply, timeout=2.0)
             except HeadraceError as error:
                 log.debug("worker.beat_unanswered", error=repr(error))
                 continue
             self._every = reply.every
             for queue in self._queues:
                 queue.rank = reply.ranks.get(queue.partition, 0)
-            for task in reply.stop:
-                if (held := self._holding.get(task)) is not None:
+            asked = dict(beat.holds)
+            for task in reply.stop:  # it may be here as a later attempt by now, of which nothing was said
+                if (held := self._holding.get(task)) is not None and held.work.attempt <= asked.get(task, -1):
                     await self._release(held, "cancelled")
 
     def _beat(self) -> Beat:

@@ -188,7 +188,7 @@ async def test_resume_session(world: World) -> None:
 
     # 3  CP → T: Set status of Paused tasks to Submitted by batch;  4  CP → Q: Insert tasks into the queue by batch
     for one in tasks[:8]:  # as many as the window of a partition without workers holds, most urgent first
-        batch = await arrows.next(f"hr.task.drawn-resume.*.{session}", epoch=paused["epoch"])
+        batch = await arrows.next(f"hr.task.drawn-resume.*.{session}", epoch=paused["epoch"] + 1)
         assert [work["id"] for work in batch["tasks"]] == [one]
     assert await sessions.statuses(tasks) == [*["submitted"] * 8, *["pending"] * 4]
     assert await world.queued(session) == 8

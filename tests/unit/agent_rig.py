@@ -1,7 +1,7 @@
 """A worker on the bus in memory with one slot and two partitions, and what a scheduler would hear and say."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID
 
 import msgspec
@@ -89,13 +89,14 @@ async def tells(task: Task) -> None:
 
 
 class Rig:
-    """`reply`: what heartbeats are answered."""
+    """`reply`: what heartbeats are answered; `meanwhile`: what happens before one is."""
 
     def __init__(self, broker: MemoryBroker, bus: Bus, other: Bus) -> None:
         self.broker, self.bus = broker, bus
         self.asked: list[Confirm] = []
         self.session, self._submission, self._lines = ids.uuid7(), ids.submission_id(), 0
         self.reply, self.beats = BeatReply([], 60.0), list[Beat]()
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
         self.stop = asyncio.Event()
         self.children = Children(PATH)
         self.agent = Agent(
@@ -160,6 +161,8 @@ async def rig() -> AsyncIterator[Rig]:
 
     async def beat(message: Msg) -> None:
         rig.beats.append(msgspec.json.decode(message.data, type=Beat))
+        if rig.meanwhile is not None:
+            await rig.meanwhile()
         await bus.tell(message.reply, rig.reply)
 
     service = Service(bus, None, "scheduler", "1.0.0", "")

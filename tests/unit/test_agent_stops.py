@@ -117,6 +117,25 @@ async def test_what_a_heartbeats_answer_stops_is_reported_too(rig: Rig) -> None:
     assert not [report for report in rig.reports() if report.task == waiting.id]
 
 
+async def test_an_answer_about_an_attempt_does_not_stop_the_next_one(rig: Rig) -> None:
+    """It came while the heartbeat was under way, which named only the one before."""
+    gates.clear()
+    first = rig.work("hold", b'"both"')
+    later = msgspec.structs.replace(first, attempt=1)
+
+    async def meanwhile() -> None:
+        await rig.send(later)
+        await wait_until(lambda: (held := rig.agent._holding.get(first.id)) is not None and held.work.attempt == 1)
+
+    await rig.send(first)
+    await rig.runs(first)
+    rig.meanwhile, rig.reply = meanwhile, BeatReply([first.id], 59.0)
+    await rig.bus.nc.publish(subjects.HEARTBEAT_REQUEST, b"")
+    await wait_until(lambda: rig.agent._every == 59.0)
+    gates["both"].set()
+    await wait_until(lambda: [r for r in rig.reports() if isinstance(r, Completed) and r.attempt == 1])
+
+
 async def test_the_more_urgent_partition_goes_first_and_has_room_of_its_own(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

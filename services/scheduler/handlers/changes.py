@@ -63,7 +63,8 @@ class Changes:
     async def rerun(self, unit: Unit, ctx: Context, request: TaskRerun) -> TaskChanges:
         """All of it in one transaction: what is to be run again, and what ended only because of that."""
         db = unit.connection
-        session = await store.session(db, request.session)
+        # Held: it cannot end before what waits anew is there, or nobody would cancel that.
+        session = await store.session(db, request.session, "hold_session")
         check(ctx, session)
         state = SessionStatus(session["status"])
         if state not in (SessionStatus.RUNNING, SessionStatus.PAUSED):
@@ -71,7 +72,9 @@ class Changes:
         statuses = _statuses(request.statuses)
         if request.tasks is None:
             wanted = await _failed(db, request.session, statuses)
+            await db.execute(Q["hold_needs"], request.session, wanted)
         else:
+            await db.execute(Q["hold_needs"], request.session, request.tasks)
             rows = await _named(db, request.session, request.tasks)
             wanted = [row["id"] for row in rows if row["status"] in statuses]
         rows = await db.fetch(Q["rerun"], request.session, wanted, *self._turns.credits())

@@ -20,6 +20,7 @@ from shared.contracts.compute import ResultDelete, ResultList
 from shared.contracts.errors import Conflict, NotFound
 from shared.contracts.events import Frame
 from shared.contracts.states import ResultStatus
+from shared.objects.layout import result_prefix
 
 Q = store.Q
 
@@ -59,11 +60,16 @@ class Deletions:
                 )
 
     async def _let_go(self, unit: Unit, rows: Sequence[store.Row]) -> None:
-        if keys := [row["object"] for row in rows if row["owned"] and row["object"] is not None]:
+        if keys := [row["object"] for row in rows if _ours(row)]:
             await self._doomed.doom(unit.connection, keys)
             unit.after.append(self._doomed.wake)
         if never := [row["id"] for row in rows if row["status"] == ResultStatus.CREATED]:
             await self._release.abort(unit, never, "it was deleted")
+
+
+def _ours(row: store.Row) -> bool:
+    """Whether its object goes with it. A worker may have named one that is not the result's own, such as its input's."""
+    return bool(row["owned"]) and (row["object"] or "").startswith(result_prefix(row["session"], row["id"]))
 
 
 def _check(row: store.Row | None, name: UUID, session: UUID, field: str) -> None:

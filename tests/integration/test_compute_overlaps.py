@@ -1,0 +1,141 @@
+"""What two changes do to each other that are under way at the same time. No worker is here: tasks end as the test says."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import pytest
+
+from services.scheduler import store
+from services.scheduler.duties import Duties
+from shared.contracts import compute as c
+from shared.contracts import ids, subjects
+from shared.contracts.work import Completed, Output, ReportBatch
+from shared.db.pool import open_pool
+from shared.objects.layout import result_key
+from tests.integration.compute_rig import Rig, open_rig, spec
+from tests.integration.compute_sweep import sweep
+from tests.support.servers import Servers
+from tests.support.wait import wait_until
+
+Q = store.Q
+
+
+@pytest.fixture(scope="module")
+async def rig(servers: Servers) -> AsyncIterator[Rig]:
+    async with open_rig(servers) as rig:
+        yield rig
+
+
+@pytest.fixture
+async def pool(rig: Rig) -> AsyncIterator["asyncpg.Pool[Any]"]:
+    async with await open_pool(rig.database.url("scheduler"), "scheduler") as pool:
+        yield pool
+
+
+async def waiting(pool: "asyncpg.Pool[Any]", n: int = 1, unless: "asyncio.Task[Any] | None" = None) -> None:
+    """Until so many wait for a lock, or `unless` has ended."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+    async def there() -> bool:
+        return (unless is not None and unless.done()) or await pool.fetchval(query) >= n
+
+    await wait_until(there)
+
+
+async def lead(rig: Rig, session: UUID, verb: str) -> c.Session:
+    return await rig.ask(f"session.{verb}", c.SessionRef(session), c.Session)
+
+
+async def cancelled(rig: Rig) -> tuple[UUID, UUID]:
+    """A session with a submission whose only task was cancelled."""
+    session = await rig.session()
+    id = await rig.submit(session, [spec()])
+    await rig.ask("task.cancel", c.TaskCancel(session, [ids.task_id(id, 0)]), c.TaskChanges)
+    return session, id
+
+
+async def test_a_cancel_that_overtakes_a_pause_stays_owed(rig: Rig, pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both were killed before what they entail; who is at the pause meanwhile does not take the cancel for done."""
+
+    async def killed(self: Duties, session: Any) -> None:
+        pass
+
+    monkeypatch.setattr(Duties, "begin", killed)
+    session = await rig.session()
+    id = await rig.submit(session, [spec()])
+    await lead(rig, session, "pause")
+    other = sweep(rig, pool)
+    async with pool.acquire() as db, db.transaction():
+        await db.execute(Q["lock_queue"], str(session))
+        pausing = asyncio.create_task(other.run_once())
+        await waiting(pool)
+        await lead(rig, session, "cancel")
+    await pausing
+    await other.run_once()
+    assert await rig.status(ids.task_id(id, 0)) == "cancelled"
+
+
+@pytest.mark.parametrize(("verb", "end"), [("close", "cancelled"), ("cancel", "cancelled")])
+async def test_what_runs_again_is_seen_by_a_session_that_ends_meanwhile(
+    rig: Rig, pool: Any, verb: str, end: str
+) -> None:
+    session, id = await cancelled(rig)
+    task = ids.task_id(id, 0)
+    async with pool.acquire() as db, db.transaction():
+        await db.execute("SELECT 1 FROM tasks WHERE id = $1 FOR UPDATE", task)
+        again = asyncio.create_task(rig.ask("task.rerun", c.TaskRerun(session, [task], ["cancelled"]), c.TaskChanges))
+        await waiting(pool)
+        ending = asyncio.create_task(lead(rig, session, verb))
+        await waiting(pool, 2, unless=ending)
+    assert (await again).changed == 1
+    await ending
+    assert await rig.status(task) == end
+
+
+async def test_a_submission_is_not_settled_while_its_tasks_run_again(rig: Rig, pool: Any) -> None:
+    """Nobody looks into a settled one: what was chosen of it would be lost with the queue."""
+    session, id = await cancelled(rig)
+    async with pool.acquire() as db, db.transaction():
+        assert await db.fetch(Q["rerun"], session, [ids.task_id(id, 0)], [], [])
+        await db.execute(Q["unsettle"], [id])
+        sweeping = asyncio.create_task(sweep(rig, pool).run_once())
+        await waiting(pool, unless=sweeping)
+    await sweeping
+    assert await pool.fetchval("SELECT settled FROM submissions WHERE id = $1", id) is False
+
+
+async def test_an_object_that_is_not_the_results_own_stays_when_its_value_is_deleted(rig: Rig) -> None:
+    """A worker handed on its input's object as its output."""
+    session = await rig.session()
+    source = await rig.result(session)
+    key = result_key(session, source)
+    size = (await rig.objects.put(key, b"v" * 20_000)).size
+    await rig.ask("result.complete", c.ResultComplete(source, object=key, size=size), c.Result)
+    id = await rig.submit(session, [spec(inputs=[source])])
+    task, made = ids.task_id(id, 0), ids.result_id(id, 0)
+    report = ReportBatch("w", [Completed(task, 0, [Output(made, size, object=key)])])
+    await rig.bus.publish(subjects.report("default"), msgspec.json.encode(report))
+    await rig.until(task, "completed")
+    await rig.ask("result.delete", c.ResultDelete(session, [made]), c.ResultList)
+    assert await rig.result_status(made) == "deleted"
+    assert await rig.value(source) == b"v" * 20_000
+
+
+async def test_what_runs_again_is_not_left_waiting_for_what_fails_meanwhile(rig: Rig, pool: Any) -> None:
+    """A join of one that failed and one that still runs, and fails just when the others are run again."""
+    session = await rig.session()
+    id = await rig.submit(session, [spec(), spec(), spec(inputs=["@0", "@1"])])
+    first, second, join = (ids.task_id(id, line) for line in range(3))
+    await rig.ask("task.cancel", c.TaskCancel(session, [first]), c.TaskChanges)
+    await rig.until(join, "error")
+    async with pool.acquire() as db, db.transaction():
+        await db.fetch(Q["hold_needs"], session, [first])
+        assert await db.fetch(Q["rerun"], session, [first], [], [])
+        failing = asyncio.create_task(rig.ask("task.cancel", c.TaskCancel(session, [second]), c.TaskChanges))
+        await waiting(pool, unless=failing)
+    await failing
+    assert [await rig.status(task) for task in (first, second, join)] == ["pending", "cancelled", "error"]
