@@ -15,7 +15,6 @@ import uvloop
 from shared.runtime.log import configure, log
 from shared.runtime.settings import ProcessSettings, load
 
-
 COLLECT = (50_000, 20, 50)
 """When the collector of cycles looks: rows and messages come by the ten thousand and hold none."""
 
