@@ -1,5 +1,6 @@
 """What to do, without doing it: options inherited, a submission's lines turned into rows, turns shared out."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import cast
 from uuid import UUID
@@ -170,6 +171,11 @@ class Plan:
             outside = any(result in self.outside for result in left)
             status = TaskStatus.CREATING if outside else TaskStatus.PENDING
             self.tasks[n] = (*task[:2], len(left), len(left), int(status), *task[5:])
+
+    @property
+    def ready(self) -> dict[int, int]:
+        """How many tasks wait for nothing, by partition."""
+        return Counter(cast(int, task[6]) for task in self.tasks if task[3] == 0)
 
     @property
     def has_outside(self) -> bool:

@@ -247,6 +247,9 @@ WITH held AS (
 )
 SELECT held.*, (SELECT id FROM opened) IS NOT NULL AS opened FROM held;
 
+-- name: submit
+SELECT *, number AS epoch FROM submit_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
+
 -- name: hold_submission
 SELECT * FROM submissions WHERE id = $1 FOR SHARE;
 

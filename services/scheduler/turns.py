@@ -84,7 +84,16 @@ class Turns:
         found = {number: p.credit for number, p in self._partitions.items() if p.most is None and p.credit > 0}
         return list(found), list(found.values())
 
+    def has_room(self, wanted: Mapping[int, int]) -> bool:
+        """Whether so many tasks, by partition, may be chosen here and now, all of them."""
+        credits = dict(zip(*self.credits(), strict=True))
+        return all(credits.get(number, 0) >= n for number, n in wanted.items())
+
     # -- what happened
+
+    def know(self, submission: UUID, trace: str, applications: bool) -> None:
+        """Of a submission whose tasks will be published here."""
+        self._queue.remember(submission, trace, applications)
 
     async def wake(self) -> None:
         """Something may be ready."""
