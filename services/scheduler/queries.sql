@@ -724,6 +724,9 @@ SELECT count(*) FROM running r JOIN tasks t ON t.id = r.task WHERE t.partition =
 -- name: complete
 SELECT *, number AS epoch FROM complete_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
+-- name: complete_one
+SELECT *, number AS epoch FROM complete_one_v1($1, $2, $3, $4, $5, $6, $7, $8);
+
 -- name: complete_parent
 SELECT *, number AS epoch FROM complete_parent_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 

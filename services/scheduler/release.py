@@ -138,6 +138,8 @@ class Release:
             async with self._pool.acquire() as db, db.transaction():
                 rows = await db.fetch(Q["complete"], *batch.columns(), *self._turns.credits())
                 await db.execute(Q["keep_checksums"], *checksums)
+        elif (one := batch.one()) is not None:
+            rows = await self._pool.fetch(Q["complete_one"], *one, *self._turns.credits())
         else:  # one round trip, which is what nearly all tasks take
             rows = await self._pool.fetch(Q["complete"], *batch.columns(), *self._turns.credits())
         await self.after(rows, batch)
