@@ -272,7 +272,7 @@ async def write(db: Any, chunk: Chunk, plan: decide.Plan) -> None:
         raise Conflict(f"another chunk has line {ids.line_of(_taken(error))} already", field=h.FIRST) from None
     if plan.outputs:
         created = int(ResultStatus.CREATED)
-        records = [(result, chunk.session, False, created, task, now) for result, task in plan.outputs]
+        records = [(result, plan.session, False, created, task, now) for result, task in plan.outputs]
         try:
             await db.copy_records_to_table("results", records=records, columns=decide.RESULT_COLUMNS)
         except asyncpg.UniqueViolationError as error:
