@@ -31,7 +31,18 @@ class Held:
     `dropped`: it is not held any more.
     """
 
-    __slots__ = ("began", "dropped", "ended", "parcel", "printed", "progress", "slot", "started_told", "stopping", "work")
+    __slots__ = (
+        "began",
+        "dropped",
+        "ended",
+        "parcel",
+        "printed",
+        "progress",
+        "slot",
+        "started_told",
+        "stopping",
+        "work",
+    )
 
     def __init__(self, work: Work, parcel: Parcel) -> None:
         self.work, self.parcel = work, parcel
