@@ -248,7 +248,8 @@ WITH held AS (
 SELECT held.*, (SELECT id FROM opened) IS NOT NULL AS opened FROM held;
 
 -- name: submit
-SELECT *, number AS epoch FROM submit_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
+SELECT *, number AS epoch FROM submit_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+    $20, $21, $22, $23, $24, $25, $26, $27, $28);
 
 -- name: hold_submission
 SELECT * FROM submissions WHERE id = $1 FOR SHARE;

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-import httpx
+import aiohttp
 import msgspec
 
 from shared.contracts.compute import Session, Submission
@@ -18,8 +18,8 @@ _frame = msgspec.json.Decoder(Frame).decode
 
 class Client:
     def __init__(self, http: str, token: str) -> None:
-        self._http = httpx.AsyncClient(
-            base_url=http, headers={"Authorization": f"Bearer {token}"}, timeout=300, trust_env=False
+        self._http = aiohttp.ClientSession(
+            http, headers={"Authorization": f"Bearer {token}"}, timeout=aiohttp.ClientTimeout(total=None)
         )
 
     async def __aenter__(self) -> Self:
@@ -28,30 +28,30 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.aclose()
+        await self._http.close()
 
     async def session(self, function: str = "noop") -> UUID:
-        answer = await self._http.post("/compute/v1/sessions", json={"options": {"function": function}})
-        answer.raise_for_status()
-        return msgspec.json.decode(answer.content, type=Session).id
+        answer = await self._post("/compute/v1/sessions", msgspec.json.encode({"options": {"function": function}}))
+        return msgspec.json.decode(answer, type=Session).id
 
     async def submit(self, session: UUID, lines: bytes) -> Submission:
-        answer = await self._http.post(
-            f"/compute/v1/sessions/{session}/submissions",
-            content=lines,
-            headers={"Content-Type": "application/x-ndjson"},
-        )
-        if answer.is_error:
-            raise RuntimeError(answer.text)
-        return msgspec.json.decode(answer.content, type=Submission)
+        answer = await self._post(f"/compute/v1/sessions/{session}/submissions", lines, "application/x-ndjson")
+        return msgspec.json.decode(answer, type=Submission)
 
     async def close(self, session: UUID) -> None:
-        (await self._http.post(f"/compute/v1/sessions/{session}/close")).raise_for_status()
+        await self._post(f"/compute/v1/sessions/{session}/close")
+
+    async def _post(self, path: str, body: bytes = b"", kind: str = "application/json") -> bytes:
+        async with self._http.post(path, data=body, headers={"Content-Type": kind}) as answer:
+            content = await answer.read()
+            if not answer.ok:
+                raise RuntimeError(content.decode())
+            return content
 
     @asynccontextmanager
     async def results(self, session: UUID) -> AsyncIterator["Results"]:
         """The results of a session as they are told, from before the block on."""
-        async with self._http.stream("GET", "/events", params={"session": str(session)}, timeout=None) as answer:
+        async with self._http.get("/events", params={"session": str(session)}) as answer:
             answer.raise_for_status()
             results = Results(answer)
             await results.connected()
@@ -65,8 +65,8 @@ class Client:
 class Results:
     """Reads server-sent events; counts each id once."""
 
-    def __init__(self, answer: httpx.Response) -> None:
-        self._chunks = answer.aiter_raw()
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._chunks = aiter(answer.content.iter_any())
         self._known: set[UUID] = set()
         self._failed: list[UUID] = []
         self._news = asyncio.Event()
