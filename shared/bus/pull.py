@@ -18,6 +18,8 @@ from shared.bus.client import Bus
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff
 
+LINGER = 0.1
+"""Seconds for which the ack of the newest message may wait for the next one to come."""
 _SECOND = 1_000_000_000
 _NOTHING_HAPPENED = frozenset({"404", "408"})
 
@@ -48,6 +50,9 @@ class Pull:
         self._expires, self._heartbeat = expires, heartbeat
         self._give_back = give_back
         self._waiting: deque[tuple[float, Msg]] = deque()  # since when
+        self._newest = 0  # the last sequence that arrived
+        self._unsaid: list[Msg] = []  # acks that wait
+        self._saying: asyncio.Task[None] | None = None
         self._paused = False  # nobody takes: what was given back is for others
         self._arrived = asyncio.Event()
         self._asked = 0  # messages that the server may still send
@@ -67,8 +72,10 @@ class Pull:
     async def stop(self) -> None:
         """No more requests; what lies here untaken is given back at once."""
         self._stopped = True
-        if self._watch is not None:
-            self._watch.cancel()
+        for task in (self._watch, self._saying):
+            if task is not None:
+                task.cancel()
+        await self._say()
         if self._subscription is not None and self._bus.is_connected:
             with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
                 async with asyncio.timeout(2):
@@ -107,7 +114,26 @@ class Pull:
             self._paused = True
 
     async def ack(self, message: Msg) -> None:
-        await self._answer(message, b"+ACK")
+        """Soon: a work queue that becomes empty costs the server a file, and in between a task's hops it always would.
+
+        So the newest one's ack waits for the next message, for `LINGER` seconds at most. After a kill it is delivered again.
+        """
+        if self._stopped or delivery(message)[1] < self._newest:
+            await self._answer(message, b"+ACK")
+            return
+        self._unsaid.append(message)
+        if self._saying is None:
+            self._saying = asyncio.create_task(self._say_later())
+
+    async def _say_later(self) -> None:
+        await asyncio.sleep(LINGER)
+        self._saying = None
+        await self._say()
+
+    async def _say(self) -> None:
+        unsaid, self._unsaid = self._unsaid, []
+        for message in unsaid:
+            await self._answer(message, b"+ACK")
 
     async def nak(self, message: Msg, delay: float = 0) -> None:
         """Deliver it again, after `delay` seconds."""
@@ -146,6 +172,9 @@ class Pull:
         if message.reply and message.reply.startswith("$JS.ACK"):
             self._asked = max(0, self._asked - 1)
             self._failures = 0
+            self._newest = max(self._newest, delivery(message)[1])
+            if self._unsaid:
+                await self._say()
             self._waiting.append((self._heard, message))
             self._arrived.set()
             return

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from shared.bus import pull as pull_module
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.bus.pull import Pull, delivery
@@ -147,3 +148,32 @@ async def test_it_goes_on_when_its_stream_is_lost_and_made_again(bus: Bus, sourc
     assert await some(pull, 1) == [b"meanwhile"]
     assert (await sent).stream == "REPORTS"
     await pull.stop()
+
+
+async def test_the_ack_of_the_newest_waits_for_the_next_message(
+    bus: Bus, source: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull_module, "LINGER", 30.0)
+    pull = await pulling(bus)
+    await send(source, b"1")
+    assert await some(pull, 1) == [b"1"]
+    await asyncio.sleep(0.2)
+    assert await pending(bus) == (0, 1)  # the stream is not empty between two hops
+    await send(source, b"2")
+    assert await some(pull, 1) == [b"2"]
+    await wait_until(lambda: acknowledged(bus, 1))
+    await pull.stop()
+    await wait_until(lambda: nothing_pending(bus))
+
+
+async def test_the_ack_of_the_newest_goes_out_when_nothing_follows(bus: Bus, source: Bus) -> None:
+    pull = await pulling(bus)
+    await send(source, b"1")
+    assert await some(pull, 1) == [b"1"]
+    await wait_until(lambda: nothing_pending(bus))
+    await pull.stop()
+
+
+async def acknowledged(bus: Bus, sequence: int) -> bool:
+    info = await topology.api(bus, "CONSUMER.INFO.REPORTS.schedulers")
+    return bool(info["ack_floor"]["stream_seq"] == sequence)

@@ -74,9 +74,9 @@ async def test_it_tells_what_was_left_behind(broker: MemoryBroker, bus: Bus) -> 
     (again,) = await pull.take()
     assert (delivery(message)[0], delivery(again)[0]) == (1, 2)
     await pull.ack(again)
+    await pull.stop()
     broker.assert_empty()
     assert broker.published == [("hr.report.default", b"x")]
-    await pull.stop()
 
 
 # -- a worker on it
