@@ -130,7 +130,7 @@ async def test_a_held_task_of_a_later_attempt_may_not_run_and_its_worker_is_told
     partition = await rig.partition()
     session = await rig.session(partition)
     async with hand(rig, partition, slots=1) as stranger:
-        id = await rig.submit(session, [spec()])
+        await rig.submit(session, [spec()])
         work = await stranger.take(partition)
         task = work.id
         await stranger.start(work)
