@@ -129,7 +129,7 @@ class Watch:
 
     async def __aenter__(self) -> Self:
         self._reading = asyncio.create_task(self._read())
-        await wait_until(lambda: self.connections, timeout=10)
+        await wait_until(lambda: self.connections)
         return self
 
     async def __aexit__(

@@ -20,7 +20,7 @@ from deploy.local.process import Command, Process, ending
 from deploy.local.stack import Stack
 from shared.contracts.subjects import SERVICES
 from tests.support.servers import of_stack
-from tests.support.wait import wait_until
+from tests.support.wait import LIMIT, wait_until
 
 T = TypeVar("T")
 
@@ -172,7 +172,7 @@ class Processes:
         self,
         predicate: Callable[[], T | Awaitable[T]],
         *,
-        timeout: float = 10,
+        timeout: float = LIMIT,
         every: float = 0.05,
         on_timeout: Callable[[], object | Awaitable[object]] | None = None,
     ) -> T:
