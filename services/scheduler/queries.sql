@@ -828,7 +828,7 @@ SELECT * FROM workers ORDER BY name;
 DELETE FROM workers WHERE name = ANY($1::text[]);
 
 -- name: running_of
-SELECT task, attempt FROM running WHERE worker = $1;
+SELECT task, attempt, extract(epoch FROM now() - since)::float8 AS age FROM running WHERE worker = $1;
 
 -- name: return_tasks
 -- Found with a worker and never begun there: they wait again, as another attempt that does not count (a lane passes first

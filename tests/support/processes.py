@@ -20,7 +20,7 @@ from deploy.local.process import Command, Process, ending
 from deploy.local.stack import Stack
 from shared.contracts.subjects import SERVICES
 from tests.support.servers import of_stack
-from tests.support.wait import wait_until
+from tests.support.wait import LIMIT, wait_until
 
 T = TypeVar("T")
 
@@ -110,7 +110,7 @@ class Processes:
         self._killed.discard(process.name)
         await process.start()
 
-    async def until_ready(self, timeout: float = 30) -> None:
+    async def until_ready(self, timeout: float = 3 * LIMIT) -> None:
         """Until the gateway says that everything that it needs is there."""
         opener = build_opener(ProxyHandler({}))
 
@@ -172,7 +172,7 @@ class Processes:
         self,
         predicate: Callable[[], T | Awaitable[T]],
         *,
-        timeout: float = 10,
+        timeout: float = LIMIT,
         every: float = 0.05,
         on_timeout: Callable[[], object | Awaitable[object]] | None = None,
     ) -> T:
