@@ -4,16 +4,23 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 from uuid import UUID
 
 import httpx
 import msgspec
 
-from shared.contracts.compute import Session, Submission
+from shared.contracts.compute import Options, Session, Submission
 from shared.contracts.events import Frame
 
 _frame = msgspec.json.Decoder(Frame).decode
+
+
+class Known(Protocol):
+    """Counts ids, each once: a set, or what takes less room than one."""
+
+    def update(self, ids: Iterable[UUID], /) -> None: ...
+    def __len__(self) -> int: ...
 
 
 class Client:
@@ -30,12 +37,19 @@ class Client:
     ) -> None:
         await self._http.aclose()
 
-    async def session(self, function: str = "noop") -> UUID:
-        answer = await self._http.post("/compute/v1/sessions", json={"options": {"function": function}})
+    async def session(self, function: str = "noop", priority: int | None = None) -> UUID:
+        options = msgspec.to_builtins(Options(function=function, priority=priority))
+        answer = await self._http.post("/compute/v1/sessions", json={"options": options})
         answer.raise_for_status()
         return msgspec.json.decode(answer.content, type=Session).id
 
-    async def submit(self, session: UUID, lines: bytes) -> Submission:
+    async def look(self, session: UUID) -> Session:
+        """With its counts."""
+        answer = await self._http.get(f"/compute/v1/sessions/{session}")
+        answer.raise_for_status()
+        return msgspec.json.decode(answer.content, type=Session)
+
+    async def submit(self, session: UUID, lines: bytes | AsyncIterator[bytes]) -> Submission:
         answer = await self._http.post(
             f"/compute/v1/sessions/{session}/submissions",
             content=lines,
@@ -45,15 +59,25 @@ class Client:
             raise RuntimeError(answer.text)
         return msgspec.json.decode(answer.content, type=Submission)
 
-    async def close(self, session: UUID) -> None:
-        (await self._http.post(f"/compute/v1/sessions/{session}/close")).raise_for_status()
+    async def change(self, session: UUID, verb: str) -> None:
+        """`pause`, `resume`, `close` or `cancel`."""
+        (await self._http.post(f"/compute/v1/sessions/{session}/{verb}")).raise_for_status()
+
+    async def delete(self, session: UUID) -> None:
+        """Until it is gone, however long that takes."""
+        while (
+            answer := await self._http.delete(f"/compute/v1/sessions/{session}")
+        ).status_code == httpx.codes.ACCEPTED:
+            pass
+        if answer.status_code != httpx.codes.NOT_FOUND:  # gone between two questions
+            answer.raise_for_status()
 
     @asynccontextmanager
-    async def results(self, session: UUID) -> AsyncIterator["Results"]:
-        """The results of a session as they are told, from before the block on."""
+    async def results(self, session: UUID, known: Known | None = None) -> AsyncIterator["Results"]:
+        """The results of a session as they are told, from before the block on. `known`: where they are counted."""
         async with self._http.stream("GET", "/events", params={"session": str(session)}, timeout=None) as answer:
             answer.raise_for_status()
-            results = Results(answer)
+            results = Results(answer, set() if known is None else known)
             await results.connected()
             reading = asyncio.create_task(results.read())
             try:
@@ -65,9 +89,9 @@ class Client:
 class Results:
     """Reads server-sent events; counts each id once."""
 
-    def __init__(self, answer: httpx.Response) -> None:
+    def __init__(self, answer: httpx.Response, known: Known) -> None:
         self._chunks = answer.aiter_raw()
-        self._known: set[UUID] = set()
+        self._known = known
         self._failed: list[UUID] = []
         self._news = asyncio.Event()
 
