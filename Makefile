@@ -12,10 +12,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak check format bench lock clean wipe
+.PHONY: help run test soak check format bench bench-million lock clean wipe
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(STAMP) ## Start everything on this machine and show it at work (ONCE=1: stop afterwards; ARGS=…: see ARGS=--help)
 	@$(BIN)/python -m deploy.local $(if $(ONCE),--once) $(ARGS)
@@ -39,6 +39,9 @@ format: $(STAMP) ## Format, and mend what the linter can mend
 
 bench: $(STAMP) ## Measure the four workloads; writes .headrace/bench/compute.json
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-million: $(STAMP) ## Measure 1,000,000 tasks in one session, and who waits behind them; writes .headrace/bench/million.json
+	@$(BIN)/python -m tests.bench.million $(ARGS)
 
 lock: $(STAMP) ## Choose the versions anew, as far as pyproject.toml asks for it (UPGRADE=1: the newest of everything)
 	$(BIN)/python -m pip install --quiet uv
