@@ -47,7 +47,8 @@ class Release:
 
     def __init__(self, bus: Bus, pool: "asyncpg.Pool[Any]", units: Units, turns: Turns, relay: Relay) -> None:
         self._bus, self._pool, self._units, self._turns, self._relay = bus, pool, units, turns, relay
-        self._pull = Pull(bus, REPORTS.name, "schedulers", batch=1000)
+        # Requests are short, so that those of a process that is frozen do not swallow reports for long.
+        self._pull = Pull(bus, REPORTS.name, "schedulers", batch=1000, expires=2.0, kept=True, rank=turns.rank)
 
     async def run(self) -> None:
         """Takes reports until stopped."""
