@@ -25,10 +25,12 @@ from shared.runtime.clock import Clock
 from shared.runtime.log import log
 
 Q = store.Q
-QUIET = 5.0
+QUIET = 2.0
 """Seconds without an ended task after which an outstanding one is looked for."""
 LOCK_PATIENCE = 10.0
 """Seconds that a question about the locks may take."""
+LOCK_LEASE = "3s"
+"""For how long the database keeps the locks for a process that says nothing: one that is frozen, or cut off. It asks every second."""
 
 
 class Recovery:
@@ -47,12 +49,13 @@ class Recovery:
         self._clock = clock
         self._database_url, self._wait = database_url, wait
         self._lock: Any = None
+        self._asking = asyncio.Lock()
         bus.on_connected(self._on_connected)
 
     async def run_once(self) -> int:
         """Takes up the partitions that nobody dispatches; rebuilds those that have come to a stop."""
         await self._turns.refresh()
-        await self._keep_lock()
+        await self.keep_locks()
         mine = [
             partition for partition in self._turns.partitions() if not partition.ready and await self._own(partition)
         ]
@@ -69,16 +72,19 @@ class Recovery:
         if self._lock is not None:
             await self._lock.close()
 
-    async def _keep_lock(self) -> None:
-        """The connection that holds the advisory locks. When it is lost they are no longer ours: begin anew."""
-        if self._lock is not None and not await self._answers():
-            self._lock.terminate()
-            self._lock = None
-        if self._lock is None:
-            self._turns.doubt()
-            self._lock = await asyncpg.connect(
-                self._database_url, command_timeout=LOCK_PATIENCE, server_settings={"search_path": "scheduler"}
-            )
+    async def keep_locks(self) -> None:
+        """The connection that holds the advisory locks, once a second. When it is lost they are no longer ours: begin anew."""
+        async with self._asking:
+            if self._lock is not None and not await self._answers():
+                self._lock.terminate()
+                self._lock = None
+            if self._lock is None:
+                self._turns.doubt()
+                self._lock = await asyncpg.connect(
+                    self._database_url,
+                    command_timeout=LOCK_PATIENCE,
+                    server_settings={"search_path": "scheduler", "idle_session_timeout": LOCK_LEASE},
+                )
 
     async def _answers(self) -> bool:
         """Whether the connection is alive at both ends: one that is not may have lost its locks to another process."""
@@ -89,7 +95,8 @@ class Recovery:
 
     async def _own(self, partition: Partition) -> bool:
         """The advisory lock of a partition: one process dispatches it."""
-        return bool(await self._lock.fetchval(Q["dispatcher_lock"], partition.name))
+        async with self._asking:
+            return self._lock is not None and bool(await self._lock.fetchval(Q["dispatcher_lock"], partition.name))
 
     async def _stuck(self, partition: Partition) -> bool:
         """Outstanding, yet neither queued, nor with a worker, nor reported: lost with an acknowledged tail of a stream."""
