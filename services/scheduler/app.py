@@ -74,7 +74,6 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         recovery = Recovery(
             bus,
             pool,
-            units,
             turns,
             clock,
             database_url=settings.station.database_url,
