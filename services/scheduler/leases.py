@@ -146,6 +146,7 @@ class Leases:
                 workers[held["task"]] = worker
         self._missing = missing
         if lost:
+            lost.sort(key=lambda one: one.task)  # rows are locked in the order of ids, everywhere
             await self._give_up(lost, workers)
         await self._forget(set(live))
         return len(lost)

@@ -7,6 +7,7 @@ consumer that was lost and made again. Backpressure: a new request goes out only
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -33,7 +34,11 @@ def delivery(message: Msg) -> tuple[int, int]:
 
 
 class Pull:
-    """Messages of one consumer. `batch`: most that may lie here untaken; `give_back`: for how many seconds (0: for ever)."""
+    """Messages of one consumer. `batch`: most that may lie here untaken; `give_back`: for how many seconds (0: for ever).
+
+    kept   what was delivered to us and is not answered stays ours while we live: renewed at every heartbeat
+    rank   of this process now, for a consumer that is `ranked`
+    """
 
     def __init__(
         self,
@@ -45,8 +50,13 @@ class Pull:
         expires: float = 30.0,
         heartbeat: float = 1.0,
         give_back: float = 0,
+        kept: bool = False,
+        rank: Callable[[], int] | None = None,
     ) -> None:
         self._bus, self._consumer, self._batch = bus, f"{stream}.{consumer}", batch
+        self._group, self._rank = consumer, rank
+        self._kept = kept
+        self._held: dict[str, float] = {}  # by where to answer: when it came, or was renewed
         self._expires, self._heartbeat = expires, heartbeat
         self._give_back = give_back
         self._waiting: deque[tuple[float, Msg]] = deque()  # since when
@@ -145,21 +155,32 @@ class Pull:
 
     async def working(self, message: Msg) -> None:
         """Still at it: the ack wait begins anew."""
-        await self._answer(message, b"+WPI")
+        await self._say(message.reply, b"+WPI")
 
     async def _answer(self, message: Msg, word: bytes) -> None:
+        if self._held:
+            self._held.pop(message.reply, None)
+        await self._say(message.reply, word)
+
+    async def _say(self, reply: str, word: bytes) -> None:
         try:
-            await self._bus.nc.publish(message.reply, word)
+            await self._bus.nc.publish(reply, word)
         except Exception as error:  # it will be delivered again, and found done
             log.debug("pull.answer_failed", error=repr(error))
 
     async def _ask(self) -> None:
         want = self._batch - self._asked - len(self._waiting)
+        if (
+            self._rank is not None
+        ):  # by halves, so that there is always another when one expires: nobody gets in between
+            want = min(want, self._batch // 2)
         if self._stopped or self._paused or want <= 0 or not self._bus.is_connected:
             return
         self._asked += want
         body: dict[str, Any] = {"batch": want, "expires": int(self._expires * _SECOND)}
         body["idle_heartbeat"] = int(self._heartbeat * _SECOND)
+        if self._rank is not None:
+            body["group"], body["priority"] = self._group, self._rank()
         self._heard = asyncio.get_running_loop().time()
         await self._bus.nc.publish(
             f"$JS.API.CONSUMER.MSG.NEXT.{self._consumer}",
@@ -176,6 +197,8 @@ class Pull:
             if self._unsaid:
                 await self._say()
             self._waiting.append((self._heard, message))
+            if self._kept:
+                self._held[message.reply] = self._heard
             self._arrived.set()
             return
         await self._on_status(message)
@@ -207,5 +230,13 @@ class Pull:
                 self._asked = 0
                 self._generation += 1
             await self._return_old()
+            await self._renew(loop.time())
             if self._asked + len(self._waiting) <= self._batch // 2:
                 await self._ask()
+
+    async def _renew(self, now: float) -> None:
+        """Tells that we are still at what came a while ago."""
+        for reply in [reply for reply, at in self._held.items() if at < now - self._heartbeat / 2]:
+            await self._say(reply, b"+WPI")
+            if reply in self._held:  # not answered meanwhile
+                self._held[reply] = now

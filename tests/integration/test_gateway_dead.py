@@ -26,7 +26,7 @@ async def gateway(nats: Servers, database: Database, s3: Bucket, tmp_path: Path)
 async def test_list_and_replay(gateway: Gateway) -> None:
     worker = await gateway.servers.connect("worker")
     bus = gateway.scheduler.bus
-    pull = Pull(bus, REPORTS.name, "schedulers")
+    pull = Pull(bus, REPORTS.name, "schedulers", rank=lambda: 0)
     await pull.start()
     subject = subjects.report("default")
     try:

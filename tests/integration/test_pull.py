@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from shared.bus import pull as pull_module
@@ -28,7 +29,7 @@ async def source(bus: Bus, nats: Servers) -> AsyncIterator[Bus]:
 
 
 async def pulling(bus: Bus, batch: int = 16) -> Pull:
-    pull = Pull(bus, "REPORTS", "schedulers", batch=batch, heartbeat=0.2)
+    pull = Pull(bus, "REPORTS", "schedulers", batch=batch, heartbeat=0.2, rank=lambda: 0)
     await pull.start()
     return pull
 
@@ -114,7 +115,7 @@ async def test_a_pull_that_stops_gives_back_what_nobody_took(bus: Bus, source: B
 
 
 async def test_what_lies_here_untaken_is_given_back_and_no_more_is_asked_for(bus: Bus, source: Bus) -> None:
-    pull = Pull(bus, "REPORTS", "schedulers", batch=2, heartbeat=0.1, give_back=0.05)
+    pull = Pull(bus, "REPORTS", "schedulers", batch=2, heartbeat=0.1, give_back=0.05, rank=lambda: 0)
     await pull.start()
     await send(source, b"a", b"b")
     await wait_until(lambda: pull._paused)
@@ -124,6 +125,25 @@ async def test_what_lies_here_untaken_is_given_back_and_no_more_is_asked_for(bus
     await send(source, b"c")
     assert [message.data for message in await pull.take()] == [b"c"]  # it asks again as soon as somebody takes
     await pull.stop()
+
+
+async def test_what_is_kept_stays_ours_for_as_long_as_we_live(bus: Bus, source: Bus, nats: Servers) -> None:
+    clock, patience = asyncio.get_running_loop().time, 1.0
+    async with connected(nats, "scheduler") as short_lived:
+        await topology.ensure_consumer(bus, "REPORTS", msgspec.structs.replace(REPORTS.consumers[0], ack_wait=patience))
+        pull = Pull(short_lived, "REPORTS", "schedulers", batch=8, heartbeat=0.1, kept=True, rank=lambda: 0)
+        await pull.start()
+        await send(source, b"taken", b"answered", b"untaken")
+        await wait_until(lambda: len(pull._waiting) == 3)
+        taken, answered = await pull.take(2)
+        await pull.ack(answered)
+        other = await pulling(bus)
+        until = clock() + 3 * patience
+        await wait_until(lambda: clock() > until)
+        assert not other._waiting
+        assert list(pull._held) == [message.reply for message in (taken, pull._waiting[0][1])]
+    assert sorted(await some(other, 2)) == [b"taken", b"untaken"]
+    await other.stop()
 
 
 async def test_it_goes_on_when_its_consumer_is_lost_and_made_again(bus: Bus, source: Bus, nats: Servers) -> None:

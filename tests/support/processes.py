@@ -67,13 +67,16 @@ class Processes:
         app: str = system.APP,
         slots: int = 4,
         env: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+        schedulers: int = 1,
     ) -> None:
         """The services named (all five: none named), then workers `worker-1` …; waits until they are healthy.
 
-        `env`: a service's settings of its own, by its name.
+        `env`: a service's settings of its own, by its name. `schedulers`: so many: `scheduler`, `scheduler-2` …
         """
         for name in services or SERVICES:
             await self.start_service(name, env=env.get(name))
+        for number in range(2, schedulers + 1):
+            await self.start_service("scheduler", replica=f"scheduler-{number}", env=env.get("scheduler"))
         for number in range(1, workers + 1):
             await self.start_worker(f"worker-{number}", app=app, slots=slots)
         if "gateway" in self._mine:

@@ -67,7 +67,7 @@ async def test_it_tells_what_was_left_behind(broker: MemoryBroker, bus: Bus) -> 
     await bus.publish("hr.report.default", b"x")
     with pytest.raises(AssertionError, match=r"hr\.report\.default"):
         broker.assert_empty()
-    pull = Pull(bus, "REPORTS", "schedulers")
+    pull = Pull(bus, "REPORTS", "schedulers", rank=lambda: 0)
     await pull.start()
     (message,) = await pull.take()
     assert broker.redeliver() == 1
