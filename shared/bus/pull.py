@@ -85,7 +85,7 @@ class Pull:
         for task in (self._watch, self._saying):
             if task is not None:
                 task.cancel()
-        await self._say()
+        await self._flush()
         if self._subscription is not None and self._bus.is_connected:
             with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
                 async with asyncio.timeout(2):
@@ -138,9 +138,9 @@ class Pull:
     async def _say_later(self) -> None:
         await asyncio.sleep(LINGER)
         self._saying = None
-        await self._say()
+        await self._flush()
 
-    async def _say(self) -> None:
+    async def _flush(self) -> None:
         unsaid, self._unsaid = self._unsaid, []
         for message in unsaid:
             await self._answer(message, b"+ACK")
@@ -170,10 +170,8 @@ class Pull:
 
     async def _ask(self) -> None:
         want = self._batch - self._asked - len(self._waiting)
-        if (
-            self._rank is not None
-        ):  # by halves, so that there is always another when one expires: nobody gets in between
-            want = min(want, self._batch // 2)
+        if self._rank is not None:
+            want = min(want, self._batch // 2)  # by halves: another is there when one expires, nobody gets in between
         if self._stopped or self._paused or want <= 0 or not self._bus.is_connected:
             return
         self._asked += want
@@ -195,7 +193,7 @@ class Pull:
             self._failures = 0
             self._newest = max(self._newest, delivery(message)[1])
             if self._unsaid:
-                await self._say()
+                await self._flush()
             self._waiting.append((self._heard, message))
             if self._kept:
                 self._held[message.reply] = self._heard
