@@ -140,7 +140,8 @@ async def test_what_runs_again_is_not_left_waiting_for_what_fails_meanwhile(rig:
         failing = asyncio.create_task(rig.ask("task.cancel", c.TaskCancel(session, [second]), c.TaskChanges))
         await waiting(pool, unless=failing)
     await failing
-    assert [await rig.status(task) for task in (first, second, join)] == ["pending", "cancelled", "error"]
+    assert [await rig.status(task) for task in (second, join)] == ["cancelled", "error"]
+    assert await rig.status(first) in ("pending", "submitted")  # its turn may have come by now
 
 
 @pytest.mark.parametrize("what", ["resume", "rebuild"])
