@@ -39,7 +39,7 @@ class Ground:
             await stack.aclose()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def ground() -> AsyncIterator[Ground]:
     ground = Ground()
     yield ground
