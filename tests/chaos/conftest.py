@@ -40,7 +40,7 @@ class Ground:
             await stack.aclose()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def ground() -> AsyncIterator[Ground]:
     ground = Ground()
     yield ground

@@ -113,7 +113,7 @@ class Processes:
         self._killed.discard(process.name)
         await process.start()
 
-    async def until_ready(self, timeout: float = 3 * LIMIT) -> None:
+    async def until_ready(self, timeout: float = 4 * LIMIT) -> None:
         """Until the gateway says that everything that it needs is there."""
         opener = build_opener(ProxyHandler({}))
 
