@@ -22,6 +22,30 @@ from tests.support import servers as backends
 from tests.support.processes import Processes
 from tests.support.servers import Servers
 
+FIRST = (
+    "e2e/test_main_job.py",
+    "chaos/test_supervisor.py",
+    "property/test_explorer.py",
+    "integration/test_supervisor.py",
+    "chaos/test_kills.py",
+    "integration/test_offers.py",
+    "property/test_operations.py",
+    "chaos/test_archive_kills.py",
+    "integration/test_chain_faults.py",
+    "integration/test_gateway_http.py",
+    "chaos/test_servers.py",
+    "integration/test_objects_s3.py",
+    "integration/test_compute_lists.py",
+    "integration/test_edge_compute.py",
+    "chaos/test_network.py",
+)
+"""Files that take longest. A file is one process's: one that begins last keeps the others waiting."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {Path(__file__).parent / name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path, len(FIRST)))
+
 
 @pytest.fixture
 def counted(record_property: Callable[[str, object], None]) -> Callable[[str], None]:

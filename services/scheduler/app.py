@@ -79,7 +79,6 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         recovery = Recovery(
             bus,
             pool,
-            units,
             turns,
             clock,
             database_url=settings.station.database_url,
@@ -112,6 +111,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         await runner.start()
         loops = [
             Loop("recovery", 1.0, recovery.run_once),
+            Loop("locks", 1.0, recovery.keep_locks),  # also while a queue is rebuilt
             Loop("preempt", 1.0, Preemption(bus, pool, units, turns, clock).run_once),
             Loop("leases", told.beat_seconds, leases.run_once),
             Loop("sweep", 10.0, Sweep(pool, units, duties, removal).run_once),

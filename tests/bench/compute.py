@@ -121,12 +121,13 @@ async def main() -> None:
     parser.add_argument("--home", type=Path, default=Path(".headrace/bench"), help="where its own stack is kept")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--slots", type=int, default=4)
+    parser.add_argument("--schedulers", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     console = Console(width=160 if not sys.stdout.isatty() else None)
     options.home.mkdir(parents=True, exist_ok=True)
     async with Stack(options.home / "stack") as stack:
-        await system.start(stack, workers=options.workers, slots=options.slots)
+        await system.start(stack, workers=options.workers, slots=options.slots, schedulers=options.schedulers)
         found = await measure(stack, console, options.repeats)
     out = options.home / "compute.json"
     out.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")

@@ -11,8 +11,10 @@ import pytest
 
 from services.scheduler import store
 from services.scheduler.duties import Duties
+from shared.bus import topology
 from shared.contracts import compute as c
 from shared.contracts import ids, subjects
+from shared.contracts.topology import TASKS
 from shared.contracts.work import Completed, Output, ReportBatch
 from shared.db.pool import open_pool
 from shared.objects.layout import result_key
@@ -138,4 +140,40 @@ async def test_what_runs_again_is_not_left_waiting_for_what_fails_meanwhile(rig:
         failing = asyncio.create_task(rig.ask("task.cancel", c.TaskCancel(session, [second]), c.TaskChanges))
         await waiting(pool, unless=failing)
     await failing
-    assert [await rig.status(task) for task in (first, second, join)] == ["pending", "cancelled", "error"]
+    assert [await rig.status(task) for task in (second, join)] == ["cancelled", "error"]
+    assert await rig.status(first) in ("pending", "submitted")  # its turn may have come by now
+
+
+@pytest.mark.parametrize("what", ["resume", "rebuild"])
+async def test_what_waits_for_a_session_holds_none_of_its_tasks(rig: Rig, pool: Any, what: str) -> None:
+    """Who retries or releases holds the session when it asks for its tasks: each would wait for the other."""
+    session = await rig.session()
+    id = await rig.submit(session, [spec(), spec(inputs=["@0"])])
+    chosen = ids.task_id(id, 1)
+    await pool.execute("UPDATE tasks SET remaining = 0, status = 3 WHERE id = $1", chosen)
+    async with pool.acquire() as db, db.transaction():
+        if what == "resume":
+            await pool.execute("UPDATE sessions SET status = 2, owed = true WHERE id = $1", session)
+        await db.execute(Q["hold_session"], session)
+        if what == "resume":
+            other = asyncio.create_task(lead(rig, session, "resume"))
+        else:
+            await pool.execute(
+                "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN pg_locks l USING (pid)"
+                " WHERE l.locktype = 'advisory' AND a.datname = current_database()"
+            )
+        await waiting(pool)
+        await db.execute("SET LOCAL lock_timeout = '500ms'")
+        await db.execute("UPDATE tasks SET worker = 'w' WHERE id = $1", chosen)
+    if what == "resume":
+        assert (await other).status == "running"
+
+    async def queued() -> int:
+        asked = {"subjects_filter": subjects.tasks_of_session(session)}
+        info = await topology.api(rig.bus, f"STREAM.INFO.{TASKS.name}", asked)
+        return sum(info["state"].get("subjects", {}).values())
+
+    async def both() -> bool:
+        return await queued() == 2
+
+    await wait_until(both)

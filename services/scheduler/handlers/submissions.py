@@ -109,12 +109,16 @@ class Submissions:
             return await self._take(unit, ctx, chunk, lambda: specs)
         plan.settle({})
         parent, choose = trace.current.get(), self._turns.has_room(plan.ready)
+        of = dict(zip(decide.TASK_COLUMNS, zip(*plan.tasks, strict=True), strict=True))
         lanes = list(plan.lanes)
         try:
             rows = await unit.connection.fetch(
                 Q["submit"], chunk.submission, chunk.session, ctx.user, _text(chunk.options), parent, chunk.digest,
-                plan.applications, plan.tasks, [result for result, _ in plan.outputs], [task for _, task in plan.outputs],
-                datetime.now(UTC), [result for result, _ in plan.edges], [task for _, task in plan.edges],
+                plan.applications, of["id"], of["deps"], of["partition"], of["priority"], of["max_retries"], of["max_duration"],
+                of["function"], of["payload"], of["payload_result"], [_array(found) for found in of["inputs"]],
+                [_array(found) for found in of["outputs"]], of["labels"], of["application"],
+                [result for result, _ in plan.outputs], [task for _, task in plan.outputs],
+                [result for result, _ in plan.edges], [task for _, task in plan.edges],
                 [partition for partition, _ in lanes], [priority for _, priority in lanes], list(plan.lanes.values()), choose,
             )  # fmt: skip
         except asyncpg.UniqueViolationError as error:
@@ -272,7 +276,7 @@ async def write(db: Any, chunk: Chunk, plan: decide.Plan) -> None:
         raise Conflict(f"another chunk has line {ids.line_of(_taken(error))} already", field=h.FIRST) from None
     if plan.outputs:
         created = int(ResultStatus.CREATED)
-        records = [(result, chunk.session, False, created, task, now) for result, task in plan.outputs]
+        records = [(result, plan.session, False, created, task, now) for result, task in plan.outputs]
         try:
             await db.copy_records_to_table("results", records=records, columns=decide.RESULT_COLUMNS)
         except asyncpg.UniqueViolationError as error:
@@ -316,6 +320,11 @@ async def drop_rows(db: Any, submission: UUID) -> None:
 
 def _text(options: Options | None) -> str:
     return msgspec.json.encode(options or Options()).decode()
+
+
+def _array(found: list[UUID] | None) -> str | None:
+    """As PostgreSQL writes it."""
+    return None if found is None else f"{{{','.join(map(str, found))}}}"
 
 
 def _not_free(error: asyncpg.UniqueViolationError) -> AlreadyExists:
