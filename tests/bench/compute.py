@@ -26,12 +26,12 @@ INDEPENDENT, CHAIN, DEPTH, WIDTH, TRIPS = 10_000, 1_000, 100, 50, 100
 
 
 def cpu(pid: int, children: bool = True) -> float:
-    """CPU seconds of a process and, if asked, its children that still run, as the kernel counts them."""
+    """CPU seconds of a process and, if asked, its children, also those that have ended, as the kernel counts them."""
     ticks = os.sysconf("SC_CLK_TCK")
     total = 0.0
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total = (int(fields[11]) + int(fields[12])) / ticks
+        total = sum(map(int, fields[11 : 15 if children else 13])) / ticks
         for task in Path(f"/proc/{pid}/task").iterdir() if children else ():
             for child in (task / "children").read_text().split():
                 total += cpu(int(child))

@@ -9,7 +9,7 @@ from pathlib import Path
 from deploy.local.stack import Stack
 from tests.bench.compute import pids
 
-EVERY = 1.0
+EVERY = 5.0
 """Seconds between two looks at what a process and its children take together."""
 
 
