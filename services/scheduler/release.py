@@ -191,6 +191,15 @@ class Release:
             (row["number"], row["subject"], row["payload"], "") for row in rows if row["kind"] == EVENT
         )
 
+    def follow(self, unit: Unit, rows: Sequence[Any]) -> None:
+        """`after`, when the unit has committed. If it says that it has not, it may have all the same: see `_store`."""
+        unit.after.append(lambda: self.after(rows))
+        if any(row["kind"] == CHOSEN for row in rows):
+            unit.undone.append(self._doubt)
+
+    async def _doubt(self) -> None:
+        self._turns.doubt()
+
     async def count_down(self, db: Any, results: Sequence[UUID]) -> list[Any]:
         """Results were completed by somebody who is no task: in the transaction `db`, release who waits for them."""
         rows: list[Any] = await db.fetch(Q["count_down"], list(results), *self._turns.credits())

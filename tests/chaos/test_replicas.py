@@ -61,6 +61,15 @@ def deadlocks(system: Processes) -> int:
     return system.stack.processes["postgres"].log.read_text(errors="replace").count("deadlock detected")
 
 
+async def dispatching(run: Run) -> list[int]:
+    """How many partitions each of those that dispatch any has."""
+    locks = await run._fetch(
+        "SELECT count(*) AS n FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted"
+        " AND a.usename = 'headrace_scheduler' AND a.datname = current_database() GROUP BY pid"
+    )
+    return [row["n"] for row in locks]
+
+
 async def requests(system: Processes, names: list[str]) -> dict[str, int]:
     """How many requests each scheduler has answered, by the id of its instance."""
     found: dict[str, int] = {}
@@ -134,6 +143,7 @@ async def test_several_schedulers_share_the_work(system: Processes, edge: Edge, 
             await run.counted(mix)
             assert await edge.close(session) is None
             await system.wait_until(lambda: beside.told.closed, timeout=LIMIT)
+            assert await dispatching(run) == [2], "one dispatches all partitions: default, and the broker's"
         assert starts.noted == starts.attempts
         told = beside.told
         assert set(told.completed.values()) == set(told.results.values()) == {1}

@@ -12,8 +12,10 @@ import pytest
 from services.scheduler import store
 from services.scheduler.duties import Duties
 from shared.bus import topology
+from shared.bus.unit import Unit
 from shared.contracts import compute as c
 from shared.contracts import ids, subjects
+from shared.contracts.errors import Unavailable
 from shared.contracts.topology import TASKS
 from shared.contracts.work import Completed, Output, ReportBatch
 from shared.db.pool import open_pool
@@ -46,6 +48,13 @@ async def waiting(pool: "asyncpg.Pool[Any]", n: int = 1, unless: "asyncio.Task[A
         return (unless is not None and unless.done()) or await pool.fetchval(query) >= n
 
     await wait_until(there)
+
+
+async def queued(rig: Rig, session: UUID, n: int) -> bool:
+    """Whether so many messages of a session lie in the queue."""
+    asked = {"subjects_filter": subjects.tasks_of_session(session)}
+    info = await topology.api(rig.bus, f"STREAM.INFO.{TASKS.name}", asked)
+    return sum(info["state"].get("subjects", {}).values()) == n
 
 
 async def lead(rig: Rig, session: UUID, verb: str) -> c.Session:
@@ -168,12 +177,24 @@ async def test_what_waits_for_a_session_holds_none_of_its_tasks(rig: Rig, pool: 
     if what == "resume":
         assert (await other).status == "running"
 
-    async def queued() -> int:
-        asked = {"subjects_filter": subjects.tasks_of_session(session)}
-        info = await topology.api(rig.bus, f"STREAM.INFO.{TASKS.name}", asked)
-        return sum(info["state"].get("subjects", {}).values())
+    await wait_until(lambda: queued(rig, session, 2))
 
-    async def both() -> bool:
-        return await queued() == 2
 
-    await wait_until(both)
+async def test_what_was_chosen_goes_out_though_nobody_was_told_that_it_committed(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection was lost when the database had committed, and before it said so."""
+    session, flush = await rig.session(), Unit.flush
+    await rig.submit(session, [spec()])
+    await wait_until(lambda: queued(rig, session, 1))
+
+    async def lost(self: Unit) -> None:
+        await flush(self)
+        await self.connection.execute("COMMIT")
+        raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Unit, "flush", lost)
+        with pytest.raises(Unavailable):
+            await rig.submit(session, [spec()])
+    await wait_until(lambda: queued(rig, session, 2))

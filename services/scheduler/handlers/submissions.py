@@ -126,7 +126,7 @@ class Submissions:
         if not rows:
             return await self._take(unit, ctx, chunk, lambda: specs)
         self._turns.know(chunk.submission, parent, plan.applications)
-        unit.after.append(lambda: self._release.after(rows))
+        self._release.follow(unit, rows)
         if len(rows) == 1:
             unit.after.append(self._turns.wake)
         return Submission(chunk.submission, chunk.session, "visible", 1, len(specs))
@@ -236,7 +236,7 @@ class Submissions:
             begun = [row["id"] for row in await db.fetch(Q["begin_tasks"], lo, hi) if row["remaining"] == 0]
             if begun:  # counted down before they could be seen
                 released = await db.fetch(Q["choose"], begun, *self._turns.credits())
-                unit.after.append(lambda: self._release.after(released))
+                self._release.follow(unit, released)
         if outside and cross:
             await self._release.fail_stranded(unit, chunk.submission)
         unit.tell(
