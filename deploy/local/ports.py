@@ -1,10 +1,10 @@
 """Free ports on loopback, chosen once and kept while they stay free."""
 
 import json
-import os
 import random
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 _RANGE = range(20_000, 32_000)
@@ -12,8 +12,6 @@ _RANGE = range(20_000, 32_000)
 PAIR_DISTANCE = 10_000
 PAIRS = 2_000
 """So many of the range are for pairs; with their second port they too stay below 32,768."""
-CLASSES = 61
-"""A port is chosen some time before its server takes it. Processes that start stacks at once keep to classes of their own."""
 
 
 def is_free(port: int) -> bool:
@@ -26,21 +24,46 @@ def is_free(port: int) -> bool:
     return True
 
 
+def reserve(port: int) -> socket.socket | None:
+    """The port's UDP twin, of which nobody has any use; None if another has it.
+
+    A port is chosen some time before its server takes it: as long as its twin is held, no other stack chooses it.
+    """
+    twin = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        twin.bind(("127.0.0.1", port))
+    except OSError:
+        twin.close()
+        return None
+    return twin
+
+
 def choose(
     names: Sequence[str],
     kept: Path,
+    held: ExitStack,
     *,
     paired: Mapping[str, str] | None = None,
     taken: Callable[[int], bool] = lambda port: False,
 ) -> dict[str, int]:
-    """A port for each name. `kept` is the file that remembers them; a port taken by somebody else is replaced.
+    """A port for each name, reserved until `held` is closed. `kept` is the file that remembers them; a port taken by somebody
+    else is replaced.
 
     `paired`: names with another that has to be PAIR_DISTANCE higher, because a program expects it there. `taken`: whether a
     port that is free is of no use all the same.
     """
 
-    def is_good(port: int) -> bool:
-        return is_free(port) and not taken(port)
+    def take(*ports: int) -> bool:
+        with ExitStack() as mine:
+            for port in ports:
+                twin = reserve(port)
+                if twin is None:
+                    return False
+                mine.enter_context(twin)
+                if not is_free(port) or taken(port):
+                    return False
+            held.enter_context(mine.pop_all())
+        return True
 
     try:
         before: dict[str, int] = json.loads(kept.read_text())
@@ -50,11 +73,10 @@ def choose(
     for name in names:
         second = (paired or {}).get(name)
         within = _RANGE[:PAIRS] if second else _RANGE[PAIRS:]
-        fresh = [port for port in within if port % CLASSES == os.getpid() % CLASSES]
         distances = (0, PAIR_DISTANCE) if second else (0,)
         port = before.get(name, 0)
-        while port in chosen.values() or port not in within or not all(is_good(port + d) for d in distances):
-            port = random.choice(fresh)  # noqa: S311
+        while port not in within or not take(*(port + d for d in distances)):
+            port = random.choice(within)  # noqa: S311
         chosen[name] = port
         if second:
             chosen[second] = port + PAIR_DISTANCE

@@ -71,6 +71,7 @@ class Stack:
         self.tell = tell
         self._throwaway = throwaway
         self._postgres_settings = postgres_settings or {}
+        self._held = contextlib.ExitStack()
         self.processes: dict[str, Process] = {}
 
     async def __aenter__(self) -> Self:
@@ -91,7 +92,8 @@ class Stack:
 
     def _arrange(self) -> None:
         names = ("http", "nats", "nats.monitor", "postgres", *s3.PORTS)
-        self.ports = ports.choose(names, self.home.path / "ports.json", paired=s3.PAIRED_PORTS, taken=s3.is_taken)
+        kept = self.home.path / "ports.json"
+        self.ports = ports.choose(names, kept, self._held, paired=s3.PAIRED_PORTS, taken=s3.is_taken)
         self.secrets = self.home.secrets(
             [
                 *(f"nats.{user}" for user in (*users(), "system")),
@@ -182,6 +184,7 @@ class Stack:
             self.s3.remove_sockets()
         if hasattr(self, "janitor"):
             await asyncio.to_thread(self.janitor.close)
+        self._held.close()
         (self.home.path / "address.json").unlink(missing_ok=True)
         self.home.close()
 

@@ -44,7 +44,7 @@ class ShortOffers(Stack):
 @pytest.fixture(scope="module")
 async def stack() -> AsyncIterator[Stack]:
     with folder() as home:
-        async with ShortOffers(home) as stack:
+        async with ShortOffers(home, throwaway=True) as stack:
             await system.start(stack, workers=1, slots=2)
             yield stack
 

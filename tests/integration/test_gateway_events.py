@@ -170,7 +170,7 @@ async def test_streams_end_when_the_gateway_stops(gateway: Gateway) -> None:
 
 
 async def test_a_restart_of_the_bus_loses_nothing(home: Path, tmp_path: Path) -> None:
-    async with Stack(home) as stack:
+    async with Stack(home, throwaway=True) as stack:
         servers = of_stack(stack)
         bucket = Bucket(servers.s3_endpoint, servers.s3_access_key, servers.s3_secret_key, servers.s3_region, BUCKET)
         async with running(servers, Database(servers, "headrace"), bucket, tmp_path) as gateway:

@@ -16,6 +16,7 @@ import pytest
 
 from deploy.local.process import SERVICES, Command, Event
 from deploy.local.stack import Stack, StartError
+from tests.conftest import folder
 from tests.support.servers import of_stack
 from tests.support.wait import LIMIT, wait_until
 
@@ -159,36 +160,46 @@ async def test_data_is_kept_even_when_the_ports_change(home: Path) -> None:
     assert await visit(write=False) == ("row", b"message", b"object")
 
 
+Kept = tuple[Stack, list[Event]]
+
+
+@pytest.fixture(scope="module")
+async def kept() -> AsyncIterator[Kept]:
+    """A stack for those that leave it whole, and what it tells."""
+    events: list[Event] = []
+    with folder() as home:
+        async with Stack(home, tell=events.append, throwaway=True) as stack:
+            yield stack, events
+
+
 @pytest.mark.parametrize("name", sorted(SERVERS))
-async def test_a_server_that_is_killed_comes_back(home: Path, name: str) -> None:
-    events: list[Event] = []
-    async with Stack(home, tell=events.append, throwaway=True) as stack:
-        before = stack.processes[name].pid
-        stack.processes[name].signal(signal.SIGKILL)
-        await wait_until(lambda: Event(name, "restarting") in events, on_timeout=lambda: events)
-        assert stack.processes[name].pid != before
+async def test_a_server_that_is_killed_comes_back(kept: Kept, name: str) -> None:
+    stack, events = kept
+    before = stack.processes[name].pid
+    stack.processes[name].signal(signal.SIGKILL)
+    await wait_until(lambda: Event(name, "restarting") in events, on_timeout=lambda: events)
+    assert stack.processes[name].pid != before
 
-        async def answers() -> bool:
-            try:
-                await stack.servers[name].ready()
-            except Exception:
-                return False
-            return True
+    async def answers() -> bool:
+        try:
+            await stack.servers[name].ready()
+        except Exception:
+            return False
+        return True
 
-        await wait_until(answers, timeout=30, every=0.1, on_timeout=stack.processes[name].tail)
+    await wait_until(answers, timeout=30, every=0.1, on_timeout=stack.processes[name].tail)
 
 
-async def test_a_process_that_is_renewed_comes_back_at_once_and_has_not_died(home: Path) -> None:
-    events: list[Event] = []
-    async with Stack(home, tell=events.append, throwaway=True) as stack:
-        process = await stack.run(Command(name="kept", argv=("sleep", "1000"), tier=SERVICES))
-        before = process.pid
-        await process.renew("to see")
-        await wait_until(lambda: process.pid not in (None, before))
-        assert [event for event in events if event.name == "kept"] == [
-            Event("kept", "renewed", "to see"),
-            Event("kept", "restarting"),
-        ]
+async def test_a_process_that_is_renewed_comes_back_at_once_and_has_not_died(kept: Kept) -> None:
+    stack, events = kept
+    process = await stack.run(Command(name="renewed", argv=("sleep", "1000"), tier=SERVICES))
+    before = process.pid
+    await process.renew("to see")
+    await wait_until(lambda: process.pid not in (None, before))
+    assert [event for event in events if event.name == "renewed"] == [
+        Event("renewed", "renewed", "to see"),
+        Event("renewed", "restarting"),
+    ]
 
 
 async def test_a_child_that_its_parent_left_behind_is_stopped(home: Path) -> None:

@@ -1,9 +1,20 @@
 """Ports are kept while they are free, and replaced when somebody else has taken them."""
 
 import socket
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from deploy.local.ports import PAIR_DISTANCE, choose, is_free
+import pytest
+
+from deploy.local import ports
+from deploy.local.ports import PAIR_DISTANCE, is_free
+
+
+def choose(names: Sequence[str], kept: Path, *, paired: Mapping[str, str] | None = None) -> dict[str, int]:
+    """For a stack that has ended since."""
+    with ExitStack() as held:
+        return ports.choose(names, kept, held, paired=paired)
 
 
 def test_ports_are_the_same_in_the_next_run(tmp_path: Path) -> None:
@@ -38,3 +49,14 @@ def test_a_pair_keeps_its_distance_and_both_are_free(tmp_path: Path) -> None:
         second = choose(("admin", "nats"), kept, paired={"admin": "admin.grpc"})
     assert second["admin"] != first["admin"]
     assert second["nats"] == first["nats"]
+
+
+def test_stacks_that_start_at_once_have_ports_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server has taken one yet, and chance has it that all try the same."""
+    made: list[int] = []
+    with ExitStack() as held:
+        for n in range(3):
+            tries = iter(range(22_000, 32_000))
+            monkeypatch.setattr(ports.random, "choice", lambda within, tries=tries: next(tries))
+            made += ports.choose(("nats", "postgres"), tmp_path / str(n), held).values()
+    assert len(set(made)) == 6

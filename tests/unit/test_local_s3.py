@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,9 @@ def test_a_port_with_somebody_elses_is_taken(leftover: Path, monkeypatch: pytest
 
 def test_a_port_that_is_of_no_use_is_replaced(tmp_path: Path) -> None:
     kept = tmp_path / "ports.json"
-    first = ports.choose(["a"], kept)["a"]
-    assert ports.choose(["a"], kept)["a"] == first
-    assert ports.choose(["a"], kept, taken=lambda port: port == first)["a"] != first
+    with ExitStack() as held:
+        first = ports.choose(["a"], kept, held)["a"]
+    with ExitStack() as held:
+        assert ports.choose(["a"], kept, held)["a"] == first
+    with ExitStack() as held:
+        assert ports.choose(["a"], kept, held, taken=lambda port: port == first)["a"] != first
