@@ -40,7 +40,7 @@ format: $(STAMP) ## Format, and mend what the linter can mend
 bench: $(STAMP) ## Measure the four workloads, beside the peers that are installed; writes .headrace/bench/compute.json
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-bench-peers: $(STAMP) ## Install dask, ray, parsl, celery, procrastinate and taskiq, and measure them beside the last `make bench`
+bench-peers: $(STAMP) ## Install dask, ray, parsl, celery, procrastinate and taskiq-nats, and measure them beside the last `make bench`
 	@$(BIN)/python -m tests.bench.peers $(ARGS)
 
 lock: $(STAMP) ## Choose the versions anew, as far as pyproject.toml asks for it (UPGRADE=1: the newest of everything)

@@ -33,11 +33,11 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def script(self) -> Path:
-        return FOLDER / f"{self.name}_peer.py"
+        return FOLDER / f"{self.name.replace('-', '_')}_peer.py"
 
     @property
     def lock(self) -> Path:
-        return FOLDER / f"{self.name}.lock"
+        return FOLDER / f"{self.name.replace('-', '_')}.lock"
 
     @property
     def version(self) -> str:
@@ -90,9 +90,9 @@ PEERS = (
         depth=50,
     ),
     Peer(
-        name="taskiq",
+        name="taskiq-nats",
         package="taskiq-nats",
-        setting="JetStream, 2 worker processes, pulls of 100; results in redis",
+        setting="JetStream, 2 worker processes that pull tasks one by one; results in redis",
         durable="JetStream and redis AOF, both flushed every second",
         graph="client",
         servers=("nats", "redis"),

@@ -19,7 +19,7 @@ app = Celery("celery_peer", broker=f"{os.environ['PEER_REDIS']}/0", backend=f"{o
 app.conf.update(worker_prefetch_multiplier=64, worker_enable_remote_control=False)
 
 
-@app.task
+@app.task(name="noop")
 def noop() -> None:
     pass
 

@@ -26,7 +26,7 @@ SUCCEEDED = "SELECT count(*) AS jobs FROM procrastinate_jobs WHERE id = ANY(%(id
 LEFT = "SELECT count(*) AS jobs FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"
 
 
-@app.task
+@app.task(name="noop")
 async def noop() -> None:
     pass
 
@@ -59,8 +59,11 @@ def main() -> None:
         def run(work: Callable[..., Awaitable[int]]) -> Callable[..., int]:
             return lambda *counts: runner.run(work(*counts))
 
-        runner.run(app.open_async())
-        runner.run(app.schema_manager.apply_schema_async())
+        async def opened() -> None:
+            await app.open_async()
+            await app.schema_manager.apply_schema_async()
+
+        runner.run(opened())
         command = [sys.executable, "-m", "procrastinate", "--app=procrastinate_peer.app", "worker", "--concurrency=10"]
         workers = [subprocess.Popen(command, stdout=sys.stderr) for _ in range(2)]
         try:

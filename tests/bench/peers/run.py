@@ -38,6 +38,9 @@ def chosen(home: Path, wanted: bool | None) -> list[Peer]:
 async def compare(home: Path, peers: Sequence[Peer], repeats: int, console: Console, limit: float = LIMIT) -> None:
     """Measures `peers`, notes each in `compute.json` as soon as it is done, and prints the table."""
     out = home / "compute.json"
+    running = asyncio.current_task()
+    assert running is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)  # all is put away, as for Ctrl-C
     async with Stack(home / "peers" / "stack", start=()) as stack:
         for peer in peers:
             found = report.about(peer)
