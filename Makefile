@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak check format bench bench-peers lock clean wipe
+.PHONY: help run test soak check format bench bench-peers bench-million lock clean wipe
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ run: $(STAMP) ## Start everything on this machine and show it at work (ONCE=1: s
 	@$(BIN)/python -m deploy.local $(if $(ONCE),--once) $(ARGS)
 
 test: $(STAMP) ## Run the tests (ARGS=… for pytest)
-	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(STAMP) ## The property tests and the explorer for hours: more examples, other ones each time, more tasks (ARGS=… for pytest)
 	@HEADRACE_SOAK=1 $(BIN)/python -m pytest --numprocesses=3 tests/property $(ARGS)
@@ -42,6 +42,9 @@ bench: $(STAMP) ## Measure the four workloads, beside the peers that are install
 
 bench-peers: $(STAMP) ## Install dask, ray, parsl, celery, procrastinate and taskiq-nats, and measure them beside the last `make bench`
 	@$(BIN)/python -m tests.bench.peers $(ARGS)
+
+bench-million: $(STAMP) ## Measure 1,000,000 tasks in one session, and who waits behind them; writes .headrace/bench/million.json
+	@$(BIN)/python -m tests.bench.million $(ARGS)
 
 lock: $(STAMP) ## Choose the versions anew, as far as pyproject.toml asks for it (UPGRADE=1: the newest of everything)
 	$(BIN)/python -m pip install --quiet uv

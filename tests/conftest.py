@@ -22,6 +22,33 @@ from tests.support import servers as backends
 from tests.support.processes import Processes
 from tests.support.servers import Servers
 
+FIRST = (
+    "e2e/test_main_job.py",
+    "integration/test_chain_faults.py",
+    "integration/test_objects_s3.py",
+    "integration/test_offers.py",
+    "chaos/test_supervisor.py",
+    "property/test_operations.py",
+    "integration/test_gateway_http.py",
+    "chaos/test_kills.py",
+    "integration/test_compute_lists.py",
+    "property/test_explorer.py",
+    "integration/test_supervisor.py",
+    "integration/test_edge_compute.py",
+    "chaos/test_archive_kills.py",
+    "integration/test_gateway_values.py",
+    "chaos/test_servers.py",
+    "integration/test_archive.py",
+    "chaos/test_network.py",
+)
+"""Files that take long. A file is one process's: one that begins last keeps the others waiting. Those that start whole systems
+come between others, so that few are under way at once."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {Path(__file__).parent / name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path, len(FIRST)))
+
 
 @pytest.fixture
 def counted(record_property: Callable[[str, object], None]) -> Callable[[str], None]:

@@ -27,6 +27,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--no-job", action="store_true", help="do not run the main job")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="worker processes (one per core)")
     parser.add_argument("--slots", type=int, default=2, help="tasks that each worker runs at once (2)")
+    parser.add_argument("--schedulers", type=int, default=1, help="scheduler processes, which share the work (1)")
     parser.add_argument("--wipe", action="store_true", help="delete what is stored, and do nothing else")
     return parser.parse_args()
 
@@ -46,7 +47,7 @@ async def _work(options: argparse.Namespace, show: Show) -> int:
 async def _inside(stack: Stack, options: argparse.Namespace, show: Show) -> int:
     result = 0
     if not options.servers_only:
-        await system.start(stack, workers=options.workers, slots=options.slots)
+        await system.start(stack, workers=options.workers, slots=options.slots, schedulers=options.schedulers)
         if not options.no_job:
             result = await job.main(stack.home.path, show.console)
     if options.once:

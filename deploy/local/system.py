@@ -53,9 +53,14 @@ def worker(
     )
 
 
-async def start(stack: Stack, *, workers: int, slots: int) -> None:
-    """All of it, each process started again whenever it dies. Returns when the gateway is ready."""
+async def start(stack: Stack, *, workers: int, slots: int, schedulers: int = 1) -> None:
+    """All of it, each process started again whenever it dies. Returns when the gateway is ready.
+
+    `schedulers`: so many of them share the work: `scheduler`, `scheduler-2` …
+    """
     commands = [service(stack, name) for name in SERVICE_NAMES if name != "broker"]
+    more = [f"scheduler-{number}" for number in range(2, schedulers + 1)]
+    commands += [msgspec.structs.replace(service(stack, "scheduler"), name=name) for name in more]
     commands += [broker(stack, site, storages) for site, storages in SITES.items()]
     commands += [worker(stack, f"worker-{number}", slots=slots) for number in range(1, workers + 1)]
     commands += [worker(stack, f"pilot-{site}-1", partition=f"site-{site}", slots=SITE_CORES) for site in SITES]

@@ -40,6 +40,9 @@ def server(
         "listen": f"{host}:{port}",
         "http": f"{host}:{monitor_port}",
         "max_payload": 2 * MESSAGE_LIMIT,
+        # Within 30 s a process that is frozen gets no more of its service's requests (the default is six minutes).
+        "ping_interval": "10s",
+        "ping_max": 2,
         # Without a limit of ours the server takes a share of what is free, and on a small disk refuses streams that
         # have a limit of their own; a disk that is really full it notices by itself.
         "jetstream": {"store_dir": str(store), "sync_interval": sync, "max_file_store": STORE_LIMIT},

@@ -1,6 +1,6 @@
 """Cuts newline-delimited JSON into chunks at line ends, without parsing: under 0.1 µs a line.
 
-A chunk goes out only when it is known that something follows it, so that the last one can be marked as such. Lines are
+So many lines at most that one is stored while the next is read. A chunk goes out only when it is known that something follows it, so that the last one can be marked as such. Lines are
 counted as they stand, from 0; blank ones at the very end are no lines.
 """
 
@@ -12,6 +12,8 @@ from shared.contracts.errors import Invalid, TooLarge
 from shared.contracts.topology import MESSAGE_LIMIT
 
 LIMIT: Final = MESSAGE_LIMIT
+LINES: Final = 2_500
+"""Most lines of a chunk: what the scheduler works on in one go, about 20 ms."""
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -24,10 +26,10 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 class Cutter:
-    """Feed it bytes as they come; it hands back chunks of at most `limit` bytes."""
+    """Feed it bytes as they come; it hands back chunks of at most `limit` bytes and `lines` lines."""
 
-    def __init__(self, limit: int = LIMIT) -> None:
-        self._limit = limit
+    def __init__(self, limit: int = LIMIT, lines: int = LINES) -> None:
+        self._limit, self._lines = limit, lines
         self._rest = bytearray()
         self._number = self._line = 0
 
@@ -36,8 +38,7 @@ class Cutter:
         rest = self._rest
         rest += data
         done = []
-        while len(rest) > self._limit:
-            end = rest.rfind(b"\n", 0, self._limit) + 1
+        while (end := self._end()) is not None:
             if end == 0:
                 raise TooLarge(
                     f"line {self._line} is longer than {self._limit} bytes; put large payloads into a result",
@@ -49,6 +50,14 @@ class Cutter:
                 break
             done.append(self._take(end))
         return done
+
+    def _end(self) -> int | None:
+        """Behind the last line that has room in a chunk, 0 if there is none; None while all that is here may be the last one."""
+        head = bytes(self._rest[: self._limit])
+        parts = head.split(b"\n", self._lines)
+        if len(parts) > self._lines and (end := len(head) - len(parts[-1])) < len(self._rest):
+            return end
+        return head.rfind(b"\n") + 1 if len(self._rest) > self._limit else None
 
     def finish(self) -> Chunk:
         """The last chunk; Invalid if there was nothing at all."""

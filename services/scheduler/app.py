@@ -39,7 +39,12 @@ from shared.objects.s3 import open_objects
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
 
+WALKS = {"enable_bitmapscan": "off"}
+"""Ids come in order, and much is taken slice by slice in their order. Of a million tasks that have just come nobody has told
+the planner: it would collect all that are left of them, and sort them, for each slice."""
+
 LEAN = {
+    **WALKS,
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
@@ -58,7 +63,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     folders = (Path(shared.chain.__file__).with_name("migrations"), Path(__file__).with_name("migrations"))
     async with AsyncExitStack() as stack:
         station = await stack.enter_async_context(
-            open_station(settings.station, "scheduler", __version__, about, *folders, connections=12)
+            open_station(settings.station, "scheduler", __version__, about, *folders, connections=12, planner=WALKS)
         )
         bus, pool, units, relay, service = station.bus, station.pool, station.units, station.relay, station.service
         lean = await stack.enter_async_context(
@@ -74,7 +79,6 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         recovery = Recovery(
             bus,
             pool,
-            units,
             turns,
             clock,
             database_url=settings.station.database_url,
@@ -107,6 +111,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         await runner.start()
         loops = [
             Loop("recovery", 1.0, recovery.run_once),
+            Loop("locks", 1.0, recovery.keep_locks),  # also while a queue is rebuilt
             Loop("preempt", 1.0, Preemption(bus, pool, units, turns, clock).run_once),
             Loop("leases", told.beat_seconds, leases.run_once),
             Loop("sweep", 10.0, Sweep(pool, units, duties, removal).run_once),

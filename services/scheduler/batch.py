@@ -59,6 +59,16 @@ class Batch:
             [out.object for out, _ in outputs],
         )
 
+    def one(self) -> tuple[Any, ...] | None:
+        """Of a task alone with one output: its id, attempt; the output's id, size, data, object."""
+        if len(self.completed) != 1:
+            return None
+        (report,) = self.completed.values()
+        if len(report.outputs) != 1:
+            return None
+        (out,) = report.outputs
+        return report.task, report.attempt, out.id, out.size, out.data, out.object
+
     def checksums(self) -> tuple[list[UUID], list[str], list[str]]:
         """Of the objects whose workers say them: ids, keys, checksums. Mostly there are none."""
         told = [out for report in self.completed.values() for out in report.outputs if out.sha256 and out.object]

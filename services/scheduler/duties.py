@@ -58,7 +58,7 @@ class Duties:
             return
         status = SessionStatus(row["status"])
         if status is SessionStatus.PAUSED:
-            await self._pause(session)
+            await self.finish_pause(session)
         elif status in WHY:
             if status is SessionStatus.CANCELLED:
                 await self._stop_held(session)
@@ -71,14 +71,15 @@ class Duties:
 
     # -- pause and resume
 
-    async def _pause(self, session: UUID) -> None:
+    async def finish_pause(self, session: UUID) -> None:
+        """Harmless when nothing is owed."""
         async with self._units.begin() as unit:
-            version = await self.queued_back(unit, session)
+            version = await self._queued_back(unit, session)
         # Its row is written when no task is held any more: whoever chooses, retries or preempts holds it first, then tasks.
         if version is not None:
             await self._units.pool.execute(Q["settle_session"], session, version)
 
-    async def queued_back(self, unit: Unit, session: UUID) -> int | None:
+    async def _queued_back(self, unit: Unit, session: UUID) -> int | None:
         """If a pause is still owed: empties the session's queue, and what was chosen waits again. The session's version then.
 
         None: it is not; what is owed instead, if the session was cancelled meanwhile, stays owed.

@@ -27,6 +27,8 @@ async def explain(db: store.Db, turns: Turns, row: store.Row, session: SessionSt
     if row["remaining"]:
         reasons += await _unmet(db, row, session)
         return Explanation(task, f"it waits for {row['remaining']} result(s)", reasons)
+    if turns.named(row["partition_name"]) is None:
+        await turns.refresh()  # another scheduler has just made it
     partition = turns.named(row["partition_name"])
     assert partition is not None  # it is not deleted before its tasks have ended
     if status in (TaskStatus.DISPATCHED, TaskStatus.PROCESSING, TaskStatus.CANCELLING):

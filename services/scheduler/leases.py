@@ -2,8 +2,9 @@
 
 A worker sends one heartbeat for all it holds; the answer names what it must stop. Tasks known to be held (they run for
 more than 100 ms, or were found with a worker after a restart) stand in `running`; when their worker has been silent for
-`lease_seconds`, they are lost and tried again; those that had not begun there lose no attempt by it. So is a task that a
-live worker's heartbeats leave out while nobody has reported its end: the report was lost with the bus's storage, or the
+`lease_seconds`, they are lost and tried again; those that had not begun there lose no attempt by it. A worker of which
+nothing was heard here has as long, from the task's start: its first heartbeat may be lost, or have come before its partition
+was known to this process. A task is lost too that a live worker's heartbeats leave out while nobody has reported its end: the report was lost with the bus's storage, or the
 worker gave it back to a queue that was emptied meanwhile. A lease ages only while we are connected and no reports wait:
 an outage of ours is not the workers' death. What a worker held without our knowing comes back by itself: the bus delivers
 it again.
@@ -136,6 +137,8 @@ class Leases:
                     since = missing[key] = self._missing.get(key, now)
                     if now - since <= MISSED * self._every or found[1] < since + self._every:
                         continue
+                elif held["age"] < self._lease:
+                    continue
                 why = (
                     "fell silent" if found is None else "does not hold it any more, and has not said what became of it"
                 )
@@ -143,6 +146,7 @@ class Leases:
                 workers[held["task"]] = worker
         self._missing = missing
         if lost:
+            lost.sort(key=lambda one: one.task)  # rows are locked in the order of ids, everywhere
             await self._give_up(lost, workers)
         await self._forget(set(live))
         return len(lost)

@@ -2,7 +2,12 @@
 
 What is measured is how long the tasks' code runs, not how many end a second: the latter follows from the window itself, and a
 window that shrinks because the machine is busy would keep it idle next.
+
+What comes after a pause may be something else: a window's worth of tasks that do nothing would be minutes of others.
 """
+
+import time
+from collections.abc import Callable
 
 AHEAD = 0.15
 """Seconds of the workers' work that the window holds."""
@@ -12,23 +17,32 @@ PER_SLOT = 4
 """The window's floor, and what it is until a task has ended: so many tasks for each slot of a live worker."""
 WEIGHT = 0.2
 """Of the newest measurement."""
+KEPT = 1.0
+"""Seconds without a task that ended, after which the pace is unknown again."""
 
 
 class Pace:
     """The pace of one partition."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._seconds: float | None = None
+        self._until = 0.0
         self.hungry = False
         """Tasks were left waiting when the window was full: whoever ends some should wake the dispatcher."""
 
     def took(self, seconds: float) -> None:
         """A task's code ran so long."""
-        self._seconds = seconds if self._seconds is None else self._seconds + WEIGHT * (seconds - self._seconds)
+        known = self._known()
+        self._seconds = seconds if known is None else known + WEIGHT * (seconds - known)
+        self._until = self._clock() + KEPT
+
+    def _known(self) -> float | None:
+        return self._seconds if self._clock() < self._until else None
 
     def window(self, slots: int) -> int:
         """Tasks that may be outstanding, with `slots` live slots."""
         floor = PER_SLOT * max(2, slots)
-        if self._seconds is None:
+        if (seconds := self._known()) is None:
             return floor
-        return max(floor, min(LARGEST, int(slots * AHEAD / max(self._seconds, 1e-6))))
+        return max(floor, min(LARGEST, int(slots * AHEAD / max(seconds, 1e-6))))

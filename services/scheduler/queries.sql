@@ -247,6 +247,10 @@ WITH held AS (
 )
 SELECT held.*, (SELECT id FROM opened) IS NOT NULL AS opened FROM held;
 
+-- name: submit
+SELECT *, number AS epoch FROM submit_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+    $20, $21, $22, $23, $24, $25, $26, $27, $28);
+
 -- name: hold_submission
 SELECT * FROM submissions WHERE id = $1 FOR SHARE;
 
@@ -710,8 +714,9 @@ WITH back AS (
 SELECT partition, count(*) AS tasks FROM back WHERE deps > 0 OR attempt > 0 GROUP BY partition;
 
 -- name: next_epoch
-UPDATE sessions SET epoch = epoch + 1 WHERE status IN (1, 2, 3)
-  AND id IN (SELECT session FROM submissions WHERE NOT settled AND status = 2);
+UPDATE sessions SET epoch = epoch + 1 WHERE id IN (
+    SELECT id FROM sessions WHERE status IN (1, 2, 3)
+      AND id IN (SELECT session FROM submissions WHERE NOT settled AND status = 2) ORDER BY id FOR NO KEY UPDATE);
 
 -- name: outstanding
 SELECT count(*) FROM running r JOIN tasks t ON t.id = r.task WHERE t.partition = $1;
@@ -720,6 +725,9 @@ SELECT count(*) FROM running r JOIN tasks t ON t.id = r.task WHERE t.partition =
 
 -- name: complete
 SELECT *, number AS epoch FROM complete_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- name: complete_one
+SELECT *, number AS epoch FROM complete_one_v1($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: complete_parent
 SELECT *, number AS epoch FROM complete_parent_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
@@ -751,13 +759,13 @@ WITH live AS MATERIALIZED (
     ORDER BY id FOR SHARE
 ), again AS (
     UPDATE tasks t SET status = 2, attempt = t.attempt + 1, worker = NULL, started_at = NULL
-    FROM unnest($1::uuid[], $2::smallint[]) AS l(id, attempt)
+    FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[]) AS l(id, attempt, worker, error)
     WHERE t.id = l.id AND t.attempt = l.attempt AND t.status IN (2, 3, 4, 5) AND t.remaining = 0
       AND t.attempt - t.uncounted < t.max_retries AND t.session IN (SELECT id FROM live)
-    RETURNING t.id, t.attempt, t.session, t.partition, t.priority
+    RETURNING t.id, t.attempt, t.session, t.partition, t.priority, l.worker, l.error
 ), history AS (
     INSERT INTO attempts (task, attempt, worker, error, started_at) -- `tasks` here: as it was before this statement
-    SELECT a.id, a.attempt - 1, $3, $4, o.started_at FROM again a JOIN tasks o ON o.id = a.id ON CONFLICT DO NOTHING
+    SELECT a.id, a.attempt - 1, a.worker, a.error, o.started_at FROM again a JOIN tasks o ON o.id = a.id ON CONFLICT DO NOTHING
 ), freed AS (
     DELETE FROM running WHERE task IN (SELECT id FROM again)
 ), queued AS (
@@ -821,7 +829,7 @@ SELECT * FROM workers ORDER BY name;
 DELETE FROM workers WHERE name = ANY($1::text[]);
 
 -- name: running_of
-SELECT task, attempt FROM running WHERE worker = $1;
+SELECT task, attempt, extract(epoch FROM now() - since)::float8 AS age FROM running WHERE worker = $1;
 
 -- name: return_tasks
 -- Found with a worker and never begun there: they wait again, as another attempt that does not count (a lane passes first

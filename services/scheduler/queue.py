@@ -19,6 +19,8 @@ BUNDLE = 50
 """Most tasks in one message."""
 BUNDLE_SECONDS = 0.05
 """Most work in one message: what one worker takes, no other can."""
+SPLIT_SECONDS = 0.001
+"""Work that is not shared out among workers: a second message, and what follows from it, costs more than that."""
 RIDE = 64 * 1024
 """Inputs of a task that ride along, in bytes; and `INPUTS` of them at most. Others the worker asks for."""
 INPUTS = 200
@@ -55,8 +57,7 @@ class Queue:
         values = await self._values(rows, known)
         await self._learn(rows)
         applications = await self._applications(rows) if self._named else {}
-        even = max(1, len(rows) // (2 * workers))
-        for part in self._bundles(rows, even):
+        for part in bundles(rows, workers, self._seconds):
             tasks = [_work(row, values, applications) for row in part]
             session = part[0]["session"]
             epoch = part[0]["epoch"]
@@ -65,24 +66,6 @@ class Queue:
             headers = {"traceparent": trace} if trace else None
             for batch in _fit(session, epoch, tasks):
                 await self._bus.send(subject, batch, headers)
-
-    def _bundles(self, rows: Sequence[Any], even: int) -> Iterator[list[Any]]:
-        """Runs of rows of one submission and priority, each short enough."""
-        part: list[Any] = []
-        key: tuple[int, int] | None = None
-        most, room = min(BUNDLE, even), 0.0
-        for row in rows:
-            its = (_family(row["id"]), row["priority"])
-            seconds = self._seconds.get(row["function"], BUNDLE_SECONDS)
-            if part and (its != key or len(part) >= most or room < seconds):
-                yield part
-                part = []
-            if not part:
-                key, room = its, BUNDLE_SECONDS
-            part.append(row)
-            room -= seconds
-        if part:
-            yield part
 
     async def _learn(self, rows: Sequence[Any]) -> None:
         """Until all of them are known at one moment: what is remembered is forgotten when it becomes too much."""
@@ -109,6 +92,27 @@ class Queue:
         found = {result: known[result] for result in wanted if result in known}
         missing = wanted - found.keys()
         return {**found, **await store.values(self._pool, missing)} if missing else found
+
+
+def bundles(rows: Sequence[Any], workers: int, known: Mapping[str, float]) -> Iterator[list[Any]]:
+    """Runs of rows of one submission and priority, each short enough. `known`: seconds that a function's task takes."""
+    even = max(1, len(rows) // (2 * workers))
+    part: list[Any] = []
+    key: tuple[int, int] | None = None
+    room = 0.0
+    for row in rows:
+        its = (_family(row["id"]), row["priority"])
+        seconds = known.get(row["function"], BUNDLE_SECONDS)
+        shared = len(part) >= even and BUNDLE_SECONDS - room >= SPLIT_SECONDS
+        if part and (its != key or shared or len(part) >= BUNDLE or room < seconds):
+            yield part
+            part = []
+        if not part:
+            key, room = its, BUNDLE_SECONDS
+        part.append(row)
+        room -= seconds
+    if part:
+        yield part
 
 
 def _family(task: UUID) -> int:

@@ -17,7 +17,6 @@ from services.scheduler.partition import Partition
 from services.scheduler.turns import Turns
 from shared.bus import topology
 from shared.bus.client import Bus
-from shared.bus.unit import Units
 from shared.contracts import subjects
 from shared.contracts.topology import REPORTS, TASKS, worker_consumer
 from shared.db.pool import AWAY
@@ -25,10 +24,12 @@ from shared.runtime.clock import Clock
 from shared.runtime.log import log
 
 Q = store.Q
-QUIET = 5.0
+QUIET = 2.0
 """Seconds without an ended task after which an outstanding one is looked for."""
 LOCK_PATIENCE = 10.0
 """Seconds that a question about the locks may take."""
+LOCK_LEASE = "5s"
+"""For how long the database keeps the locks for a process that says nothing: one that is frozen, or cut off. It asks every second."""
 
 
 class Recovery:
@@ -36,26 +37,24 @@ class Recovery:
         self,
         bus: Bus,
         pool: "asyncpg.Pool[Any]",
-        units: Units,
         turns: Turns,
         clock: Clock,
         *,
         database_url: str,
         wait: float,
     ) -> None:
-        self._bus, self._pool, self._units, self._turns = bus, pool, units, turns
+        self._bus, self._pool, self._turns = bus, pool, turns
         self._clock = clock
         self._database_url, self._wait = database_url, wait
         self._lock: Any = None
+        self._asking = asyncio.Lock()
         bus.on_connected(self._on_connected)
 
     async def run_once(self) -> int:
         """Takes up the partitions that nobody dispatches; rebuilds those that have come to a stop."""
         await self._turns.refresh()
-        await self._keep_lock()
-        mine = [
-            partition for partition in self._turns.partitions() if not partition.ready and await self._own(partition)
-        ]
+        await self.keep_locks()
+        mine = await self._taken_up()
         stuck = [
             partition for partition in self._turns.partitions() if partition.ready and await self._stuck(partition)
         ]
@@ -69,16 +68,19 @@ class Recovery:
         if self._lock is not None:
             await self._lock.close()
 
-    async def _keep_lock(self) -> None:
-        """The connection that holds the advisory locks. When it is lost they are no longer ours: begin anew."""
-        if self._lock is not None and not await self._answers():
-            self._lock.terminate()
-            self._lock = None
-        if self._lock is None:
-            self._turns.doubt()
-            self._lock = await asyncpg.connect(
-                self._database_url, command_timeout=LOCK_PATIENCE, server_settings={"search_path": "scheduler"}
-            )
+    async def keep_locks(self) -> None:
+        """The connection that holds the advisory locks, once a second. When it is lost they are no longer ours: begin anew."""
+        async with self._asking:
+            if self._lock is not None and not await self._answers():
+                self._lock.terminate()
+                self._lock = None
+            if self._lock is None:
+                self._turns.doubt()
+                self._lock = await asyncpg.connect(
+                    self._database_url,
+                    command_timeout=LOCK_PATIENCE,
+                    server_settings={"search_path": "scheduler", "idle_session_timeout": LOCK_LEASE},
+                )
 
     async def _answers(self) -> bool:
         """Whether the connection is alive at both ends: one that is not may have lost its locks to another process."""
@@ -87,9 +89,20 @@ class Recovery:
         except (*AWAY, asyncpg.PostgresError):
             return False
 
+    async def _taken_up(self) -> list[Partition]:
+        """Those that are ours from now on. All try in one order, so that who has the first gets all: reports go to who dispatches."""
+        mine = []
+        for partition in sorted(self._turns.partitions(), key=lambda partition: partition.number):
+            if not partition.ready:
+                if not await self._own(partition):
+                    break
+                mine.append(partition)
+        return mine
+
     async def _own(self, partition: Partition) -> bool:
         """The advisory lock of a partition: one process dispatches it."""
-        return bool(await self._lock.fetchval(Q["dispatcher_lock"], partition.name))
+        async with self._asking:
+            return self._lock is not None and bool(await self._lock.fetchval(Q["dispatcher_lock"], partition.name))
 
     async def _stuck(self, partition: Partition) -> bool:
         """Outstanding, yet neither queued, nor with a worker, nor reported: lost with an acknowledged tail of a stream."""
@@ -129,28 +142,28 @@ class Recovery:
         """What a worker said before it was `asked` may have ended since, and its report may be lost."""
         await topology.ensure_consumer(self._bus, TASKS.name, worker_consumer(partition.name))
         purged = await topology.purge(self._bus, TASKS.name, subjects.tasks_of_partition(partition.name))
-        holds = [
+        holds = sorted(
             (task, attempt, name)
             for name, (beat, at) in partition.workers.items()
             if at >= asked
             for task, attempt in beat.holds
-        ]
-        async with self._units.begin() as unit:
-            db = unit.connection
-            if holds:
-                await db.execute(
-                    Q["hold_tasks"],
-                    [task for task, _, _ in holds],
-                    [attempt for _, attempt, _ in holds],
-                    [name for _, _, name in holds],
-                    partition.number,  # a worker may serve others as well, whose queues are as they were
-                )
-            for row in await db.fetch(Q["active_submissions"], None):
-                lo, hi = store.span(row["id"])
-                await db.execute(Q["rewind_released"], lo, hi, partition.number)
-                await db.execute(Q["rewind_lanes"], lo, hi, partition.number)
-                await db.execute(Q["leave_to_lanes"], lo, hi, partition.number, row["session"])
-            await db.execute(Q["next_epoch"])
-            partition.outstanding = await db.fetchval(Q["outstanding"], partition.number)
-            partition.rebuilt += 1
+        )
+        # Each statement is a transaction: others hold sessions, or tasks in the order of ids, when they ask for more of them.
+        # Whoever is killed in between leaves the rest to who is next; nothing is dispatched before all of it is done.
+        await self._pool.execute(Q["next_epoch"])
+        if holds:
+            await self._pool.execute(
+                Q["hold_tasks"],
+                [task for task, _, _ in holds],
+                [attempt for _, attempt, _ in holds],
+                [name for _, _, name in holds],
+                partition.number,  # a worker may serve others as well, whose queues are as they were
+            )
+        for row in await self._pool.fetch(Q["active_submissions"], None):
+            lo, hi = store.span(row["id"])
+            await self._pool.execute(Q["rewind_released"], lo, hi, partition.number)
+            await self._pool.execute(Q["rewind_lanes"], lo, hi, partition.number)
+            await self._pool.execute(Q["leave_to_lanes"], lo, hi, partition.number, row["session"])
+        partition.outstanding = await self._pool.fetchval(Q["outstanding"], partition.number)
+        partition.rebuilt += 1
         log.info("partition.rebuilt", partition=partition.name, held=len(holds), purged=purged)

@@ -47,7 +47,8 @@ class Release:
 
     def __init__(self, bus: Bus, pool: "asyncpg.Pool[Any]", units: Units, turns: Turns, relay: Relay) -> None:
         self._bus, self._pool, self._units, self._turns, self._relay = bus, pool, units, turns, relay
-        self._pull = Pull(bus, REPORTS.name, "schedulers", batch=1000)
+        # Requests are short, so that those of a process that is frozen do not swallow reports for long.
+        self._pull = Pull(bus, REPORTS.name, "schedulers", batch=1000, expires=2.0, kept=True, rank=turns.rank)
 
     async def run(self) -> None:
         """Takes reports until stopped."""
@@ -138,6 +139,8 @@ class Release:
             async with self._pool.acquire() as db, db.transaction():
                 rows = await db.fetch(Q["complete"], *batch.columns(), *self._turns.credits())
                 await db.execute(Q["keep_checksums"], *checksums)
+        elif (one := batch.one()) is not None:
+            rows = await self._pool.fetch(Q["complete_one"], *one, *self._turns.credits())
         else:  # one round trip, which is what nearly all tasks take
             rows = await self._pool.fetch(Q["complete"], *batch.columns(), *self._turns.credits())
         await self.after(rows, batch)
@@ -188,6 +191,15 @@ class Release:
             (row["number"], row["subject"], row["payload"], "") for row in rows if row["kind"] == EVENT
         )
 
+    def follow(self, unit: Unit, rows: Sequence[Any]) -> None:
+        """`after`, when the unit has committed. If it says that it has not, it may have all the same: see `_store`."""
+        unit.after.append(lambda: self.after(rows))
+        if any(row["kind"] == CHOSEN for row in rows):
+            unit.undone.append(self._doubt)
+
+    async def _doubt(self) -> None:
+        self._turns.doubt()
+
     async def count_down(self, db: Any, results: Sequence[UUID]) -> list[Any]:
         """Results were completed by somebody who is no task: in the transaction `db`, release who waits for them."""
         rows: list[Any] = await db.fetch(Q["count_down"], list(results), *self._turns.credits())
@@ -208,6 +220,7 @@ class Release:
 
     async def _stopped(self, told: Sequence[tuple[UUID, int]]) -> None:
         """The last word on these attempts has come: those that were CANCELLING are cancelled."""
+        told = sorted(told)
         async with self._units.begin() as unit:
             rows = await unit.connection.fetch(Q["stopped"], [task for task, _ in told], [n for _, n in told])
             tell(unit, "cancelled", rows)
@@ -226,30 +239,32 @@ class Release:
     async def fail(self, reports: Sequence[Failed], workers: dict[UUID, str]) -> None:
         """Ends tasks without results. Lost ones get another attempt while they have retries left."""
         await self._stopped([(report.task, report.attempt) for report in reports])
-        reports = [report for report in reports if report.kind != "cancelled"]
+        reports = sorted((report for report in reports if report.kind != "cancelled"), key=lambda report: report.task)
         if not reports:
             return
         async with self._units.begin() as unit:
             db = unit.connection
             lost = [report for report in reports if report.kind == "lost"]
-            again: set[UUID] = set()
-            counts: dict[int, int] = {}
-            for worker in sorted({workers.get(report.task, "") for report in lost}):
-                own = [report for report in lost if workers.get(report.task, "") == worker]
-                rows = await db.fetch(
-                    Q["retry_tasks"], [r.task for r in own], [r.attempt for r in own], worker, own[0].message
+            rows = (
+                await db.fetch(
+                    Q["retry_tasks"],
+                    [report.task for report in lost],
+                    [report.attempt for report in lost],
+                    [workers.get(report.task, "") for report in lost],
+                    [_said(report) for report in lost],
                 )
-                again |= {row["id"] for row in rows}
-                for number, n in by_partition(rows).items():
-                    counts[number] = counts.get(number, 0) + n
-                tell(unit, "retried", rows)
-            final = sorted((report for report in reports if report.task not in again), key=lambda report: report.task)
+                if lost
+                else []
+            )
+            again, counts = {row["id"] for row in rows}, by_partition(rows)
+            tell(unit, "retried", rows)
+            final = [report for report in reports if report.task not in again]
             rows = await db.fetch(
                 Q["fail"],
                 [report.task for report in final],
                 [report.attempt for report in final],
                 [int(TaskStatus.TIMEOUT if report.kind == "timeout" else TaskStatus.ERROR) for report in final],
-                [report.message[:4000].replace("\x00", "\\x00") for report in final],
+                [_said(report) for report in final],
             )
             tell(unit, "failed", [row for row in rows if row["kind"] == FAILED])
             tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
@@ -300,7 +315,7 @@ class Release:
 
     async def _start(self, batch: Batch) -> None:
         async with self._units.begin() as unit:
-            started = list(batch.started.values())
+            started = sorted(batch.started.values(), key=lambda report: report.task)
             rows = await unit.connection.fetch(
                 Q["start_tasks"],
                 [report.task for report in started],
@@ -313,6 +328,11 @@ class Release:
         for row in await self._pool.fetch(Q["sessions_of_tasks"], [task]):
             told = TaskProgress(row["session"], task, fraction, message)
             await self._bus.send(subjects.event("task", "progress", row["session"]), told)
+
+
+def _said(report: Failed) -> str:
+    """Why it failed, as a column can hold it."""
+    return report.message[:4000].replace("\x00", "\\x00")
 
 
 def _outputs(entry: tuple[Msg, ReportBatch]) -> int:

@@ -38,6 +38,8 @@ ENDED = "hr.ctl.scheduler.ended"
 """Core publish between schedulers, `.<partition's number>`: so many of its tasks have ended. Lost ones are found (Recovery)."""
 STANDING = "hr.ctl.scheduler.standing"
 """Core publish between schedulers, once a second, by dispatchers: `[[partition's number, outstanding, running], …]`."""
+WOKEN = "hr.ctl.scheduler.woken"
+"""Core publish between schedulers: something may be ready. Lost ones cost half a second."""
 LAST_EPOCH = 2**31 - 1
 """Nothing of the session is to run any more."""
 LANES = 256
@@ -84,11 +86,26 @@ class Turns:
         found = {number: p.credit for number, p in self._partitions.items() if p.most is None and p.credit > 0}
         return list(found), list(found.values())
 
+    def has_room(self, wanted: Mapping[int, int]) -> bool:
+        """Whether so many tasks, by partition, may be chosen here and now, all of them."""
+        credits = dict(zip(*self.credits(), strict=True))
+        return all(credits.get(number, 0) >= n for number, n in wanted.items())
+
+    def rank(self) -> int:
+        """Who dispatches is given the reports first: the tasks that they release go out without another hop."""
+        return 0 if any(partition.ready for partition in self._partitions.values()) else 1
+
     # -- what happened
 
+    def know(self, submission: UUID, trace: str, applications: bool) -> None:
+        """Of a submission whose tasks will be published here."""
+        self._queue.remember(submission, trace, applications)
+
     async def wake(self) -> None:
-        """Something may be ready."""
+        """Something may be ready, here or where another process dispatches."""
         self._look(self._partitions)
+        if not all(partition.ready for partition in self._partitions.values()):
+            await self._bus.tell(WOKEN, b"")
 
     def _look(self, numbers: Iterable[int]) -> None:
         self._due.update(numbers)
@@ -117,9 +134,10 @@ class Turns:
             self._look([partition.number])
 
     async def listen(self) -> None:
-        """Hears of tasks of our partitions that ended by other schedulers' hands, and of how others' partitions stand."""
+        """Hears of what ended or became ready by other schedulers' hands, and of how others' partitions stand."""
         await self._bus.nc.subscribe(f"{ENDED}.*", cb=self._on_ended)
         await self._bus.nc.subscribe(STANDING, cb=self._on_standing)
+        await self._bus.nc.subscribe(WOKEN, cb=self._on_woken)
 
     async def stand(self, running: Mapping[int, int]) -> None:
         """Tells how the partitions stand that are dispatched here. `running`: tasks known to run, by partition."""
@@ -135,11 +153,14 @@ class Turns:
             if partition is not None and not partition.ready:
                 partition.heard = (outstanding, running)
 
+    async def _on_woken(self, message: Msg) -> None:
+        self._look(self._partitions)
+
     async def _on_ended(self, message: Msg) -> None:
         partition = self._partitions.get(int(message.subject.rpartition(".")[2]))
         if partition is not None and partition.ready:
             self._leave(partition, int(message.data))
-            await self.wake()  # what was released there waits for its turn here
+            self._look(self._partitions)  # what was released there waits for its turn here
 
     async def chosen(self, rows: Sequence[Any], values: Mapping[UUID, Value]) -> None:
         """Tasks whose rows say that they were chosen: publish them. `values`: results at hand."""

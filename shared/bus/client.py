@@ -129,10 +129,13 @@ class Bus:
     ) -> Msg:
         """A raw request; Unavailable without a responder or connection, TimedOut without an answer."""
         try:
-            return await self.nc.request(subject, data, timeout=timeout, headers=headers)
+            # Not its own timeout: `asyncio.wait_for` of Python 3.11 drops a cancellation that comes together with the answer,
+            # and who was told to end goes on.
+            async with asyncio.timeout(timeout):
+                return await self.nc.request(subject, data, timeout=None, headers=headers)
         except NoRespondersError:
             raise Unavailable(f"nobody answers on {subject}") from None
-        except (nats.errors.TimeoutError, TimeoutError):
+        except TimeoutError:
             kind: type[HeadraceError] = TimedOut if self.is_connected else Unavailable
             raise kind(f"no answer on {subject} within {timeout:g} s") from None
         except (nats.errors.Error, OSError) as error:

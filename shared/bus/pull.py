@@ -7,6 +7,7 @@ consumer that was lost and made again. Backpressure: a new request goes out only
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ from shared.bus.client import Bus
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff
 
+LINGER = 0.1
+"""Seconds for which the ack of the newest message may wait for the next one to come."""
 _SECOND = 1_000_000_000
 _NOTHING_HAPPENED = frozenset({"404", "408"})
 
@@ -31,7 +34,11 @@ def delivery(message: Msg) -> tuple[int, int]:
 
 
 class Pull:
-    """Messages of one consumer. `batch`: most that may lie here untaken; `give_back`: for how many seconds (0: for ever)."""
+    """Messages of one consumer. `batch`: most that may lie here untaken; `give_back`: for how many seconds (0: for ever).
+
+    kept   what was delivered to us and is not answered stays ours while we live: renewed at every heartbeat
+    rank   of this process now, for a consumer that is `ranked`
+    """
 
     def __init__(
         self,
@@ -43,11 +50,19 @@ class Pull:
         expires: float = 30.0,
         heartbeat: float = 1.0,
         give_back: float = 0,
+        kept: bool = False,
+        rank: Callable[[], int] | None = None,
     ) -> None:
         self._bus, self._consumer, self._batch = bus, f"{stream}.{consumer}", batch
+        self._group, self._rank = consumer, rank
+        self._kept = kept
+        self._held: dict[str, float] = {}  # by where to answer: when it came, or was renewed
         self._expires, self._heartbeat = expires, heartbeat
         self._give_back = give_back
         self._waiting: deque[tuple[float, Msg]] = deque()  # since when
+        self._newest = 0  # the last sequence that arrived
+        self._unsaid: list[Msg] = []  # acks that wait
+        self._saying: asyncio.Task[None] | None = None
         self._paused = False  # nobody takes: what was given back is for others
         self._arrived = asyncio.Event()
         self._asked = 0  # messages that the server may still send
@@ -67,8 +82,10 @@ class Pull:
     async def stop(self) -> None:
         """No more requests; what lies here untaken is given back at once."""
         self._stopped = True
-        if self._watch is not None:
-            self._watch.cancel()
+        for task in (self._watch, self._saying):
+            if task is not None:
+                task.cancel()
+        await self._flush()
         if self._subscription is not None and self._bus.is_connected:
             with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
                 async with asyncio.timeout(2):
@@ -107,7 +124,26 @@ class Pull:
             self._paused = True
 
     async def ack(self, message: Msg) -> None:
-        await self._answer(message, b"+ACK")
+        """Soon: a work queue that becomes empty costs the server a file, and in between a task's hops it always would.
+
+        So the newest one's ack waits for the next message, for `LINGER` seconds at most. After a kill it is delivered again.
+        """
+        if self._stopped or delivery(message)[1] < self._newest:
+            await self._answer(message, b"+ACK")
+            return
+        self._unsaid.append(message)
+        if self._saying is None:
+            self._saying = asyncio.create_task(self._say_later())
+
+    async def _say_later(self) -> None:
+        await asyncio.sleep(LINGER)
+        self._saying = None
+        await self._flush()
+
+    async def _flush(self) -> None:
+        unsaid, self._unsaid = self._unsaid, []
+        for message in unsaid:
+            await self._answer(message, b"+ACK")
 
     async def nak(self, message: Msg, delay: float = 0) -> None:
         """Deliver it again, after `delay` seconds."""
@@ -119,21 +155,30 @@ class Pull:
 
     async def working(self, message: Msg) -> None:
         """Still at it: the ack wait begins anew."""
-        await self._answer(message, b"+WPI")
+        await self._say(message.reply, b"+WPI")
 
     async def _answer(self, message: Msg, word: bytes) -> None:
+        if self._held:
+            self._held.pop(message.reply, None)
+        await self._say(message.reply, word)
+
+    async def _say(self, reply: str, word: bytes) -> None:
         try:
-            await self._bus.nc.publish(message.reply, word)
+            await self._bus.nc.publish(reply, word)
         except Exception as error:  # it will be delivered again, and found done
             log.debug("pull.answer_failed", error=repr(error))
 
     async def _ask(self) -> None:
         want = self._batch - self._asked - len(self._waiting)
+        if self._rank is not None:
+            want = min(want, self._batch // 2)  # by halves: another is there when one expires, nobody gets in between
         if self._stopped or self._paused or want <= 0 or not self._bus.is_connected:
             return
         self._asked += want
         body: dict[str, Any] = {"batch": want, "expires": int(self._expires * _SECOND)}
         body["idle_heartbeat"] = int(self._heartbeat * _SECOND)
+        if self._rank is not None:
+            body["group"], body["priority"] = self._group, self._rank()
         self._heard = asyncio.get_running_loop().time()
         await self._bus.nc.publish(
             f"$JS.API.CONSUMER.MSG.NEXT.{self._consumer}",
@@ -146,7 +191,12 @@ class Pull:
         if message.reply and message.reply.startswith("$JS.ACK"):
             self._asked = max(0, self._asked - 1)
             self._failures = 0
+            self._newest = max(self._newest, delivery(message)[1])
+            if self._unsaid:
+                await self._flush()
             self._waiting.append((self._heard, message))
+            if self._kept:
+                self._held[message.reply] = self._heard
             self._arrived.set()
             return
         await self._on_status(message)
@@ -178,5 +228,13 @@ class Pull:
                 self._asked = 0
                 self._generation += 1
             await self._return_old()
+            await self._renew(loop.time())
             if self._asked + len(self._waiting) <= self._batch // 2:
                 await self._ask()
+
+    async def _renew(self, now: float) -> None:
+        """Tells that we are still at what came a while ago."""
+        for reply in [reply for reply, at in self._held.items() if at < now - self._heartbeat / 2]:
+            await self._say(reply, b"+WPI")
+            if reply in self._held:  # not answered meanwhile
+                self._held[reply] = now

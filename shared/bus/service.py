@@ -196,7 +196,7 @@ class Service:
                 )
             )
         if self._commands:
-            self._pull = Pull(self._bus, COMMANDS.name, f"commands-{self.name}", batch=64)
+            self._pull = Pull(self._bus, COMMANDS.name, f"commands-{self.name}", batch=64, kept=True)
             await self._pull.start()
             self._spawn(self._take_commands(self._pull))
 

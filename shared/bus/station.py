@@ -34,10 +34,19 @@ class Station(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def open_station(
-    settings: StationSettings, name: str, version: str, description: str, *migrations: Path, connections: int = 8
+    settings: StationSettings,
+    name: str,
+    version: str,
+    description: str,
+    *migrations: Path,
+    connections: int = 8,
+    planner: dict[str, str] | None = None,
 ) -> AsyncIterator[Station]:
-    """Migrates the schema `name`, connects, and closes both at the end. `migrations`: folders beside our own."""
-    async with await open_pool(settings.database_url, name, largest=connections) as pool:
+    """Migrates the schema `name`, connects, and closes both at the end. `migrations`: folders beside our own.
+
+    `planner`: PostgreSQL's settings for the pool's connections.
+    """
+    async with await open_pool(settings.database_url, name, largest=connections, settings=planner) as pool:
         await migrate(pool, name, Path(__file__).with_name("migrations"), *migrations)
         bus = await Bus.connect(settings, name)
         try:

@@ -40,6 +40,7 @@ def stream_config(stream: Stream, replicas: int = 1) -> dict[str, Any]:
 
 
 def consumer_config(consumer: Consumer) -> dict[str, Any]:
+    ranks = {"priority_policy": "prioritized", "priority_groups": [consumer.name]} if consumer.ranked else {}
     return {
         "name": consumer.name,
         "durable_name": consumer.name,
@@ -51,6 +52,7 @@ def consumer_config(consumer: Consumer) -> dict[str, Any]:
         "max_waiting": 512,
         "deliver_policy": "all",
         "replay_policy": "instant",
+        **ranks,
     }
 
 

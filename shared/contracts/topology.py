@@ -7,7 +7,8 @@ Why what is as it is (tried on nats-server 2.15.1, see docs/adr/0002-streams.md)
 - TASKS and REPORTS carry no `Nats-Msg-Id`: guards in the tables decide, ids would cost 280 bytes each. Hence the short
   duplicate windows.
 - `max_ack_pending = -1`: the default of 1,000 stalls a partition with more workers' slots than that.
-- One explicit-ack consumer shared by all schedulers on REPORTS; `ack_policy: all` lost reports in a fail-over.
+- One explicit-ack consumer shared by all schedulers on REPORTS; `ack_policy: all` lost reports in a fail-over. The
+  scheduler that dispatches is served first: what a report releases goes out from there without another hop.
 - STEPS takes schedules under `hr.at.>`, which no consumer's filter covers.
 - `max_deliver` is left unlimited: it would leave a poison message lying in a work queue. The poison middleware counts
   deliveries, writes to DEAD and terminates.
@@ -30,12 +31,16 @@ EVENT_WINDOW: Final = 120
 
 
 class Consumer(msgspec.Struct, frozen=True):
-    """A durable pull consumer. `ack_wait` in seconds; -1 in `max_ack_pending` is unlimited."""
+    """A durable pull consumer. `ack_wait` in seconds; -1 in `max_ack_pending` is unlimited.
+
+    `ranked`: requests say a rank, and those of the lowest are served first (a priority group, as NATS calls it).
+    """
 
     name: str
     filter: str
     ack_wait: float = 30.0
     max_ack_pending: int = -1
+    ranked: bool = False
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -53,6 +58,10 @@ class Stream(msgspec.Struct, frozen=True):
     allow_schedules: bool = False
 
 
+KEPT_WAIT: Final = 3.0
+"""The `ack_wait` of what its holder keeps renewing (`Pull.kept`): how long it waits when the holder was killed."""
+
+
 def worker_consumer(partition: str) -> Consumer:
     """The workers' consumer of a partition, made when the partition is.
 
@@ -67,7 +76,7 @@ COMMANDS: Final = Stream(
     tuple(f"hr.cmd.*.{service}.>" for service in SERVICES),
     "workqueue",
     "Users' durable commands. A publish ack means that the bus has it, the outcome event that it is committed.",
-    tuple(Consumer(f"commands-{service}", f"hr.cmd.*.{service}.>") for service in SERVICES),
+    tuple(Consumer(f"commands-{service}", f"hr.cmd.*.{service}.>", ack_wait=KEPT_WAIT) for service in SERVICES),
     duplicate_window=120,
 )
 TASKS: Final = Stream(
@@ -78,7 +87,7 @@ REPORTS: Final = Stream(
     ("hr.report.>",),
     "workqueue",
     "What workers say of their tasks.",
-    (Consumer("schedulers", "hr.report.>"),),
+    (Consumer("schedulers", "hr.report.>", ack_wait=KEPT_WAIT, ranked=True),),
 )
 STEPS: Final = Stream(
     "STEPS",

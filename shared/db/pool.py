@@ -48,6 +48,7 @@ async def open_pool(
             min_size=smallest,
             max_size=largest,
             command_timeout=60,
+            max_inactive_connection_lifetime=0,  # what a connection has prepared is worth keeping
             reset=_keep,
             server_settings={"search_path": schema, "application_name": f"headrace-{schema}", **(settings or {})},
         )

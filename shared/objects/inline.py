@@ -30,10 +30,15 @@ def is_inline(opaque: str) -> bool:
     return opaque.startswith(_PREFIX)
 
 
+def inline(result: UUID, value: bytes) -> Output:
+    """A value that fits, ready to be reported."""
+    return Output(result, len(value), data=value)
+
+
 async def keep(objects: Objects, session: UUID, result: UUID, value: bytes) -> Output:
     """Makes a result's value ready to be reported: inline if it fits, otherwise stored under a fresh key."""
     if fits(len(value)):
-        return Output(result, len(value), data=value)
+        return inline(result, value)
     return await keep_stream(objects, session, result, value)
 
 

@@ -36,8 +36,8 @@ async def flushed(bus: Bus) -> None:
     await bus.nc.flush()
 
 
-async def reports(bus: Bus) -> Pull:
-    pull = Pull(bus, REPORTS.name, "schedulers", batch=8)
+async def reports(bus: Bus, rank: int = 0) -> Pull:
+    pull = Pull(bus, REPORTS.name, "schedulers", batch=8, rank=lambda: rank)
     await pull.start()
     return pull
 
@@ -140,6 +140,22 @@ class BusConformance:
             await pull.stop()
         await asyncio.gather(*draining)
         assert sorted(got) == sorted(sent)
+
+    async def test_the_lowest_rank_is_served_first_and_the_others_when_it_has_enough(
+        self, bus: Bus, other: Bus
+    ) -> None:
+        second = await reports(bus, rank=1)
+        await flushed(bus)
+        first = await reports(bus, rank=0)
+        await flushed(bus)
+        for n in range(10):
+            await other.publish("hr.report.default", b"%d" % n)
+        got = await taken(first, 4)
+        assert got[:4] == [b"0", b"1", b"2", b"3"]
+        await first.stop()
+        got += await taken(second, 10 - len(got))
+        assert sorted(got) == [b"%d" % n for n in range(10)]
+        await second.stop()
 
     async def test_what_is_refused_comes_again_with_its_subject_and_headers(self, bus: Bus, other: Bus) -> None:
         pull = await reports(bus)

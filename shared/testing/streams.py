@@ -33,7 +33,7 @@ class _Consumer:
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
         self.next = 1
-        self.waiting: list[tuple[str, int]] = []  # reply subject and how many messages, of each request
+        self.waiting: list[tuple[str, int, int]] = []  # reply subject, how many messages, rank, of each request
         self.held: dict[int, int] = {}  # delivered and not acknowledged: sequence → how often
         self.again: deque[int] = deque()
         self.delivered: dict[int, int] = {}
@@ -112,7 +112,7 @@ class Streams:
             return None
         body: dict[str, Any] = msgspec.json.decode(data) if data else {}
         if tokens[2:5] == ["CONSUMER", "MSG", "NEXT"]:
-            self._next(tokens[5], tokens[6], int(body.get("batch", 1)), reply)
+            self._next(tokens[5], tokens[6], int(body.get("batch", 1)), int(body.get("priority", 0)), reply)
             return None
         name = tokens[5] if tokens[2:4] == ["STREAM", "MSG"] else tokens[4]
         verb = "_".join(tokens[2:5] if tokens[2:4] == ["STREAM", "MSG"] else tokens[2:4]).lower()
@@ -188,31 +188,32 @@ class Streams:
 
     # -- delivering
 
-    def _next(self, name: str, own: str, batch: int, reply: str) -> None:
+    def _next(self, name: str, own: str, batch: int, rank: int, reply: str) -> None:
         stream = self._streams.get(name)
         consumer = stream.consumers.get(own) if stream else None
         if consumer is None:
             self._deliver(reply, b"", "", {"Status": "503", "Description": "No Responders"}, reply)
             return
-        consumer.waiting.append((reply, batch))
+        consumer.waiting.append((reply, batch, rank))
+        consumer.waiting.sort(key=lambda request: request[2])
         self._pump(name, own)
 
     def _refuse(self, consumer: _Consumer) -> None:
         """It is gone: whoever waits for its messages is told."""
-        for reply, batch in consumer.waiting:
+        for reply, batch, _ in consumer.waiting:
             said = {"Status": "409", "Description": "Consumer Deleted", "Nats-Pending-Messages": str(batch)}
             self._deliver(reply, b"", "", said, reply)
 
     def _pump(self, name: str, own: str) -> None:
         stream, consumer = self._streams[name], self._streams[name].consumers[own]
         while consumer.waiting and (message := self._due(stream, consumer)) is not None:
-            reply, room = consumer.waiting.pop(0)
+            reply, room, rank = consumer.waiting.pop(0)
             times = consumer.delivered[message.sequence] = consumer.delivered.get(message.sequence, 0) + 1
             ack = f"$JS.ACK.{name}.{own}.{times}.{message.sequence}.{message.sequence}.0.0"
             consumer.held[message.sequence] = times
             if self._deliver(reply, message.data, ack, message.headers, message.subject):
                 if room > 1:
-                    consumer.waiting.insert(0, (reply, room - 1))
+                    consumer.waiting.insert(0, (reply, room - 1, rank))
             else:  # who asked has gone
                 consumer.delivered[message.sequence] -= 1
                 del consumer.held[message.sequence]

@@ -114,9 +114,10 @@ class Agent:
     # -- running
 
     async def _slot(self) -> None:
+        slot = asyncio.current_task()
         while True:
             held = await self._holding.next()
-            held.began, held.parcel.begun, held.slot = time.monotonic(), True, asyncio.current_task()
+            held.began, held.parcel.begun, held.slot = time.monotonic(), True, slot
             await self._run(held)
 
     async def _run(self, held: Held) -> None:
@@ -157,7 +158,8 @@ class Agent:
             return
         held.ended = True
         self._holding.drop(held)
-        self._tell_progress(held)
+        if held.progress is not None:
+            self._tell_progress(held)
         held.parcel.queue.reports.add(held.stopping or report, None if held.started_told else held.parcel)
 
     def _progress(self, held: Held, fraction: float, message: str) -> None:

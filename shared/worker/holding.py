@@ -28,15 +28,27 @@ class Held:
     """One task here: waiting, or running since `began` in `slot`. `progress`: what is to be told of it, at most so often.
 
     `printed`: where what its code prints is collected. `stopping`: it is being stopped; what is to be reported of it then.
+    `dropped`: it is not held any more.
     """
 
-    __slots__ = ("began", "ended", "parcel", "printed", "progress", "slot", "started_told", "stopping", "work")
+    __slots__ = (
+        "began",
+        "dropped",
+        "ended",
+        "parcel",
+        "printed",
+        "progress",
+        "slot",
+        "started_told",
+        "stopping",
+        "work",
+    )
 
     def __init__(self, work: Work, parcel: Parcel) -> None:
         self.work, self.parcel = work, parcel
         self.began: float | None = None
         self.slot: asyncio.Task[None] | None = None
-        self.started_told = self.ended = False
+        self.started_told = self.ended = self.dropped = False
         self.stopping: Failed | None = None
         self.progress: Progress | None = None
         self.printed: Printed | None = None
@@ -55,6 +67,8 @@ class Holding:
         self._taken = asyncio.Event()
 
     def add(self, held: Held) -> None:
+        if (before := self._by_id.get(held.work.id)) is not None:
+            before.dropped = True
         self._by_id[held.work.id] = held
         self._lines.setdefault(held.parcel.queue, deque()).append(held)
         self._arrived.set()
@@ -80,13 +94,20 @@ class Holding:
     async def next(self) -> Held:
         """The next task to run, of the lowest rank the one that came first; it leaves the waiting ones."""
         while True:
-            while lines := [line for line in self._lines.values() if line]:
-                held = min(lines, key=_turn).popleft()
+            while line := self._first():
+                held = line.popleft()
                 self._taken.set()
-                if self._by_id.get(held.work.id) is held:
+                if not held.dropped:
                     return held
             self._arrived.clear()
             await self._arrived.wait()
+
+    def _first(self) -> deque[Held] | None:
+        """The line whose turn it is."""
+        if len(self._lines) == 1:
+            (line,) = self._lines.values()
+            return line
+        return min((line for line in self._lines.values() if line), key=_turn, default=None)
 
     async def room(self, queue: Queue, most: int) -> None:
         """Waits until fewer than `most` tasks of a queue wait here.
@@ -105,7 +126,8 @@ class Holding:
 
     def drop(self, held: Held) -> None:
         """Forgets a task; one that waits is passed over when its turn comes."""
-        if self._by_id.get(held.work.id) is held:
+        if not held.dropped:
+            held.dropped = True
             del self._by_id[held.work.id]
         self._taken.set()
 

@@ -103,7 +103,8 @@ class Reports:
                 self._settle(report, Unavailable("the bus did not store that it has begun"))
             return  # not acknowledged: the bus delivers the tasks again
         for report, parcel in part:
-            self._settle(report)
+            if self._awaited:
+                self._settle(report)
             if parcel is not None:
                 parcel.untold -= 1
                 if parcel.untold == 0:
@@ -117,7 +118,8 @@ def _fit(pending: list[tuple[Report, "Parcel | None"]]) -> list[list[tuple[Repor
     for report, parcel in pending:
         own = 400
         if isinstance(report, Completed):
-            own += sum(160 + len(output.data or b"") * 4 // 3 for output in report.outputs)
+            for output in report.outputs:
+                own += 160 + len(output.data or b"") * 4 // 3
         elif isinstance(report, Failed | Progress):
             own += 6 * len(report.message)  # all of it may have to be escaped
         elif isinstance(report, Logged):

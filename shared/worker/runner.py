@@ -12,7 +12,7 @@ from shared.contracts import subjects
 from shared.contracts.compute import Value
 from shared.contracts.errors import HeadraceError
 from shared.contracts.work import EXEC, Inputs, InputsOf, Output, Work
-from shared.objects.inline import fetch, fits, keep, keep_stream
+from shared.objects.inline import fetch, fits, inline, keep, keep_stream
 from shared.objects.port import Objects
 from shared.worker import streams
 from shared.worker.child import Call, describe
@@ -84,7 +84,8 @@ class Runner:
         function = self._functions.get(work.function)
         if function is None:
             raise Trouble("error", f"this worker has no function {work.function!r}")
-        payload, (inputs, named) = await self._payload(work), await self._inputs(work)
+        payload = bytes(work.payload) if work.payload_value is None else await self._payload(work.payload_value)
+        inputs, named = ([], []) if work.inputs == [] else await self._inputs(work)
         count = len(work.outputs)
         try:
             if function.blocking:
@@ -106,7 +107,8 @@ class Runner:
                     application=work.application,
                 )
                 value: Any = await _awaited(function.call(task), printed)
-                values, made = encode_outputs(value, len(task.undelegated)), task.made
+                made = task.made
+                values = encode_outputs(value, count if made is None else len(task.undelegated))
         except (TaskError, Lost) as error:
             if isinstance(error, Lost):
                 raise
@@ -121,7 +123,9 @@ class Runner:
     async def _keep(self, session: UUID, names: list[UUID], values: list[bytes]) -> list[Output]:
         """The values, stored where they are large."""
         if len(values) == 1:
-            return [await keep(self._objects, session, names[0], values[0])]
+            (value,) = values
+            kept = inline(names[0], value) if fits(len(value)) else await keep(self._objects, session, names[0], value)
+            return [kept]
         stores, room = [], INLINE
         for name, value in zip(names, values, strict=True):
             room -= len(value) if fits(len(value)) else 0
@@ -131,18 +135,17 @@ class Runner:
         return list(await asyncio.gather(*stores))
 
     async def _command(self, commands: Commands, work: Work, session: UUID, printed: Printed) -> list[Output]:
-        payload, values = await self._payload(work), await self._values(work)
+        payload = bytes(work.payload) if work.payload_value is None else await self._payload(work.payload_value)
+        values = await self._values(work)
         try:
             return await commands.run(payload, values, session, work.outputs, printed, INLINE)
         except TaskError as error:
             raise Trouble("error", str(error)) from None
 
-    async def _payload(self, work: Work) -> bytes:
-        if work.payload_value is None:
-            return bytes(work.payload)
-        if work.payload_value.size > MEMORY:
+    async def _payload(self, value: Value) -> bytes:
+        if value.size > MEMORY:
             raise Trouble("error", f"its payload has more than {MEMORY} bytes")
-        return await fetch(self._objects, work.payload_value)
+        return await fetch(self._objects, value)
 
     async def _values(self, work: Work) -> list[Value]:
         return work.inputs if work.inputs is not None else await self._ask(work.id)

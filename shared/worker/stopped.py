@@ -33,8 +33,10 @@ class Stopped:
                 self._add(task, attempt)
 
     def forbids(self, session: UUID, epoch: int, work: Work) -> bool:
-        if epoch <= self._epochs.get(session, 0):  # taken back from the queue while it was on its way
+        if self._epochs and epoch <= self._epochs.get(session, 0):  # taken back from the queue while it was on its way
             return True
+        if not self._attempts:
+            return False
         attempt, until = self._attempts.get(work.id, (-1, 0.0))
         return work.attempt <= attempt and time.monotonic() < until
 

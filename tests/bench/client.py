@@ -3,23 +3,31 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 from uuid import UUID
 
-import httpx
+import aiohttp
 import msgspec
 
-from shared.contracts.compute import Session, Submission
+from shared.contracts.compute import Options, Session, Submission
 from shared.contracts.events import Frame
 
 _frame = msgspec.json.Decoder(Frame).decode
 
 
+class Known(Protocol):
+    """Counts ids, each once: a set, or what takes less room than one."""
+
+    def update(self, ids: Iterable[UUID], /) -> None: ...
+    def __len__(self) -> int: ...
+
+
 class Client:
     def __init__(self, http: str, token: str) -> None:
-        self._http = httpx.AsyncClient(
-            base_url=http, headers={"Authorization": f"Bearer {token}"}, timeout=300, trust_env=False
+        self._http = aiohttp.ClientSession(
+            http, headers={"Authorization": f"Bearer {token}"}, timeout=aiohttp.ClientTimeout(total=None)
         )
 
     async def __aenter__(self) -> Self:
@@ -28,32 +36,50 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.aclose()
+        await self._http.close()
 
-    async def session(self, function: str = "noop") -> UUID:
-        answer = await self._http.post("/compute/v1/sessions", json={"options": {"function": function}})
-        answer.raise_for_status()
-        return msgspec.json.decode(answer.content, type=Session).id
+    async def session(self, function: str = "noop", priority: int | None = None) -> UUID:
+        options = msgspec.to_builtins(Options(function=function, priority=priority))
+        answer = await self._call("POST", "/compute/v1/sessions", msgspec.json.encode({"options": options}))
+        return msgspec.json.decode(answer, type=Session).id
 
-    async def submit(self, session: UUID, lines: bytes) -> Submission:
-        answer = await self._http.post(
-            f"/compute/v1/sessions/{session}/submissions",
-            content=lines,
-            headers={"Content-Type": "application/x-ndjson"},
-        )
-        if answer.is_error:
-            raise RuntimeError(answer.text)
-        return msgspec.json.decode(answer.content, type=Submission)
+    async def look(self, session: UUID) -> Session:
+        """With its counts."""
+        return msgspec.json.decode(await self._call("GET", f"/compute/v1/sessions/{session}"), type=Session)
 
-    async def close(self, session: UUID) -> None:
-        (await self._http.post(f"/compute/v1/sessions/{session}/close")).raise_for_status()
+    async def submit(self, session: UUID, lines: bytes | AsyncIterator[bytes]) -> Submission:
+        path = f"/compute/v1/sessions/{session}/submissions"
+        return msgspec.json.decode(await self._call("POST", path, lines, "application/x-ndjson"), type=Submission)
+
+    async def change(self, session: UUID, verb: str) -> None:
+        """`pause`, `resume`, `close` or `cancel`."""
+        await self._call("POST", f"/compute/v1/sessions/{session}/{verb}")
+
+    async def delete(self, session: UUID) -> None:
+        """Until it is gone, however long that takes."""
+        while True:
+            async with self._http.delete(f"/compute/v1/sessions/{session}") as answer:
+                if answer.status == HTTPStatus.ACCEPTED:
+                    continue
+                if answer.status != HTTPStatus.NOT_FOUND:  # gone between two questions
+                    answer.raise_for_status()
+                return
+
+    async def _call(
+        self, verb: str, path: str, body: bytes | AsyncIterator[bytes] | None = None, kind: str = "application/json"
+    ) -> bytes:
+        async with self._http.request(verb, path, data=body, headers={"Content-Type": kind}) as answer:
+            content = await answer.read()
+            if not answer.ok:
+                raise RuntimeError(content.decode())
+            return content
 
     @asynccontextmanager
-    async def results(self, session: UUID) -> AsyncIterator["Results"]:
-        """The results of a session as they are told, from before the block on."""
-        async with self._http.stream("GET", "/events", params={"session": str(session)}, timeout=None) as answer:
+    async def results(self, session: UUID, known: Known | None = None) -> AsyncIterator["Results"]:
+        """The results of a session as they are told, from before the block on. `known`: where they are counted."""
+        async with self._http.get("/events", params={"session": str(session)}) as answer:
             answer.raise_for_status()
-            results = Results(answer)
+            results = Results(answer, set() if known is None else known)
             await results.connected()
             reading = asyncio.create_task(results.read())
             try:
@@ -65,9 +91,9 @@ class Client:
 class Results:
     """Reads server-sent events; counts each id once."""
 
-    def __init__(self, answer: httpx.Response) -> None:
-        self._chunks = answer.aiter_raw()
-        self._known: set[UUID] = set()
+    def __init__(self, answer: aiohttp.ClientResponse, known: Known) -> None:
+        self._chunks = aiter(answer.content.iter_any())
+        self._known = known
         self._failed: list[UUID] = []
         self._news = asyncio.Event()
 

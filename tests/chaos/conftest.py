@@ -13,6 +13,7 @@ from tests.support.processes import Processes
 
 APP = "tests.support.functions:app"
 WORKERS = 2
+SCHEDULERS = 2
 SLOTS = 8
 
 
@@ -30,7 +31,7 @@ class Ground:
             folder.chmod(0o711)
             self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
             self.system = await self._stack.enter_async_context(Processes(folder / "home"))
-            await self.system.start(workers=WORKERS, app=APP, slots=SLOTS)
+            await self.system.start(workers=WORKERS, app=APP, slots=SLOTS, schedulers=SCHEDULERS)
         return self.system
 
     async def clear(self) -> None:
@@ -39,7 +40,7 @@ class Ground:
             await stack.aclose()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def ground() -> AsyncIterator[Ground]:
     ground = Ground()
     yield ground

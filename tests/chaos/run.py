@@ -72,10 +72,15 @@ class Run:
     async def counted(self, mix: Mix | None = None, *, retold: bool = False) -> None:
         """Everything ended, once. `retold`: the event stream was lost, so that frames may stand there again."""
         await self.edge.close(self.session)
+        await self.system.wait_until(self._settled, timeout=LIMIT)
         await self._listed()
         await self._events(retold)
         await self._rows(mix)
         self.system.check()
+
+    async def _settled(self) -> bool:
+        """What closing entails is done; where that takes long it goes on after the answer."""
+        return not await self._fetch("SELECT 1 FROM sessions WHERE id = $1 AND owed", self.session)
 
     async def _listed(self) -> None:
         path = f"/compute/v1/sessions/{self.session}"

@@ -23,28 +23,15 @@ async def test_a_service_is_killed(system: Processes, edge: Edge, service: str) 
         await run.counted(mix)
 
 
-async def test_the_scheduler_is_killed_again_and_again(system: Processes, edge: Edge) -> None:
+async def test_the_schedulers_are_killed_again_and_again(system: Processes, edge: Edge) -> None:
     mix = Mix.whole()
     async with running(system, edge, mix.lines) as run:
-        for fraction in (0.05, 0.3, 0.6):
+        for fraction, one in ((0.05, "scheduler"), (0.3, "scheduler-2"), (0.6, "scheduler")):
             await run.middle(fraction)
-            await system.kill("scheduler")
-            await system.restart("scheduler")
+            await system.kill(one)
+            await system.restart(one)
         await run.done()
         await run.counted(mix)
-
-
-async def test_of_two_schedulers_the_one_that_dispatches_is_killed(system: Processes, edge: Edge) -> None:
-    mix = Mix.whole()
-    await system.start_service("scheduler", replica="scheduler-2")
-    await system.wait_until(lambda: "partition.known" in {line["event"] for line in system.log("scheduler-2")})
-    async with running(system, edge, mix.lines) as run:
-        await run.middle()
-        await system.kill("scheduler")
-        await run.done()
-        await run.counted(mix)
-    await system.restart("scheduler")
-    await system.stop("scheduler-2")
 
 
 async def test_a_worker_is_killed(system: Processes, edge: Edge) -> None:

@@ -23,14 +23,16 @@ STALL = 4.0
 
 
 async def test_the_network_stalls_and_is_cut(system: Processes, edge: Edge) -> None:
-    """Between the bus and those who hold the work: the scheduler and a worker."""
+    """Between the bus and those who hold the work: the schedulers and a worker."""
     mix = Mix.whole()
-    away = ("scheduler", "worker-1")
+    schedulers = ("scheduler", "scheduler-2")
+    away = (*schedulers, "worker-1")
     async with Proxy(system.stack.nats.port) as proxy:
         for name in away:
             await system.stop(name)
         url = proxy.url(system.stack.nats.url)
-        await system.start_service("scheduler", nats_url=url)
+        for name in schedulers:
+            await system.start_service("scheduler", replica=name, nats_url=url)
         await system.start_worker("worker-1", app=APP, slots=SLOTS, nats_url=url)
         async with running(system, edge, mix.lines) as run:
             await run.middle(0.1)
@@ -45,7 +47,8 @@ async def test_the_network_stalls_and_is_cut(system: Processes, edge: Edge) -> N
             await run.counted(mix)
         for name in away:
             await system.stop(name)
-    await system.start_service("scheduler")
+    for name in schedulers:
+        await system.start_service("scheduler", replica=name)
     await system.start_worker("worker-1", app=APP, slots=SLOTS)
 
 

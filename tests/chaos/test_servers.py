@@ -38,14 +38,16 @@ async def test_the_bus_loses_all_that_it_has_stored(system: Processes, edge: Edg
         await run.counted(mix, retold=True)
 
 
-async def test_the_bus_loses_its_storage_and_the_scheduler_dies_with_it(system: Processes, edge: Edge) -> None:
+async def test_the_bus_loses_its_storage_and_the_schedulers_die_with_it(system: Processes, edge: Edge) -> None:
     """Who comes up again has not seen the old streams, and cannot know that they were lost."""
     mix = Mix.whole()
     async with running(system, edge, mix.lines) as run:
         await run.middle()
-        await system.kill("scheduler")
+        for name in ("scheduler", "scheduler-2"):
+            await system.kill(name)
         await system.wipe_jetstream()
-        await system.restart("scheduler")
+        for name in ("scheduler", "scheduler-2"):
+            await system.restart(name)
         await run.done()
         await run.counted(mix, retold=True)
 

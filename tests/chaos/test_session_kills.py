@@ -1,4 +1,4 @@
-"""The scheduler is killed in the middle of purges and deletes: at each step, and each ends all the same.
+"""The schedulers are killed in the middle of purges and deletes: at each step, and each ends all the same.
 
 One kill strikes several sessions, each at another place: a step has done its work, and the transaction that would make it count has
 not committed (`tests/support/stops.py`). The steps that were held go on after their leases.
@@ -52,7 +52,7 @@ async def left(world: World, session: str) -> dict[str, list[int]]:
     return found
 
 
-async def test_the_scheduler_is_killed_at_each_step_of_purges_and_deletes(world: World) -> None:
+async def test_the_schedulers_are_killed_at_each_step_of_purges_and_deletes(world: World) -> None:
     system, stops, edge = world.system, world.stops, world.edge
     buried = await world.dead()  # by tests before this one
     purged = await asyncio.gather(*(filled(world) for _ in PURGE))
@@ -71,8 +71,9 @@ async def test_the_scheduler_is_killed_at_each_step_of_purges_and_deletes(world:
         deletes = [group.create_task(edge.ask("DELETE", f"{COMPUTE}/sessions/{one}")) for one in deleted]
         for place, session in places:
             await stops.reached(place, session)
-        await stops.killed("scheduler")
-        await system.restart("scheduler")
+        await stops.killed("scheduler", "scheduler-2")
+        for name in ("scheduler", "scheduler-2"):
+            await system.restart(name)
     assert {answer.result().status_code for answer in purges} <= {200, 202}
     assert {answer.result().status_code for answer in deletes} <= {
         200,

@@ -17,7 +17,7 @@ from tests.integration.test_supervisor import Run, left
 from tests.support.edge import Edge, Watch
 from tests.support.wait import wait_until
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.chaos
 
 QUICK, SLOW = 4_000, 1_000
 LINES = b'{"payload":0.02,"options":{"function":"sleep"}}\n' * SLOW + b"{}\n" * QUICK

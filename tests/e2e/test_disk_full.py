@@ -23,7 +23,7 @@ from deploy.local.room import ENOUGH
 from tests.support.smalldisk import SmallDisk, small_disk
 from tests.support.wait import wait_until
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(200)]
+pytestmark = pytest.mark.chaos
 
 DISK_MIB = 1400
 """A little more than the start asks for."""

@@ -16,7 +16,7 @@ from tests.support.servers import of_stack
 from tests.support.smalldisk import SmallDisk, small_disk
 from tests.support.wait import wait_until
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(150)]
+pytestmark = pytest.mark.chaos
 
 FOLDERS = 24
 """The object store's index is in parts, by folder: enough to meet each."""

@@ -30,7 +30,7 @@ from shared.worker.commands import Commands
 from tests.conftest import Database, new_bucket
 from tests.integration.compute_functions import PATH
 from tests.support.servers import Servers
-from tests.support.wait import wait_until
+from tests.support.wait import LIMIT, wait_until
 
 T = TypeVar("T")
 ENDS = ("completed", "error", "timeout", "cancelled")
@@ -277,7 +277,7 @@ async def scheduler(
         yield stop
     finally:
         stop.set()
-        await asyncio.wait_for(running, 20)
+        await asyncio.wait_for(running, LIMIT)
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from shared.contracts.paging import Page
 from shared.objects.settings import ObjectsSettings
 from tests.conftest import Bucket, Database
 from tests.support.servers import Servers
-from tests.support.wait import wait_until
+from tests.support.wait import LIMIT, wait_until
 
 TOKEN = "the-admin-token-of-the-tests"
 NOW = "2026-01-01T00:00:00.000000Z"
@@ -226,7 +226,7 @@ async def running(
             yield gateway
         finally:
             gateway.stop.set()
-            await asyncio.wait_for(task, 15)
+            await asyncio.wait_for(task, LIMIT)
 
 
 async def _bus(stack: AsyncExitStack, servers: Servers, name: str) -> Bus:

@@ -24,7 +24,7 @@ from shared.contracts.work import (
     Work,
 )
 from tests.integration.compute_rig import Rig
-from tests.support.wait import wait_until
+from tests.support.wait import LIMIT, wait_until
 
 
 class Hand:
@@ -43,7 +43,7 @@ class Hand:
             beat = Beat(
                 self.name, self._partitions[0], self._slots, ["task"], list(self._holds.items()), self._partitions
             )
-            answer = await self._bus.request(subjects.beat(self.name), msgspec.json.encode(beat), timeout=5)
+            answer = await self._bus.request(subjects.beat(self.name), msgspec.json.encode(beat), timeout=LIMIT)
             told = msgspec.json.decode(answer.data, type=BeatReply)
             self.ranks, self.stopped = told.ranks, self.stopped | set(told.stop)
             await asyncio.sleep(0.05)
@@ -70,7 +70,7 @@ class Hand:
         came = await self._bus.subscribe(inbox, max_msgs=1)
         ask = f"$JS.API.CONSUMER.MSG.NEXT.{TASKS.name}.{worker_consumer(partition).name}"
         await self._bus.publish(ask, b'{"batch":1,"no_wait":true}', reply=inbox)
-        message = await came.next_msg(timeout=5)
+        message = await came.next_msg(timeout=LIMIT)
         if message.reply.startswith("$JS.ACK"):
             waiting += msgspec.json.decode(message.data, type=TaskBatch).tasks
             await self._bus.publish(message.reply, b"+ACK")
@@ -92,7 +92,7 @@ class Hand:
 
     async def _report(self, *reports: Any) -> None:
         batch = msgspec.json.encode(ReportBatch(self.name, list(reports)))
-        await self._bus.request(subjects.report(self._partitions[0]), batch, timeout=5)
+        await self._bus.request(subjects.report(self._partitions[0]), batch, timeout=LIMIT)
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ from shared.objects.settings import ObjectsSettings
 from tests.conftest import Bucket, Database
 from tests.integration.gateway_edge import Gateway, Scheduler, running
 from tests.support.servers import Servers
-from tests.support.wait import wait_until
+from tests.support.wait import LIMIT, wait_until
 
 PID = "headrace/astropy"
 Document = dict[str, Any]
@@ -70,7 +70,7 @@ class Sites:
     async def stop(self, name: str) -> None:
         stop, task = self._running.pop(name)
         stop.set()
-        await asyncio.wait_for(task, 15)
+        await asyncio.wait_for(task, LIMIT)
 
     async def kill(self, name: str) -> None:
         """In the middle of whatever it does."""
@@ -122,7 +122,7 @@ async def see(http: httpx.AsyncClient, offer: Document) -> Document:
     return dict(answer.json())
 
 
-async def until(http: httpx.AsyncClient, offer: Document, phase: str, timeout: float = 10) -> Document:
+async def until(http: httpx.AsyncClient, offer: Document, phase: str, timeout: float = LIMIT) -> Document:
     """Waits until an offer is in a phase."""
 
     async def there() -> Document | None:

@@ -11,8 +11,12 @@ import pytest
 
 from services.scheduler import store
 from services.scheduler.duties import Duties
+from shared.bus import topology
+from shared.bus.unit import Unit
 from shared.contracts import compute as c
 from shared.contracts import ids, subjects
+from shared.contracts.errors import Unavailable
+from shared.contracts.topology import TASKS
 from shared.contracts.work import Completed, Output, ReportBatch
 from shared.db.pool import open_pool
 from shared.objects.layout import result_key
@@ -44,6 +48,13 @@ async def waiting(pool: "asyncpg.Pool[Any]", n: int = 1, unless: "asyncio.Task[A
         return (unless is not None and unless.done()) or await pool.fetchval(query) >= n
 
     await wait_until(there)
+
+
+async def queued(rig: Rig, session: UUID, n: int) -> bool:
+    """Whether so many messages of a session lie in the queue."""
+    asked = {"subjects_filter": subjects.tasks_of_session(session)}
+    info = await topology.api(rig.bus, f"STREAM.INFO.{TASKS.name}", asked)
+    return sum(info["state"].get("subjects", {}).values()) == n
 
 
 async def lead(rig: Rig, session: UUID, verb: str) -> c.Session:
@@ -138,4 +149,52 @@ async def test_what_runs_again_is_not_left_waiting_for_what_fails_meanwhile(rig:
         failing = asyncio.create_task(rig.ask("task.cancel", c.TaskCancel(session, [second]), c.TaskChanges))
         await waiting(pool, unless=failing)
     await failing
-    assert [await rig.status(task) for task in (first, second, join)] == ["pending", "cancelled", "error"]
+    assert [await rig.status(task) for task in (second, join)] == ["cancelled", "error"]
+    assert await rig.status(first) in ("pending", "submitted")  # its turn may have come by now
+
+
+@pytest.mark.parametrize("what", ["resume", "rebuild"])
+async def test_what_waits_for_a_session_holds_none_of_its_tasks(rig: Rig, pool: Any, what: str) -> None:
+    """Who retries or releases holds the session when it asks for its tasks: each would wait for the other."""
+    session = await rig.session()
+    id = await rig.submit(session, [spec(), spec(inputs=["@0"])])
+    chosen = ids.task_id(id, 1)
+    await pool.execute("UPDATE tasks SET remaining = 0, status = 3 WHERE id = $1", chosen)
+    async with pool.acquire() as db, db.transaction():
+        if what == "resume":
+            await pool.execute("UPDATE sessions SET status = 2, owed = true WHERE id = $1", session)
+        await db.execute(Q["hold_session"], session)
+        if what == "resume":
+            other = asyncio.create_task(lead(rig, session, "resume"))
+        else:
+            await pool.execute(
+                "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN pg_locks l USING (pid)"
+                " WHERE l.locktype = 'advisory' AND a.datname = current_database()"
+            )
+        await waiting(pool)
+        await db.execute("SET LOCAL lock_timeout = '500ms'")
+        await db.execute("UPDATE tasks SET worker = 'w' WHERE id = $1", chosen)
+    if what == "resume":
+        assert (await other).status == "running"
+
+    await wait_until(lambda: queued(rig, session, 2))
+
+
+async def test_what_was_chosen_goes_out_though_nobody_was_told_that_it_committed(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection was lost when the database had committed, and before it said so."""
+    session, flush = await rig.session(), Unit.flush
+    await rig.submit(session, [spec()])
+    await wait_until(lambda: queued(rig, session, 1))
+
+    async def lost(self: Unit) -> None:
+        await flush(self)
+        await self.connection.execute("COMMIT")
+        raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Unit, "flush", lost)
+        with pytest.raises(Unavailable):
+            await rig.submit(session, [spec()])
+    await wait_until(lambda: queued(rig, session, 2))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from shared.contracts import ids, subjects
 from shared.contracts.work import Completed, Confirm, Confirmed, Failed, Output, ReportBatch, Started
 from shared.worker import App, Task
 from tests.integration.compute_functions import app as children
-from tests.integration.compute_rig import Rig, open_rig, spec
+from tests.integration.compute_rig import LEASE, Rig, open_rig, spec
+from tests.integration.hand import hand
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 
@@ -73,6 +75,17 @@ async def test_a_lost_workers_task_gets_another_attempt(rig: Rig) -> None:
             assert rig.framed(session, "retried") == [done.id]
 
 
+async def test_a_worker_of_which_nothing_was_heard_has_a_lease_too(rig: Rig) -> None:
+    """Its first heartbeat may be lost; its partition may be news to the scheduler that asks."""
+    partition = await rig.partition()
+    session = await rig.session(partition)
+    task = ids.task_id(await rig.submit(session, [spec()]), 0)
+    began = time.monotonic()
+    await report(rig, partition, Started(task, 0, "stranger"), worker="stranger")
+    await wait_until(lambda: rig.framed(session, "retried") == [task], timeout=20)
+    assert time.monotonic() - began >= LEASE
+
+
 async def test_without_retries_left_a_lost_task_fails(rig: Rig) -> None:
     partition, name = await rig.partition(), str(uuid4())
     session = await rig.session(partition)
@@ -116,20 +129,22 @@ async def test_a_worker_that_is_stopped_finishes_what_runs_and_gives_back_the_re
 async def test_a_held_task_of_a_later_attempt_may_not_run_and_its_worker_is_told(rig: Rig) -> None:
     partition = await rig.partition()
     session = await rig.session(partition)
-    id = await rig.submit(session, [spec()])
-    task = ids.task_id(id, 0)
-    await report(rig, partition, Started(task, 0, "stranger"), worker="stranger")
-    await rig.until(task, "processing")
+    async with hand(rig, partition, slots=1) as stranger:
+        await rig.submit(session, [spec()])
+        work = await stranger.take(partition)
+        task = work.id
+        await stranger.start(work)
+        await rig.until(task, "processing")
 
-    async def confirm(worker: str, attempt: int) -> list[UUID]:
-        return (await rig.ask("task.confirm", Confirm(worker, [(task, attempt)]), Confirmed)).run
+        async def confirm(worker: str, attempt: int) -> list[UUID]:
+            return (await rig.ask("task.confirm", Confirm(worker, [(task, attempt)]), Confirmed)).run
 
-    assert await confirm("stranger", 0) == [task]
-    assert await confirm("another", 0) == []
-    assert await confirm("stranger", 1) == []
-    await report(rig, partition, Failed(task, 0, "lost", "gone"))
-    await wait_until(lambda: rig.framed(session, "retried"))
-    assert await confirm("stranger", 0) == []
+        assert await confirm(stranger.name, 0) == [task]
+        assert await confirm("another", 0) == []
+        assert await confirm(stranger.name, 1) == []
+        await report(rig, partition, Failed(task, 0, "lost", "gone"))
+        await wait_until(lambda: rig.framed(session, "retried"))
+        assert await confirm(stranger.name, 0) == []
     assert await confirm("another", 1) == [task]
     async with rig.worker(app, partition=partition):
         done = await rig.until(task, "completed")

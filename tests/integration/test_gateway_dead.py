@@ -14,7 +14,7 @@ from shared.contracts.topology import REPORTS
 from tests.conftest import Bucket, Database
 from tests.integration.gateway_edge import Gateway, running
 from tests.support.servers import Servers, settled
-from tests.support.wait import wait_until
+from tests.support.wait import LIMIT, wait_until
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ async def gateway(nats: Servers, database: Database, s3: Bucket, tmp_path: Path)
 async def test_list_and_replay(gateway: Gateway) -> None:
     worker = await gateway.servers.connect("worker")
     bus = gateway.scheduler.bus
-    pull = Pull(bus, REPORTS.name, "schedulers")
+    pull = Pull(bus, REPORTS.name, "schedulers", rank=lambda: 0)
     await pull.start()
     subject = subjects.report("default")
     try:
@@ -36,7 +36,7 @@ async def test_list_and_replay(gateway: Gateway) -> None:
             )
         buried = 0
         while buried < 5:
-            for message in await asyncio.wait_for(pull.take(), 5):
+            for message in await asyncio.wait_for(pull.take(), LIMIT):
                 await bury(bus, pull, message, REPORTS.name, "Invalid: not\nUTF-8")
                 buried += 1
         first = (await gateway.http.get("/ops/v1/dead", params={"size": 3})).json()
@@ -48,7 +48,7 @@ async def test_list_and_replay(gateway: Gateway) -> None:
         second = first["items"][1]["sequence"]
         done = await gateway.http.post("/ops/v1/dead/replay", json={"sequences": [second, second, 999]})
         assert done.json() == {"replayed": [second], "missing": [999], "refused": []}, done.text
-        [again] = await asyncio.wait_for(pull.take(), 5)
+        [again] = await asyncio.wait_for(pull.take(), LIMIT)
         assert again.data.startswith(b'{"n": 1')
         assert again.headers is not None
         assert not [name for name in again.headers if name.startswith("Hr-Dead")]
@@ -57,7 +57,7 @@ async def test_list_and_replay(gateway: Gateway) -> None:
         done = await gateway.http.post("/ops/v1/dead/replay", json={"all": True})
         assert len(done.json()["replayed"]) == 4
         assert (await gateway.http.get("/ops/v1/dead")).json() == {"items": [], "next": ""}
-        numbers = [message.data[6:7] for message in await asyncio.wait_for(pull.take(), 5)]
+        numbers = [message.data[6:7] for message in await asyncio.wait_for(pull.take(), LIMIT)]
         assert set(numbers) <= {b"0", b"2", b"3", b"4"}
     finally:
         await pull.stop()

@@ -19,7 +19,7 @@ from shared.contracts.events import Frame
 from tests.conftest import Bucket, Database
 from tests.integration.gateway_edge import Gateway, running
 from tests.support.servers import Servers, of_stack
-from tests.support.wait import wait_until
+from tests.support.wait import LIMIT, wait_until
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ async def listening(
         assert response.status_code == 200
         assert response.headers["content-type"] == "text/event-stream"
         reading = asyncio.create_task(listener.read(response))
-        await asyncio.wait_for(listener.greeted.wait(), 5)
+        await asyncio.wait_for(listener.greeted.wait(), LIMIT)
         try:
             yield listener
         finally:
@@ -139,7 +139,7 @@ async def test_a_stream_made_again_is_read_from_its_start(gateway: Gateway) -> N
         await gateway.servers.forget("EVENTS")
         await topology.apply(bus)
         await tell(gateway, session, 3)
-        await wait_until(lambda: listener.tasks == [1, 2, 3], timeout=15)
+        await wait_until(lambda: listener.tasks == [1, 2, 3])
         assert listener.events[-1][0].partition("-")[0] != listener.events[0][0].partition("-")[0]
 
 
@@ -183,4 +183,4 @@ async def test_a_restart_of_the_bus_loses_nothing(home: Path, tmp_path: Path) ->
                 await stack.start_server("nats")
                 await telling
                 await tell(gateway, session, 4)
-                await wait_until(lambda: listener.tasks == [1, 2, 3, 4], timeout=15, on_timeout=lambda: listener.tasks)
+                await wait_until(lambda: listener.tasks == [1, 2, 3, 4], on_timeout=lambda: listener.tasks)

@@ -19,7 +19,7 @@ from tests.conftest import new_bucket
 from tests.integration.compute_rig import forget_streams, new_database
 from tests.integration.gateway_edge import Gateway, running
 from tests.support.servers import Servers
-from tests.support.wait import wait_until
+from tests.support.wait import LIMIT, wait_until
 
 Words = tuple[str, Any]
 
@@ -78,7 +78,7 @@ async def watching(http: httpx.AsyncClient, session: UUID, last: str = "", **que
     async with http.stream("GET", f"/compute/v1/sessions/{session}/watch", params=query, headers=headers) as response:
         assert response.status_code == 200, await response.aread()
         reading = asyncio.create_task(watcher.read(response))
-        await asyncio.wait_for(watcher.greeted.wait(), 5)
+        await asyncio.wait_for(watcher.greeted.wait(), LIMIT)
         try:
             yield watcher
         finally:
@@ -175,7 +175,7 @@ async def test_a_stream_that_was_lost_means_a_new_snapshot(gateway: Gateway) -> 
         before = watcher.id
         await gateway.servers.forget("EVENTS")
         await topology.apply(gateway.scheduler.bus)
-        await wait_until(lambda: watcher.names.count("snapshot.end") == 2, timeout=15, on_timeout=lambda: watcher.told)
+        await wait_until(lambda: watcher.names.count("snapshot.end") == 2, on_timeout=lambda: watcher.told)
         assert watcher.names == [*WHOLE, "task.changed", *WHOLE]
         await tell(gateway, session, 2)
         await wait_until(lambda: watcher.completed() == [1, 2], on_timeout=lambda: watcher.told)

@@ -40,6 +40,6 @@ async def test_who_waits_is_answered_when_the_gateway_stops(
         waiting = asyncio.create_task(ask(alice, "session", session=session, place=place, wait=30))
         await wait_until(lambda: len(gateway.scheduler.asked("session.get")) > asked)
         gateway.stop.set()
-        told = await asyncio.wait_for(waiting, 5)
+        told = await asyncio.wait_for(waiting, 15)
         assert told["events"] == []
         await alice.close()

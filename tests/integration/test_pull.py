@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
+from shared.bus import pull as pull_module
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.bus.pull import Pull, delivery
@@ -27,7 +29,7 @@ async def source(bus: Bus, nats: Servers) -> AsyncIterator[Bus]:
 
 
 async def pulling(bus: Bus, batch: int = 16) -> Pull:
-    pull = Pull(bus, "REPORTS", "schedulers", batch=batch, heartbeat=0.2)
+    pull = Pull(bus, "REPORTS", "schedulers", batch=batch, heartbeat=0.2, rank=lambda: 0)
     await pull.start()
     return pull
 
@@ -113,7 +115,7 @@ async def test_a_pull_that_stops_gives_back_what_nobody_took(bus: Bus, source: B
 
 
 async def test_what_lies_here_untaken_is_given_back_and_no_more_is_asked_for(bus: Bus, source: Bus) -> None:
-    pull = Pull(bus, "REPORTS", "schedulers", batch=2, heartbeat=0.1, give_back=0.05)
+    pull = Pull(bus, "REPORTS", "schedulers", batch=2, heartbeat=0.1, give_back=0.05, rank=lambda: 0)
     await pull.start()
     await send(source, b"a", b"b")
     await wait_until(lambda: pull._paused)
@@ -123,6 +125,25 @@ async def test_what_lies_here_untaken_is_given_back_and_no_more_is_asked_for(bus
     await send(source, b"c")
     assert [message.data for message in await pull.take()] == [b"c"]  # it asks again as soon as somebody takes
     await pull.stop()
+
+
+async def test_what_is_kept_stays_ours_for_as_long_as_we_live(bus: Bus, source: Bus, nats: Servers) -> None:
+    clock, patience = asyncio.get_running_loop().time, 1.0
+    async with connected(nats, "scheduler") as short_lived:
+        await topology.ensure_consumer(bus, "REPORTS", msgspec.structs.replace(REPORTS.consumers[0], ack_wait=patience))
+        pull = Pull(short_lived, "REPORTS", "schedulers", batch=8, heartbeat=0.1, kept=True, rank=lambda: 0)
+        await pull.start()
+        await send(source, b"taken", b"answered", b"untaken")
+        await wait_until(lambda: len(pull._waiting) == 3)
+        taken, answered = await pull.take(2)
+        await pull.ack(answered)
+        other = await pulling(bus)
+        until = clock() + 3 * patience
+        await wait_until(lambda: clock() > until)
+        assert not other._waiting
+        assert list(pull._held) == [message.reply for message in (taken, pull._waiting[0][1])]
+    assert sorted(await some(other, 2)) == [b"taken", b"untaken"]
+    await other.stop()
 
 
 async def test_it_goes_on_when_its_consumer_is_lost_and_made_again(bus: Bus, source: Bus, nats: Servers) -> None:
@@ -147,3 +168,32 @@ async def test_it_goes_on_when_its_stream_is_lost_and_made_again(bus: Bus, sourc
     assert await some(pull, 1) == [b"meanwhile"]
     assert (await sent).stream == "REPORTS"
     await pull.stop()
+
+
+async def test_the_ack_of_the_newest_waits_for_the_next_message(
+    bus: Bus, source: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull_module, "LINGER", 30.0)
+    pull = await pulling(bus)
+    await send(source, b"1")
+    assert await some(pull, 1) == [b"1"]
+    await asyncio.sleep(0.2)
+    assert await pending(bus) == (0, 1)  # the stream is not empty between two hops
+    await send(source, b"2")
+    assert await some(pull, 1) == [b"2"]
+    await wait_until(lambda: acknowledged(bus, 1))
+    await pull.stop()
+    await wait_until(lambda: nothing_pending(bus))
+
+
+async def test_the_ack_of_the_newest_goes_out_when_nothing_follows(bus: Bus, source: Bus) -> None:
+    pull = await pulling(bus)
+    await send(source, b"1")
+    assert await some(pull, 1) == [b"1"]
+    await wait_until(lambda: nothing_pending(bus))
+    await pull.stop()
+
+
+async def acknowledged(bus: Bus, sequence: int) -> bool:
+    info = await topology.api(bus, "CONSUMER.INFO.REPORTS.schedulers")
+    return bool(info["ack_floor"]["stream_seq"] == sequence)

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from nats.aio.msg import Msg
 
 from shared.bus import trace
 from shared.bus.context import Context
@@ -15,6 +16,7 @@ from shared.testing.conformance_bus import flushed
 from tests.conftest import Database
 from tests.integration.bus_rig import Bench, Said, Word, connected, open_bench
 from tests.support.servers import Servers
+from tests.support.wait import wait_until
 
 ECHO, FAIL, SAY = "hr.rpc.archiver.word.echo", "hr.rpc.archiver.word.fail", "hr.rpc.archiver.word.say"
 
@@ -67,6 +69,18 @@ async def test_nobody_and_nothing_in_time(bench: Bench) -> None:
     silent = await bench.bus.nc.subscribe("hr.rpc.archiver.silent.ask")
     with pytest.raises(TimedOut):
         await bench.bus.request("hr.rpc.archiver.silent.ask", Word("x"), Said, timeout=0.1)
+    await silent.unsubscribe()
+
+
+async def test_who_is_told_to_end_when_his_answer_comes_ends(bench: Bench) -> None:
+    silent = await bench.bus.nc.subscribe("hr.rpc.archiver.silent.ask")
+    before = set(bench.bus.nc._resp_map)
+    asking = asyncio.create_task(bench.bus.ask("hr.rpc.archiver.silent.ask", b""))
+    (question,) = await wait_until(lambda: bench.bus.nc._resp_map.keys() - before)
+    bench.bus.nc._resp_map[question].set_result(Msg(bench.bus.nc))
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
     await silent.unsubscribe()
 
 

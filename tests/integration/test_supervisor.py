@@ -17,7 +17,7 @@ import pytest
 from deploy.local.process import SERVICES, Command, Event
 from deploy.local.stack import Stack, StartError
 from tests.support.servers import of_stack
-from tests.support.wait import wait_until
+from tests.support.wait import LIMIT, wait_until
 
 SERVERS = {"nats", "postgres", "s3"}
 
@@ -31,7 +31,7 @@ class Run:
 
     async def until(self, text: str) -> None:
         assert self.process.stdout is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(4 * LIMIT):
             while text not in self.output:
                 line = await self.process.stdout.readline()
                 assert line, f"ended without saying {text!r}:\n{self.output}"

@@ -79,7 +79,7 @@ async def test_whoever_elected_a_retry_dies_before_anything_else(rig: Rig) -> No
     task = ids.task_id(id, 1)
     await rig.until(task, "submitted")
     async with await open_pool(rig.database.url("scheduler"), "scheduler") as pool:
-        assert await pool.fetch(Q["retry_tasks"], [task], [0], "gone", "fell silent")
+        assert await pool.fetch(Q["retry_tasks"], [task], [0], ["gone"], ["fell silent"])
     async with rig.worker(app, partition=partition):
         assert (await rig.all_ended(session)).completed == 3
     assert (await rig.task(task)).attempt == 1

@@ -58,7 +58,7 @@ class Real:
         clock = SystemClock()
         self.release = Release(bus, pool, self.units, self.turns, relay)
         self.leases = Leases(bus, pool, self.turns, self.release, clock, lease=60, every=1)
-        self.recovery = Recovery(bus, pool, self.units, self.turns, clock, database_url="", wait=0)
+        self.recovery = Recovery(bus, pool, self.turns, clock, database_url="", wait=0)
         duties = Duties(self.units, self.turns)
         self.removing = Removing(self.units, self.turns, duties, MemoryObjects())
         nothing: Any = None  # the chains that call the steps of `removing`

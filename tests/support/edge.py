@@ -114,8 +114,11 @@ class Told:
 
     @property
     def again(self) -> dict[bytes, int]:
-        """Frames told more than once, and how often."""
-        return {data: n for data, n in self.frames.items() if n > 1}
+        """Frames told more than once, and how often. A task starts anew, in the same words, when an attempt was lost."""
+        return {data: n for data, n in self.frames.items() if n > 1 and n > 1 + self._lost(_frame(data).started)}
+
+    def _lost(self, tasks: list[UUID]) -> int:
+        return min((self.retried[task] for task in tasks), default=0)
 
 
 class Watch:
@@ -129,7 +132,7 @@ class Watch:
 
     async def __aenter__(self) -> Self:
         self._reading = asyncio.create_task(self._read())
-        await wait_until(lambda: self.connections, timeout=10)
+        await wait_until(lambda: self.connections)
         return self
 
     async def __aexit__(

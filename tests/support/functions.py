@@ -1,6 +1,7 @@
 """Functions for the workers of the tests: what they return depends on everything that they were given."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,27 @@ async def blob(task: Task) -> bytes:
 @app.function
 async def fail(task: Task) -> None:
     raise ValueError("as it was told to")
+
+
+@app.function
+async def noted(task: Task) -> int:
+    """payload: {"notes": a path}. Adds a line to it: its id and attempt; returns how many inputs it was given."""
+    _note(task)
+    return len(task.inputs)
+
+
+@app.function(blocking=True)
+def dies_once(task: Task) -> int:
+    """As `noted`; its process dies at the first attempt."""
+    _note(task)
+    if task.attempt == 0:
+        os._exit(7)
+    return len(task.inputs)
+
+
+def _note(task: Task) -> None:
+    with open(task.payload["notes"], "a", encoding="utf-8") as notes:
+        notes.write(f"{task.id} {task.attempt}\n")
 
 
 @app.function

@@ -20,7 +20,7 @@ from deploy.local.process import Command, Process, ending
 from deploy.local.stack import Stack
 from shared.contracts.subjects import SERVICES
 from tests.support.servers import of_stack
-from tests.support.wait import wait_until
+from tests.support.wait import LIMIT, wait_until
 
 T = TypeVar("T")
 
@@ -67,13 +67,16 @@ class Processes:
         app: str = system.APP,
         slots: int = 4,
         env: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+        schedulers: int = 1,
     ) -> None:
         """The services named (all five: none named), then workers `worker-1` …; waits until they are healthy.
 
-        `env`: a service's settings of its own, by its name.
+        `env`: a service's settings of its own, by its name. `schedulers`: so many: `scheduler`, `scheduler-2` …
         """
         for name in services or SERVICES:
             await self.start_service(name, env=env.get(name))
+        for number in range(2, schedulers + 1):
+            await self.start_service("scheduler", replica=f"scheduler-{number}", env=env.get("scheduler"))
         for number in range(1, workers + 1):
             await self.start_worker(f"worker-{number}", app=app, slots=slots)
         if "gateway" in self._mine:
@@ -110,7 +113,7 @@ class Processes:
         self._killed.discard(process.name)
         await process.start()
 
-    async def until_ready(self, timeout: float = 30) -> None:
+    async def until_ready(self, timeout: float = 4 * LIMIT) -> None:
         """Until the gateway says that everything that it needs is there."""
         opener = build_opener(ProxyHandler({}))
 
@@ -172,7 +175,7 @@ class Processes:
         self,
         predicate: Callable[[], T | Awaitable[T]],
         *,
-        timeout: float = 10,
+        timeout: float = LIMIT,
         every: float = 0.05,
         on_timeout: Callable[[], object | Awaitable[object]] | None = None,
     ) -> T:

@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+LIMIT = 30.0
+"""Seconds that anything may take on a machine that is busy with much else; nothing is expected to take as long."""
 
 
 async def wait_until(
     predicate: Callable[[], T | Awaitable[T]],
     *,
-    timeout: float = 10,
+    timeout: float = LIMIT,
     every: float = 0.02,
     on_timeout: str | Callable[[], object | Awaitable[object]] = "",
 ) -> T:

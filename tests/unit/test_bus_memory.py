@@ -67,16 +67,16 @@ async def test_it_tells_what_was_left_behind(broker: MemoryBroker, bus: Bus) -> 
     await bus.publish("hr.report.default", b"x")
     with pytest.raises(AssertionError, match=r"hr\.report\.default"):
         broker.assert_empty()
-    pull = Pull(bus, "REPORTS", "schedulers")
+    pull = Pull(bus, "REPORTS", "schedulers", rank=lambda: 0)
     await pull.start()
     (message,) = await pull.take()
     assert broker.redeliver() == 1
     (again,) = await pull.take()
     assert (delivery(message)[0], delivery(again)[0]) == (1, 2)
     await pull.ack(again)
+    await pull.stop()
     broker.assert_empty()
     assert broker.published == [("hr.report.default", b"x")]
-    await pull.stop()
 
 
 # -- a worker on it

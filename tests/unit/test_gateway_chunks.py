@@ -8,8 +8,8 @@ from services.gateway.chunks import Chunk, Cutter
 from shared.contracts.errors import Invalid, TooLarge
 
 
-def cut(body: bytes, limit: int, step: int) -> list[Chunk]:
-    cutter = Cutter(limit)
+def cut(body: bytes, limit: int, step: int, lines: int = 100) -> list[Chunk]:
+    cutter = Cutter(limit, lines)
     chunks = [chunk for at in range(0, len(body), step) for chunk in cutter.feed(body[at : at + step])]
     return [*chunks, cutter.finish()]
 
@@ -29,6 +29,15 @@ def test_chunks_are_the_body(lines: list[bytes], step: int) -> None:
             first += chunk.lines
         assert first == len(lines)
         assert all(chunk.data.endswith(b"\n") for chunk in chunks[:-1])
+
+
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 30), st.sampled_from([b"", b"\n", b"\r\n\n \n"]))
+def test_a_chunk_has_so_many_lines_at_most(count: int, most: int, step: int, ending: bytes) -> None:
+    body = b"\n".join(b"%d" % n for n in range(count))
+    chunks = cut(body + ending, 1000, step, most)
+    assert b"".join(chunk.data for chunk in chunks) == body
+    assert [chunk.lines for chunk in chunks[:-1]] == [most] * (len(chunks) - 1)
+    assert 1 <= chunks[-1].lines <= most
 
 
 def test_blank_lines_inside_are_lines() -> None:

@@ -1,6 +1,6 @@
 """The window follows from how long tasks run: a floor per slot, a ceiling, and little weight to one measurement."""
 
-from services.scheduler.pace import AHEAD, LARGEST, PER_SLOT, Pace
+from services.scheduler.pace import AHEAD, KEPT, LARGEST, PER_SLOT, Pace
 
 
 def paced(*seconds: float) -> Pace:
@@ -25,3 +25,15 @@ def test_one_measurement_weighs_little_and_many_count() -> None:
     before = paced(0.001).window(10)
     assert before / 2 < paced(0.001, 0.002).window(10) < before
     assert paced(0.001, *[0.01] * 50).window(10) in range(145, 156)
+
+
+def test_after_a_pause_nobody_knows_what_comes() -> None:
+    now = 100.0
+    pace = Pace(lambda: now)
+    pace.took(0.001)
+    now += KEPT - 0.01
+    assert pace.window(10) == int(10 * AHEAD / 0.001)
+    now += 0.02
+    assert pace.window(10) == 10 * PER_SLOT
+    pace.took(0.01)
+    assert pace.window(10) == int(10 * AHEAD / 0.01)

@@ -81,7 +81,7 @@ class Changes:
         again = [row for row in rows if row["kind"] == AGAIN]
         tell(unit, "retried", again)
         await db.execute(Q["unsettle"], list({ids.submission_of(row["id"]) for row in again}))
-        unit.after.append(lambda: self._release.after(rows))
+        self._release.follow(unit, rows)
         unit.after.append(self._turns.wake)
         named = request.tasks if request.tasks is not None else wanted
         left = set(named) - {row["id"] for row in again}

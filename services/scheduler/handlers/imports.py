@@ -99,7 +99,7 @@ class Imports:
         if done:
             unit.tell(subjects.event("task", "changed", request.session), Frame(request.session, results=done))
             released = await self._release.count_down(db, done)
-            unit.after.append(lambda: self._release.after(released))
+            self._release.follow(unit, released)
         rows = {row["id"]: row for row in await db.fetch(Q["results"], names)}
         return ResultList([store.result_of(rows[name]) for name in names])
 

@@ -93,8 +93,7 @@ class Partitions:
         return self._shown(row)
 
     async def get(self, ctx: Context, request: PartitionRef) -> Partition:
-        if self._turns.named(request.name) is None:
-            await self._turns.refresh()  # another scheduler may have just made it
+        await self._turns.refresh()  # another scheduler may have just made it, or changed it
         known = self._turns.named(request.name)
         if known is None:
             raise _unknown(request.name)
@@ -118,6 +117,7 @@ class Partitions:
         return msgspec.structs.replace(counted, priority=row["priority"], reserve=row["reserve"], max=row["most"])
 
     async def list(self, ctx: Context, request: Page) -> PartitionPage:
+        await self._turns.refresh()
         known = sorted((p for p in self._turns.partitions() if p.name > request.token), key=lambda p: p.name)
         items, more = fitting(await self._counted(known[: request.size + 1]), request.size)
         return PartitionPage(items, items[-1].name if more else "")

@@ -140,7 +140,7 @@ class Results:
             return store.result_of(now)
         unit.tell(subjects.event("task", "changed", row["session"]), Frame(row["session"], results=[request.result]))
         released = await self._release.count_down(db, [request.result])
-        unit.after.append(lambda: self._release.after(released))
+        self._release.follow(unit, released)
         return store.result_of(done)
 
     async def abort(self, unit: Unit, ctx: Context, request: ResultAbort) -> ResultList:

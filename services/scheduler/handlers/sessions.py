@@ -24,7 +24,7 @@ from shared.contracts.compute import (
     SessionRef,
     SessionStop,
 )
-from shared.contracts.errors import Invalid, NotFound
+from shared.contracts.errors import Invalid, NotFound, Unavailable
 from shared.contracts.events import SessionChanged
 from shared.contracts.states import SessionStatus
 
@@ -40,7 +40,7 @@ class Sessions:
         service.reads("session", "get", SessionGet, self.get)
         service.reads("session", "list", SessionList, self.list)
         service.writes("session", "pause", SessionRef, self.pause)
-        service.writes("session", "resume", SessionRef, self.resume)
+        service.writes("session", "resume", SessionRef, self.resume, before=self.paused)
         service.writes("session", "close", SessionRef, self.close)
         service.writes("session", "cancel", SessionRef, self.cancel)
         service.writes("session", "stop", SessionStop, self.stop)
@@ -78,10 +78,18 @@ class Sessions:
         unit.after.append(lambda: self._duties.begin(request.session))
         return _told(unit, row, "paused")
 
+    async def paused(self, ctx: Context, request: SessionRef) -> SessionRef:
+        """What a pause still owes, before a resume: its tasks are not held while the session's row is written."""
+        check(ctx, await store.session(self._db, request.session))
+        await self._duties.finish_pause(request.session)
+        return request
+
     async def resume(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
         """What waited has its turn again. A running session stays as it is."""
-        check(ctx, await store.session(unit.connection, request.session))
-        await self._duties.queued_back(unit, request.session)
+        await unit.connection.execute(Q["lock_queue"], str(request.session))  # nobody is at its pause any more
+        row = await store.session(unit.connection, request.session, "lock_session")
+        if row["owed"] and row["status"] == SessionStatus.PAUSED:
+            raise Unavailable(f"session {request.session} was paused again just now; try again")
         row = await self._move(unit, ctx, "resume", request.session, owed=False)
         unit.after.append(self._turns.wake)
         return _told(unit, row, "resumed")

@@ -2,6 +2,8 @@
 
 A chunk is one transaction. It takes the session's row (shared: it cannot close meanwhile) and the rows of others' results
 that it waits for (shared, in the order of ids: who completes them counts down after us or before, never past us).
+
+A short submission that concerns nobody else is one statement, and its tasks are chosen with it if there is room for them.
 """
 
 import hashlib
@@ -32,6 +34,9 @@ Q = store.Q
 _lines = msgspec.json.Decoder(TaskSpec).decode_lines
 _line = msgspec.json.Decoder(TaskSpec).decode
 _options = msgspec.json.Decoder(Options).decode
+SHORT = 100
+"""Most lines of a submission that is one statement; for more, COPY is cheaper."""
+REMEMBERED = 10_000
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -49,6 +54,7 @@ class Chunk(msgspec.Struct, frozen=True):
 class Submissions:
     def __init__(self, units: Units, turns: Turns, release: Release) -> None:
         self._units, self._turns, self._release = units, turns, release
+        self._sessions: dict[UUID, store.Row] = {}  # for what never changes of one
 
     def register(self, service: Service) -> None:
         service.writes("submission", "create", SubmissionCreate, self.create)
@@ -66,15 +72,20 @@ class Submissions:
         submission = request.id or ids.submission_id()
         digest = hashlib.sha256(msgspec.json.encode((request.tasks, request.options))).digest()
         chunk = Chunk(request.session, submission, 0, 0, True, request.options, digest)
-        return await self._add(unit, ctx, chunk, lambda: request.tasks)
+        return await self._add(unit, ctx, chunk, len(request.tasks), lambda: request.tasks)
 
     async def chunk(self, unit: Unit, ctx: Context, data: bytes) -> Submission:
-        return await self._add(unit, ctx, _headers(ctx, data), lambda: _decode(data))
+        return await self._add(unit, ctx, _headers(ctx, data), data.count(b"\n") + 1, lambda: _decode(data))
 
-    async def _add(self, unit: Unit, ctx: Context, chunk: Chunk, read: Callable[[], list[TaskSpec]]) -> Submission:
+    async def _add(
+        self, unit: Unit, ctx: Context, chunk: Chunk, lines: int, read: Callable[[], list[TaskSpec]]
+    ) -> Submission:
+        """`lines`: how many tasks `read` will find, at most."""
         if not ids.is_submission(chunk.submission):
             raise Invalid("not the id of a submission: a UUIDv7 with its low 33 bits clear", field="id")
         try:
+            if chunk.last and chunk.number == chunk.first == 0 and lines <= SHORT:
+                return await self._at_once(unit, ctx, chunk, read)
             return await self._take(unit, ctx, chunk, read)
         except HeadraceError as error:
             if not error.retryable and not isinstance(error, AlreadyExists):
@@ -83,11 +94,52 @@ class Submissions:
                 unit.undone.append(lambda: self._refuse(chunk.submission, ctx, why))
             raise
 
+    async def _at_once(self, unit: Unit, ctx: Context, chunk: Chunk, read: Callable[[], list[TaskSpec]]) -> Submission:
+        """Step by step all the same, if there is more to look at than its own lines."""
+        session = self._sessions.get(chunk.session)
+        if session is None:
+            session = await store.session(unit.connection, chunk.session)
+            if len(self._sessions) >= REMEMBERED:
+                self._sessions.clear()
+            self._sessions[chunk.session] = session
+        check(ctx, session)
+        specs = read()
+        plan = await plan_of(self._turns, chunk, session, specs)
+        if not specs or plan.outside or plan.claims:
+            return await self._take(unit, ctx, chunk, lambda: specs)
+        plan.settle({})
+        parent, choose = trace.current.get(), self._turns.has_room(plan.ready)
+        of = dict(zip(decide.TASK_COLUMNS, zip(*plan.tasks, strict=True), strict=True))
+        lanes = list(plan.lanes)
+        try:
+            rows = await unit.connection.fetch(
+                Q["submit"], chunk.submission, chunk.session, ctx.user, _text(chunk.options), parent, chunk.digest,
+                plan.applications, of["id"], of["deps"], of["partition"], of["priority"], of["max_retries"], of["max_duration"],
+                of["function"], of["payload"], of["payload_result"], [_array(found) for found in of["inputs"]],
+                [_array(found) for found in of["outputs"]], of["labels"], of["application"],
+                [result for result, _ in plan.outputs], [task for _, task in plan.outputs],
+                [result for result, _ in plan.edges], [task for _, task in plan.edges],
+                [partition for partition, _ in lanes], [priority for _, priority in lanes], list(plan.lanes.values()), choose,
+            )  # fmt: skip
+        except asyncpg.UniqueViolationError as error:
+            raise _not_free(error) from None
+        if not rows:
+            return await self._take(unit, ctx, chunk, lambda: specs)
+        self._turns.know(chunk.submission, parent, plan.applications)
+        self._release.follow(unit, rows)
+        if len(rows) == 1:
+            unit.after.append(self._turns.wake)
+        return Submission(chunk.submission, chunk.session, "visible", 1, len(specs))
+
     async def _take(self, unit: Unit, ctx: Context, chunk: Chunk, read: Callable[[], list[TaskSpec]]) -> Submission:
         db = unit.connection
-        options = msgspec.json.encode(chunk.options or Options()).decode()
         session = await db.fetchrow(
-            Q["open_submission"], chunk.submission, chunk.session, ctx.user, options, trace.current.get()
+            Q["open_submission"],
+            chunk.submission,
+            chunk.session,
+            ctx.user,
+            _text(chunk.options),
+            trace.current.get(),
         )
         if session is None:
             raise NotFound(f"there is no session {chunk.session}", field="session")
@@ -184,7 +236,7 @@ class Submissions:
             begun = [row["id"] for row in await db.fetch(Q["begin_tasks"], lo, hi) if row["remaining"] == 0]
             if begun:  # counted down before they could be seen
                 released = await db.fetch(Q["choose"], begun, *self._turns.credits())
-                unit.after.append(lambda: self._release.after(released))
+                self._release.follow(unit, released)
         if outside and cross:
             await self._release.fail_stranded(unit, chunk.submission)
         unit.tell(
@@ -224,13 +276,11 @@ async def write(db: Any, chunk: Chunk, plan: decide.Plan) -> None:
         raise Conflict(f"another chunk has line {ids.line_of(_taken(error))} already", field=h.FIRST) from None
     if plan.outputs:
         created = int(ResultStatus.CREATED)
-        records = [(result, chunk.session, False, created, task, now) for result, task in plan.outputs]
+        records = [(result, plan.session, False, created, task, now) for result, task in plan.outputs]
         try:
             await db.copy_records_to_table("results", records=records, columns=decide.RESULT_COLUMNS)
         except asyncpg.UniqueViolationError as error:
-            raise AlreadyExists(
-                f"result {_taken(error)} exists already: the submission's id does not leave it free", field="id"
-            ) from None
+            raise _not_free(error) from None
     if plan.edges:
         await db.copy_records_to_table("dependencies", records=plan.edges, columns=decide.EDGE_COLUMNS)
     facts = (chunk.submission, chunk.number, chunk.first, len(plan.tasks), chunk.digest)
@@ -266,6 +316,21 @@ async def drop_rows(db: Any, submission: UUID) -> None:
     await db.execute(Q["drop_dependencies"], lo, hi)
     await db.execute(Q["drop_tasks"], lo, hi)
     await db.execute(Q["drop_results"], *store.result_span(submission))
+
+
+def _text(options: Options | None) -> str:
+    return msgspec.json.encode(options or Options()).decode()
+
+
+def _array(found: list[UUID] | None) -> str | None:
+    """As PostgreSQL writes it."""
+    return None if found is None else f"{{{','.join(map(str, found))}}}"
+
+
+def _not_free(error: asyncpg.UniqueViolationError) -> AlreadyExists:
+    return AlreadyExists(
+        f"result {_taken(error)} exists already: the submission's id does not leave it free", field="id"
+    )
 
 
 def _taken(error: asyncpg.UniqueViolationError) -> UUID:

@@ -22,7 +22,7 @@ BACKOFF = Backoff(first=0.2, ceiling=30)
 
 
 async def bury(bus: Bus, pull: Pull, message: Msg, stream: str, reason: str) -> None:
-    """Moves a message to DEAD. Without the bus it stays where it is, and will be delivered again."""
+    """Moves a message to DEAD. Without the bus it is left there, and will be delivered again."""
     _, sequence = delivery(message)
     headers = {key: value for key, value in (message.headers or {}).items() if not key.startswith("Nats-")}
     headers |= {
@@ -36,6 +36,7 @@ async def bury(bus: Bus, pull: Pull, message: Msg, stream: str, reason: str) -> 
         await bus.publish(subjects.dead(stream), message.data, headers=headers)
     except HeadraceError as error:
         log.warning("message.not_buried", stream=stream, subject=message.subject, reason=reason, error=repr(error))
+        await pull.nak(message, BACKOFF.first)
         return
     await pull.term(message)
     log.error("message.buried", stream=stream, subject=message.subject, sequence=sequence, reason=reason)

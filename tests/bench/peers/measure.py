@@ -41,7 +41,7 @@ def measure(
     }
     _timed(lambda: independent(WARM), WARM)
     seconds = {name: [_timed(run, count) for _ in range(options.repeats)] for name, (run, count) in jobs.items()}
-    trips = [_timed(one, 1) * 1e3 for _ in range(options.trips)]
+    trips = [_timed(one, 1) * 1e3 for _ in range(options.repeats * options.trips)]
     print(json.dumps({"seconds": seconds, "trips_ms": trips}), flush=True)
 
 

@@ -1,0 +1,65 @@
+"""A small session behind a large one, with tasks of 10 ms. Counted by who begins, which a busy machine does not change."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+
+from shared.contracts import compute as c
+from shared.contracts import ids
+from shared.worker import App, Task
+from tests.integration.compute_rig import Rig, open_rig
+from tests.integration.partitions_rig import create
+from tests.support.servers import Servers
+from tests.support.wait import wait_until
+
+LARGE, SMALL, SLOTS, NAP = 20_000, 200, 4, 0.01
+SECOND = int(SLOTS / NAP)
+"""Tasks that the worker's slots can end in one."""
+
+app = App()
+BEGAN: list[UUID] = []
+"""The submissions of all tasks, in the order in which they began."""
+
+
+@app.function
+async def nap(task: Task) -> None:
+    BEGAN.append(ids.submission_of(task.id))
+    await asyncio.sleep(NAP)
+
+
+@pytest.fixture(scope="module")
+async def rig(servers: Servers) -> AsyncIterator[Rig]:
+    async with open_rig(servers) as rig:
+        yield rig
+
+
+async def behind(rig: Rig, priority: int) -> tuple[int, int]:
+    """Tasks of a large session, of priority 1, that began before the first of a small one's, and between that and its last."""
+    name = await create(rig)
+    sessions = [await rig.session(name, function="nap", priority=one) for one in (1, priority)]
+    large, small = ids.submission_id(), ids.submission_id()
+    async with rig.worker(app, partition=name, slots=SLOTS):
+        await rig.chunk(sessions[0], large, 0, 0, b"{}\n" * LARGE, last=True)
+        await wait_until(lambda: BEGAN.count(large) > SECOND / 4, on_timeout=lambda: len(BEGAN))
+        before = len(BEGAN)
+        await rig.chunk(sessions[1], small, 0, 0, b"{}\n" * SMALL, last=True)
+        await rig.all_ended(sessions[1])
+        await rig.ask("session.cancel", c.SessionRef(sessions[0]), c.Session)
+    began = BEGAN[before:]
+    first, last = began.index(small), len(began) - began[::-1].index(small)
+    return first, last - first - SMALL
+
+
+async def test_a_small_session_has_its_share_at_once(rig: Rig) -> None:
+    """Its first task within a second, its last within ten times what it needs alone, as far as that depends on others."""
+    waited, between = await behind(rig, 1)
+    assert waited < SECOND
+    assert waited + SMALL + between < 10 * SMALL
+
+
+async def test_a_higher_priority_has_all_there_is(rig: Rig) -> None:
+    waited, between = await behind(rig, 50)
+    assert waited < SECOND
+    assert between < SMALL / 4
