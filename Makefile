@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak check format bench bench-million lock clean wipe
+.PHONY: help run test soak check format bench bench-peers bench-million lock clean wipe
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,8 +37,11 @@ format: $(STAMP) ## Format, and mend what the linter can mend
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(STAMP) ## Measure the four workloads; writes .headrace/bench/compute.json
+bench: $(STAMP) ## Measure the four workloads, beside the peers that are installed; writes .headrace/bench/compute.json
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-peers: $(STAMP) ## Install dask, ray, parsl, celery, procrastinate and taskiq-nats, and measure them beside the last `make bench`
+	@$(BIN)/python -m tests.bench.peers $(ARGS)
 
 bench-million: $(STAMP) ## Measure 1,000,000 tasks in one session, and who waits behind them; writes .headrace/bench/million.json
 	@$(BIN)/python -m tests.bench.million $(ARGS)
@@ -47,7 +50,10 @@ lock: $(STAMP) ## Choose the versions anew, as far as pyproject.toml asks for it
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --all-extras --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --quiet $(if $(UPGRADE),--upgrade) --output-file requirements.lock
-	@! grep -n '://' requirements.lock || { echo "requirements.lock must not name an address"; exit 1; }
+	for peer in tests/bench/peers/*_peer.py; do \
+		$(BIN)/uv pip compile $$peer --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet \
+			--output-file $${peer%_peer.py}.lock || exit 1; done
+	@! grep -n '://' requirements.lock tests/bench/peers/*.lock || { echo "no lock may name an address"; exit 1; }
 
 clean: ## Delete what can be made again: .venv and caches
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -7,7 +7,7 @@ async with Stack(home) as stack:
 import asyncio
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -55,6 +55,7 @@ class StartError(Exception):
 class Stack:
     """Everything that the services need to run.
 
+    start              the servers that are started with it; others when `start_server` asks for them
     throwaway          nobody wants the data afterwards: stop without care for it
     postgres_settings  more of PostgreSQL's settings, on top of ours
     """
@@ -64,11 +65,13 @@ class Stack:
         home: Path,
         *,
         tell: Tell = lambda event: None,
+        start: Collection[str] = ("nats", "postgres", "s3"),
         throwaway: bool = False,
         postgres_settings: Mapping[str, str] | None = None,
     ) -> None:
         self.home = Home(home)
         self.tell = tell
+        self._starts = start
         self._throwaway = throwaway
         self._postgres_settings = postgres_settings or {}
         self._held = contextlib.ExitStack()
@@ -110,7 +113,7 @@ class Stack:
     async def _start(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                for name in self.servers:
+                for name in self._starts:
                     group.create_task(self.start_server(name))
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None
