@@ -39,7 +39,7 @@ ENDED = "hr.ctl.scheduler.ended"
 STANDING = "hr.ctl.scheduler.standing"
 """Core publish between schedulers, once a second, by dispatchers: `[[partition's number, outstanding, running], …]`."""
 WOKEN = "hr.ctl.scheduler.woken"
-"""Core publish between schedulers: something may be ready. Lost ones cost half a second."""
+"""Core publish between schedulers: something may be ready, in the partitions of these numbers. Lost ones cost half a second."""
 LAST_EPOCH = 2**31 - 1
 """Nothing of the session is to run any more."""
 LANES = 256
@@ -101,11 +101,12 @@ class Turns:
         """Of a submission whose tasks will be published here."""
         self._queue.remember(submission, trace, applications)
 
-    async def wake(self) -> None:
-        """Something may be ready, here or where another process dispatches."""
-        self._look(self._partitions)
-        if not all(partition.ready for partition in self._partitions.values()):
-            await self._bus.tell(WOKEN, b"")
+    async def wake(self, numbers: Iterable[int] | None = None) -> None:
+        """Something may be ready, here or where another process dispatches. `numbers`: in these partitions only."""
+        looked = list(self._partitions if numbers is None else numbers)
+        self._look(looked)
+        if not all(partition.ready for number in looked if (partition := self._partitions.get(number)) is not None):
+            await self._bus.tell(WOKEN, looked)
 
     def _look(self, numbers: Iterable[int]) -> None:
         self._due.update(numbers)
@@ -154,13 +155,13 @@ class Turns:
                 partition.heard = (outstanding, running)
 
     async def _on_woken(self, message: Msg) -> None:
-        self._look(self._partitions)
+        self._look(msgspec.json.decode(message.data, type=list[int]))
 
     async def _on_ended(self, message: Msg) -> None:
         partition = self._partitions.get(int(message.subject.rpartition(".")[2]))
         if partition is not None and partition.ready:
             self._leave(partition, int(message.data))
-            self._look(self._partitions)  # what was released there waits for its turn here
+            self._look([partition.number])  # what was released there waits for its turn here
 
     async def chosen(self, rows: Sequence[Any], values: Mapping[UUID, Value]) -> None:
         """Tasks whose rows say that they were chosen: publish them. `values`: results at hand."""

@@ -128,7 +128,7 @@ class Submissions:
         self._turns.know(chunk.submission, parent, plan.applications)
         self._release.follow(unit, rows)
         if len(rows) == 1:
-            unit.after.append(self._turns.wake)
+            unit.after.append(lambda: self._turns.wake(plan.ready))
         return Submission(chunk.submission, chunk.session, "visible", 1, len(specs))
 
     async def _take(self, unit: Unit, ctx: Context, chunk: Chunk, read: Callable[[], list[TaskSpec]]) -> Submission:
