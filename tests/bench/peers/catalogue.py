@@ -16,7 +16,7 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     durable   what of it survives a crash, for people
     graph     who releases a task when those before it are done: the peer ("native") or its client ("client")
     servers   what it stands on, in the order of starting
-    The rest are the counts of the workloads: smaller than ours where one run would take longer than about 30 s.
+    The rest are the counts of the workloads: ours; for a peer of which one run takes longer than about 30 s, smaller ones.
     """
 
     name: str
@@ -76,8 +76,6 @@ PEERS = (
         durable="redis AOF, flushed every second",
         graph="client",
         servers=("redis",),
-        independent=5_000,
-        depth=50,
     ),
     Peer(
         name="procrastinate",
@@ -86,8 +84,6 @@ PEERS = (
         durable="PostgreSQL, fsync on",
         graph="client",
         servers=("postgres",),
-        independent=5_000,
-        depth=50,
     ),
     Peer(
         name="taskiq-nats",

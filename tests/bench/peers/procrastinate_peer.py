@@ -17,13 +17,15 @@ from measure import arguments, measure
 from procrastinate import App, PsycopgConnector
 
 BATCH = 1000
-POLL = 0.001
-"""Seconds between two questions."""
+FEW, POLL_FEW, POLL_MANY = 100, 0.001, 0.05
+"""Up to how many jobs the client asks by their ids; seconds between two questions for them, and for more."""
 
 app = App(connector=PsycopgConnector(conninfo=os.environ["PEER_POSTGRES"]))
 
+UNFINISHED = "status IN ('todo', 'doing')"
 SUCCEEDED = "SELECT count(*) AS jobs FROM procrastinate_jobs WHERE id = ANY(%(ids)s) AND status = 'succeeded'"
-LEFT = "SELECT count(*) AS jobs FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"
+LEFT_OF = f"SELECT count(*) AS jobs FROM procrastinate_jobs WHERE id = ANY(%(ids)s) AND {UNFINISHED}"
+LEFT = f"SELECT count(*) AS jobs FROM procrastinate_jobs WHERE {UNFINISHED}"
 
 
 @app.task(name="noop")
@@ -39,8 +41,8 @@ async def independent(count: int) -> int:
     ids: list[int] = []
     for begin in range(0, count, BATCH):
         ids += await noop.batch_defer_async(*({} for _ in range(min(BATCH, count - begin))))
-    while await ask(LEFT):
-        await asyncio.sleep(POLL if count == 1 else 10 * POLL)
+    while await (ask(LEFT_OF, ids=ids) if count <= FEW else ask(LEFT)):
+        await asyncio.sleep(POLL_FEW if count <= FEW else POLL_MANY)
     return await ask(SUCCEEDED, ids=ids)
 
 
