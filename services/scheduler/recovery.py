@@ -90,13 +90,18 @@ class Recovery:
             return False
 
     async def _taken_up(self) -> list[Partition]:
-        """Those that are ours from now on. All try in one order, so that who has the first gets all: reports go to who dispatches."""
-        mine = []
+        """Those that are ours from now on. All begin with the first, so that who has it gets all: reports go to who dispatches.
+
+        Who has some tries the others too, whoever has the first: it may have been deleted and made again.
+        """
+        mine: list[Partition] = []
+        dispatches = any(partition.ready for partition in self._turns.partitions())
         for partition in sorted(self._turns.partitions(), key=lambda partition: partition.number):
             if not partition.ready:
-                if not await self._own(partition):
+                if await self._own(partition):
+                    mine.append(partition)
+                elif not (mine or dispatches):
                     break
-                mine.append(partition)
         return mine
 
     async def _own(self, partition: Partition) -> bool:

@@ -30,7 +30,8 @@ Connection = Any
 class Unit:
     """One transaction of one handler.
 
-    `after` runs once it has committed, in order, before the events go out; `undone` once it was rolled back.
+    `after` runs once it has committed, in order, before the events go out; `undone` once it was rolled back, or when nobody
+    knows whether it was: who asked gave up, or the connection was lost, while it committed.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -67,10 +68,10 @@ class Units:
                 async with connection.transaction():
                     yield unit
                     rows = await unit.flush()
-        except Exception as error:
+        except BaseException as error:  # also a caller's time-out, which may come while it commits
             for effect in unit.undone:
                 await effect()
-            if away := translate(error):
+            if isinstance(error, Exception) and (away := translate(error)):
                 raise away from error
             raise
         # It is committed: what follows is not undone by an error, nor cut off by the caller's time-out.

@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
+from services.scheduler import store
 from shared.bus import topology
 from shared.bus.many import ask_many
 from shared.contracts import compute as c
@@ -59,6 +61,23 @@ async def test_an_update_changes_what_it_names(rig: Rig) -> None:
     assert (await update(rig, name, max=1, reserve=0)).max == 1
     with pytest.raises(NotFound):
         await update(rig, "nobody-made-it", priority=1)
+
+
+async def test_what_another_scheduler_dispatches_keeps_none_from_the_others(rig: Rig) -> None:
+    """The scheduler here has the first partition, another one in between; who takes what comes after that?"""
+    between, other = f"p{uuid4().hex[:12]}", await asyncpg.connect(rig.database.url("scheduler"))
+    try:
+        assert await other.fetchval(store.Q["dispatcher_lock"], between)
+        await create(rig, between)
+        session = await rig.session(await create(rig))
+        await rig.submit(session, [spec()])
+        await wait_until(lambda: chosen(rig, session))
+    finally:
+        await other.close()
+
+
+async def chosen(rig: Rig, session: UUID) -> bool:
+    return (await rig.counts(session)).queued == 1
 
 
 async def test_partitions_are_listed_in_pages(rig: Rig) -> None:

@@ -1,5 +1,6 @@
 """A unit of work on a connection that only notes what it is asked."""
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -29,7 +30,7 @@ class Db:
     async def transaction(self) -> Any:
         try:
             yield
-        except Exception:
+        except BaseException:
             self.log.append("rolled back")
             raise
         self.log.append("committed")
@@ -79,6 +80,17 @@ async def test_after_an_error_only_what_undoes_runs(db: Db, units: Units) -> Non
 
     with pytest.raises(KeyError):
         await work()
+    assert db.log == ["rolled back", "undone"]
+
+
+async def test_what_undoes_runs_when_the_caller_gives_up(db: Db, units: Units) -> None:
+    async def undo() -> None:
+        db.log.append("undone")
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0), units.begin() as unit:
+            unit.undone.append(undo)
+            await asyncio.sleep(10)
     assert db.log == ["rolled back", "undone"]
 
 
