@@ -23,6 +23,7 @@ from tests.chaos.mix import Mix
 from tests.chaos.run import LIMIT, Run, connected, running
 from tests.support.edge import Edge, Watch
 from tests.support.processes import Processes
+from tests.support.servers import settled
 
 pytestmark = pytest.mark.chaos
 
@@ -84,7 +85,7 @@ async def requests(system: Processes, names: list[str]) -> dict[str, int]:
 
         async def all_have() -> bool:
             await bus.publish("$SRV.STATS.scheduler", b"", reply=inbox)
-            await bus.flush()
+            await settled(bus)
             return len(found) == len(names)
 
         await system.wait_until(all_have, timeout=LIMIT)

@@ -14,7 +14,7 @@ from deploy.local.job.files import fits_files
 from deploy.local.stack import Stack
 from tests.e2e.conftest import Made, MainJob
 from tests.support.reference import VALUES, reference_rows, unreadable
-from tests.support.servers import of_stack
+from tests.support.servers import of_stack, settled
 
 FILES = 58
 
@@ -117,7 +117,7 @@ async def test_what_dies_meanwhile_changes_nothing(
     striking: list[asyncio.Task[None]] = []
     try:
         await bus.subscribe(subject, cb=heard)
-        await bus.flush()
+        await settled(bus)
         made = await main_job()
         assert struck.is_set()
         await asyncio.gather(*striking)

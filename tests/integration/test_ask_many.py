@@ -11,7 +11,7 @@ from shared.bus.many import ask_many
 from shared.bus.service import At, Service
 from shared.contracts.errors import NotFound
 from tests.integration.bus_rig import Said, Word, connected
-from tests.support.servers import Servers
+from tests.support.servers import Servers, settled
 
 SUBJECT = "hr.offer.request"
 
@@ -34,7 +34,7 @@ async def answering(bus: Bus, text: str) -> Service:
     service.metadata["site"] = text
     service.reads("offer", "request", Word, answer, at=At(SUBJECT, f"broker-{text}"))
     await service.start()
-    await bus.nc.flush()
+    await settled(bus.nc)
     return service
 
 
