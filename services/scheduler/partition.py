@@ -9,6 +9,7 @@ from shared.contracts.work import Beat
 class Partition:
     """`outstanding` is counted by its dispatcher alone; others know what that one said last (`heard`).
 
+    promised                  turns of requests that are about to choose, and have not committed
     priority, reserve, most   as `PartitionCreate` has them (`most`: its `max`), at most a second old
     workers                   live ones that serve it: their last heartbeat, and when it came
     heard                     tasks outstanding and known to run, by the word of its dispatcher, at most a second old
@@ -19,7 +20,7 @@ class Partition:
         self.number, self.name = number, name
         self.priority, self.reserve, self.most = priority, reserve, most
         self.pace = Pace()
-        self.outstanding = 0
+        self.outstanding = self.promised = 0
         self.heard = (0, 0)
         self.workers: dict[str, tuple[Beat, float]] = {}
         self.rebuilt = 0
@@ -38,7 +39,7 @@ class Partition:
 
     @property
     def credit(self) -> int:
-        return max(0, self.window - self.outstanding) if self.ready else 0
+        return max(0, self.window - self.outstanding - self.promised) if self.ready else 0
 
     @property
     def counted(self) -> int:

@@ -27,6 +27,7 @@ from services.scheduler.partition import Partition
 from services.scheduler.queue import Queue
 from shared.bus import topology
 from shared.bus.client import Bus
+from shared.bus.unit import Unit
 from shared.contracts import subjects
 from shared.contracts.compute import Value
 from shared.contracts.topology import TASKS, worker_consumer
@@ -86,10 +87,22 @@ class Turns:
         found = {number: p.credit for number, p in self._partitions.items() if p.most is None and p.credit > 0}
         return list(found), list(found.values())
 
-    def has_room(self, wanted: Mapping[int, int]) -> bool:
-        """Whether so many tasks, by partition, may be chosen here and now, all of them."""
+    def promise(self, unit: Unit, wanted: Mapping[int, int]) -> bool:
+        """Sets turns for so many tasks, by partition, aside until the unit is over, if there is room for all and nobody waits."""
         credits = dict(zip(*self.credits(), strict=True))
-        return all(credits.get(number, 0) >= n for number, n in wanted.items())
+        partitions = [(self._partitions[number], n) for number, n in wanted.items() if number in credits]
+        if len(partitions) < len(wanted) or any(p.pace.hungry or p.credit < n for p, n in partitions):
+            return False
+        for partition, n in partitions:
+            partition.promised += n
+
+        async def over() -> None:
+            for partition, n in partitions:
+                partition.promised -= n
+
+        unit.after.append(over)
+        unit.undone.append(over)
+        return True
 
     def rank(self) -> int:
         """Who dispatches is given the reports first: the tasks that they release go out without another hop."""

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from services.scheduler.pace import PER_SLOT
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.worker import App, Task
@@ -63,3 +64,17 @@ async def test_a_higher_priority_has_all_there_is(rig: Rig) -> None:
     waited, between = await behind(rig, 50)
     assert waited < SECOND
     assert between < SMALL / 4
+
+
+async def test_what_comes_at_once_does_not_count_on_the_same_room(rig: Rig) -> None:
+    """Nothing ends here: what is beyond the window stays where it can be ordered, paused and shared."""
+    session = await rig.session(await create(rig), function="nap")
+
+    async def queued() -> int:
+        return (await rig.counts(session)).queued
+
+    await rig.submit(session, [c.TaskSpec()])
+    await wait_until(queued)
+    await asyncio.gather(*(rig.submit(session, [c.TaskSpec()] * 5) for _ in range(40)))
+    window = PER_SLOT * 2
+    assert await wait_until(queued) <= window

@@ -3,7 +3,7 @@
 A chunk is one transaction. It takes the session's row (shared: it cannot close meanwhile) and the rows of others' results
 that it waits for (shared, in the order of ids: who completes them counts down after us or before, never past us).
 
-A short submission that concerns nobody else is one statement, and its tasks are chosen with it if there is room for them.
+A short submission that concerns nobody else is one statement, and its tasks are chosen with it if there is room for them and nobody waits.
 """
 
 import hashlib
@@ -108,7 +108,7 @@ class Submissions:
         if not specs or plan.outside or plan.claims:
             return await self._take(unit, ctx, chunk, lambda: specs)
         plan.settle({})
-        parent, choose = trace.current.get(), self._turns.has_room(plan.ready)
+        parent, choose = trace.current.get(), self._turns.promise(unit, plan.ready)
         of = dict(zip(decide.TASK_COLUMNS, zip(*plan.tasks, strict=True), strict=True))
         lanes = list(plan.lanes)
         try:
