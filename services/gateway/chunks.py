@@ -32,12 +32,14 @@ class Cutter:
     def __init__(self, limit: int = LIMIT, lines: int = LINES) -> None:
         self._limit, self._lines = limit, lines
         self._rest = bytearray()
+        self._breaks = 0  # line ends in it
         self._number = self._line = 0
 
     def feed(self, data: bytes) -> list[Chunk]:
         """The chunks that are known not to be the last."""
         rest = self._rest
         rest += data
+        self._breaks += data.count(b"\n")
         done = []
         while (end := self._end()) is not None:
             if end == 0:
@@ -54,11 +56,12 @@ class Cutter:
 
     def _end(self) -> int | None:
         """Behind the last line that has room in a chunk, 0 if there is none; None while all that is here may be the last one."""
-        head = bytes(self._rest[: self._limit])
-        parts = head.split(b"\n", self._lines)
-        if len(parts) > self._lines and (end := len(head) - len(parts[-1])) < len(self._rest):
-            return end
-        return head.rfind(b"\n") + 1 if len(self._rest) > self._limit else None
+        if self._breaks >= self._lines:
+            head = bytes(self._rest[: self._limit])
+            parts = head.split(b"\n", self._lines)
+            if len(parts) > self._lines and (end := len(head) - len(parts[-1])) < len(self._rest):
+                return end
+        return self._rest.rfind(b"\n", 0, self._limit) + 1 if len(self._rest) > self._limit else None
 
     def finish(self) -> Chunk:
         """The last chunk; Invalid if there was nothing at all."""
@@ -73,6 +76,7 @@ class Cutter:
     def _take(self, end: int) -> Chunk:
         data = bytes(self._rest[:end])
         del self._rest[:end]
+        self._breaks -= data.count(b"\n")
         lines = data.count(b"\n") + (not data.endswith(b"\n"))
         chunk = Chunk(self._number, self._line, lines, data)
         self._number += 1

@@ -25,7 +25,7 @@ class Partition:
         self.workers: dict[str, tuple[Beat, float]] = {}
         self.rebuilt = 0
         self.ready = False  # recovered: this process may dispatch it
-        self.moved = time.monotonic()  # when a task of it last ended
+        self.moved = time.monotonic()  # when a task of it was last chosen, or ended
 
     @property
     def slots(self) -> int:

@@ -283,6 +283,7 @@ class Turns:
     ) -> None:
         if rows:
             partition.outstanding += len(rows)
+            partition.moved = time.monotonic()  # on their way to the queue: not lost, though it is empty still
             await self._queue.publish(partition.name, rows, max(1, len(partition.workers)), values or {})
 
 

@@ -191,7 +191,7 @@ class Pull:
         if message.reply and message.reply.startswith("$JS.ACK"):
             self._asked = max(0, self._asked - 1)
             self._failures = 0
-            self._newest = max(self._newest, delivery(message)[1])
+            self._newest = delivery(message)[1]  # of a stream that was lost and made again they begin anew
             if self._unsaid:
                 await self._flush()
             self._waiting.append((self._heard, message))

@@ -3,7 +3,8 @@
 A chunk is one transaction. It takes the session's row (shared: it cannot close meanwhile) and the rows of others' results
 that it waits for (shared, in the order of ids: who completes them counts down after us or before, never past us).
 
-A short submission that concerns nobody else is one statement, and its tasks are chosen with it if there is room for them and nobody waits.
+A short submission that concerns nobody else is one statement, and its tasks are chosen with it if there is room for them and
+nobody waits.
 """
 
 import hashlib

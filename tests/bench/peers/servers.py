@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import asyncpg
@@ -54,7 +55,9 @@ async def _postgres(stack: Stack, environment: Path) -> dict[str, str]:
 
 
 async def _redis(stack: Stack, environment: Path) -> dict[str, str]:
-    chosen = ports.choose(("redis",), stack.home.path / "redis.json", taken=lambda port: port in stack.ports.values())
+    with ExitStack() as held:  # until it has its port itself
+        kept = stack.home.path / "redis.json"
+        chosen = ports.choose(("redis",), kept, held, taken=lambda port: port in stack.ports.values())
     redis = stack.servers["redis"] = Redis(stack.home.path / "redis", chosen["redis"], redis_program(environment))
     await stack.start_server("redis")
     return {"PEER_REDIS": redis.url}
