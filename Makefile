@@ -21,7 +21,7 @@ run: $(STAMP) ## Start everything on this machine and show it at work (ONCE=1: s
 	@$(BIN)/python -m deploy.local $(if $(ONCE),--once) $(ARGS)
 
 test: $(STAMP) ## Run the tests (ARGS=… for pytest)
-	@$(BIN)/python -m pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(STAMP) ## The property tests and the explorer for hours: more examples, other ones each time, more tasks (ARGS=… for pytest)
 	@HEADRACE_SOAK=1 $(BIN)/python -m pytest --numprocesses=3 tests/property $(ARGS)

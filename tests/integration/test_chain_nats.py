@@ -8,6 +8,7 @@ from shared.testing.conformance_chain import CHAINS, TRIP, ChainConformance, Tri
 from tests.conftest import Database
 from tests.integration.chain_bench import NatsBench, open_bench
 from tests.support.servers import Servers
+from tests.support.wait import wait_until
 
 
 @pytest_asyncio.fixture
@@ -25,8 +26,11 @@ async def test_each_due_step_is_a_message(bench: NatsBench) -> None:
     info, _ = await run(bench, TRIP, move=["system", "user"])
     steps = ["pack", "move", "move", "undo-move", "undo-pack", "undo-chain", "on-user-error"]
     assert bench.steps == [f"hr.step.archiver.trip.{name}" for name in steps]
-    stream = await bench.bus.nc.jetstream().stream_info("STEPS")
-    assert stream.state.messages == 0, "every message was acknowledged"
+
+    async def left() -> bool:
+        return (await bench.bus.nc.jetstream().stream_info("STEPS")).state.messages == 0
+
+    await wait_until(left, on_timeout="every message is acknowledged")
     assert info.step == "move"
 
 

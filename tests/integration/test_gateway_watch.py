@@ -170,8 +170,11 @@ async def test_a_stream_that_was_lost_means_a_new_snapshot(gateway: Gateway) -> 
     session = gateway.scheduler.session().id
     pages(gateway, session)
     async with watching(gateway.http, session) as watcher:
+        await wait_until(
+            lambda: watcher.names == WHOLE, on_timeout=lambda: watcher.told
+        )  # it hears what comes from now on
         await tell(gateway, session, 1)
-        await wait_until(lambda: watcher.completed() == [1])
+        await wait_until(lambda: watcher.completed() == [1], on_timeout=lambda: watcher.told)
         before = watcher.id
         await gateway.servers.forget("EVENTS")
         await topology.apply(gateway.scheduler.bus)
