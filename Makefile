@@ -37,10 +37,10 @@ format: $(STAMP) ## Format, and mend what the linter can mend
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(STAMP) ## Measure the four workloads, beside the peers that are installed; writes .headrace/bench/compute.json
+bench: $(STAMP) ## Measure the four workloads, beside six other systems (ARGS=--no-peers: alone); writes .headrace/bench/compute.json
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-bench-peers: $(STAMP) ## Install dask, ray, parsl, celery, procrastinate and taskiq-nats, and measure them beside the last `make bench`
+bench-peers: $(STAMP) ## Measure dask, ray, parsl, celery, procrastinate and taskiq-nats again, beside the last `make bench`
 	@$(BIN)/python -m tests.bench.peers $(ARGS)
 
 bench-million: $(STAMP) ## Measure 1,000,000 tasks in one session, and who waits behind them; writes .headrace/bench/million.json

@@ -2,7 +2,7 @@
 
 Timed from the first byte of the submission until the client knows every result by the event stream. Writes
 `.headrace/bench/compute.json`, prints a table with what else the machine was doing, and every process's CPU time a task.
-Then runs the peers that are installed (`make bench-peers` installs them), and prints a table with ratios.
+Then runs the same on the peers (`--no-peers` leaves them out), and prints a table with ratios.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from deploy.local.stack import Stack
 from tests.bench import client as workloads
 from tests.bench.client import Client
 from tests.bench.peers import run as peers
+from tests.bench.peers.catalogue import PEERS
 
 INDEPENDENT, CHAIN, DEPTH, WIDTH, TRIPS = 10_000, 1_000, 100, 50, 100
 
@@ -134,11 +135,7 @@ async def main() -> None:
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--schedulers", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument(
-        "--peers",
-        action=argparse.BooleanOptionalAction,
-        help="all of them, or none; else those that are installed",
-    )
+    parser.add_argument("--no-peers", action="store_true", help="do not make their environments, and do not run them")
     options = parser.parse_args()
     console = Console(width=160 if not sys.stdout.isatty() else None)
     options.home.mkdir(parents=True, exist_ok=True)
@@ -148,5 +145,5 @@ async def main() -> None:
     out = options.home / "compute.json"
     out.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
     console.print(f"written to {out}")
-    if chosen := peers.chosen(options.home, options.peers):
-        await peers.compare(options.home, chosen, options.repeats, console)
+    if not options.no_peers:
+        await peers.compare(options.home, PEERS, options.repeats, console)

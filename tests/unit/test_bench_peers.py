@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tests.bench.peers import report
 from tests.bench.peers.catalogue import PEERS, Peer
-from tests.bench.peers.run import Measured, chosen, end_session, session
+from tests.bench.peers.run import Measured, end_session, session
 from tests.support.wait import wait_until
 
 DASK = PEERS[0]
@@ -107,16 +107,6 @@ def test_the_lock_pins_what_the_script_names(peer: Peer) -> None:
         name, version = re.sub(r"\[.*\]", "", requirement).split("==")
         assert pinned[name] == version
     assert peer.version == pinned[peer.package]
-
-
-def test_the_peers_that_are_installed_are_chosen_unless_it_is_said(tmp_path: Path) -> None:
-    for peer, text in zip(PEERS, (DASK.lock.read_text(), "of another version"), strict=False):
-        place = tmp_path / "peers" / peer.name / "venv"
-        place.mkdir(parents=True)
-        (place / peer.lock.name).write_text(text)
-    assert chosen(tmp_path, None) == [DASK]
-    assert chosen(tmp_path, True) == list(PEERS)
-    assert chosen(tmp_path, False) == []
 
 
 async def test_nothing_of_a_session_is_left_even_if_its_parent_is_gone() -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from deploy.local.process import WORKERS, ending
 from deploy.local.stack import Stack
 from tests.bench.peers import environment, report
-from tests.bench.peers.catalogue import PEERS, Peer
+from tests.bench.peers.catalogue import Peer
 from tests.bench.peers.environment import PeerError
 from tests.bench.peers.servers import serve
 
@@ -28,11 +28,6 @@ class Measured(msgspec.Struct, frozen=True):
 
     seconds: dict[str, list[float]]
     trips_ms: list[float]
-
-
-def chosen(home: Path, wanted: bool | None) -> list[Peer]:
-    """All peers, none, or (`wanted` is None) those whose environments are there."""
-    return [peer for peer in PEERS if (environment.is_ready(home / "peers", peer) if wanted is None else wanted)]
 
 
 async def compare(home: Path, peers: Sequence[Peer], repeats: int, console: Console, limit: float = LIMIT) -> None:
