@@ -812,7 +812,7 @@ ON CONFLICT DO NOTHING RETURNING task, attempt, start, text;
 -- From the piece on that holds character $3.
 SELECT start, text FROM task_logs WHERE task = $1 AND attempt = $2 AND start >= coalesce((
     SELECT max(start) FROM task_logs WHERE task = $1 AND attempt = $2 AND start <= $3), 0)
-ORDER BY start LIMIT 1000;
+ORDER BY start LIMIT $4;
 
 -- name: sessions_of_tasks
 SELECT id, session FROM tasks WHERE id = ANY($1::uuid[]);
