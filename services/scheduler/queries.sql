@@ -780,7 +780,8 @@ SELECT r.task, r.attempt, r.worker, r.since, t.partition, t.priority, t.status =
 FROM running r JOIN tasks t ON t.id = r.task JOIN sessions s ON s.id = t.session WHERE t.status IN (5, 11);
 
 -- name: preempt_tasks
--- As `retry_tasks`, but no retry is lost by it. Attempts that have ended meanwhile are left alone.
+-- As `retry_tasks`, but no retry is lost by it: attempts that were preempted, or that their worker gave back. Attempts that
+-- have ended meanwhile are left alone.
 WITH live AS MATERIALIZED (
     SELECT id FROM sessions WHERE id IN (SELECT session FROM tasks WHERE id = ANY($1::uuid[])) AND status IN (1, 2)
     ORDER BY id FOR SHARE
@@ -788,7 +789,7 @@ WITH live AS MATERIALIZED (
     UPDATE tasks t SET status = 2, attempt = t.attempt + 1, uncounted = t.uncounted + 1, worker = NULL, started_at = NULL
     FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[]) AS l(id, attempt, worker, why)
     WHERE t.id = l.id AND t.attempt = l.attempt AND t.status = ANY($5::smallint[]) AND t.attempt < 32000
-      AND t.session IN (SELECT id FROM live)
+      AND t.remaining = 0 AND t.session IN (SELECT id FROM live)
     RETURNING t.id, t.attempt, t.session, t.partition, t.priority, l.worker, l.why
 ), history AS (
     INSERT INTO attempts (task, attempt, worker, error) SELECT id, attempt - 1, worker, why FROM again ON CONFLICT DO NOTHING
@@ -812,7 +813,7 @@ ON CONFLICT DO NOTHING RETURNING task, attempt, start, text;
 -- From the piece on that holds character $3.
 SELECT start, text FROM task_logs WHERE task = $1 AND attempt = $2 AND start >= coalesce((
     SELECT max(start) FROM task_logs WHERE task = $1 AND attempt = $2 AND start <= $3), 0)
-ORDER BY start LIMIT 1000;
+ORDER BY start LIMIT $4;
 
 -- name: sessions_of_tasks
 SELECT id, session FROM tasks WHERE id = ANY($1::uuid[]);
