@@ -37,7 +37,7 @@ def times(found: Mapping[str, Any]) -> dict[str, float]:
 def interval(ratios: Sequence[float]) -> tuple[float, float, float]:
     """The geometric mean of some ratios, and the bounds of the middle 95 % of means of as many drawn from them (bootstrap)."""
     logs = [math.log(ratio) for ratio in ratios]
-    draw = random.Random(0)  # noqa: S311 (the same bounds for the same ratios)
+    draw = random.Random(0)
     means = sorted(statistics.fmean(draw.choices(logs, k=len(logs))) for _ in range(RESAMPLED))
     low, high = means[int(0.025 * RESAMPLED)], means[int(0.975 * RESAMPLED)]
     return math.exp(statistics.fmean(logs)), math.exp(low), math.exp(high)
