@@ -32,7 +32,10 @@ async def test_a_reply_that_does_not_fit() -> None:
     around = len(msgspec.json.encode(Text("")))
     fits = await bus.request(subject, Size(most - around), Text)
     assert len(fits.text) == most - around
-    with capture_logs() as logs, pytest.raises(TooLarge, match=f"the reply has {most + 1} bytes, a message at most {most}"):
+    with (
+        capture_logs() as logs,
+        pytest.raises(TooLarge, match=f"the reply has {most + 1} bytes, a message at most {most}"),
+    ):
         await bus.request(subject, Size(most - around + 1), Text)
     seen = [line for line in logs if line["event"] == "reply.too_large"]
     assert [(line["subject"], line["bytes"]) for line in seen] == [(subject, most + 1)]
