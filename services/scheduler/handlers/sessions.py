@@ -32,13 +32,13 @@ Q = store.Q
 
 
 class Sessions:
-    def __init__(self, db: store.Db, turns: Turns, duties: Duties, removal: Removal) -> None:
-        self._db, self._turns, self._duties, self._removal = db, turns, duties, removal
+    def __init__(self, db: store.Db, turns: Turns, duties: Duties, removal: Removal, desk: lists.Desk) -> None:
+        self._db, self._turns, self._duties, self._removal, self._desk = db, turns, duties, removal, desk
 
     def register(self, service: Service) -> None:
         service.writes("session", "create", SessionCreate, self.create)
-        service.reads("session", "get", SessionGet, self.get)
-        service.reads("session", "list", SessionList, self.list)
+        service.reads("session", "get", SessionGet, self.get, at_once=lists.AT_ONCE)
+        service.reads("session", "list", SessionList, self.list, at_once=lists.AT_ONCE)
         service.writes("session", "pause", SessionRef, self.pause)
         service.writes("session", "resume", SessionRef, self.resume, before=self.paused)
         service.writes("session", "close", SessionRef, self.close)
@@ -66,11 +66,15 @@ class Sessions:
     async def get(self, ctx: Context, request: SessionGet) -> Session:
         row = await store.session(self._db, request.session)
         check(ctx, row)
-        return store.session_of(row, await store.counts(self._db, row) if request.counts else None)
+        if not request.counts:
+            return store.session_of(row)
+        async with self._desk.place(ctx) as db:  # it reads all tasks
+            return store.session_of(row, await store.counts(db, row))
 
     async def list(self, ctx: Context, request: SessionList) -> SessionPage:
         owner = None if ctx.is_operator else ctx.user
-        return await lists.sessions(self._db, owner, request)
+        async with self._desk.place(ctx) as db:
+            return await lists.sessions(db, owner, request)
 
     async def pause(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
         """Nothing new begins: what was chosen waits again (see `Duties`), what runs finishes."""
