@@ -1,4 +1,4 @@
-"""Sessions, results and submissions: what users ask of the scheduler. Version 2.
+"""Sessions, results and submissions: what users ask of the scheduler. Version 3.
 
 Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`) where it changes something
 (partitions are changed by the admin only):
@@ -128,7 +128,7 @@ from shared.contracts.compute.tasks import (
     TaskRerun,
 )
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 __all__ = [
     "DEFAULT_PARTITION",
