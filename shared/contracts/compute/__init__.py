@@ -110,6 +110,7 @@ from shared.contracts.compute.sessions import (
 )
 from shared.contracts.compute.states import States, StatesQuery
 from shared.contracts.compute.submissions import (
+    MAX_INPUTS,
     Submission,
     SubmissionCreate,
     SubmissionRef,
@@ -132,6 +133,7 @@ VERSION: Final = 3
 
 __all__ = [
     "DEFAULT_PARTITION",
+    "MAX_INPUTS",
     "AppText",
     "Application",
     "Attempt",
