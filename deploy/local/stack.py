@@ -219,8 +219,6 @@ class Stack:
             settings["LTS_NAME"] = LTS
         if process not in SERVICES and (bucket := self.storages.id(s3.BUCKET)):
             settings["S3_STORAGE_ID"] = bucket  # the services record it for themselves
-        if process == "archiver":
-            settings["DATABLOCK_MIB"] = "1"  # small, so that what `make run` archives is more than one
         log = {key: os.environ[key] for key in ("HEADRACE_LOG_LEVEL", "HEADRACE_LOG_FORMAT") if key in os.environ}
         return {**log, **{f"HEADRACE_{key}": value for key, value in settings.items()}}
 
