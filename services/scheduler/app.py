@@ -36,6 +36,7 @@ from shared.bus.health import serve_health
 from shared.bus.station import open_station
 from shared.chain.runner import Runner
 from shared.db.pool import open_pool, ping
+from shared.objects.recorded import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
@@ -61,7 +62,7 @@ DRAIN = 10.0
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = "Sessions, results, tasks: what may run, and when."
-    folders = (Path(shared.chain.__file__).with_name("migrations"), Path(__file__).with_name("migrations"))
+    folders = (Path(shared.chain.__file__).with_name("migrations"), MIGRATIONS, Path(__file__).with_name("migrations"))
     async with AsyncExitStack() as stack:
         station = await stack.enter_async_context(
             open_station(settings.station, "scheduler", __version__, about, *folders, connections=12, planner=WALKS)
@@ -70,7 +71,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         lean = await stack.enter_async_context(
             await open_pool(settings.station.database_url, "scheduler", largest=2, settings=LEAN)
         )
-        objects = await stack.enter_async_context(open_objects(settings.objects))
+        objects = await stack.enter_async_context(open_objects(settings.objects, record=recorder(pool)))
         told = settings.leases
         queue = Queue(bus, lean)
         turns = Turns(bus, pool, queue)
