@@ -37,6 +37,7 @@ from shared.bus.health import serve_health
 from shared.bus.station import open_station
 from shared.chain.runner import Runner
 from shared.db.pool import open_pool, ping
+from shared.objects.recorded import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
@@ -64,7 +65,7 @@ DRAIN = 10.0
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = "Sessions, results, tasks: what may run, and when."
-    folders = (Path(shared.chain.__file__).with_name("migrations"), Path(__file__).with_name("migrations"))
+    folders = (Path(shared.chain.__file__).with_name("migrations"), MIGRATIONS, Path(__file__).with_name("migrations"))
     async with AsyncExitStack() as stack:
         station = await stack.enter_async_context(
             open_station(settings.station, "scheduler", __version__, about, *folders, connections=12, planner=WALKS)
@@ -76,7 +77,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         list_pool = await stack.enter_async_context(
             await open_pool(settings.station.database_url, "scheduler", largest=PLACES, settings=LISTS)
         )
-        objects = await stack.enter_async_context(open_objects(settings.objects))
+        objects = await stack.enter_async_context(open_objects(settings.objects, record=recorder(pool)))
         told = settings.leases
         queue = Queue(bus, lean)
         turns = Turns(bus, pool, queue)

@@ -476,7 +476,7 @@ async def test_attempts_are_told_from_the_first_to_the_current_one(rig: Rig) -> 
     partition = await rig.partition()
     session = await rig.session(partition)
     async with rig.worker(compute_functions.app, partition=partition, name="child-keeper"):
-        id = await rig.submit(session, [spec("crash"), spec("nobody")])
+        id = await rig.submit(session, [spec("crash"), spec("double")])  # which has no input
         lost, failed = ids.task_id(id, 0), ids.task_id(id, 1)
         await rig.until(lost, "completed")
         await rig.until(failed, "error")
@@ -492,7 +492,7 @@ async def test_attempts_are_told_from_the_first_to_the_current_one(rig: Rig) -> 
     assert first.ended_at is not None
     assert (second.attempt, second.name, second.status, second.error) == (1, f"{lost}###1", "completed", "")
     for one in (await attempts(failed)).items:
-        assert (one.status, one.error) == ("error", "this worker has no function 'nobody'")
+        assert (one.status, one.error.partition(":")[0]) == ("error", "IndexError")
     page = await attempts(failed, size=1)
     assert [one.attempt for one in page.items] == [0]
     page = await attempts(failed, size=1, token=page.next)

@@ -1,5 +1,6 @@
 """Sessions: opened, looked at, and led from one state to another."""
 
+from collections import Counter
 from uuid import UUID
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from services.scheduler import lists, store
 from services.scheduler.duties import Duties
 from services.scheduler.machine import SESSION
+from services.scheduler.placement import unplaced
 from services.scheduler.removal import Removal
 from services.scheduler.turns import Turns
 from shared.bus.access import check
@@ -68,8 +70,12 @@ class Sessions:
         check(ctx, row)
         if not request.counts:
             return store.session_of(row)
+        placeless: Counter[str] = Counter()
+        known = {partition.number: partition for partition in self._turns.partitions()}
         async with self._desk.place(ctx) as db:  # it reads all tasks
-            return store.session_of(row, await store.counts(db, row))
+            for own in unplaced(await db.fetch(Q["unplaced_of_session"], request.session), known).values():
+                placeless.update(own)
+            return store.session_of(row, await store.counts(db, row, dict(placeless)))
 
     async def list(self, ctx: Context, request: SessionList) -> SessionPage:
         owner = None if ctx.is_operator else ctx.user
