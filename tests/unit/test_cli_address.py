@@ -63,6 +63,7 @@ def test_every_command_has_json_and_examples(capsys: pytest.CaptureFixture[str])
     assert {"status", "watch", "events", "explain", "submit", "download"} <= set(names)
     for command in (
         *((name,) for name in names),
+        ("dataset", "abandon"),
         ("dead", "list"),
         ("dead", "replay"),
         *(("partition", verb) for verb in ("list", "create", "update", "delete")),

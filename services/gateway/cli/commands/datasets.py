@@ -11,7 +11,12 @@ HEADS = ("pid", "name", "status", "files", "size", "datablocks", "group", "creat
 
 def register(app: App) -> None:
     add(app, datasets)
-    made = App(name="dataset", help="A dataset, and why it is where it is; or give one up.")
+    made = App(
+        name="dataset",
+        help="A dataset, and why it is where it is; or give one up.",
+        help_epilogue="Examples:\n\nheadrace dataset night/2026-03-01\n\nheadrace dataset abandon night/2026-03-01\n\n"
+        "headrace dataset night/2026-03-01 --json | jq -r .dataset.datasetlifecycle.archiveStatusMessage",
+    )
     made.default(dataset)
     add(made, abandon)
     app.command(made)
@@ -56,14 +61,7 @@ def _row(told: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def dataset(pid: str, /, *, output: Output = PLAIN) -> None:
-    """A dataset, and why it is where it is.
-
-    Examples:
-
-    headrace dataset night/2026-03-01
-
-    headrace dataset night/2026-03-01 --json | jq -r .dataset.datasetlifecycle.archiveStatusMessage
-    """
+    """A dataset, and why it is where it is."""
     from services.gateway.cli import show
     from services.gateway.cli.api import Api
     from services.gateway.cli.dataset import Dataset
