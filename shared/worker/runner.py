@@ -15,9 +15,10 @@ from shared.contracts.work import EXEC, Inputs, InputsOf, Output, Work
 from shared.objects.inline import fetch, fits, inline, keep, keep_stream
 from shared.objects.port import Objects
 from shared.worker import streams
-from shared.worker.child import Call, describe
 from shared.worker.children import Children, Lost
 from shared.worker.commands import Commands
+from shared.worker.describe import describe
+from shared.worker.frames import Call
 from shared.worker.functions import App, Task, TaskError, encode_outputs
 from shared.worker.handover import hand_over
 from shared.worker.printed import Printed

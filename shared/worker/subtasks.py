@@ -8,6 +8,8 @@ import msgspec
 
 from shared.contracts import ids
 from shared.contracts.compute import Options, TaskSpec
+from shared.runtime.plain import plain
+from shared.worker.values import encode_json
 
 
 class Subtask(msgspec.Struct, frozen=True):
@@ -51,12 +53,16 @@ class Made(msgspec.Struct):
         options: dict[str, Any],
     ) -> Subtask:
         line = len(self.tasks)
+        try:
+            data = encode_json(payload)
+        except ValueError as error:
+            raise ValueError(f"subtasks[{line}].payload {error}") from None
         spec = TaskSpec(
-            msgspec.Raw(msgspec.json.encode(payload)),
+            msgspec.Raw(data),
             None if payload_result is None else _name(payload_result),
             [_name(one) for one in inputs],
             outputs if isinstance(outputs, int) else list(outputs),
-            Options(function=function, **options),
+            Options(function=_plain(function), **{name: _plain(value) for name, value in options.items()}),
         )
         self.tasks.append(msgspec.json.encode(spec))
         if isinstance(outputs, int):
@@ -65,6 +71,15 @@ class Made(msgspec.Struct):
             named = list(outputs)
             self.delegated.update(named)
         return Subtask(ids.task_id(self.submission, line), named)
+
+
+def _plain(value: Any) -> Any:
+    """An option; its texts can be shown anywhere."""
+    if isinstance(value, str):
+        return plain(str.__str__(value))
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _name(needed: Needed) -> str:
