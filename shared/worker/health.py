@@ -16,7 +16,8 @@ FIRST, CEILING = 0.5, 15.0
 
 
 class Health:
-    """`unwell`: why it can run nothing, or less than its slots, in words; empty when it can. `allowed`: tasks that may run at once.
+    """`unwell`: why it can run nothing, or less than its slots, in words; empty when it can. `allowed`: tasks that may run at once,
+    `some_allowed`: set if there are any.
 
     changed   called when more may run than before, or less
     """
@@ -25,15 +26,15 @@ class Health:
         self._slots, self._changed = slots, changed
         self.unwell, self.allowed = "", slots
         self._probe: Callable[[], Awaitable[None]] | None = None
-        self._woken = asyncio.Event()
+        self._woken, self.some_allowed = asyncio.Event(), asyncio.Event()
+        self.some_allowed.set()
 
     def fail(self, why: str, others: int, probe: Callable[[], Awaitable[None]] | None) -> None:
         """A task could not be begun. `others`: tasks that run; `probe`: tries what did not go, Unwell if it still does not."""
         if not self.unwell:
             log.warning("worker.unwell", why=why, allowed=min(self.allowed, others))
         self.unwell, self._probe = why, probe
-        self.allowed = min(self.allowed, others)
-        self._changed()
+        self._allow(min(self.allowed, others))
         self._woken.set()
 
     async def run(self) -> None:
@@ -53,11 +54,15 @@ class Health:
                 tries += 1
                 continue
             tries = 0
-            self._grow()
+            if self.allowed + 1 >= self._slots:
+                self.unwell = ""
+                log.info("worker.well")
+            self._allow(min(self._slots, self.allowed + 1))
 
-    def _grow(self) -> None:
-        self.allowed += 1
-        if self.allowed >= self._slots:
-            self.allowed, self.unwell = self._slots, ""
-            log.info("worker.well")
+    def _allow(self, allowed: int) -> None:
+        self.allowed = allowed
+        if allowed:
+            self.some_allowed.set()
+        else:
+            self.some_allowed.clear()
         self._changed()
