@@ -1,4 +1,4 @@
-"""A worker on the bus in memory with one slot and two partitions, and what a scheduler would hear and say."""
+"""A worker on the bus in memory with one slot (or the fixture's parameter) and two partitions, and what a scheduler would hear and say."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -91,7 +91,7 @@ async def tells(task: Task) -> None:
 class Rig:
     """`reply`: what heartbeats are answered; `meanwhile`: what happens before one is."""
 
-    def __init__(self, broker: MemoryBroker, bus: Bus, other: Bus) -> None:
+    def __init__(self, broker: MemoryBroker, bus: Bus, other: Bus, slots: int) -> None:
         self.broker, self.bus = broker, bus
         self.asked: list[Confirm] = []
         self.session, self._submission, self._lines = ids.uuid7(), ids.submission_id(), 0
@@ -100,7 +100,7 @@ class Rig:
         self.stop = asyncio.Event()
         self.children = Children(PATH)
         self.agent = Agent(
-            other, MemoryObjects(), app, self.children, name="w", partitions=["default", "express"], slots=1
+            other, MemoryObjects(), app, self.children, name="w", partitions=["default", "express"], slots=slots
         )
 
     def work(self, function: str = "echo", payload: bytes = b"1", outputs: int = 1) -> Work:
@@ -149,11 +149,11 @@ class Rig:
 
 
 @pytest.fixture
-async def rig() -> AsyncIterator[Rig]:
+async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     broker = MemoryBroker()
     bus = await broker.connect("scheduler")
     other = await broker.connect("worker", apply_topology=False)
-    rig = Rig(broker, bus, other)
+    rig = Rig(broker, bus, other, getattr(request, "param", 1))
 
     async def confirm(ctx: Context, request: Confirm) -> Confirmed:
         rig.asked.append(request)

@@ -75,10 +75,13 @@ def c_fork_returns(task: Task) -> str:
 
 @blocking
 def c_fork_lives(task: Task) -> str:
-    """A copy that reports, and stays."""
+    """A copy that reports, and stays. Lives long enough for both."""
+    reads, writes = os.pipe()
     if ctypes.CDLL(None).fork() == 0:
         task.progress(0.5, "from the copy")
+        os.write(writes, b"1")
         time.sleep(3600)
+    os.read(reads, 1)
     return "original"
 
 
@@ -314,6 +317,19 @@ CHANGES: dict[str, Callable[[], object]] = {
     "files": lambda: KEPT.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(1000)),
 }
 KEPT: list[int] = []
+SEEN = {
+    **{"chdir": "the working directory", "umask": "the umask", "setrlimit": "resource limits"},
+    **{"environ": "the environment", "signal": "signal handlers", "mask": "blocked signals", "alarm": "a timer"},
+    **{
+        "close stdout": "a closed sys.stdout or sys.stderr",
+        "close descriptor 1": "standard output",
+        "redirect": "sys.stdout",
+    },
+    **{"policy": "the event loop's policy", "locale": "the locale", "nice": "the priority"},
+    **{"recursion": "the recursion limit", "trace": "a profile function", "collector": "the collector of cycles"},
+    **{"timeout": "the default time-out of sockets", "files": "open descriptors"},
+}
+"""How each is named."""
 
 
 @blocking
