@@ -203,6 +203,7 @@ def main() -> None:
     status = launch.end(pid, status)
     if listens:
         launch.say(status=status)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -177,5 +177,11 @@ async def _start(app: str) -> Child:
         os.close(writes)
         if theirs is not None:
             theirs.close()
-    _, channel = await asyncio.get_running_loop().create_unix_connection(Channel, sock=ours)
-    return Child(process, channel, Tap(reads))
+    try:
+        _, channel = await asyncio.get_running_loop().create_unix_connection(Channel, sock=ours)
+        return Child(process, channel, Tap(reads))
+    except BaseException:
+        process.close()
+        ours.close()
+        os.close(reads)
+        raise

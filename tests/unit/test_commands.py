@@ -24,6 +24,7 @@ from shared.worker.commands import Commands, parse
 from shared.worker.functions import TaskError
 from shared.worker.printed import Printed
 from shared.worker.shortage import Unwell
+from tests.support.smalldisk import small_disk
 from tests.support.wait import wait_until
 
 SESSION = uuid4()
@@ -309,6 +310,24 @@ async def test_a_folder_that_cannot_be_made_is_the_workers_trouble(rig: Rig, mon
         with pytest.raises(Unwell, match="No such file or directory"):
             await rig.run("true")
     await rig.run("true")
+
+
+async def test_a_full_disk_is_the_workers_trouble_until_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    with small_disk(4) as disk:
+        monkeypatch.setattr("tempfile.tempdir", str(disk.folder))
+        rig = Rig(disk.folder)
+        disk.take("full", leave=64 * 1024)
+        with pytest.raises(Unwell, match="the disk is full") as unwell:
+            await rig.run("cat", "a", values=[bytes(2_000_000)], inputs=["a"])
+        assert unwell.value.probe is not None
+        with pytest.raises(Unwell, match="the disk is full"):
+            await unwell.value.probe()
+        disk.give_back("full")
+        await unwell.value.probe()
+        # What fills it itself fails by itself, and leaves it empty.
+        assert "No space left" in await rig.fails("sh", "-c", "head -c 9999999 /dev/zero > x", outputs=["x"])
+        await rig.run("cat", "a", values=[bytes(2_000_000)], inputs=["a"])
+        await rig.commands.close()
 
 
 @pytest.mark.parametrize(
