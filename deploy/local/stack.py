@@ -214,8 +214,6 @@ class Stack:
         if process in ("archiver", "retriever"):
             settings["LTS_URL"] = (self.home.path / "lts").as_uri()
             settings["LTS_NAME"] = LTS
-        if process == "archiver":
-            settings["DATABLOCK_MIB"] = "1"  # small, so that what `make run` archives is more than one
         log = {key: os.environ[key] for key in ("HEADRACE_LOG_LEVEL", "HEADRACE_LOG_FORMAT") if key in os.environ}
         return {**log, **{f"HEADRACE_{key}": value for key, value in settings.items()}}
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from shared.bus.paging import fitting
 from shared.contracts.compute import Label
 from shared.contracts.errors import NotFound
 from shared.contracts.execution import ExecutionRequest, OfferSet
@@ -67,8 +68,8 @@ class Worksteps:
 
     async def page(self, owner: str | None, size: int, before: UUID | None) -> WorkstepPage:
         rows = await _told(self._pool.fetch(Q["worksteps"], owner, before, size + 1))
-        items = [_workstep(row) for row in rows[:size]]
-        return WorkstepPage(items, str(items[-1].id) if len(rows) > size else "")
+        items, more = fitting([_workstep(row) for row in rows], size)
+        return WorkstepPage(items, str(items[-1].id) if more else "")
 
     async def keep(self, owner: str, made: OfferSet) -> None:
         """An offerset as it was answered."""

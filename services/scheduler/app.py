@@ -21,6 +21,7 @@ from services.scheduler.handlers.submissions import Submissions
 from services.scheduler.handlers.subtasks import Subtasks
 from services.scheduler.handlers.tasks import Tasks
 from services.scheduler.handlers.waits import Waits
+from services.scheduler.input_lists import InputLists
 from services.scheduler.leases import Leases
 from services.scheduler.preempt import Preemption
 from services.scheduler.queue import Queue
@@ -99,8 +100,9 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         Imports(pool, release, objects, prefixes(settings.imports.import_prefixes)).register(service)
         Deletions(release, doomed).register(service)
         waits.register(service)
-        Submissions(units, turns, release).register(service)
-        Subtasks(turns).register(service)
+        lists = InputLists(pool, objects)
+        Submissions(units, turns, release, lists).register(service)
+        Subtasks(turns, lists).register(service)
         Tasks(pool, turns).register(service)
         Queries(pool).register(service)
         Logs(pool).register(service)

@@ -270,6 +270,17 @@ SELECT id FROM submissions WHERE session = $1 AND id >= coalesce($2, id) AND sta
 -- name: visible_sizes
 SELECT id, tasks FROM submissions WHERE session = $1 AND id >= $2 AND status = 2 ORDER BY id LIMIT $3;
 
+-- name: lists
+SELECT id, status, size, data, object FROM results WHERE id = ANY($1::uuid[]) AND session = $2;
+
+-- name: lists_of_parent
+-- What a task has created so far, and its inputs.
+SELECT id, CASE WHEN data IS NULL AND object IS NULL THEN 1 ELSE 2 END AS status, size, data, object FROM promised
+WHERE submission = $1 AND id = ANY($3::uuid[])
+UNION ALL
+SELECT r.id, r.status, r.size, r.data, r.object FROM tasks t JOIN results r ON r.id = ANY(t.inputs || t.payload_result)
+WHERE t.id = $2 AND r.id = ANY($3::uuid[]);
+
 -- name: chunk
 SELECT digest, tasks FROM chunks WHERE submission = $1 AND number = $2;
 
@@ -549,9 +560,14 @@ SELECT id, status, deps, remaining, attempt, partition, priority FROM tasks WHER
 SELECT submission, partition, priority, cursor FROM lanes WHERE submission = ANY($1::uuid[]);
 
 -- name: task_inputs
-SELECT u.place, r.id, r.data, r.object, r.size FROM tasks t
-CROSS JOIN unnest(t.inputs) WITH ORDINALITY AS u(result, place) JOIN results r ON r.id = u.result
-WHERE t.id = $1 AND u.place > $2 ORDER BY u.place LIMIT 500;
+-- The inputs after place $2: at most $3 of them and $4 bytes, one at least; each counts $5 bytes beside its data or key. Only this
+-- slice of the array is taken apart, and data that have no room are not read.
+SELECT v.id, v.data, v.object, v.size, v.place + $2 < v.inputs AS more
+FROM (SELECT u.place, r.id, r.data, r.object, r.size, t.inputs,
+             sum($5 + coalesce(octet_length(r.data), octet_length(r.object), 0)) OVER (ORDER BY u.place) AS bytes
+      FROM (SELECT cardinality(inputs) AS inputs, inputs[$2 + 1 : $2 + $3] AS slice FROM tasks WHERE id = $1 OFFSET 0) AS t
+      CROSS JOIN unnest(t.slice) WITH ORDINALITY AS u(result, place) JOIN results r ON r.id = u.result) AS v
+WHERE v.bytes <= $4 OR v.place = 1 ORDER BY v.place;
 
 -- name: unmet
 SELECT r.id, r.status, r.owner FROM dependencies d JOIN results r ON r.id = d.result
@@ -813,7 +829,7 @@ ON CONFLICT DO NOTHING RETURNING task, attempt, start, text;
 -- From the piece on that holds character $3.
 SELECT start, text FROM task_logs WHERE task = $1 AND attempt = $2 AND start >= coalesce((
     SELECT max(start) FROM task_logs WHERE task = $1 AND attempt = $2 AND start <= $3), 0)
-ORDER BY start LIMIT 1000;
+ORDER BY start LIMIT $4;
 
 -- name: sessions_of_tasks
 SELECT id, session FROM tasks WHERE id = ANY($1::uuid[]);

@@ -2,7 +2,6 @@
 
 import asyncio
 import faulthandler
-import sys
 
 LIMIT = 60
 """Seconds for which a worker's loop may stand still. After 10 the scheduler counts its tasks as lost."""
@@ -13,7 +12,7 @@ async def end_if_blocked() -> None:
     """Ends the process with status 1 when the loop has stood still for `LIMIT` seconds; where it stood is on its stderr."""
     try:
         while True:
-            faulthandler.dump_traceback_later(LIMIT, exit=True, file=sys.__stderr__)
+            faulthandler.dump_traceback_later(LIMIT, exit=True, file=2)
             await asyncio.sleep(EVERY)
     finally:
         faulthandler.cancel_dump_traceback_later()

@@ -14,6 +14,7 @@ MOST = 4000
 FRAMES, TRACE, CHAIN = 100, 16 * 1024, 20
 """The most of a traceback: the last calls of each exception, characters, exceptions that led to each other."""
 _OWN = os.path.dirname(__file__) + os.sep
+_LIBRARY = os.path.dirname(os.__file__) + os.sep
 _name = type.__dict__["__name__"].__get__  # whatever a metaclass says
 
 
@@ -53,11 +54,11 @@ def _text(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """The last call in it that is not in our own code, as `file:line`."""
+    """The last call in it that is neither in our own code nor in Python's library, as `file:line`."""
     found, entry = "", error.__traceback__
     while entry is not None:
         file = entry.tb_frame.f_code.co_filename
-        if not file.startswith(_OWN):
+        if not file.startswith(_OWN) and (not file.startswith(_LIBRARY) or "site-packages" in file):
             found = f"{os.path.basename(file)}:{entry.tb_lineno}"
         entry = entry.tb_next
     return found

@@ -88,7 +88,7 @@ def _handler(number: signal.Signals) -> Setting:
     return Setting(number.name, lambda: signal.getsignal(number), lambda handler: signal.signal(number, handler))
 
 
-def _timer(number: signal.ITIMER_REAL) -> Setting:
+def _timer(number: int) -> Setting:
     return Setting(
         f"timer {number}", lambda: signal.getitimer(number)[0], lambda seconds: signal.setitimer(number, seconds)
     )

@@ -82,7 +82,7 @@ def _digits(value: int, path: str) -> str:
     try:
         str(int(value))
     except ValueError:
-        return f"{path}: an integer of about {value.bit_length() * 3 // 10} digits (the most is 4,300)"
+        return f"{path}: an integer of about {round(value.bit_length() * math.log10(2))} digits (the most is 4,300)"
     return ""
 
 

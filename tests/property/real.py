@@ -17,7 +17,8 @@ from services.scheduler.handlers.changes import Changes
 from services.scheduler.handlers.queries import Queries
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
-from services.scheduler.handlers.submissions import Submissions
+from services.scheduler.handlers.submissions import Listed, Submissions
+from services.scheduler.input_lists import InputLists
 from services.scheduler.leases import Leases
 from services.scheduler.machine import SESSION
 from services.scheduler.partition import Partition
@@ -64,7 +65,7 @@ class Real:
         nothing: Any = None  # the chains that call the steps of `removing`
         self.sessions = Sessions(pool, self.turns, duties, nothing)
         self.results = Results(pool, self.release)
-        self.submissions = Submissions(self.units, self.turns, self.release)
+        self.submissions = Submissions(self.units, self.turns, self.release, InputLists(pool, nothing))
         self.queries = Queries(pool)
         self.changes = Changes(self.turns, self.release)
 
@@ -143,7 +144,7 @@ class Real:
         headers |= {h.LAST: "1"} if last else {}
         body = b"\n".join(msgspec.json.encode(spec) for spec in specs)
         async with self.units.begin() as unit:
-            await self.submissions.chunk(unit, _ctx(headers), body)
+            await self.submissions.chunk(unit, _ctx(headers), Listed(body, {}))
 
     def _spec(self, submission: int, id: UUID, line: int, name: int, task: Task) -> c.TaskSpec:
         self.task_ids[name] = ids.task_id(id, line)

@@ -15,7 +15,7 @@ from shared.contracts.work import Completed, Failed
 from shared.worker.health import Health
 from shared.worker.shortage import Unwell, shortage
 from tests.support.wait import wait_until
-from tests.unit.agent_rig import Rig, rig
+from tests.unit.agent_rig import Rig, app, open_rig, rig
 
 __all__ = ["rig"]
 
@@ -79,9 +79,13 @@ async def test_without_processes_nothing_is_taken_until_there_are_some(
     assert [report for report in rig.reports() if isinstance(report, Failed)] == [await rig.ended(first)]
 
 
-@pytest.mark.parametrize("rig", [24], indirect=True)
-async def test_with_few_descriptors_all_tasks_complete_and_none_fails(rig: Rig) -> None:
+async def test_with_few_descriptors_all_tasks_complete_and_none_fails() -> None:
     """24 slots, and room for a few. The test is the scheduler: what comes back is sent again, as another attempt."""
+    async with open_rig(app, slots=24) as rig:
+        await _few_descriptors(rig)
+
+
+async def _few_descriptors(rig: Rig) -> None:
     open_tasks = {work.id: work for work in (rig.work("nothing") for _ in range(60))}
     seen = 0
 

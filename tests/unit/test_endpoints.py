@@ -63,11 +63,11 @@ def test_the_scheduler_registers_what_the_table_says() -> None:
     Imports(nothing, nothing, nothing, ()).register(service)
     Deletions(nothing, nothing).register(service)
     Waits(nothing, nothing).register(service)
-    Submissions(nothing, nothing, nothing).register(service)
+    Submissions(nothing, nothing, nothing, nothing).register(service)
     Tasks(nothing, nothing).register(service)
     Queries(nothing).register(service)
     Logs(nothing).register(service)
-    Subtasks(nothing).register(service)
+    Subtasks(nothing, nothing).register(service)
     StatePages(nothing).register(service)
     assert service.seen == table(SCHEDULER)
 
