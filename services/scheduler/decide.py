@@ -189,6 +189,12 @@ class Plan:
         return Counter(cast(int, task[6]) for task in self.tasks if task[3] == 0)
 
     @property
+    def function(self) -> str | None:
+        """The one that all tasks have; None: they have several."""
+        names = {cast(str, task[10]) for task in self.tasks}
+        return names.pop() if len(names) == 1 else None
+
+    @property
     def has_outside(self) -> bool:
         return any(task[4] == TaskStatus.CREATING for task in self.tasks)
 

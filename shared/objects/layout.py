@@ -12,6 +12,8 @@ from shared.contracts.catalogue import LONGEST_PATH
 from shared.contracts.errors import Invalid
 from shared.contracts.ids import uuid7
 
+MARKER: Final = "headrace-storage.json"
+"""What says which storage this is (identity.py). No object can be called so."""
 LONGEST_KEY: Final = 1024
 """Bytes of UTF-8: S3's limit."""
 LONGEST_NAME: Final = 255
@@ -70,6 +72,8 @@ def check_key(key: str) -> str:
         raise Invalid(f"a key has 1 to {LONGEST_KEY} bytes", field="key")
     for segment in key.split("/"):
         check_name(segment, field="key")
+    if key.partition("/")[0] == MARKER:
+        raise Invalid(f"no key begins with {MARKER}: it says which storage this is", field="key")
     if key.startswith("inline:"):
         raise Invalid("a key may not look like the id of an inline value", field="key")
     return key

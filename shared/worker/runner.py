@@ -36,14 +36,19 @@ INLINE = 256 * 1024
 
 
 class Trouble(Exception):
-    """Why a task did not complete. `kind` as in Failed: `error`, `timeout`, `lost` or `returned`.
+    """Why a task did not complete. `kind` as in Failed: `error`, `timeout`, `lost` or `returned`."""
 
-    `probe`: of the worker's own trouble: tries what did not go (see Health); None if that cannot be tried.
-    """
-
-    def __init__(self, kind: str, message: str, probe: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(self, kind: str, message: str) -> None:
         super().__init__(plain(message[:MOST]))
-        self.kind, self.probe = kind, probe
+        self.kind = kind
+
+
+class Shortage(Trouble):
+    """The worker had run out of something. `probe`: tries what did not go (see Health); None if that cannot be tried."""
+
+    def __init__(self, message: str, probe: Callable[[], Awaitable[None]] | None = None) -> None:
+        super().__init__("returned", message)
+        self.probe = probe
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -75,7 +80,7 @@ class Runner:
                 return Outcome(await self._command(self._commands, held))
             function = self._functions.get(work.function)
             if function is None:
-                raise Trouble("error", f"this worker has no function {work.function!r}")
+                raise Trouble("returned", f"this worker has no function {work.function!r}")
             payload = bytes(work.payload) if work.payload_value is None else await self._payload(work.payload_value)
             inputs, named = ([], []) if work.inputs == [] else await self._inputs(work)
             if function.blocking:
@@ -102,10 +107,10 @@ class Runner:
         except Lost as error:
             raise Trouble("lost", str(error)) from None
         except Unwell as error:
-            raise Trouble("returned", str(error), error.probe) from None
+            raise Shortage(str(error), error.probe) from None
         except (HeadraceError, OSError, RuntimeError) as error:
             if why := shortage(error):
-                raise Trouble("returned", why) from None
+                raise Shortage(why) from None
             if not isinstance(error, HeadraceError):
                 raise
             # Storage or bus: not the task's own doing, unless it cannot get better.

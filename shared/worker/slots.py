@@ -16,7 +16,7 @@ from shared.worker.describe import describe
 from shared.worker.health import Health
 from shared.worker.holding import Held, Holding
 from shared.worker.printed import Printed
-from shared.worker.runner import Runner, Trouble
+from shared.worker.runner import Runner, Shortage, Trouble
 
 PROGRESS = 0.2
 """Seconds in which at most one report of a task's progress is made."""
@@ -127,7 +127,7 @@ class Slots:
             report = Completed(work.id, work.attempt, made.outputs, seconds, made.submission)
         except Trouble as trouble:
             report = Failed(work.id, work.attempt, trouble.kind, str(trouble))
-            if trouble.kind == "returned":
+            if isinstance(trouble, Shortage):
                 self._health.fail(str(trouble), self._busy - 1, trouble.probe)
         except asyncio.CancelledError:  # by `stop`, which has said why; or by a timer that the code has set
             report = Failed(work.id, work.attempt, "error", "CancelledError")

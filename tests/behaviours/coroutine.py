@@ -249,8 +249,14 @@ async def names_a_result_that_cannot_be_encoded(task: Task) -> str:
 
 @row(value=b'"done"')
 async def labels_a_subtask_with_what_cannot_be_encoded(task: Task) -> str:
-    task.submit("caf\udce9", 1, labels={"caf\udce9": "\x00"})
+    task.submit("other", 1, labels={"caf\udce9": "\x00"})
     return "done"
+
+
+@row("error", r"Invalid: subtasks\[1\]\.options\.function: Expected `str` matching regex.*")
+async def submits_to_a_function_that_cannot_be_encoded(task: Task) -> None:
+    task.submit("other", 1)
+    task.submit("caf\udce9", 1)
 
 
 @row("error", rf"TypeError: the name of a result is a str{PLACE}")
