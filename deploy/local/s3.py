@@ -16,12 +16,13 @@ from typing import Any
 
 import aioboto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
 
 from deploy.local.home import Home, write_private
 from deploy.local.process import SERVERS, Command
 from deploy.local.s3_security import write_security
+from deploy.local.storages import Storages
 from deploy.local.wheels import program
+from shared.objects.settings import ObjectsSettings
 
 PARTS = ("master", "volume", "filer", "s3", "admin")
 """Each listens on a port of its own and on one for gRPC."""
@@ -43,6 +44,7 @@ class S3:
         self, home: Home, ports: Mapping[str, int], secrets: Mapping[str, str], *, throwaway: bool = False
     ) -> None:
         self._ports, self._secrets, self._throwaway = ports, secrets, throwaway
+        self._storages = Storages(home)
         self._config = home.path / "s3.json"
         self._data = home.path / "s3"
         self.access_key = "headrace"
@@ -114,12 +116,14 @@ class S3:
         return "parts of its index may be closed, and its volumes read-only" if was_full else ""
 
     async def setup(self) -> None:
-        async with self.client() as client:
-            try:
-                await client.create_bucket(Bucket=BUCKET)
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
-                    raise
+        where = ObjectsSettings(
+            s3_endpoint=self.url,
+            s3_access_key=self.access_key,
+            s3_secret_key=self.secret_key,
+            s3_region=REGION,
+            s3_bucket=BUCKET,
+        )
+        await self._storages.make_bucket(where)
 
     def _free_mib(self) -> int:
         return shutil.disk_usage(self._data).free >> 20

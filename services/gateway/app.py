@@ -14,6 +14,7 @@ from services.gateway.web import application, serve
 from shared.bus.health import serve_health
 from shared.bus.station import open_station
 from shared.db.pool import ping
+from shared.objects.recorded import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.objects.settings import ObjectsSettings
 from shared.runtime.clock import SystemClock
@@ -31,12 +32,12 @@ async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         station = await stack.enter_async_context(
-            open_station(settings, "gateway", __version__, about, own, connections=4)
+            open_station(settings, "gateway", __version__, about, MIGRATIONS, own, connections=4)
         )
         store = Store(station.pool)
         if settings.admin_token_file:
             await store.register_admin(_token(Path(settings.admin_token_file)))
-        objects = await stack.enter_async_context(open_objects(storage))
+        objects = await stack.enter_async_context(open_objects(storage, record=recorder(station.pool)))
         checks = {"database": lambda: ping(station.pool), "objects": objects.check}
         serve_health(station.service, checks, clock)
         await station.service.start()

@@ -17,7 +17,8 @@ from nats.aio.msg import Msg
 from services.scheduler import logs, store
 from services.scheduler.batch import Batch
 from services.scheduler.machine import TASK
-from services.scheduler.turns import Turns, by_partition
+from services.scheduler.partition import by_partition
+from services.scheduler.turns import Turns
 from shared.bus.client import Bus
 from shared.bus.middleware.poison import bury, guard
 from shared.bus.outbox import Relay
@@ -240,12 +241,12 @@ class Release:
             tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
 
     async def _give_back(self, reports: Sequence[Failed], workers: dict[UUID, str]) -> None:
-        """Attempts that their workers could not run wait for their turn again, as new ones that use up no retry."""
+        """Attempts that their workers could not run are set aside, as new ones that use up no retry (see `Placement`)."""
         await self._stopped([(report.task, report.attempt) for report in reports])
         reports = sorted(reports, key=lambda report: report.task)  # rows are locked in the order of ids, everywhere
         async with self._units.begin() as unit:
             rows = await unit.connection.fetch(
-                Q["preempt_tasks"],
+                Q["set_aside"],
                 [report.task for report in reports],
                 [report.attempt for report in reports],
                 [workers.get(report.task, "") for report in reports],
@@ -254,8 +255,7 @@ class Release:
             )
             tell(unit, "retried", rows)
         log.info("tasks.given_back", count=len(rows), workers=sorted({row["worker"] for row in rows}))
-        await self._turns.ended(by_partition(rows))
-        await self._turns.wake()
+        await self._turns.set_aside(rows)
         again = {row["id"] for row in rows}
         if left := [report for report in reports if report.task not in again]:
             await self._cancel_unrun(left)

@@ -201,7 +201,7 @@ class InputsOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The inputs of a task from number `start` on, as many as fit in one message."""
 
     task: UUID
-    start: int = 0
+    start: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
 
 
 class Inputs(msgspec.Struct, frozen=True):

@@ -83,7 +83,7 @@ class Scheduler:
             ("session.close", c.SessionRef, self._session),
             ("partition.list", Page, lambda *_: c.PartitionPage([c.Partition("default", 1, 2, 0)])),
             ("partition.create", c.PartitionCreate, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
-            ("partition.get", c.PartitionRef, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
+            ("partition.get", c.PartitionRef, lambda _, asked: c.Partition(asked.name, 1, 2, 0, functions=["echo"])),
             ("partition.update", c.PartitionUpdate, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
             ("partition.delete", c.PartitionRef, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
             ("result.create", c.ResultCreate, self._create_results),
