@@ -17,9 +17,9 @@ from nats.errors import NoRespondersError
 
 from shared.bus import topology, trace
 from shared.bus.connection import Connection
-from shared.bus.publish import PubAck, Publisher, encode, stored
+from shared.bus.publish import LARGEST, PubAck, Publisher, encode, stored
 from shared.contracts import headers as h
-from shared.contracts.errors import ErrorBody, HeadraceError, Internal, TimedOut, Unavailable, from_body
+from shared.contracts.errors import ErrorBody, HeadraceError, Internal, TimedOut, TooLarge, Unavailable, from_body
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff, retry
 
@@ -127,7 +127,12 @@ class Bus:
     async def ask(
         self, subject: str, data: bytes, *, timeout: float = 5.0, headers: dict[str, str] | None = None
     ) -> Msg:
-        """A raw request; Unavailable without a responder or connection, TimedOut without an answer."""
+        """A raw request; Unavailable without a responder or connection, TimedOut without an answer.
+
+        TooLarge before the server sees it: for a message over its limit, headers included, it would end the connection.
+        """
+        if len(data) > LARGEST:
+            raise TooLarge(f"the request has {len(data)} bytes, a message at most {LARGEST}")
         try:
             # Not its own timeout: `asyncio.wait_for` of Python 3.11 drops a cancellation that comes together with the answer,
             # and who was told to end goes on.

@@ -24,6 +24,7 @@ from shared.bus.middleware.logging import logging
 from shared.bus.middleware.poison import guard
 from shared.bus.middleware.timeout import timeout
 from shared.bus.middleware.tracing import tracing
+from shared.bus.publish import LARGEST
 from shared.bus.pull import Pull, delivery
 from shared.bus.unit import Unit, Units
 from shared.contracts import headers as h
@@ -251,11 +252,10 @@ class Service:
 
     def _fits(self, ctx: Context, reply: bytes) -> bytes:
         """The reply; TooLarge, with a line in the log, if the bus would not carry it."""
-        most = self._bus.nc.max_payload
-        if len(reply) <= most:
+        if len(reply) <= LARGEST:
             return reply
-        log.error("reply.too_large", subject=ctx.subject, user=ctx.user, bytes=len(reply), most=most)
-        raise TooLarge(f"the reply has {len(reply)} bytes, a message at most {most}: ask for less at once")
+        log.error("reply.too_large", subject=ctx.subject, user=ctx.user, bytes=len(reply), most=LARGEST)
+        raise TooLarge(f"the reply has {len(reply)} bytes, a message at most {LARGEST}: ask for less at once")
 
     # -- commands
 
