@@ -12,11 +12,11 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 import nats
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
 from shared.bus import topology, trace
+from shared.bus.connection import Connection
 from shared.bus.publish import LARGEST, PubAck, Publisher, encode, stored
 from shared.contracts import headers as h
 from shared.contracts.errors import ErrorBody, HeadraceError, Internal, TimedOut, TooLarge, Unavailable, from_body
@@ -44,7 +44,7 @@ class Bus:
 
     def __init__(self, name: str, *, apply_topology: bool = True, replicas: int = 1) -> None:
         self.name, self.replicas = name, replicas
-        self.nc = Client()
+        self.nc: Any = Connection()
         self.incarnations: dict[str, str] = {}
         self._lost: set[str] = set()
         """Streams found to be lost, of which the callbacks do not all know yet."""
