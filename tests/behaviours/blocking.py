@@ -30,6 +30,20 @@ DIED = "the process that ran it "
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(3600)"]
 
 
+@app.function(blocking=True)
+def echo(task: Task) -> Any:
+    """Does no harm."""
+    return task.payload
+
+
+@app.function(blocking=True)
+def state(task: Task) -> Any:
+    """What the next task finds of what an earlier one may have changed, and the number of the process."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return [os.getcwd(), mask, resource.getrlimit(resource.RLIMIT_NOFILE)[0], len(os.environ), os.getpid()]
+
+
 # -- copies of the process
 
 
@@ -277,9 +291,9 @@ def leaves_a_pool_of_threads(task: Task) -> str:
     return "done"
 
 
-@row(value=b"x" * 5_000, progress="y" * 300)
-def reports_from_threads(task: Task) -> bytes:
-    """As quickly as they can, beside a value."""
+@row(progress="y" * 300)
+def reports_from_threads(task: Task) -> bytes | None:
+    """As quickly as they can, beside a value of as many bytes as the payload says."""
     stop = threading.Event()
 
     def report() -> None:
@@ -290,10 +304,10 @@ def reports_from_threads(task: Task) -> bytes:
     for thread in threads:
         thread.start()
     threading.Timer(0.1, stop.set).start()
-    return b"x" * 5_000
+    return b"x" * task.payload if task.payload else None
 
 
-@row("timeout", "it took longer than 0.3 s", max_duration=0.3, progress="again")
+@row("timeout", "it took longer than 0.3 s", max_duration=0.3)
 def reports_without_end(task: Task) -> None:
     while True:
         task.progress(0.5, "again")
