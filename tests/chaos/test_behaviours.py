@@ -24,11 +24,10 @@ from tests.chaos.run import Run, running
 from tests.support.edge import Edge
 from tests.support.processes import Processes
 
-pytestmark = pytest.mark.chaos
-
 SOAK = bool(os.environ.get("HEADRACE_SOAK"))
 SLOTS = 8
 HEALTHY, TIMES, LIMIT = (5_000, 3, 1800.0) if SOAK else (300, 1, 120.0)
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(2 * LIMIT)]
 PARTITION, WORKER = "behaviours", "worker-behaviours"
 ENDS = {"completed": TaskStatus.COMPLETED, "timeout": TaskStatus.TIMEOUT}
 
