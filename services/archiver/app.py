@@ -41,12 +41,14 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         lts = await stack.enter_async_context(open_lts(settings.lts, settings.objects, record=record))
         service, pool, units = station.service, station.pool, station.units
         target, storage = settings.pack.datablock_mib * MIB, settings.lts.lts_name
+        after = PostUpload(units, objects, target=target, storage=storage)
         declared = declare(
-            PostUpload(units, objects, target=target, storage=storage),
+            after,
             Archiving(units, objects, lts),
             Forwarding(station.bus),
         )
         chains = Chains(station.bus, units, "archiver", declared.post_upload, declared.archival, declared.retrieval)
+        after.start = lambda unit, state: chains.start(unit, declared.post_upload, state)
         Datasets(pool, chains).register(service)
         Datablocks(pool, chains).register(service)
         Uploads(pool, chains, declared, objects, clock, timedelta(seconds=settings.pack.upload_seconds)).register(
