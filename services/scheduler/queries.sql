@@ -127,36 +127,45 @@ UPDATE results SET status = 4, data = NULL, object = NULL WHERE id IN (
 
 -- name: delete_standalone
 UPDATE results SET status = 4, data = NULL, object = NULL WHERE id IN (
-    SELECT id FROM results WHERE session = $1 AND standalone AND status <> 4 ORDER BY id LIMIT $2) RETURNING id, session;
+    SELECT id FROM results WHERE session = $1 AND standalone AND id > $2 AND status <> 4 ORDER BY id LIMIT $3)
+RETURNING id, session;
+
+-- name: bound_tasks
+-- The last of the first $3 after $1, up to $2; none if there are fewer.
+SELECT id FROM tasks WHERE id > $1 AND id <= $2 ORDER BY id OFFSET $3 - 1 LIMIT 1;
+
+-- name: bound_results
+SELECT id FROM results WHERE id > $1 AND id <= $2 ORDER BY id OFFSET $3 - 1 LIMIT 1;
 
 -- name: drop_task_slice
-WITH gone AS (
-    DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE id >= $1 AND id <= $2 ORDER BY id LIMIT $3)
-    RETURNING id, inputs || payload_result AS needs
-), edges AS (
-    DELETE FROM dependencies d USING (SELECT id, unnest(needs) AS result FROM gone) AS g
-    WHERE d.result = g.result AND d.task = g.id
-), logs AS (
-    DELETE FROM task_logs WHERE task IN (SELECT id FROM gone)
+-- With all that is kept of them. Everything by ranges of ids: what has gone before is not looked at again. Returns how many of
+-- them the windows count as outstanding, by partition.
+WITH logs AS (
+    DELETE FROM task_logs WHERE task > $1 AND task <= $2
 ), history AS (
-    DELETE FROM attempts WHERE task IN (SELECT id FROM gone)
+    DELETE FROM attempts WHERE task > $1 AND task <= $2
 ), held AS (
-    DELETE FROM running WHERE task IN (SELECT id FROM gone)
+    DELETE FROM running WHERE task > $1 AND task <= $2
+), gone AS (
+    DELETE FROM tasks WHERE id > $1 AND id <= $2
+    RETURNING id, partition, priority, status, deps, attempt, inputs, payload_result
+), edges AS (
+    DELETE FROM dependencies d USING (
+        SELECT id, unnest(inputs || payload_result) AS result FROM gone
+        WHERE inputs IS NOT NULL OR payload_result IS NOT NULL) AS g
+    WHERE d.result = g.result AND d.task = g.id
 )
-SELECT count(*) FROM gone;
+SELECT g.partition, count(*) AS tasks FROM gone g
+LEFT JOIN lanes l ON l.submission = $3 AND l.partition = g.partition AND l.priority = g.priority
+WHERE g.status = 3 OR (g.status = 2 AND g.deps = 0 AND g.attempt = 0
+    AND ('x' || right(g.id::text, 8))::bit(32)::integer < coalesce(l.cursor, 0)) GROUP BY g.partition;
 
 -- name: drop_result_slice
-WITH gone AS (
-    DELETE FROM results WHERE id IN (SELECT id FROM results WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3) RETURNING id
-)
-SELECT count(*) FROM gone;
+DELETE FROM results WHERE id > $1 AND id <= $2;
 
 -- name: drop_standalone_slice
-WITH gone AS (
-    DELETE FROM results WHERE id IN (
-        SELECT id FROM results WHERE session = $1 AND standalone ORDER BY id LIMIT $2) RETURNING id
-)
-SELECT count(*) FROM gone;
+DELETE FROM results WHERE id IN (
+    SELECT id FROM results WHERE session = $1 AND standalone AND id > $2 ORDER BY id LIMIT $3) RETURNING id;
 
 -- name: drop_submission
 DELETE FROM submissions WHERE id = $1;
@@ -242,7 +251,7 @@ UPDATE submissions SET settled = false WHERE id IN (
 
 -- name: abort_standalone
 UPDATE results SET status = 3, completed_at = now() WHERE id IN (
-    SELECT id FROM results WHERE session = $1 AND standalone AND status = 1 AND owner IS NULL ORDER BY id LIMIT $2)
+    SELECT id FROM results WHERE session = $1 AND standalone AND id > $2 AND status = 1 AND owner IS NULL ORDER BY id LIMIT $3)
   AND status = 1 AND owner IS NULL
 RETURNING id;
 
