@@ -24,6 +24,7 @@ from services.scheduler.handlers.tasks import Tasks
 from services.scheduler.handlers.waits import Waits
 from services.scheduler.input_lists import InputLists
 from services.scheduler.leases import Leases
+from services.scheduler.lists import PLACES, SECONDS, Desk
 from services.scheduler.preempt import Preemption
 from services.scheduler.queue import Queue
 from services.scheduler.recovery import Recovery
@@ -56,6 +57,8 @@ LEAN = {
 }
 """For the completer: plans made once, which do not scan tables that have grown since (40 ms a hop instead of 0.5)."""
 
+LISTS = {**WALKS, "statement_timeout": f"{SECONDS}s", "max_parallel_workers_per_gather": "0"}
+"""For lists: each ends, and takes one processor at most."""
 
 DRAIN = 10.0
 """Seconds that the reports in hand may take at the end."""
@@ -71,6 +74,9 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         bus, pool, units, relay, service = station.bus, station.pool, station.units, station.relay, station.service
         lean = await stack.enter_async_context(
             await open_pool(settings.station.database_url, "scheduler", largest=2, settings=LEAN)
+        )
+        list_pool = await stack.enter_async_context(
+            await open_pool(settings.station.database_url, "scheduler", largest=PLACES, settings=LISTS)
         )
         objects = await stack.enter_async_context(open_objects(settings.objects, record=recorder(pool)))
         told = settings.leases
@@ -97,9 +103,10 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         Partitions(bus, pool, turns).register(service)
         doomed = Doomed(pool, objects)
         waits = Waits(bus, pool)
-        Sessions(pool, turns, duties, removal).register(service)
+        desk = Desk(list_pool)
+        Sessions(pool, turns, duties, removal, desk).register(service)
         Changes(turns, release).register(service)
-        Results(pool, release).register(service)
+        Results(pool, release, desk).register(service)
         Imports(pool, release, objects, prefixes(settings.imports.import_prefixes)).register(service)
         Deletions(release, doomed).register(service)
         waits.register(service)
@@ -107,7 +114,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         Submissions(units, turns, release, lists).register(service)
         Subtasks(turns, lists).register(service)
         Tasks(pool, turns).register(service)
-        Queries(pool).register(service)
+        Queries(pool, desk).register(service)
         Logs(pool).register(service)
         StatePages(pool).register(service)
         serve_health(service, {"database": lambda: ping(pool), "objects": objects.check}, clock)

@@ -21,6 +21,7 @@ from services.scheduler.handlers.sessions import Sessions
 from services.scheduler.handlers.submissions import Listed, Submissions
 from services.scheduler.input_lists import InputLists
 from services.scheduler.leases import Leases
+from services.scheduler.lists import Desk
 from services.scheduler.machine import SESSION
 from services.scheduler.partition import Partition
 from services.scheduler.queue import Queue
@@ -64,10 +65,11 @@ class Real:
         duties = Duties(self.units, self.turns)
         self.removing = Removing(self.units, self.turns, duties, MemoryObjects())
         nothing: Any = None  # the chains that call the steps of `removing`
-        self.sessions = Sessions(pool, self.turns, duties, nothing)
-        self.results = Results(pool, self.release)
+        desk = Desk(pool)
+        self.sessions = Sessions(pool, self.turns, duties, nothing, desk)
+        self.results = Results(pool, self.release, desk)
         self.submissions = Submissions(self.units, self.turns, self.release, InputLists(pool, nothing))
-        self.queries = Queries(pool)
+        self.queries = Queries(pool, desk)
         self.changes = Changes(self.turns, self.release)
 
     def begin(self) -> None:

@@ -34,13 +34,13 @@ Q = store.Q
 
 
 class Sessions:
-    def __init__(self, db: store.Db, turns: Turns, duties: Duties, removal: Removal) -> None:
-        self._db, self._turns, self._duties, self._removal = db, turns, duties, removal
+    def __init__(self, db: store.Db, turns: Turns, duties: Duties, removal: Removal, desk: lists.Desk) -> None:
+        self._db, self._turns, self._duties, self._removal, self._desk = db, turns, duties, removal, desk
 
     def register(self, service: Service) -> None:
         service.writes("session", "create", SessionCreate, self.create)
-        service.reads("session", "get", SessionGet, self.get)
-        service.reads("session", "list", SessionList, self.list)
+        service.reads("session", "get", SessionGet, self.get, at_once=lists.AT_ONCE)
+        service.reads("session", "list", SessionList, self.list, at_once=lists.AT_ONCE)
         service.writes("session", "pause", SessionRef, self.pause)
         service.writes("session", "resume", SessionRef, self.resume, before=self.paused)
         service.writes("session", "close", SessionRef, self.close)
@@ -80,13 +80,15 @@ class Sessions:
             return store.session_of(row)
         placeless: Counter[str] = Counter()
         known = {partition.number: partition for partition in self._turns.partitions()}
-        for own in unplaced(await self._db.fetch(Q["unplaced_of_session"], request.session), known).values():
-            placeless.update(own)
-        return store.session_of(row, await store.counts(self._db, row, dict(placeless)))
+        async with self._desk.place(ctx) as db:  # it reads all tasks
+            for own in unplaced(await db.fetch(Q["unplaced_of_session"], request.session), known).values():
+                placeless.update(own)
+            return store.session_of(row, await store.counts(db, row, dict(placeless)))
 
     async def list(self, ctx: Context, request: SessionList) -> SessionPage:
         owner = None if ctx.is_operator else ctx.user
-        return await lists.sessions(self._db, owner, request)
+        async with self._desk.place(ctx) as db:
+            return await lists.sessions(db, owner, request)
 
     async def pause(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
         """Nothing new begins: what was chosen waits again (see `Duties`), what runs finishes."""
