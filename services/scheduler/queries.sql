@@ -261,8 +261,8 @@ UPDATE results SET status = 3, completed_at = now()
 WHERE id = ANY($1::uuid[]) AND session = $2 AND standalone AND status = 1 AND owner IS NULL RETURNING id;
 
 -- name: waiting_for
-SELECT t.id, t.attempt FROM tasks t
-WHERE t.status IN (1, 2) AND t.id IN (SELECT d.task FROM dependencies d WHERE d.result = ANY($1::uuid[])) ORDER BY t.id;
+SELECT DISTINCT ON (t.id) t.id, t.attempt, d.result FROM dependencies d JOIN tasks t ON t.id = d.task
+WHERE d.result = ANY($1::uuid[]) AND t.status IN (1, 2) ORDER BY t.id, d.result;
 
 -- name: abort_outputs
 UPDATE results SET status = 3, completed_at = now()
@@ -362,9 +362,10 @@ SELECT id FROM results WHERE id IN (
 ORDER BY id FOR SHARE;
 
 -- name: stranded
-SELECT DISTINCT t.id, t.attempt FROM dependencies d JOIN results r ON r.id = d.result JOIN tasks t ON t.id = d.task
+SELECT DISTINCT ON (t.id) t.id, t.attempt, d.result, r.owner
+FROM dependencies d JOIN results r ON r.id = d.result JOIN tasks t ON t.id = d.task
 WHERE d.task >= $1 AND d.task <= $2 AND d.result >= $1 AND d.result <= $3 AND r.status IN (3, 4) AND t.status IN (1, 2)
-ORDER BY t.id;
+ORDER BY t.id, d.result;
 
 -- name: lock_graph
 SELECT pg_advisory_xact_lock(hashtextextended('headrace.graph.' || $1::text, 0));

@@ -32,6 +32,7 @@ from shared.contracts.topology import REPORTS
 from shared.contracts.work import Completed, Failed, ReportBatch
 from shared.db.pool import AWAY, RERUN
 from shared.runtime.log import log
+from shared.runtime.plain import plain
 from shared.runtime.retry import Backoff, retry
 
 Q = store.Q
@@ -332,7 +333,7 @@ class Release:
             [row["id"] for row in stranded],
             [row["attempt"] for row in stranded],
             [int(TaskStatus.ERROR)] * n,
-            ["a result that it needs was aborted"] * n,
+            [_aborted(row["result"], f" because of task {row['owner']}" if row["owner"] else "") for row in stranded],
         )
         tell(unit, "failed", [row for row in rows if row["kind"] == FAILED])
         tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
@@ -348,7 +349,7 @@ class Release:
             [row["id"] for row in waiting],
             [row["attempt"] for row in waiting],
             [int(TaskStatus.ERROR)] * n,
-            [f"a result that it needs was aborted: {why}"[:4000].replace("\x00", "\\x00")] * n,
+            [_aborted(row["result"], f": {why}") for row in waiting],
         )
         tell(unit, "failed", [row for row in rows if row["kind"] == FAILED])
         tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
@@ -388,3 +389,8 @@ def tell(unit: Any, name: str, rows: Sequence[Any]) -> None:
         for start in range(0, len(tasks), OUTPUTS):
             frame = msgspec.structs.replace(Frame(session), **{name: tasks[start : start + OUTPUTS]})
             unit.tell(subjects.event("task", "changed", session), frame)
+
+
+def _aborted(result: UUID, why: str) -> str:
+    """The error of a task that needs it, as `end_v1` words it."""
+    return plain(f"it needs result {result}, which was aborted{why}"[:4000])
