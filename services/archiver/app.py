@@ -45,13 +45,15 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         lts = await stack.enter_async_context(open_lts(settings.lts, settings.objects, record=record))
         service, pool, units = station.service, station.pool, station.units
         target, storage = settings.pack.datablock_mib * MIB, settings.lts.lts_name
+        after = PostUpload(units, objects, target=target, storage=storage)
         declared = declare(
-            PostUpload(units, objects, target=target, storage=storage),
+            after,
             Archiving(units, objects, lts),
             Forwarding(station.bus),
             Abandoning(units, objects, lts),
         )
         chains = Chains(station.bus, units, "archiver", *declared)
+        after.start = lambda unit, state: chains.start(unit, declared.post_upload, state)
         Datasets(pool, chains, objects).register(service)
         Abandonments(pool, chains, declared).register(service)
         Datablocks(pool, chains).register(service)
