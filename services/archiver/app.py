@@ -14,6 +14,7 @@ from services.archiver.handlers.datablocks import Datablocks
 from services.archiver.handlers.datasets import Datasets
 from services.archiver.handlers.jobs import Jobs
 from services.archiver.handlers.uploads import Uploads
+from services.archiver.repair import Repairing
 from services.archiver.settings import Settings
 from services.archiver.upload import PostUpload
 from shared.bus.health import serve_health
@@ -41,12 +42,13 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         lts = await stack.enter_async_context(open_lts(settings.lts, settings.objects, record=record))
         service, pool, units = station.service, station.pool, station.units
         target, storage = settings.pack.datablock_mib * MIB, settings.lts.lts_name
+        packing = PostUpload(units, objects, target=target, storage=storage)
         declared = declare(
-            PostUpload(units, objects, target=target, storage=storage),
-            Archiving(units, objects, lts),
-            Forwarding(station.bus),
+            packing, Archiving(units, objects, lts), Repairing(units, objects, packing), Forwarding(station.bus)
         )
-        chains = Chains(station.bus, units, "archiver", declared.post_upload, declared.archival, declared.retrieval)
+        chains = Chains(
+            station.bus, units, "archiver", declared.post_upload, declared.archival, declared.repair, declared.retrieval
+        )
         Datasets(pool, chains).register(service)
         Datablocks(pool, chains).register(service)
         Uploads(pool, chains, declared, objects, clock, timedelta(seconds=settings.pack.upload_seconds)).register(

@@ -91,9 +91,9 @@ class Retrievals:
         return store.retrieval_of(row, await self._chains.get(asked.retrieval))
 
     async def urls(self, ctx: Context, asked: DownloadQuery) -> Downloads:
-        """Addresses of a page of datablocks. Conflict while they are not all back."""
+        """Addresses of a page of datablocks. Conflict while they are not all back; those that are damaged have none."""
         row = await self._seen(ctx, RetrievalRef(asked.retrieval))
-        if not row["blocks"] or row["back"] < row["blocks"]:
+        if not row["back"] or row["back"] + row["damaged"] < row["blocks"]:
             raise Conflict(f"retrieval {asked.retrieval} has {row['back']} of {row['blocks']} datablocks back")
         rows = await self._db.fetch(Q["blocks_page"], asked.retrieval, asked.token, asked.size + 1)
         items, more = fitting([await self._download(one) for one in rows], asked.size)
@@ -103,6 +103,8 @@ class Retrievals:
     async def _download(self, block: store.Row) -> Download:
         await asyncio.sleep(0)  # signing is work of about a millisecond: others have their turn in between
         name = block["archive_id"].rpartition("/")[2]
+        if block["damage"]:
+            return Download(name, block["packed_size"], block["chk"], "", block["datablock"], block["damage"])
         url = await self._objects.presign_get(store.retrieval_key(block["archive_id"]), self._expiry, name)
         return Download(name, block["packed_size"], block["chk"], url, block["datablock"])
 
