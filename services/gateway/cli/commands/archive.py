@@ -30,7 +30,8 @@ def archive(
 ) -> None:
     """Bring files to long-term storage, as a new dataset.
 
-    The same call again goes on where an earlier one was broken off. Symbolic links are passed over.
+    The same call again goes on where an earlier one was broken off; where datablocks are damaged on long-term storage, it
+    repairs them. Symbolic links are passed over.
 
     Parameters
     ----------
@@ -68,6 +69,7 @@ def _archive(
     from services.gateway.cli.dataset import status
     from services.gateway.cli.files import hashed
     from services.gateway.cli.register import OPEN, check_about, register
+    from services.gateway.cli.repairing import is_damaged, to_repair
 
     there = dataset.find()  # before anything long: whether anybody answers, and whether it is this dataset
     if there is not None:
@@ -78,6 +80,11 @@ def _archive(
     seen = register(dataset, there, files, {name: value for name, value in about.items() if value is not None})
     if status(seen) == STORED:
         return {"dataset": seen, "job": None, "already": True}
+    repaired: list[str] = []
+    if is_damaged(seen):
+        repaired, damaged = to_repair(dataset, files)
+        with by_bytes("upload", sum(file.size for file in damaged), quiet=quiet) as advance:
+            _upload(dataset, damaged, advance)
     if status(seen) in OPEN:
         with by_bytes("upload", sum(file.size for file in files), quiet=quiet) as advance:
             _upload(dataset, files, advance)
@@ -87,7 +94,7 @@ def _archive(
         job = storing.hand_in(dataset, tell)
         if not no_wait:
             storing.store(dataset, job, tell)
-    return {"dataset": dataset.get(), "job": job, "already": False}
+    return {"dataset": dataset.get(), "job": job, "already": False, "repaired": repaired}
 
 
 def _upload(dataset: Any, files: Sequence[Any], advance: Any) -> None:
@@ -125,7 +132,8 @@ def _tell(told: dict[str, Any], output: Output) -> None:
         show.console().print(show.cell(f"{dataset['pid']} is on long-term storage already: {size}"))
     else:
         status = dataset["datasetlifecycle"]["archiveStatusMessage"]
-        show.facts([("dataset", dataset["pid"]), ("files", size), ("status", status), ("job", told["job"])])
+        facts = [("dataset", dataset["pid"]), ("files", size), ("status", status), ("job", told["job"])]
+        show.facts([*facts, ("repaired", told["repaired"])])
     show.table("Datablocks", *datablock_table(told["datablocks"]))
     if told["links"]:
         show.console().print(show.cell(f"passed over, as symbolic links: {', '.join(told['links'])}"))
@@ -135,7 +143,13 @@ def datablock_table(blocks: Sequence[dict[str, Any]]) -> tuple[tuple[str, ...], 
     from services.gateway.cli import show
 
     rows = [
-        (one["archiveId"].rpartition("/")[2], one["numberOfFiles"], show.size(one["packedSize"]), one["storage"])
+        (
+            one["archiveId"].rpartition("/")[2],
+            one["numberOfFiles"],
+            show.size(one["packedSize"]),
+            one["storage"],
+            one.get("status", ""),
+        )
         for one in blocks
     ]
-    return ("datablock", "files", "size", "storage"), rows
+    return ("datablock", "files", "size", "storage", "status"), rows
