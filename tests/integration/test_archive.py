@@ -111,7 +111,7 @@ async def test_in_and_back_out(shared_system: Processes, edge: Edge, datasets: D
 
     await shared_system.wait_until(cleared)
     located = await edge.get(f"{DATA}/locate/{pid.replace('/', '%2F')}")
-    assert located == {"pid": pid, "size": packed["packedSize"], "storages": ["lts-a"]}
+    assert located == {"pid": pid, "size": packed["packedSize"], "storages": ["lts-a"], "damaged": 0}
 
     back = await datasets.job(pid, "retrieve")
     await datasets.until_job(back, "finishedSuccessful")
