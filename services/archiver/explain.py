@@ -30,6 +30,9 @@ async def explain(db: store.Db, chains: Chains, row: store.Row) -> DatasetState:
             pass
         else:
             reasons += [told.summary, *told.reasons]
+    if row["swept_at"] is not None:
+        when = rfc3339(row["swept_at"])
+        reasons.insert(0, f"what was uploaded was removed at {when}, because nobody went on with it: upload it again")
     for one in await db.fetch(Q["block_counts"], row["id"]):
         reasons.append(f"{one['blocks']} datablocks are {BlockState(one['state']).name.lower()}, {one['size']} bytes")
     means = f"is damaged: {store.damage_of(row)}; archive it again from its source"

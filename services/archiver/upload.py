@@ -8,7 +8,7 @@ from uuid import UUID
 from services.archiver import layout, store
 from services.archiver.catalogue import builtin as catalogue
 from services.archiver.machine import BLOCK
-from services.archiver.pack import File, Tar, share_out
+from services.archiver.pack import File, Tar, WrongFileError, share_out
 from services.archiver.state import OfDataset
 from shared.bus.unit import Unit, Units
 from shared.chain.context import StepContext
@@ -66,7 +66,11 @@ class PostUpload:
         """A datablock's tar into staging; its key there. `size`, `sha256`: what it has to be, if that is known."""
         tar = Tar(block["name"], await store.files(self._units.pool, "files_of", block["id"]))
         key, data = layout.staging_key(dataset, block["name"]), tar.stream(partial(self._read, dataset))
-        return key, await self._objects.put(key, data, size=size or tar.size, sha256=sha256)
+        try:
+            return key, await self._objects.put(key, data, size=size or tar.size, sha256=sha256)
+        except WrongFileError as error:  # otherwise it would be taken for uploaded
+            await self._objects.delete([layout.landing_key(dataset, error.path)])
+            raise UserError(f"{error}; it was removed: upload it again") from None
 
     async def _pack(self, dataset: UUID, block: store.Row) -> None:
         key, stored = await self.put(dataset, block)

@@ -88,6 +88,7 @@ class Retrieve:
             blocks = [block for block in blocks if block.id in needed]
 
         async def keep(unit: Unit) -> None:
+            await unit.connection.execute(Q["lock_begin"])
             rows = [
                 (state.retrieval, b.id, b.archive_id, b.packed_size, b.chk, b.copy, b.damage is not None)
                 for b in blocks
