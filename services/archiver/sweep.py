@@ -44,7 +44,7 @@ def is_needed(room: str, seen: Seen | None, created: datetime, now: datetime, ke
         return created > now - keep
     if seen.live:
         return True
-    if seen.stored:
+    if seen.stored or seen.state is ArchiveState.DATASET_ON_ARCHIVE_DISK:
         return seen.touched > now - keep
     if seen.state in _OPEN:  # not packed: what lies in staging is of a try that failed
         return seen.touched > now - keep
