@@ -55,6 +55,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             Abandoning(units, objects, lts),
         )
         chains = Chains(station.bus, units, "archiver", *declared)
+        packing.start = lambda unit, state: chains.start(unit, declared.post_upload, state)
         Datasets(pool, chains, objects).register(service)
         Abandonments(pool, chains, declared).register(service)
         Datablocks(pool, chains).register(service)

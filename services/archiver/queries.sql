@@ -22,7 +22,10 @@ UPDATE datasets SET archivable = coalesce($2, archivable), retrievable = coalesc
 WHERE id = $1 RETURNING *;
 
 -- name: set_chain
-UPDATE datasets SET chain = $2, version = version + 1, updated_at = now() WHERE id = $1 RETURNING *;
+UPDATE datasets SET chain = $2, finish_again = false, version = version + 1, updated_at = now() WHERE id = $1 RETURNING *;
+
+-- name: finish_again
+UPDATE datasets SET finish_again = true WHERE id = $1;
 
 -- name: add_origdatablock
 INSERT INTO origdatablocks (id, dataset, size, files) VALUES ($1, $2, $3, $4);

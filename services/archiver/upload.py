@@ -1,6 +1,6 @@
 """The post-upload chain: files in the landing zone become datablocks in staging."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 from uuid import UUID
@@ -13,6 +13,7 @@ from services.archiver.state import OfDataset
 from shared.bus.unit import Unit, Units
 from shared.chain.context import StepContext
 from shared.chain.errors import UserError
+from shared.contracts import subjects
 from shared.contracts.errors import NotFound
 from shared.contracts.ids import uuid7
 from shared.objects.port import Objects, Stored
@@ -20,6 +21,8 @@ from shared.objects.remove import remove
 from shared.runtime.log import log
 
 Q = store.Q
+Start = Callable[[Unit, OfDataset], Awaitable[UUID]]
+"""Starts a chain with the commit of the unit; its id."""
 NAMED = 10
 """Files that an error names; the others are counted."""
 
@@ -29,6 +32,7 @@ class PostUpload:
 
     def __init__(self, units: Units, objects: Objects, *, target: int, storage: str) -> None:
         self._units, self._objects, self._target, self._storage = units, objects, target, storage
+        self.start: Start  # set when the chains are there, of which this makes one
 
     async def create_datablocks(self, ctx: StepContext, state: OfDataset) -> None:
         """Holds what was uploaded to what was registered, and shares the files out."""
@@ -101,6 +105,15 @@ class PostUpload:
 
     async def report_missing_files(self, ctx: StepContext, state: OfDataset) -> None:
         catalogue.tell_lifecycle(ctx, state.dataset, "miss", archivable=False)
+        ctx.commit(partial(self._restart, state=state))
+
+    async def _restart(self, unit: Unit, *, state: OfDataset) -> None:
+        """Runs again if the upload was finished again meanwhile. (The dataset's row is locked: it was, or it finds us ended.)"""
+        row = await unit.connection.fetchrow(Q["lock_dataset_of_chain"], state.dataset)
+        if row["finish_again"]:
+            chain = await self.start(unit, state)
+            row = await unit.connection.fetchrow(Q["set_chain"], state.dataset, chain)
+            unit.tell(subjects.event("upload", "finished", state.dataset), store.changed(row))
 
 
 def _wrong(file: File, sizes: dict[str, int]) -> str:

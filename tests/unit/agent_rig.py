@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from uuid import UUID
 
 import msgspec
@@ -91,6 +92,26 @@ async def tells(task: Task) -> None:
         task.progress(step / 1000)
 
 
+secret: ContextVar[str] = ContextVar("secret", default="")
+seen: list[tuple[str, str]] = []
+"""The name of the asyncio task in which `who` ran, and what it found in `secret`."""
+kept: list[object] = []
+
+
+@app.function
+async def who(task: Task) -> None:
+    """`keep`: keeps its asyncio task beyond its end; `set`: sets the secret; `cancel`: asks for its own cancellation."""
+    me = asyncio.current_task()
+    assert me is not None
+    seen.append((me.get_name(), secret.get()))
+    if task.payload == "keep":
+        kept.append(me)
+    elif task.payload == "set":
+        secret.set("of this task")
+    elif task.payload == "cancel":
+        me.cancel()
+
+
 class Rig:
     """`reply`: what heartbeats are answered; `meanwhile`: what happens before one is."""
 
@@ -104,6 +125,7 @@ class Rig:
         self.reply, self.beats = BeatReply([], 60.0), list[Beat]()
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         self.stop = asyncio.Event()
+        self.running: asyncio.Task[None]
         self.children = Children(path)
         self.agent = Agent(
             other,
@@ -196,12 +218,12 @@ async def open_rig(functions: App, path: str = PATH, *, slots: int = 1, alone: b
     await bus.nc.subscribe("hr.beat.worker.*", cb=beat)
     for partition in ("default", "express"):
         await topology.ensure_consumer(bus, TASKS.name, worker_consumer(partition))
-    running = asyncio.create_task(rig.agent.run(rig.stop, 0.1))
+    rig.running = asyncio.create_task(rig.agent.run(rig.stop, 0.1))
     try:
         yield rig
     finally:
         rig.stop.set()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(rig.running, 10)
         await rig.children.close()
         await service.stop()
         await other.close()

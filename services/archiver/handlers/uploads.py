@@ -96,10 +96,14 @@ class Uploads:
         return UploadUrl(path, await self._objects.presign_put(layout.landing_key(dataset, path), self._expiry))
 
     async def finish(self, unit: Unit, ctx: Context, asked: DatasetRef) -> Dataset:
-        """Starts the post-upload chain. Said again while that runs, or when it is done, it changes nothing."""
+        """Starts the post-upload chain. Repeated while that is under way: should it fail, it is started again, for it may have
+        looked before the last file came. Repeated when it is done, it changes nothing."""
         row = await store.dataset(unit.connection, asked.pid, "lock_dataset")
         check(ctx, row, "dataset")
-        if row["archive_state"] not in ARCHIVE.sources("pack") or await live(self._chains, row):
+        if row["archive_state"] not in ARCHIVE.sources("pack"):
+            return store.dataset_of(row)
+        if await live(self._chains, row):
+            await unit.connection.execute(Q["finish_again"], row["id"])
             return store.dataset_of(row)
         if not row["files"]:
             raise Conflict(f"dataset {asked.pid} has no files yet: register them first", field="pid")
