@@ -20,11 +20,13 @@ from shared.bus import trace
 from shared.bus.client import Bus
 from shared.bus.context import Context, Handler, of_command, of_request
 from shared.bus.middleware import wrap
+from shared.bus.middleware.database import database
 from shared.bus.middleware.logging import logging
 from shared.bus.middleware.poison import guard
 from shared.bus.middleware.timeout import timeout
 from shared.bus.middleware.tracing import tracing
 from shared.bus.pull import Pull, delivery
+from shared.bus.texts import check_texts
 from shared.bus.unit import Unit, Units
 from shared.contracts import subjects
 from shared.contracts.errors import HeadraceError, Internal, Invalid, TooLarge
@@ -161,7 +163,7 @@ class Service:
     def _add(self, noun: str, verb: str, call: Handler, seconds: float, at: At | None = None) -> None:
         key = f"{noun}.{verb}"
         self._places[key] = at or At(subjects.rpc(self.name, noun, verb))
-        self._handlers[key] = wrap(call, [tracing, logging, timeout(seconds)])
+        self._handlers[key] = wrap(call, [tracing, logging, timeout(seconds), database])
         self._stats[key] = Stats()
 
     async def start(self) -> None:
@@ -230,12 +232,17 @@ class Service:
     async def _answer(self, key: str, request: Request) -> None:
         stats, began = self._stats[key], time.perf_counter()
         ctx = of_request(request.subject, request.headers)
+        handled = False
         try:
-            reply = self._fits(ctx, await self._handlers[key](ctx, request.data))
-            await request.respond(reply)
+            reply = await self._handlers[key](ctx, request.data)
+            handled = True
+            await request.respond(self._fits(ctx, reply))
         except Exception as error:
             stats.errors += 1
             told = error if isinstance(error, HeadraceError) else Internal()
+            if handled and told is not error:  # otherwise the middleware has logged it
+                named = trace.trace_id(ctx.trace)
+                log.error("reply.failed", subject=ctx.subject, trace=named, error=repr(error), exc_info=error)
             body = msgspec.json.encode(told.body(trace.trace_id(ctx.trace)))
             await request.respond_error(str(told.status), " ".join(told.message.split())[:200], body)
         finally:
@@ -248,7 +255,8 @@ class Service:
         most = self._bus.nc.max_payload
         if len(reply) <= most:
             return reply
-        log.error("reply.too_large", subject=ctx.subject, user=ctx.user, bytes=len(reply), most=most)
+        named = trace.trace_id(ctx.trace)
+        log.error("reply.too_large", subject=ctx.subject, user=ctx.user, trace=named, bytes=len(reply), most=most)
         raise TooLarge(f"the reply has {len(reply)} bytes, a message at most {most}: ask for less at once")
 
     # -- commands
@@ -296,8 +304,10 @@ def _decoder(request: Any) -> Callable[[bytes], Any]:
 
     def typed(data: bytes) -> Any:
         try:
-            return decode(data or b"{}")
+            found = decode(data or b"{}")
         except MALFORMED as error:
             raise invalid(error) from None
+        check_texts(found, data)
+        return found
 
     return typed
