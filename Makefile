@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak check format bench bench-peers bench-pairs bench-million lock clean wipe
+.PHONY: help run people test soak check format bench bench-peers bench-pairs bench-million lock clean wipe
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,11 +20,14 @@ help: ## Show this
 run: $(STAMP) ## Start everything on this machine and show it at work (ONCE=1: stop afterwards; ARGS=…: see ARGS=--help)
 	@$(BIN)/python -m deploy.local $(if $(ONCE),--once) $(ARGS)
 
+people: $(STAMP) ## Who has a user of the bus (ADD=name, REMOVE=name: also while everything runs)
+	@$(BIN)/python -m deploy.local.people $(if $(ADD),add $(ADD),$(if $(REMOVE),remove $(REMOVE),list)) $(ARGS)
+
 test: $(STAMP) ## Run the tests (ARGS=… for pytest)
 	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
-soak: $(STAMP) ## The property tests and the explorer for hours: more examples, other ones each time, more tasks (ARGS=… for pytest)
-	@HEADRACE_SOAK=1 $(BIN)/python -m pytest --numprocesses=3 tests/property $(ARGS)
+soak: $(STAMP) ## The property tests, the explorer and the mix of behaviours for hours: more, and others each time (ARGS=… for pytest)
+	@HEADRACE_SOAK=1 $(BIN)/python -m pytest --numprocesses=3 tests/property tests/chaos/test_behaviours.py $(ARGS)
 
 check: $(STAMP) ## What CI checks before the tests: lint, format, types, import rules, generated files
 	$(BIN)/ruff check

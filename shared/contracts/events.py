@@ -2,11 +2,11 @@
 
 | subject                              | body             | told by    |
 |--------------------------------------|------------------|------------|
-| `hr.evt.session.<created\\|paused\\|resumed\\|stopped\\|closed\\|cancelled\\|purged\\|deleted>.<session>` | SessionChanged | scheduler |
+| `hr.evt.session.<created\\|paused\\|resumed\\|reopened\\|stopped\\|closed\\|cancelled\\|purged\\|deleted>.<session>` | SessionChanged | scheduler |
 | `hr.evt.submission.visible.<session>`| SubmissionMade   | scheduler  |
 | `hr.evt.task.changed.<session>`      | Frame            | scheduler  |
 | `hr.evt.task.progress.<session>`     | TaskProgress     | scheduler  |
-| `hr.evt.dataset.<created\\|changed>.<dataset>` | DatasetChanged | archiver  |
+| `hr.evt.dataset.<created\\|changed\\|abandoned>.<dataset>` | DatasetChanged | archiver  |
 | `hr.evt.origdatablock.created.<dataset>` | DatasetChanged | archiver |
 | `hr.evt.upload.finished.<dataset>`   | DatasetChanged   | archiver   |
 | `hr.evt.datablock.registered.<dataset>` | DatasetChanged | archiver  |

@@ -143,7 +143,7 @@ async def test_an_upload_that_is_not_what_was_registered(edge: Edge, datasets: D
     await datasets.until(pid, "missingFilesError")
 
     async def failed(why: str) -> bool:
-        """The chain has ended: until then a repeated `finish` changes nothing."""
+        """The chain has ended."""
         reasons = (await datasets.explain(pid))["reasons"]
         return all(any(part in reason for reason in reasons) for part in ("post_upload is failed", why))
 

@@ -183,3 +183,17 @@ async def test_no_file_comes_while_datablocks_are_packed(world: World) -> None:
     assert "is being packed" in answer.json()["detail"]
     await world.stops.release(place, pid)
     assert (await world.datasets.until(pid, "datasetCreated"))["numberOfFiles"] == len(FILES)
+
+
+async def test_an_upload_finished_while_its_chain_is_failing_is_looked_at_again(world: World) -> None:
+    """What came last came after the chain had looked, and its `finish` before the chain had ended."""
+    pid, last = "faults/twice", "post_upload.create_datablocks"
+    await world.datasets.register(pid, FILES)
+    await world.datasets.upload(pid, {"a.fits": FILES["a.fits"]})
+    await world.stops.set(last, pid)
+    await world.datasets.finish(pid)
+    await world.stops.reached(last, pid)
+    await world.datasets.upload(pid, {"b.fits": FILES["b.fits"]})
+    await world.datasets.finish(pid)
+    await world.stops.release(last, pid)
+    await world.datasets.until(pid, "datasetCreated")
