@@ -6,7 +6,7 @@ from uuid import UUID
 
 from services.archiver import layout, store
 from services.archiver.chains import ArchiverChains
-from services.archiver.machine import ARCHIVE, ArchiveState
+from services.archiver.machine import ARCHIVE, ArchiveState, BlockState
 from services.archiver.state import OfDataset
 from shared.bus.access import check
 from shared.bus.context import Context
@@ -76,8 +76,12 @@ class Uploads:
     async def sign(self, ctx: Context, asked: UploadSign) -> UploadUrls:
         row = await store.dataset(self._db, asked.pid)
         check(ctx, row, "dataset")
-        _check_open(row)
-        known = {one["path"] for one in await self._db.fetch(Q["files_at"], row["id"], asked.paths)}
+        if row["damaged"] and row["archive_state"] in ARCHIVE.sources("heal"):
+            found = await self._db.fetch(Q["files_to_repair"], row["id"], asked.paths, int(BlockState.DAMAGED))
+        else:
+            _check_open(row)
+            found = await self._db.fetch(Q["files_at"], row["id"], asked.paths)
+        known = {one["path"] for one in found}
         for place, path in enumerate(asked.paths):
             if path not in known:
                 raise NotFound(f"dataset {asked.pid} has no file {path!r}", field=f"paths[{place}]")
