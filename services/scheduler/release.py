@@ -16,6 +16,7 @@ from nats.aio.msg import Msg
 
 from services.scheduler import logs, store
 from services.scheduler.batch import Batch
+from services.scheduler.closing import Closing
 from services.scheduler.machine import TASK
 from services.scheduler.partition import by_partition
 from services.scheduler.turns import Turns
@@ -48,8 +49,11 @@ _POISON = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg
 class Release:
     """The completer. `pool` has connections whose planner settings keep the statements from scanning grown tables."""
 
-    def __init__(self, bus: Bus, pool: "asyncpg.Pool[Any]", units: Units, turns: Turns, relay: Relay) -> None:
+    def __init__(
+        self, bus: Bus, pool: "asyncpg.Pool[Any]", units: Units, turns: Turns, relay: Relay, closing: Closing
+    ) -> None:
         self._bus, self._pool, self._units, self._turns, self._relay = bus, pool, units, turns, relay
+        self._closing = closing
         # Requests are short, so that those of a process that is frozen do not swallow reports for long.
         self._pull = Pull(bus, REPORTS.name, "schedulers", batch=1000, expires=2.0, kept=True, rank=turns.rank)
 
@@ -192,9 +196,10 @@ class Release:
             if row["kind"] == ENDED:
                 ended[row["partition"]] = ended.get(row["partition"], 0) + row["number"]
         await self._turns.ended(ended, batch.seconds(rows) if batch else ())
-        await self._relay.push(
-            (row["number"], row["subject"], row["payload"], "") for row in rows if row["kind"] == EVENT
-        )
+        events = [row for row in rows if row["kind"] == EVENT]
+        for row in events:
+            self._closing.touch(row["subject"].rpartition(".")[2])
+        await self._relay.push((row["number"], row["subject"], row["payload"], "") for row in events)
 
     def follow(self, unit: Unit, rows: Sequence[Any]) -> None:
         """`after`, when the unit has committed. If it says that it has not, it may have all the same: see `_store`."""
@@ -302,6 +307,8 @@ class Release:
             )
             tell(unit, "failed", [row for row in rows if row["kind"] == FAILED])
             tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
+        for row in rows:
+            self._closing.touch(str(row["session"]))
         # Those that failed because what they need was aborted were never outstanding.
         named = {report.task for report in final}
         counts_now = by_partition(row for row in rows if row["kind"] == FAILED and row["id"] in named)

@@ -82,8 +82,7 @@ def leave_threads(status: int) -> None:
 
 def main() -> None:
     options = _options()
-    if options.exec:
-        hide()  # commands run as the same user, and could read our environment
+    hide()  # commands, and what functions start, run as the same user, and could read our environment
 
     async def run(found: Settings, stop: asyncio.Event) -> None:
         children = Children(options.app)
