@@ -6,6 +6,10 @@ import os
 import re
 import secrets
 import socket
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
@@ -23,6 +27,9 @@ from shared.worker.commands import Commands
 from shared.worker.functions import App, load
 from shared.worker.launch import hide
 from shared.worker.settings import Settings
+
+PATIENCE = 2.0
+"""Seconds in which threads have to end when the worker has."""
 
 
 def _name() -> str:
@@ -62,10 +69,21 @@ def _options() -> argparse.Namespace:
     return options
 
 
+def leave_threads(status: int) -> None:
+    """Ends the process if threads that tasks' code has left would keep it: Python waits for each of them, for ever."""
+    until = time.monotonic() + PATIENCE
+    left = [thread for thread in threading.enumerate() if not (thread.daemon or thread is threading.main_thread())]
+    for thread in left:
+        thread.join(max(0.0, until - time.monotonic()))
+    if any(thread.is_alive() for thread in left):
+        log.warning("worker.threads_left", count=sum(thread.is_alive() for thread in left))
+        sys.stderr.flush()
+        os._exit(status)
+
+
 def main() -> None:
     options = _options()
-    if options.exec:
-        hide()  # commands run as the same user, and could read our environment
+    hide()  # commands, and what functions start, run as the same user, and could read our environment
 
     async def run(found: Settings, stop: asyncio.Event) -> None:
         children = Children(options.app)
@@ -79,9 +97,10 @@ def main() -> None:
                     name=options.name or _name(), partitions=options.partitions, slots=options.slots, commands=commands,
                     alone=True,
                 )  # fmt: skip
+                known = sorted([*options.functions.functions, *([EXEC] if options.exec else [])])
                 log.info(
                     "worker.started", worker=agent.name, nats=address(found.bus.nats_url), slots=options.slots,
-                    partitions=options.partitions, functions=sorted([*options.functions.functions, *([EXEC] if options.exec else [])]),
+                    partitions=options.partitions, functions=known,
                 )  # fmt: skip
                 await agent.run(stop, found.drain_seconds)
                 blocked.cancel()
@@ -90,8 +109,15 @@ def main() -> None:
         finally:
             await children.close()
             await bus.close()
+            # Who closes the loop waits for the threads of its executor; those of this one, if they are busy, are not waited for.
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
 
-    lifecycle.serve("worker", Settings, run)
+    status = 1
+    try:
+        lifecycle.serve("worker", Settings, run)
+        status = 0
+    finally:
+        leave_threads(status)
 
 
 if __name__ == "__main__":

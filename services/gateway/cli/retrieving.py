@@ -30,10 +30,10 @@ class Retrieving:
         self._page_of: dict[str, str | None] = {}
 
     def wait(self) -> None:
-        """Until every datablock is back and validated."""
+        """Until every datablock that is not damaged is back and validated."""
         pause = Pause()
         with by_steps("retrieve", quiet=self._quiet) as tell:
-            while (seen := self._look())["status"] != "done":
+            while (seen := self._look())["status"] not in ("done", "partial"):
                 if seen["status"] in ("failed", "cancelled"):
                     raise FailedError(f"{seen['pid']} could not be retrieved: {seen['error'] or seen['status']}")
                 tell(seen["error"] or seen["step"], done=seen["blocks_back"], total=seen["datablocks"] or None)
@@ -64,17 +64,26 @@ class Retrieving:
             self._page(self._page_of[name])
         return self._addresses[name]
 
+    def missing(self) -> Iterator[str]:
+        """The files that did not come back: those of the damaged datablocks."""
+        for block in self.blocks():
+            if block.get("damage"):
+                yield from (file["path"] for file in self.dataset.files_of(block["datablock"]))
+
     def refused(self) -> None:
         """The addresses of the page have expired."""
         self._addresses = {}
 
 
 def bring(retrieving: Retrieving, folder: Path, keep_tars: bool, force: bool, quiet: bool) -> dict[str, int]:
-    """Datablock by datablock: never more than one tar is there, unless they are kept."""
+    """Datablock by datablock: never more than one tar is there, unless they are kept. Damaged ones are passed over."""
     counts = {"written": 0, "unchanged": 0, "bytes": 0, "datablocks": 0}
     begun, names = any(folder.iterdir()), Names(folder)
     with by_bytes("download", retrieving.told["size"], quiet=quiet) as advance:
         for block in retrieving.blocks():
+            if block.get("damage"):
+                advance(block["size"])
+                continue
             try:
                 done = _there(retrieving, block, folder, names) if begun and not keep_tars else None
                 if done is None:
