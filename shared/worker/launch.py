@@ -109,7 +109,7 @@ def _begin(job: dict[str, Any], root: str) -> int:
         os.close(writes)
         with os.fdopen(reads, "rb") as said:
             why = said.read()
-        if why:
+        if why.isdigit():  # root's commands can write here
             os.waitpid(pid, 0)
             raise Refused(int(why))
         return pid

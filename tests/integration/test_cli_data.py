@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,13 +15,17 @@ import msgspec
 import pytest
 
 from deploy.local.s3 import BUCKET
+from services.gateway.web import ROUTES
 from tests.conftest import folder
+from tests.contract.wire import example
 from tests.support.datasets import CATALOGUE, DATA, Datasets, flip
 from tests.support.edge import Edge
 from tests.support.processes import Processes
 from tests.support.servers import of_stack
 from tests.support.wait import wait_until
+from tests.unit.test_request_bounds import texts
 
+NAMED = re.compile(r"{[^}]+}")
 LARGE = 1_300_000
 """Bytes; more than the 1 MiB that a datablock aims at, so that there are two."""
 
@@ -392,3 +397,23 @@ async def test_of_two_uploads_at_once_one_wins(shared_system: Processes, edge: E
     assert (await edge.http.get(path)).content == won
     assert len(await stored(shared_system, f"results/{session}/")) == 1
     await edge.close(session)
+
+
+async def test_no_route_fails_over_a_nul(edge: Edge) -> None:
+    """In each name of a path, each text of a query, each text of a body: refused, and nothing is done."""
+    failed = []
+    for route in ROUTES:
+        plain = NAMED.sub(str(uuid4()), route.path)
+        asked: list[tuple[str, dict[str, Any]]] = []
+        if plain != route.path:
+            asked.append((NAMED.sub("a%00b", route.path), {}))
+        if route.query is not None:
+            asked += [(f"{plain}?{field.encode_name}=a%00b", {}) for field in msgspec.structs.fields(route.query)]
+        if isinstance(route.body, type) and issubclass(route.body, msgspec.Struct):
+            whole = msgspec.json.decode(msgspec.json.encode(example(route.body)))
+            asked += [(plain, {"json": changed}) for _, changed in texts(whole)]
+        for path, more in asked:
+            answer = await edge.http.request(route.method, path, **more)
+            if not 400 <= answer.status_code < 500:
+                failed.append((route.method, path, more, answer.status_code, answer.text[:200]))
+    assert not failed
