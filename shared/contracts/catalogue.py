@@ -244,7 +244,7 @@ class DatablockReport(Camel, frozen=True, forbid_unknown_fields=True, omit_defau
 
     pid: Pid
     datablock: UUID
-    copy: int
+    copy: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
     damage: DamageKind | None = None
     found_size: Size | None = None
     found_chk: Annotated[str, msgspec.Meta(max_length=64)] = ""

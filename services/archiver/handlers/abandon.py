@@ -7,7 +7,7 @@ from services.archiver import store
 from services.archiver.chains import ArchiverChains
 from services.archiver.machine import ARCHIVE, ArchiveState, BlockState
 from services.archiver.state import OfDataset
-from shared.bus.access import check
+from shared.bus.access import owned
 from shared.bus.context import Context
 from shared.bus.service import Service
 from shared.bus.unit import Unit
@@ -35,7 +35,7 @@ class Abandonments:
         row = await db.fetchrow(Q["dataset"], asked.pid)
         if row is None or asked.id not in (None, row["id"]):
             return await self._again(db, ctx, asked)
-        check(ctx, row, "dataset")
+        owned(ctx, row, store.no_dataset(asked.pid))
         # The chain's row before the dataset's, as the runner of chains locks them.
         stopped = await self._stop(unit, row)
         locked = await db.fetchrow(Q["lock_dataset"], asked.pid)
@@ -77,7 +77,5 @@ class Abandonments:
 
     async def _again(self, db: store.Db, ctx: Context, asked: DatasetAbandon) -> Abandoned:
         row = await db.fetchrow(Q["abandoned"], asked.pid, asked.id)
-        if row is None:
-            raise NotFound(f"there is no dataset {asked.pid!r}", field="pid")
-        check(ctx, row, "dataset")
+        row = owned(ctx, row, store.no_dataset(asked.pid))
         return Abandoned(row["id"], row["pid"], row["size"], row["files"])
