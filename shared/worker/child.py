@@ -57,12 +57,16 @@ class Channel:
 
     def receive(self) -> tuple[int, Call] | None:
         """The next call and its nonce; None when the worker has closed the socket. It sends one when it has the answer to the last."""
-        data = os.read(self._fd, BLOCK)
-        if len(data) < HEAD.size:
-            return None
+        data = b""
+        while len(data) < HEAD.size:
+            if not (part := os.read(self._fd, BLOCK)):
+                return None
+            data += part
         nonce, _, length = HEAD.unpack_from(data)
         missing, parts = length - len(data) + HEAD.size, [data]
-        while missing and (part := os.read(self._fd, min(missing, MOST))):
+        while missing:
+            if not (part := os.read(self._fd, min(missing, MOST))):
+                return None
             parts.append(part)
             missing -= len(part)
         self._nonce = nonce
