@@ -27,7 +27,7 @@ PATIENCE = 1.0
 class Slots:
     """`count` tasks of `holding` at once, or fewer, as `health` allows.
 
-    `restore` is called after each run, before the slot is used again.
+    `restore` is called after each run, before the slot is used again. `loops`: those without which the worker ends.
     """
 
     restore: Callable[[], None]
@@ -36,6 +36,7 @@ class Slots:
         self._runner, self._holding, self._worker, self._health = runner, holding, worker, health
         self._busy, self._closed = 0, False
         self.restore = _nothing
+        self.loops: list[asyncio.Task[None]] = []
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
 
@@ -136,12 +137,18 @@ class Slots:
             report = Failed(work.id, work.attempt, "lost", f"the worker failed: {describe(error)}")
         if timer is not None:
             timer.cancel()
-        if not self._closed:
+        if self._closed or self._swept(held):
+            if held.printed is not None:
+                held.printed.end(tell=False)
+        else:
             self.report(held, report)
             self._holding.drop(held)
-        elif held.printed is not None:
-            held.printed.end(tell=False)
         trace.current.reset(token)
+
+    def _swept(self, held: Held) -> bool:
+        """Whether somebody has cancelled it together with the worker's own loops: the worker ends, and this is not its error."""
+        asked = held.stopping is None and held.slot is not None and held.slot.cancelling()
+        return bool(asked and any(loop.done() or loop.cancelling() for loop in self.loops))
 
     def _insist(self, held: Held) -> None:
         """It was stopped, and has had its time."""

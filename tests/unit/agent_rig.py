@@ -113,6 +113,10 @@ async def who(task: Task) -> None:
         me.cancel()
 
 
+SOON = 0.003
+"""Seconds between two looks: nothing here goes over a network."""
+
+
 class Rig:
     """`reply`: what heartbeats are answered; `meanwhile`: what happens before one is."""
 
@@ -168,10 +172,12 @@ class Rig:
 
     async def runs(self, work: Work) -> None:
         """Waits until it runs."""
-        await wait_until(lambda: (held := self.agent._holding.get(work.id)) is not None and held.began is not None)
+        await wait_until(
+            lambda: (held := self.agent._holding.get(work.id)) is not None and held.began is not None, every=SOON
+        )
 
     async def waits(self, *works: Work) -> None:
-        await wait_until(lambda: all(self.agent._holding.get(work.id) for work in works))
+        await wait_until(lambda: all(self.agent._holding.get(work.id) for work in works), every=SOON)
 
     def queued(self) -> list[tuple[str, bytes]]:
         """Messages of tasks that are not acknowledged."""
@@ -190,7 +196,7 @@ class Rig:
             ends = [r for r in self.reports() if isinstance(r, Completed | Failed) and r.task == work.id]
             return ends[0] if ends else None
 
-        report = await wait_until(found)
+        report = await wait_until(found, every=SOON)
         assert report is not None
         return report
 
