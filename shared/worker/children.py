@@ -23,7 +23,7 @@ PATIENCE = 5.0
 """Seconds in which all that came of a task must have died of SIGKILL."""
 RESERVE = 20
 """Descriptors that must be left to start a child: it needs 6 of them for a moment, and 3 as long as it lives."""
-START = 60.0
+START = 300.0
 """Seconds in which a child must have loaded the functions."""
 
 
