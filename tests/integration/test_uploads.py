@@ -151,6 +151,12 @@ async def test_what_is_archived_is_not_abandoned(rig: DataRig, pid: str) -> None
     with pytest.raises(Conflict, match="DATASET_ON_ARCHIVE_DISK"):
         await abandon(rig, pid)
     assert (await rig.dataset(pid)).datasetlifecycle.retrievable
+    await rig.sql("UPDATE archiver.datablocks SET state = 6 WHERE dataset = $1", (await rig.dataset(pid)).id)
+    await rig.sql("UPDATE archiver.datasets SET archive_state = 6, retrievable = false WHERE pid = $1", pid)
+    with pytest.raises(Conflict, match="was archived"):  # what is damaged may be repaired
+        await abandon(rig, pid)
+    dataset = await rig.dataset(pid)
+    assert list((rig.lts / "data/datasets" / str(dataset.id)).rglob("*.tar"))
     with pytest.raises(NotFound):
         await abandon(rig, f"{pid}-never")
 
