@@ -38,12 +38,12 @@ class Child:
         self.process, self.channel, self.tap = process, channel, tap
 
     async def status(self) -> int:
-        """How the inner process has ended; of the outer one, if that has died."""
+        """How the inner process has ended, which has closed the channel; of the outer one, if that has died."""
         try:
             async with asyncio.timeout(PATIENCE):
                 said = await self.process.receive()
-        except TimeoutError:
-            return 0
+        except TimeoutError:  # it goes on without the channel
+            return CLOSED
         return await self.process.wait() if said is None else int(said.get("status", 0))
 
     async def kill(self) -> None:

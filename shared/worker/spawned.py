@@ -51,7 +51,8 @@ class Spawned:
             await self._writer.drain()
 
     def close(self) -> None:
-        """Tells it to end."""
+        """Makes it end, even if somebody has stopped it."""
+        self._process.send_signal(signal.SIGCONT)
         with contextlib.suppress(OSError):
             self._writer.write_eof()
 
