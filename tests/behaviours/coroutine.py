@@ -413,6 +413,11 @@ async def creates_a_result_of_infinity(task: Task) -> None:
     task.create_result(float("inf"), name="r")
 
 
+@row("error", "its return value has more than 268435456 bytes")
+async def returns_a_gigabyte(task: Task) -> bytes:
+    return bytes(2**30)
+
+
 @row(value=b"x" * 10)
 async def returns_a_view(task: Task) -> object:
     return memoryview(b"x" * 20)[::2]
