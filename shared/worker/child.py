@@ -200,7 +200,7 @@ def main() -> None:
     try:
         pid = os.fork()
     except OSError as error:
-        launch.say(refused=error.strerror)
+        launch.send(refused=error.strerror)
         return
     if not pid:
         _inner(path, fd, outer)
@@ -210,7 +210,7 @@ def main() -> None:
     status, listens = launch.wait(pid, wake)
     status = launch.end(pid, status)
     if listens:
-        launch.say(status=status)
+        launch.send(status=status)
     os._exit(0)
 
 

@@ -46,7 +46,7 @@ class Spawned:
         return msgspec.json.decode(line, type=dict[str, Any]) if line else None
 
     async def send(self, data: bytes) -> None:
-        with contextlib.suppress(ConnectionError):  # it has died: `receive` says so
+        with contextlib.suppress(ConnectionError):  # it has died: `receive` returns None
             self._writer.write(data)
             await self._writer.drain()
 
