@@ -120,7 +120,7 @@ class Completed(msgspec.Struct, frozen=True, tag="completed", omit_defaults=True
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """`kind`: `error` (its own code raised: final), `timeout` (max_duration passed: final), `lost` (infrastructure: retried),
     `cancelled` (its code was stopped because the scheduler said so; counts for a CANCELLING task only), `returned` (this worker
-    cannot run it, and its code has not begun: it waits for its turn again, and no retry is used up)."""
+    cannot run it, or keep what it made: it waits for its turn again, and no retry is used up)."""
 
     task: UUID
     attempt: int

@@ -26,6 +26,7 @@ from shared.worker.printed import Printed
 from tests.behaviours.blocking import PATH
 from tests.support.wait import wait_until
 from tests.unit.test_behaviours_of_processes import named
+from tests.unit.test_commands import lives
 
 GARBAGE = "garbage\n", "g" * 4096, HEAD.pack(7, ANSWER, 2**32 - 1).decode("latin-1"), "\0" * 12, "\0" * 13
 
@@ -199,3 +200,27 @@ async def test_who_closes_the_channel_ends_his_own_task_and_his_files_are_whole(
         file = tmp_path / function
         assert await rig.fails(function, str(file)) == f"{function} has closed descriptors that are not its own"
         assert file.read_bytes() == b""
+
+
+async def test_a_killed_worker_leaves_nothing_behind() -> None:
+    """The worker here: a process that starts a function and is killed."""
+    mark = str(uuid4())
+    code = f"""if True:
+        import asyncio, uuid
+        from shared.worker.children import Children
+        from shared.worker.frames import Call
+        from shared.worker.printed import Printed
+
+        async def main():
+            call = Call("leaves_a_process_when_it_is_stopped", uuid.uuid4(), 0, b'"{mark}"', [], 1)
+            await Children({PATH!r}).run(call, print, Printed(uuid.uuid4(), 0, print))
+
+        asyncio.run(main())
+    """
+    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    (left,) = await wait_until(lambda: named(mark))
+    function = int(Path(f"/proc/{left}/stat").read_text().rpartition(") ")[2].split()[1])
+    outer = int(Path(f"/proc/{function}/stat").read_text().rpartition(") ")[2].split()[1])
+    worker.kill()
+    await worker.wait()
+    await wait_until(lambda: not any(map(lives, (left, function, outer))))
