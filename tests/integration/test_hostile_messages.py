@@ -1,6 +1,7 @@
 """Messages that a user may send and no client library would: each is answered or refused, and nobody is deaf afterwards."""
 
 import asyncio
+import contextlib
 from urllib.parse import urlsplit
 
 import msgspec
@@ -166,11 +167,10 @@ async def test_a_person_who_subscribes_to_everything_or_reads_nothing_harms_nobo
         problems.append(str(error).lower())
 
     greedy = await nats.connect("alice", error_cb=note, allow_reconnect=False)
-    with pytest.raises(ConnectionClosedError):
+    with contextlib.suppress(ConnectionClosedError):
         for number in range(10_000):
             await greedy.subscribe(f"_INBOX_alice.{number}")
-        await wait_until(lambda: greedy.is_closed)
-        await greedy.flush()
+    await wait_until(lambda: greedy.is_closed)
     assert all("maximum subscriptions exceeded" in problem for problem in problems), problems[:3]
     await greedy.close()
 
