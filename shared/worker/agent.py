@@ -81,7 +81,7 @@ class Agent:
         with streams.captured():
             if self._alone:
                 self._state = ProcessState()
-                self._slots.restore = self._state.after_run
+                self._slots.restore = self._state.before_run
             try:
                 async with asyncio.TaskGroup() as group:
                     await self._work(group, stop, drain)

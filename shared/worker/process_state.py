@@ -13,14 +13,13 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 from shared.runtime.log import log
 
 EVERY = 0.001
-"""Seconds in which it is looked at most once after a run."""
+"""Seconds in which it is looked at most once before runs."""
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _SIGNALS = (
     *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2),
@@ -73,11 +72,14 @@ class ProcessState:
         self._looked, self._stdout, self._stderr = 0.0, sys.stdout, sys.stderr
         self._lost: set[str] = set()
 
-    def after_run(self) -> None:
-        """Puts back what the next task is likely to need: what it prints has to come to it, and its files to be found."""
+    def before_run(self, now: float) -> None:
+        """Puts back what a task is likely to need: what it prints has to come to it, and its files to be found.
+
+        now   time.monotonic()
+        """
         if sys.stdout is not self._stdout or sys.stderr is not self._stderr:
             self.restore()
-        elif (now := time.monotonic()) > self._looked + EVERY:
+        elif now > self._looked + EVERY:
             self._looked = now
             self._restore(self._quick)
 

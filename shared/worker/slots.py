@@ -27,10 +27,10 @@ PATIENCE = 1.0
 class Slots:
     """`count` tasks of `holding` at once, or fewer, as `health` allows.
 
-    `restore` is called after each run, before the slot is used again. `loops`: those without which the worker ends.
+    `restore` is called before each run with the time. `loops`: those without which the worker ends.
     """
 
-    restore: Callable[[], None]
+    restore: Callable[[float], None]
 
     def __init__(self, runner: Runner, holding: Holding, worker: str, count: int, health: Health) -> None:
         self._runner, self._holding, self._worker, self._health = runner, holding, worker, health
@@ -80,9 +80,10 @@ class Slots:
                 held.left = True
 
     def _next(self) -> Held | None:
-        held = None if self._closed else self._holding.pop()
+        held, now = None if self._closed else self._holding.pop(), time.monotonic()
         if held is not None:
-            held.began, held.parcel.begun = time.monotonic(), True
+            held.began, held.parcel.begun = now, True
+            self.restore(now)
         return held
 
     async def _occupy(self, held: Held | None) -> None:
@@ -95,7 +96,6 @@ class Slots:
                 held.slot = task
                 await self._run(held)
                 held.slot = None
-                self.restore()
                 # Who has kept a reference may cancel it later; a variable that was set would be seen by the next task's code.
                 kept = getrefcount(task) != references or getweakrefcount(task) != weak
                 if kept or task.cancelling() or copy_context() != self._context:
@@ -137,7 +137,8 @@ class Slots:
             report = Failed(work.id, work.attempt, "lost", f"the worker failed: {describe(error)}")
         if timer is not None:
             timer.cancel()
-        if self._closed or self._swept(held):
+        asked = held.slot is not None and held.slot.cancelling() and held.stopping is None
+        if self._closed or (asked and self._swept()):
             if held.printed is not None:
                 held.printed.end(tell=False)
         else:
@@ -145,10 +146,9 @@ class Slots:
             self._holding.drop(held)
         trace.current.reset(token)
 
-    def _swept(self, held: Held) -> bool:
-        """Whether somebody has cancelled it together with the worker's own loops: the worker ends, and this is not its error."""
-        asked = held.stopping is None and held.slot is not None and held.slot.cancelling()
-        return bool(asked and any(loop.done() or loop.cancelling() for loop in self.loops))
+    def _swept(self) -> bool:
+        """Whether somebody has cancelled the worker's own loops: it ends, and what was cancelled with them has not failed."""
+        return any(loop.done() or loop.cancelling() for loop in self.loops)
 
     def _insist(self, held: Held) -> None:
         """It was stopped, and has had its time."""
@@ -184,5 +184,5 @@ class Slots:
             held.parcel.queue.reports.add(progress)
 
 
-def _nothing() -> None:
+def _nothing(now: float) -> None:
     """Puts nothing back."""

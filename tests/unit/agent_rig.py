@@ -93,6 +93,22 @@ async def tells(task: Task) -> None:
         task.progress(step / 1000)
 
 
+class Stubborn(asyncio.Future[None]):
+    """Cannot be cancelled."""
+
+    def cancel(self, msg: object = None) -> bool:
+        return False
+
+
+stubborn: list[Stubborn] = []
+
+
+@app.function
+async def waits_for_the_stubborn(task: Task) -> None:
+    stubborn.append(Stubborn())
+    await stubborn[-1]
+
+
 secret: ContextVar[str] = ContextVar("secret", default="")
 seen: list[tuple[str, str]] = []
 """The name of the asyncio task in which `who` ran, and what it found in `secret`."""

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from services.archiver import store
 from services.archiver.chains import ArchiverChains
-from services.archiver.machine import ARCHIVE, ArchiveState
+from services.archiver.machine import ARCHIVE, ArchiveState, BlockState
 from services.archiver.state import OfDataset
 from shared.bus.access import owned
 from shared.bus.context import Context
@@ -43,16 +43,20 @@ class Abandonments:
             return await self._again(db, ctx, asked)
         if locked["chain"] != row["chain"]:
             raise Conflict(f"dataset {asked.pid} is being worked on since a moment: try again", field="pid")
-        if locked["archive_state"] not in ABANDONABLE or locked["retrievable"]:
-            state = ArchiveState(locked["archive_state"])
-            raise Conflict(
-                f"dataset {asked.pid} is {state.name}: only before it is archived it can be abandoned", field="pid"
-            )
+        await self._check_not_archived(db, locked)
         await db.fetchrow(Q["abandon"], row["id"])
         state_of = OfDataset(row["id"], row["pid"], row["owner"], stopped=stopped)
         await self._chains.start(unit, self._declared.abandonment, state_of, id=uuid7())
         unit.tell(subjects.event("dataset", "abandoned", row["id"]), store.changed(row))
         return Abandoned(row["id"], row["pid"], locked["size"], locked["files"])
+
+    async def _check_not_archived(self, db: store.Db, row: store.Row) -> None:
+        """Whatever its status says: a datablock on long-term storage may be the only copy, also of one that is damaged."""
+        state = ArchiveState(row["archive_state"])
+        counts = await db.fetch(Q["block_counts"], row["id"])
+        if state not in ABANDONABLE or row["retrievable"] or any(one["state"] >= BlockState.STORED for one in counts):
+            why = "only before it is archived it can be abandoned"
+            raise Conflict(f"dataset {row['pid']} is {state.name}, or was archived: {why}", field="pid")
 
     async def _stop(self, unit: Unit, row: store.Row) -> UUID | None:
         """The chain that is at work on the dataset, if it is one that packs."""
