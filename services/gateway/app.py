@@ -7,10 +7,11 @@ from pathlib import Path
 from services.gateway import __version__
 from services.gateway.auth import Auth
 from services.gateway.edge import Edge
+from services.gateway.server import serve
 from services.gateway.settings import Settings
 from services.gateway.store import Store
 from services.gateway.watchers import Watchers
-from services.gateway.web import application, serve
+from services.gateway.web import application
 from shared.bus.health import serve_health
 from shared.bus.station import open_station
 from shared.db.pool import ping
@@ -44,8 +45,11 @@ async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event)
         watchers = Watchers(station.bus)
         await watchers.start()
         stack.push_async_callback(watchers.stop)
-        edge = Edge(station.bus, objects, Auth(store, clock), store)
-        await serve(application(edge, __version__), edge, settings.http_host, settings.http_port, stop)
+        edge = Edge(station.bus, objects, Auth(store, clock), store, stop)
+        certificate = (settings.tls_certificate_file, settings.tls_key_file)
+        await serve(
+            application(edge, __version__), settings.http_host, settings.http_port, stop, certificate=certificate
+        )
 
 
 def _token(file: Path) -> str:

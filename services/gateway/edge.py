@@ -12,7 +12,7 @@ from shared.objects.port import Objects
 class Edge:
     """`stopping` is set when the process ends: answers that go on for ever stop then."""
 
-    def __init__(self, bus: Bus, objects: Objects, auth: Auth, store: Store) -> None:
+    def __init__(self, bus: Bus, objects: Objects, auth: Auth, store: Store, stopping: asyncio.Event) -> None:
         self.bus, self.objects, self.auth, self.store = bus, objects, auth, store
         self.worksteps = Worksteps(store.pool)
-        self.stopping = asyncio.Event()
+        self.stopping = stopping
