@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak check format bench bench-peers bench-million lock clean wipe
+.PHONY: help run test soak check format bench bench-peers bench-pairs bench-million lock clean wipe
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: $(STAMP) ## Measure the four workloads, beside six other systems (ARGS=--
 
 bench-peers: $(STAMP) ## Measure dask, ray, parsl, celery, procrastinate and taskiq-nats again, beside the last `make bench`
 	@$(BIN)/python -m tests.bench.peers $(ARGS)
+
+bench-pairs: $(STAMP) ## Measure this code and that of BASE=<commit> in turn, ten times each (ARGS=--help)
+	@$(BIN)/python -m tests.bench.pairs $(BASE) $(ARGS)
 
 bench-million: $(STAMP) ## Measure 1,000,000 tasks in one session, and who waits behind them; writes .headrace/bench/million.json
 	@$(BIN)/python -m tests.bench.million $(ARGS)

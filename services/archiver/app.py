@@ -22,6 +22,7 @@ from shared.chain.chains import Chains
 from shared.chain.runner import Runner
 from shared.db.pool import ping
 from shared.objects.lts import MIB, open_lts
+from shared.objects.recorded import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.objects.sweep import sweeping
 from shared.runtime.clock import SystemClock
@@ -29,14 +30,15 @@ from shared.runtime.clock import SystemClock
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = "Datasets in: datablocks packed, stored, validated, registered."
-    folders = (Path(shared.chain.__file__).with_name("migrations"), Path(__file__).with_name("migrations"))
+    folders = (Path(shared.chain.__file__).with_name("migrations"), MIGRATIONS, Path(__file__).with_name("migrations"))
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         station = await stack.enter_async_context(
             open_station(settings.station, "archiver", __version__, about, *folders, connections=12)
         )
-        objects = await stack.enter_async_context(open_objects(settings.objects))
-        lts = await stack.enter_async_context(open_lts(settings.lts, settings.objects))
+        record = recorder(station.pool)
+        objects = await stack.enter_async_context(open_objects(settings.objects, record=record))
+        lts = await stack.enter_async_context(open_lts(settings.lts, settings.objects, record=record))
         service, pool, units = station.service, station.pool, station.units
         target, storage = settings.pack.datablock_mib * MIB, settings.lts.lts_name
         declared = declare(

@@ -7,9 +7,7 @@ datasets/<dataset>/datablocks/<block>.tar    on long-term storage: SciCat's `arc
 
 from uuid import UUID
 
-from shared.contracts.errors import Invalid
 from shared.contracts.ids import uuid7
-from shared.objects.layout import check_key, check_name
 
 
 def landing_prefix(dataset: UUID) -> str:
@@ -47,13 +45,3 @@ def folders(path: str) -> list[str]:
     """Those that it lies in: `a/b/c` → `a`, `a/b`."""
     parts = path.split("/")
     return ["/".join(parts[:end]) for end in range(1, len(parts))]
-
-
-def check_path(dataset: UUID, path: str, field: str) -> None:
-    """A path that may become a key, a file and a member of a tar; Invalid, naming `field`, otherwise."""
-    try:
-        for segment in path.split("/"):
-            check_name(segment)
-        check_key(landing_key(dataset, path))
-    except Invalid as error:
-        raise Invalid(f"{path!r} is not a path of a file: {error.message}", field=field) from None

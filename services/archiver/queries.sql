@@ -61,6 +61,10 @@ SELECT path, size, chk FROM files WHERE datablock = $1 ORDER BY path;
 SELECT path, size, chk, datablock, start FROM files
 WHERE dataset = $1 AND path > $2 AND datablock IS NOT NULL ORDER BY path LIMIT $3;
 
+-- name: stored_files_of
+SELECT path, size, chk, datablock, start FROM files
+WHERE datablock = $4 AND dataset = $1 AND path > $2 ORDER BY path LIMIT $3;
+
 -- name: drop_blocks
 WITH freed AS (UPDATE files SET datablock = NULL, start = NULL WHERE dataset = $1 AND datablock IS NOT NULL)
 DELETE FROM datablocks WHERE dataset = $1;

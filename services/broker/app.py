@@ -14,6 +14,7 @@ from services.broker.sweep import Sweep
 from shared.bus.health import serve_health
 from shared.bus.station import open_station
 from shared.db.pool import ping
+from shared.objects.recorded import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
@@ -26,8 +27,11 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = f"The agent of {settings.site}: offers, reservations, execution sessions."
     own = Path(__file__).with_name("migrations")
     async with AsyncExitStack() as stack:
-        station = await stack.enter_async_context(open_station(settings.station, "broker", __version__, about, own))
-        objects = await stack.enter_async_context(open_objects(settings.objects))
+        station = await stack.enter_async_context(
+            open_station(settings.station, "broker", __version__, about, MIGRATIONS, own)
+        )
+        record = recorder(station.pool)
+        objects = await stack.enter_async_context(open_objects(settings.objects, record=record))
         bus, pool, units, service, clock = station.bus, station.pool, station.units, station.service, SystemClock()
         place = place_of(settings)
         compute = ComputeSessions(bus, place.name)

@@ -40,6 +40,17 @@ class ComputeSessions:
         await retry(make, on=(HeadraceError,), backoff=Backoff(first=0.1, ceiling=2), failed=tell)
         self.ready.set()
 
+    async def functions(self, within: float) -> frozenset[str] | None:
+        """Those that live workers of the site's partition have; None: the scheduler does not say within so many seconds."""
+        subject = subjects.rpc("scheduler", "partition", "get")
+        try:
+            asked = c.PartitionRef(self._site)
+            found = await self._bus.request(subject, asked, c.Partition, timeout=within, headers={h.USER: ADMIN})
+        except HeadraceError as error:
+            log.info("partition.not_known", site=self._site, error=repr(error))
+            return None
+        return frozenset(found.functions)
+
     async def open(self, offer: UUID, owner: str, request: ExecutionRequest) -> UUID:
         """The compute session of an offer: the same one however often it is asked for."""
         options = c.Options(function=request.executable.function) if request.executable else c.Options()

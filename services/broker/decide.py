@@ -1,6 +1,6 @@
 """What a site offers, decided: from what was asked, what is free, and where the data are."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -46,8 +46,19 @@ class No(msgspec.Struct, frozen=True):
     reason: str
 
 
-def decide(place: Place, free: Free, request: ExecutionRequest, data: Sequence[Located | Lost]) -> Terms | No:
-    """The terms on which the site would run it, or why it would not."""
+def decide(
+    place: Place,
+    free: Free,
+    request: ExecutionRequest,
+    data: Sequence[Located | Lost],
+    functions: Collection[str] | None = (),
+) -> Terms | No:
+    """The terms on which the site would run it, or why it would not. `functions`: of its live workers; None: nobody knows."""
+    if request.executable is not None:
+        if functions is None:
+            return No("cannot tell which functions its workers have")
+        if request.executable.function not in functions:
+            return No(f"no live worker of the site has function {request.executable.function!r}")
     for one in data:
         if isinstance(one, Lost):
             return No(one.reason)

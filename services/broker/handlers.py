@@ -15,7 +15,7 @@ from shared.bus.service import At, Service
 from shared.bus.unit import Units
 from shared.contracts import subjects
 from shared.contracts.errors import NotFound
-from shared.contracts.execution import Offer, OfferRef, OfferReply, OfferRequest, Site, SitePing
+from shared.contracts.execution import ExecutionRequest, Offer, OfferRef, OfferReply, OfferRequest, Site, SitePing
 from shared.runtime.clock import Clock
 
 WAITING = 0.4
@@ -49,17 +49,24 @@ class Handlers:
                 await self._compute.ready.wait()
         except TimeoutError:
             return OfferReply(site, "NO", reason="its partition is not there yet")
-        data = await locate(self._bus, ctx.user, wanted.data, asked.within * WAITING)
+        within = asked.within * WAITING
+        data, functions = await asyncio.gather(
+            locate(self._bus, ctx.user, wanted.data, within), self._functions(wanted, within)
+        )
         async with self._units.begin() as unit:
             db, now = unit.connection, self._clock.now()
             free = await capacity.free(db, self._place, now, lock=True)
             row = await db.fetchrow(store.Q["answered"], asked.offerset, site)
             if row is None:
-                terms = decide(self._place, free, wanted, data)
+                terms = decide(self._place, free, wanted, data, functions)
                 if isinstance(terms, No):
                     return OfferReply(site, "NO", reason=terms.reason)
                 row = await capacity.reserve(unit, self._place, ctx.user, asked.offerset, wanted, terms, now)
         return OfferReply(site, "YES", store.offer_of(row))
+
+    async def _functions(self, wanted: ExecutionRequest, within: float) -> frozenset[str] | None:
+        """Those that the site has now; asked only if the request names one."""
+        return frozenset() if wanted.executable is None else await self._compute.functions(within)
 
     async def accept(self, ctx: Context, asked: OfferRef) -> Offer:
         return await self._change(ctx, asked, self._offers.accept)

@@ -7,6 +7,7 @@ from pathlib import Path
 from services.gateway import __version__
 from services.gateway.auth import Auth
 from services.gateway.edge import Edge
+from services.gateway.limits import Limits
 from services.gateway.server import serve
 from services.gateway.settings import Settings
 from services.gateway.store import Store
@@ -15,6 +16,7 @@ from services.gateway.web import application
 from shared.bus.health import serve_health
 from shared.bus.station import open_station
 from shared.db.pool import ping
+from shared.objects.recorded import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.objects.settings import ObjectsSettings
 from shared.runtime.clock import SystemClock
@@ -25,19 +27,19 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     await run(settings, load(ObjectsSettings), stop)
 
 
-async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event) -> None:
-    """Serves until `stop`."""
+async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event, limits: Limits | None = None) -> None:
+    """Serves until `stop`. `limits`: of connections, if not the usual ones."""
     about = "The HTTP edge."
     own = Path(__file__).with_name("migrations")
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         station = await stack.enter_async_context(
-            open_station(settings, "gateway", __version__, about, own, connections=4)
+            open_station(settings, "gateway", __version__, about, MIGRATIONS, own, connections=4)
         )
         store = Store(station.pool)
         if settings.admin_token_file:
             await store.register_admin(_token(Path(settings.admin_token_file)))
-        objects = await stack.enter_async_context(open_objects(storage))
+        objects = await stack.enter_async_context(open_objects(storage, record=recorder(station.pool)))
         checks = {"database": lambda: ping(station.pool), "objects": objects.check}
         serve_health(station.service, checks, clock)
         await station.service.start()
@@ -46,10 +48,8 @@ async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event)
         await watchers.start()
         stack.push_async_callback(watchers.stop)
         edge = Edge(station.bus, objects, Auth(store, clock), store, stop)
-        certificate = (settings.tls_certificate_file, settings.tls_key_file)
-        await serve(
-            application(edge, __version__), settings.http_host, settings.http_port, stop, certificate=certificate
-        )
+        app, certificate = application(edge, __version__), (settings.tls_certificate_file, settings.tls_key_file)
+        await serve(app, settings.http_host, settings.http_port, stop, certificate=certificate, limits=limits)
 
 
 def _token(file: Path) -> str:

@@ -44,7 +44,7 @@ class Cutter:
         while (end := self._end()) is not None:
             if end == 0:
                 raise TooLarge(
-                    f"line {self._line} is longer than {self._limit} bytes; put large payloads into a result",
+                    f"line {self._line} is longer than {self._limit} bytes; put large payloads and long lists of inputs into results (payload_result, inputs_from)",
                     field=f"tasks[{self._line}]",
                 )
             if rest[end:].isspace():  # perhaps the end of the body: what is left then is no line
@@ -67,7 +67,10 @@ class Cutter:
         """The last chunk; Invalid if there was nothing at all."""
         length = len(self._rest.rstrip())
         if length > self._limit:
-            raise TooLarge(f"line {self._line} is longer than {self._limit} bytes", field=f"tasks[{self._line}]")
+            raise TooLarge(
+                f"line {self._line} is longer than {self._limit} bytes; put large payloads and long lists of inputs into results (payload_result, inputs_from)",
+                field=f"tasks[{self._line}]",
+            )
         if length == 0:
             raise Invalid("the body has no line: one task each is expected", field="tasks")
         del self._rest[length:]

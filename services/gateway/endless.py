@@ -1,4 +1,4 @@
-"""An answer that goes on until the client hangs up or the process stops."""
+"""An answer that goes on until the client hangs up, its token is revoked, or the process stops."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,33 +30,42 @@ class Source(Protocol):
 
 
 class Endless:
-    """A client that reads slowly slows its source down: nothing is asked of it before the last write went out."""
+    """A client that reads slowly slows its source down: nothing is asked of it before the last write went out.
+
+    RateLimited, if its user has too many of them already.
+    """
 
     def __init__(self, call: Call, media_type: str, source: Source) -> None:
         self._call, self._media_type, self._source = call, media_type, source
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-            await reply.start(send, 200, self._media_type, headers)
-            await send({"type": "http.response.body", "body": self._source.first(), "more_body": True})
-            async with self._ending() as ended:
-                while not ended.is_set():
-                    await send({"type": "http.response.body", "body": await self._source.next(), "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            async with self._call.edge.streams.place(self._call.user):
+                await self._stream(send)
         finally:
             await self._source.close()
 
+    async def _stream(self, send: Send) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        await reply.start(send, 200, self._media_type, headers)
+        await send({"type": "http.response.body", "body": self._source.first(), "more_body": True})
+        async with self._ending() as ended:
+            while not ended.is_set():
+                await send({"type": "http.response.body", "body": await self._source.next(), "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
     @asynccontextmanager
     async def _ending(self) -> AsyncIterator[asyncio.Event]:
-        """Set when the client has hung up or the process stops."""
+        """Set when the client has hung up, its token is revoked, or the process stops."""
         ended = asyncio.Event()
 
         def end(_: object) -> None:
             ended.set()
             self._source.wake()
 
-        waits = [asyncio.create_task(self._call.gone()), asyncio.create_task(self._call.edge.stopping.wait())]
+        edge, token = self._call.edge, self._call.header(b"authorization")
+        ends = (self._call.gone(), edge.stopping.wait(), edge.auth.until_revoked(token))
+        waits = [asyncio.create_task(one) for one in ends]
         for wait in waits:
             wait.add_done_callback(end)
         try:

@@ -7,6 +7,7 @@ import msgspec
 
 from services.gateway.call import Call
 from services.gateway.ranking import messages, rank
+from services.gateway.worksteps import Placed
 from shared.bus.many import Answers, ask_many
 from shared.contracts import headers as h
 from shared.contracts import subjects
@@ -29,6 +30,8 @@ WITHIN = 2.0
 ROLL_CALL = 0.25
 """Seconds in which a broker that lives says that it is there: only those are waited for."""
 PING = "$SRV.PING.broker"
+VERBS = {"ACCEPTED": "accept", "REJECTED": "reject", "CANCELLED": "release"}
+"""What a site is asked, by the phase that the user asks for."""
 _OFFERSETS = UUID("01a20ec8-0000-7000-8000-000000000001")
 """The namespace of offersets that have an idempotency key."""
 
@@ -78,6 +81,23 @@ async def ask_site(call: Call, site: str, verb: str, offer: UUID, *, timeout: fl
     return await call.edge.bus.request(
         subjects.broker(site, verb), OfferRef(offer), Offer, timeout=timeout, headers=call.told()
     )
+
+
+async def accept(call: Call, placed: Placed, offer: UUID) -> Offer:
+    """Accepts one offer of a set, and rejects the others. Of several that are accepted at once the first is.
+
+    A site that refuses it has not begun anything, and another may be accepted; of one that does not answer nobody knows, and it
+    stays the one that was chosen until it is cancelled.
+    """
+    await call.edge.worksteps.choose(placed.offerset, offer)
+    try:
+        found = await ask_site(call, placed.site, VERBS["ACCEPTED"], offer)
+    except HeadraceError as error:
+        if not error.retryable:
+            await call.edge.worksteps.drop_choice(placed.offerset, offer)
+        raise
+    await reject_siblings(call, placed.offerset, offer)
+    return found
 
 
 async def reject_siblings(call: Call, offerset: UUID, offer: UUID) -> None:

@@ -5,7 +5,6 @@ Who asks is the subject's user token, which the bus binds to the asker (deploy/n
 """
 
 import asyncio
-from collections import Counter
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -21,15 +20,16 @@ from shared.bus.client import Bus
 from shared.bus.service import MALFORMED, invalid
 from shared.contracts import headers as h
 from shared.contracts import subjects
-from shared.contracts.errors import HeadraceError, Internal, Invalid, RateLimited
+from shared.contracts.errors import HeadraceError, Internal, Invalid
 from shared.contracts.watch import WatchCommands, Watched, WatchEvent, WatchSession
 from shared.runtime.log import log
+from shared.runtime.share import Share
 
 T = TypeVar("T")
-MOST: Final = 1000
+PLACES: Final = 1000
 """Requests that wait here at a time."""
-MOST_OF_ONE: Final = 64
-"""And of one user."""
+PLACES_OF_ONE: Final = 64
+"""And those of one user."""
 ROOM: Final = 700 * 1024
 """Bytes of an answer's events: it is one message, of 1 MiB at most."""
 _LINGER = 0.01
@@ -51,7 +51,7 @@ class Watchers:
         self._subscription: Subscription | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._waiting: set[Watch | Feed] = set()
-        self._users: Counter[str] = Counter()
+        self._share = Share("requests for what happens", most=PLACES, of_one=PLACES_OF_ONE)
         self._stopping = False
 
     async def start(self) -> None:
@@ -94,19 +94,12 @@ class Watchers:
             await self._bus.nc.publish(message.reply, reply, headers=headers)
 
     async def _counted(self, user: str, what: str, data: bytes) -> Watched:
-        if len(self._running) > MOST or self._users[user] >= MOST_OF_ONE:
-            raise RateLimited(f"at most {MOST_OF_ONE} requests of a user wait here at a time")
-        self._users[user] += 1
-        try:
+        async with self._share.place(user):
             if what == "session":
                 return await self._session(user, _decode(data, WatchSession))
             if what == "commands":
                 return await self._commands(user, _decode(data, WatchCommands))
             raise Invalid(f"{what!r} cannot be watched: session and commands can", field="subject")
-        finally:
-            self._users[user] -= 1
-            if not self._users[user]:
-                del self._users[user]
 
     async def _session(self, user: str, asked: WatchSession) -> Watched:
         after = parse_stand(asked.place, "place") if asked.place else None

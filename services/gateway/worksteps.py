@@ -7,8 +7,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from shared.bus.paging import fitting
 from shared.contracts.compute import Label
-from shared.contracts.errors import NotFound
+from shared.contracts.errors import Conflict, NotFound
 from shared.contracts.execution import ExecutionRequest, OfferSet
 from shared.contracts.ids import uuid7
 from shared.db.pool import translate
@@ -67,8 +68,8 @@ class Worksteps:
 
     async def page(self, owner: str | None, size: int, before: UUID | None) -> WorkstepPage:
         rows = await _told(self._pool.fetch(Q["worksteps"], owner, before, size + 1))
-        items = [_workstep(row) for row in rows[:size]]
-        return WorkstepPage(items, str(items[-1].id) if len(rows) > size else "")
+        items, more = fitting([_workstep(row) for row in rows], size)
+        return WorkstepPage(items, str(items[-1].id) if more else "")
 
     async def keep(self, owner: str, made: OfferSet) -> None:
         """An offerset as it was answered."""
@@ -91,6 +92,18 @@ class Worksteps:
     async def siblings(self, offerset: UUID, offer: UUID) -> list[tuple[UUID, str]]:
         """The other offers of a set, and their sites."""
         return [(row["id"], row["site"]) for row in await _told(self._pool.fetch(Q["siblings"], offerset, offer))]
+
+    async def choose(self, offerset: UUID, offer: UUID) -> None:
+        """Of a set one offer can be accepted: Conflict if it is another."""
+        chosen = await _told(self._pool.fetchval(Q["choose"], offerset, offer))
+        if chosen != offer:
+            raise Conflict(
+                f"offer {offer} cannot become ACCEPTED: {chosen} of the same offerset was, and the others are REJECTED"
+            )
+
+    async def drop_choice(self, offerset: UUID, offer: UUID) -> None:
+        """It came to nothing: another may be accepted. Harmless if it was not chosen."""
+        await _told(self._pool.execute(Q["drop_choice"], offerset, offer))
 
 
 def _workstep(row: Any) -> Workstep:

@@ -27,3 +27,10 @@ WHERE o.id = $1 AND ($2::text IS NULL OR s.owner = $2);
 
 -- name: siblings
 SELECT id, site FROM offers WHERE offerset = $1 AND id <> $2;
+
+-- name: choose
+-- One offer of a set: the first that asks. Returns which; asking again for the same one does nothing.
+UPDATE offersets SET chosen = coalesce(chosen, $2) WHERE id = $1 RETURNING chosen;
+
+-- name: drop_choice
+UPDATE offersets SET chosen = NULL WHERE id = $1 AND chosen = $2;

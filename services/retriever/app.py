@@ -17,6 +17,7 @@ from shared.chain.chains import Chains
 from shared.chain.runner import Runner
 from shared.db.pool import ping
 from shared.objects.lts import open_lts
+from shared.objects.recorded import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.objects.sweep import sweeping
 from shared.runtime.clock import SystemClock
@@ -24,14 +25,15 @@ from shared.runtime.clock import SystemClock
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = "From long-term storage back to users and tasks."
-    folders = (Path(shared.chain.__file__).with_name("migrations"), Path(__file__).with_name("migrations"))
+    folders = (Path(shared.chain.__file__).with_name("migrations"), MIGRATIONS, Path(__file__).with_name("migrations"))
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         station = await stack.enter_async_context(
             open_station(settings.station, "retriever", __version__, about, *folders, connections=12)
         )
-        objects = await stack.enter_async_context(open_objects(settings.objects))
-        lts = await stack.enter_async_context(open_lts(settings.lts, settings.objects))
+        record = recorder(station.pool)
+        objects = await stack.enter_async_context(open_objects(settings.objects, record=record))
+        lts = await stack.enter_async_context(open_lts(settings.lts, settings.objects, record=record))
         service, pool, units, bus = station.service, station.pool, station.units, station.bus
         retrieve = Retrieve(units, objects, lts, Peers(bus))
         chains = Chains(bus, units, "retriever", retrieve.chain)

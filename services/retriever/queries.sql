@@ -9,6 +9,7 @@ FROM unnest($2::text[], $3::uuid[]) AS u(path, result);
 -- name: retrieval
 SELECT r.*, (SELECT count(*) FROM blocks b WHERE b.retrieval = r.id) AS blocks,
     (SELECT count(*) FROM blocks b WHERE b.retrieval = r.id AND b.back) AS back,
+    (SELECT coalesce(sum(b.packed_size), 0)::bigint FROM blocks b WHERE b.retrieval = r.id) AS size,
     (SELECT count(*) FROM wanted w WHERE w.retrieval = r.id AND w.produced) AS produced
 FROM retrievals r WHERE r.id = $1;
 
@@ -23,6 +24,9 @@ UPDATE wanted SET datablock = $3, start = $4, size = $5, chk = $6 WHERE retrieva
 
 -- name: blocks
 SELECT * FROM blocks WHERE retrieval = $1 ORDER BY archive_id;
+
+-- name: blocks_page
+SELECT * FROM blocks WHERE retrieval = $1 AND archive_id > $2 ORDER BY archive_id LIMIT $3;
 
 -- name: set_back
 UPDATE blocks SET back = $3 WHERE retrieval = $1 AND datablock = $2;

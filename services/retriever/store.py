@@ -32,4 +32,5 @@ def retrieval_of(row: Row, chain: ChainInfo) -> Retrieval:
         row["wanted"],
         row["produced"],
         rfc3339(row["created_at"]),
+        row["size"],
     )

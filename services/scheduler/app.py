@@ -21,7 +21,9 @@ from services.scheduler.handlers.submissions import Submissions
 from services.scheduler.handlers.subtasks import Subtasks
 from services.scheduler.handlers.tasks import Tasks
 from services.scheduler.handlers.waits import Waits
+from services.scheduler.input_lists import InputLists
 from services.scheduler.leases import Leases
+from services.scheduler.lists import PLACES, SECONDS, Desk
 from services.scheduler.preempt import Preemption
 from services.scheduler.queue import Queue
 from services.scheduler.recovery import Recovery
@@ -35,6 +37,7 @@ from shared.bus.health import serve_health
 from shared.bus.station import open_station
 from shared.chain.runner import Runner
 from shared.db.pool import open_pool, ping
+from shared.objects.recorded import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
@@ -53,6 +56,8 @@ LEAN = {
 }
 """For the completer: plans made once, which do not scan tables that have grown since (40 ms a hop instead of 0.5)."""
 
+LISTS = {**WALKS, "statement_timeout": f"{SECONDS}s", "max_parallel_workers_per_gather": "0"}
+"""For lists: each ends, and takes one processor at most."""
 
 DRAIN = 10.0
 """Seconds that the reports in hand may take at the end."""
@@ -60,7 +65,7 @@ DRAIN = 10.0
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = "Sessions, results, tasks: what may run, and when."
-    folders = (Path(shared.chain.__file__).with_name("migrations"), Path(__file__).with_name("migrations"))
+    folders = (Path(shared.chain.__file__).with_name("migrations"), MIGRATIONS, Path(__file__).with_name("migrations"))
     async with AsyncExitStack() as stack:
         station = await stack.enter_async_context(
             open_station(settings.station, "scheduler", __version__, about, *folders, connections=12, planner=WALKS)
@@ -69,7 +74,10 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         lean = await stack.enter_async_context(
             await open_pool(settings.station.database_url, "scheduler", largest=2, settings=LEAN)
         )
-        objects = await stack.enter_async_context(open_objects(settings.objects))
+        list_pool = await stack.enter_async_context(
+            await open_pool(settings.station.database_url, "scheduler", largest=PLACES, settings=LISTS)
+        )
+        objects = await stack.enter_async_context(open_objects(settings.objects, record=recorder(pool)))
         told = settings.leases
         queue = Queue(bus, lean)
         turns = Turns(bus, pool, queue)
@@ -93,16 +101,18 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         Partitions(bus, pool, turns).register(service)
         doomed = Doomed(pool, objects)
         waits = Waits(bus, pool)
-        Sessions(pool, turns, duties, removal).register(service)
+        desk = Desk(list_pool)
+        Sessions(pool, turns, duties, removal, desk).register(service)
         Changes(turns, release).register(service)
-        Results(pool, release).register(service)
+        Results(pool, release, desk).register(service)
         Imports(pool, release, objects, prefixes(settings.imports.import_prefixes)).register(service)
         Deletions(release, doomed).register(service)
         waits.register(service)
-        Submissions(units, turns, release).register(service)
-        Subtasks(turns).register(service)
+        lists = InputLists(pool, objects)
+        Submissions(units, turns, release, lists).register(service)
+        Subtasks(turns, lists).register(service)
         Tasks(pool, turns).register(service)
-        Queries(pool).register(service)
+        Queries(pool, desk).register(service)
         Logs(pool).register(service)
         StatePages(pool).register(service)
         serve_health(service, {"database": lambda: ping(pool), "objects": objects.check}, clock)

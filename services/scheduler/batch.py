@@ -17,6 +17,8 @@ class Batch:
         self.parents: list[tuple[Completed, str]] = []
         """Those that have created tasks or results, each with its worker: every report, for each names its own submission."""
         self.failed: list[Failed] = []
+        self.returned: list[Failed] = []
+        """Attempts that their workers gave back."""
         self.progress: list[Progress] = []
         self.logged: list[Logged] = []
         self.workers: dict[UUID, str] = {}
@@ -34,7 +36,7 @@ class Batch:
             if known is None or known.attempt < report.attempt:
                 self.completed[report.task] = report
         elif isinstance(report, Failed):
-            self.failed.append(report)
+            (self.returned if report.kind == "returned" else self.failed).append(report)
             self.workers[report.task] = worker
         elif isinstance(report, Started):
             if report.task not in self.completed:

@@ -9,8 +9,8 @@ import msgspec
 from asyncpg.pgproto.pgproto import UUID as Id  # one of uuid's, made and written to the wire four times as fast
 
 from shared.contracts import ids
-from shared.contracts.compute import DEFAULT_PARTITION, Application, Options, TaskSpec
-from shared.contracts.errors import Conflict, Invalid, NotFound
+from shared.contracts.compute import DEFAULT_PARTITION, MAX_INPUTS, Application, Options, TaskSpec
+from shared.contracts.errors import Conflict, HeadraceError, Invalid, NotFound
 from shared.contracts.states import ResultStatus, TaskStatus
 from shared.contracts.topology import INLINE_LIMIT
 
@@ -20,6 +20,11 @@ TASK_COLUMNS = (
 )  # fmt: skip
 RESULT_COLUMNS = ("id", "session", "standalone", "status", "owner", "created_at")
 EDGE_COLUMNS = ("result", "task")
+LISTED = 200_000
+"""Inputs that lists may give to the tasks of one message, together: a short line may name a long list."""
+
+Lists = Mapping[UUID, list[str] | HeadraceError]
+"""What the results named by `inputs_from` hold, or what is wrong with one."""
 
 
 class Defaults(msgspec.Struct, frozen=True):
@@ -73,9 +78,11 @@ class Plan:
         defaults: Defaults,
         partitions: Mapping[str, int],
         parent: UUID | None = None,
+        lists: Lists | None = None,
     ) -> None:
         self.submission, self.session, self.first, self.parent = submission, Id(session.bytes), first, parent
-        self._defaults, self._partitions = defaults, partitions
+        self._defaults, self._partitions, self._lists = defaults, partitions, lists or {}
+        self._listed = 0
         self.tasks: list[tuple[object, ...]] = []
         self.outputs: list[tuple[UUID, UUID]] = []
         """Results to create, each with its task."""
@@ -130,6 +137,9 @@ class Plan:
         payload_result: UUID | None = None
         if spec.inputs:
             inputs = [self._resolve(n, f"inputs[{i}]", text) for i, text in enumerate(spec.inputs)]
+        if spec.inputs_from is not None:
+            inputs = [*(inputs or ()), *self._from_list(n, spec.inputs_from, len(spec.inputs))]
+        if inputs:
             waits.extend(dict.fromkeys(inputs))
         if spec.payload_result is not None:
             payload_result = self._resolve(n, "payload_result", spec.payload_result)
@@ -179,6 +189,12 @@ class Plan:
         return Counter(cast(int, task[6]) for task in self.tasks if task[3] == 0)
 
     @property
+    def function(self) -> str | None:
+        """The one that all tasks have; None: they have several."""
+        names = {cast(str, task[10]) for task in self.tasks}
+        return names.pop() if len(names) == 1 else None
+
+    @property
     def has_outside(self) -> bool:
         return any(task[4] == TaskStatus.CREATING for task in self.tasks)
 
@@ -194,6 +210,23 @@ class Plan:
             self.claims[result] = task
         self._counts.append(0)
         return list(wanted)
+
+    def _from_list(self, n: int, result: UUID, before: int) -> list[UUID]:
+        """The inputs that a result's value names. `before`: how many the task has without them."""
+        field, found = _at(n, "inputs_from"), self._lists.get(result)
+        if found is None:
+            raise Invalid("write the name inputs_from without escapes", field=field)
+        if isinstance(found, HeadraceError):
+            raise type(found)(found.message, field=field)
+        if before + len(found) > MAX_INPUTS:
+            raise Invalid(f"a task has at most {MAX_INPUTS} inputs; these are {before + len(found)}", field=field)
+        self._listed += len(found)
+        if self._listed > LISTED:
+            raise Invalid(
+                f"lists give at most {LISTED} inputs to the tasks of one message: spread them over several submissions",
+                field=field,
+            )
+        return [self._resolve(n, f"inputs_from[{i}]", text) for i, text in enumerate(found)]
 
     def _resolve(self, n: int, name: str, text: str) -> UUID:
         """A result named by id, or by an earlier line as `@line` or `@line.output`."""

@@ -8,6 +8,8 @@ from shared.contracts.states import ResultStatus, SessionStatus, SubmissionStatu
 from shared.runtime.clock import rfc3339
 
 Q = store.Q
+SHOWN = 5
+"""Workers that one reason names."""
 
 
 async def explain(db: store.Db, turns: Turns, row: store.Row, session: SessionStatus) -> Explanation:
@@ -61,11 +63,32 @@ async def _unmet(db: store.Db, row: store.Row, session: SessionStatus) -> list[s
 
 
 def _workers(turns: Turns, partition: Partition, function: str) -> list[str]:
+    """What its partition's workers cannot do for it."""
     if not partition.workers:
         return [f"partition {partition.name!r} has no live worker"]
-    if not turns.offers(partition.name, function):
-        return [f"no live worker of partition {partition.name!r} has the function {function!r}"]
-    return []
+    beats = [beat for beat, _ in partition.workers.values()]
+    unwell = [f"worker {beat.worker} is unwell: {beat.unwell}" for beat in beats if beat.unwell][:SHOWN]
+    having = sum(function in beat.functions for beat in beats)
+    if having == 0:
+        return [_nowhere(turns, partition, function), *unwell]
+    if having < len(beats):
+        unwell.insert(
+            0, f"{having} of {len(beats)} live workers of partition {partition.name!r} have function {function!r}"
+        )
+    return unwell
+
+
+def _nowhere(turns: Turns, partition: Partition, function: str) -> str:
+    """That nobody has its function there; and who has."""
+    others = sorted(
+        f"{beat.worker} (partition {other.name!r})"
+        for other in turns.partitions()
+        if other is not partition
+        for beat, _ in other.workers.values()
+        if function in beat.functions
+    )
+    these = f"these do: {', '.join(others[:SHOWN])}" if others else "none of another partition has it either"
+    return f"no live worker of partition {partition.name!r} has function {function!r}; {these}"
 
 
 def _limits(partition: Partition) -> list[str]:

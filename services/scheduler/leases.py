@@ -19,9 +19,10 @@ import msgspec
 from nats.aio.msg import Msg
 
 from services.scheduler import store
+from services.scheduler.partition import by_partition
 from services.scheduler.preempt import ranks
 from services.scheduler.release import Release
-from services.scheduler.turns import Turns, by_partition
+from services.scheduler.turns import Turns
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.contracts import subjects
@@ -34,6 +35,8 @@ from shared.runtime.log import log
 Q = store.Q
 MISSED = 3
 """Heartbeats that may leave out a task that their worker is known to hold: its end may be on its way to us."""
+LONGEST = 500
+"""Characters kept of why a worker is unwell."""
 BEATS = subjects.beat("*")
 _decode = msgspec.json.Decoder(Beat).decode
 
@@ -72,11 +75,13 @@ class Leases:
             known = beat.worker in partition.workers
             if partition.name not in serves:
                 if known:  # it does not serve it any more
-                    del partition.workers[beat.worker]
+                    partition.forget(beat.worker)
                 continue
-            partition.workers[beat.worker] = (beat, now)
-            if not known:
-                log.info("worker.seen", worker=beat.worker, partition=partition.name, slots=beat.slots)
+            if partition.hear(beat, now):
+                if not known:
+                    log.info("worker.seen", worker=beat.worker, partition=partition.name, slots=beat.slots)
+                if beat.unwell:
+                    log.warning("worker.unwell", worker=beat.worker, partition=partition.name, why=beat.unwell)
                 await self._turns.wake()
         for name in serves - self._turns.numbers().keys():
             log.warning("beat.unknown_partition", worker=beat.worker, partition=name)
@@ -96,7 +101,14 @@ class Leases:
             return
         try:
             await self._pool.execute(
-                Q["beat"], beat.worker, beat.partition, beat.slots, beat.functions, len(beat.holds), beat.serves
+                Q["beat"],
+                beat.worker,
+                beat.partition,
+                beat.slots,
+                beat.functions,
+                len(beat.holds),
+                beat.serves,
+                beat.unwell[:LONGEST].replace("\x00", "\\x00"),
             )
             held = dict(beat.holds)
             rows = await self._pool.fetch(Q["ended"], list(held), list(held.values())) if held else []
@@ -118,7 +130,7 @@ class Leases:
             silent = [name for name, (_, at) in partition.workers.items() if now - at > self._lease]
             for name in silent:
                 log.warning("worker.silent", worker=name, partition=partition.name)
-                del partition.workers[name]
+                partition.forget(name)
         if now - self._fine_since < self._lease:
             return 0
         live = {name: told for partition in self._turns.partitions() for name, told in partition.workers.items()}

@@ -5,12 +5,14 @@ has to look into all of them. The token of the next page is where this one ended
 is shown twice or left out, whatever happens in between.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from services.scheduler import store
+from services.scheduler import cost, store
 from services.scheduler.filters import RESULTS, SEEN, SESSIONS, TASKS, Filter, Order, token
+from shared.bus.context import Context
 from shared.bus.paging import T, fitting
 from shared.contracts.compute import (
     Condition,
@@ -25,15 +27,41 @@ from shared.contracts.compute import (
 )
 from shared.contracts.states import SessionStatus, TaskStatus, name_of
 from shared.db.sql import load
+from shared.runtime.share import Share
 
 Q = load(__file__, "lists.sql")
+SECONDS = 8
+"""Of one statement: PostgreSQL ends one that takes longer. Less than the 10 s that a request may take."""
+PLACES = 4
+"""Lists that one process reads at a time, on connections of their own: what changes something never waits for them."""
+PLACES_OF_ONE = 2
+"""And those of one user."""
+WAITING = 100
+"""Lists of a user that may wait for a place."""
+AT_ONCE = 1000
+"""Requests for lists that one process holds at a time."""
 _MOST = 256
 """Submissions looked into at once for a page sorted by id."""
 _FIRST, _BEYOND = UUID(int=0), UUID(int=(1 << 128) - 1)
 
 
+class Desk:
+    """Where lists are read: a few connections, of which each user has a share. `db`: their pool."""
+
+    def __init__(self, db: store.Db) -> None:
+        self._db = db
+        self._share = Share("lists", most=PLACES, of_one=PLACES_OF_ONE, waiting=WAITING)
+
+    @asynccontextmanager
+    async def place(self, ctx: Context) -> AsyncIterator[store.Db]:
+        """The pool to ask, when it is the caller's turn; RateLimited if he asks for too much at once."""
+        async with self._share.place(ctx.user):
+            yield self._db
+
+
 async def tasks(db: store.Db, session: store.Row, asked: TaskQuery) -> TaskPage:
     """A page of a session's tasks; `session` is its row."""
+    cost.check(TASKS.fields, asked.where, asked.sort)
     seen = _seen(session)
     filter = Filter(TASKS, [None, None, asked.size + 1], seen)
     order = filter.order(asked.sort, "id")
@@ -53,6 +81,7 @@ async def tasks(db: store.Db, session: store.Row, asked: TaskQuery) -> TaskPage:
 
 async def count(db: store.Db, session: store.Row, asked: TaskCount) -> TaskCounts:
     """How many tasks of a session are in each state."""
+    cost.check(TASKS.fields, asked.where)
     seen = _seen(session)
     filter = Filter(TASKS, [None, None], seen)
     query = _put(Q["count"], {"where": filter.where(asked.where), "seen": seen})
@@ -64,6 +93,7 @@ async def count(db: store.Db, session: store.Row, asked: TaskCount) -> TaskCount
 
 async def results(db: store.Db, session: UUID, asked: ResultQuery) -> ResultPage:
     """A page of a session's results: those of its submissions, and those that were made by themselves."""
+    cost.check(RESULTS.fields, asked.where, asked.sort)
     filter = Filter(RESULTS, [None, None, asked.size + 1, session, None, None])
     order = filter.order(asked.sort, "id")
     named = [Condition("name", asked.name)] if asked.name else []
@@ -87,6 +117,7 @@ async def results(db: store.Db, session: UUID, asked: ResultQuery) -> ResultPage
 
 async def sessions(db: store.Db, owner: str | None, asked: SessionList) -> SessionPage:
     """A page of sessions, of one owner or of all."""
+    cost.check(SESSIONS.fields, asked.where, asked.sort)
     filter = Filter(SESSIONS, [owner, asked.size + 1])
     order = filter.order(asked.sort, "-id")
     where, after = filter.where(asked.where, asked.status), filter.after(order, asked.token)

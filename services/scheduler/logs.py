@@ -19,6 +19,8 @@ SLICE = 500
 """Pieces stored in one statement."""
 ROOM = LOG_KEPT
 """Bytes of text in a reply, as JSON."""
+PIECES = 1000
+"""Pieces that a reply is made of, at most."""
 _LATEST_START = LOG_KEPT + LOG_CHUNK
 _ATTEMPTS = 1 << 15
 
@@ -61,11 +63,11 @@ def page(rows: Sequence[store.Row], start: int, *, ended: bool, room: int = ROOM
         if first + len(text) <= position:
             continue
         if first > position and not ended:
-            break
+            return "".join(parts), position, False
         text = text[max(0, position - first) :]
         room -= len(msgspec.json.encode(text))
         if parts and room < 0:
             return "".join(parts), position, True
         parts.append(text)
         position = max(first, position) + len(text)
-    return "".join(parts), position, False
+    return "".join(parts), position, len(rows) >= PIECES and position > start

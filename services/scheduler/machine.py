@@ -48,6 +48,7 @@ TASK = Machine(
         "time out": (_OPEN | {T.CREATING}, T.TIMEOUT),
         "retry": (_QUEUED | _HELD, T.PENDING),
         "preempt": (frozenset({T.PROCESSING}), T.PENDING),
+        "give back": (_QUEUED | _HELD, T.PENDING),
         "take back": (frozenset({T.SUBMITTED, T.DISPATCHED}), T.PENDING),
         # In a paused session what is ready is PAUSED. Its row says PENDING: pausing takes back, resuming writes nothing.
         "pause": (_QUEUED | {T.DISPATCHED}, T.PAUSED),

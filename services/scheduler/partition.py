@@ -1,8 +1,12 @@
 """What is known of a partition here and now; the tables know the rest."""
 
 import time
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
 
 from services.scheduler.pace import Pace
+from services.scheduler.placement import Functions
 from shared.contracts.work import Beat
 
 
@@ -12,6 +16,7 @@ class Partition:
     promised                  turns of requests that are about to choose, and have not committed
     priority, reserve, most   as `PartitionCreate` has them (`most`: its `max`), at most a second old
     workers                   live ones that serve it: their last heartbeat, and when it came
+    functions                 those that the live workers have
     heard                     tasks outstanding and known to run, by the word of its dispatcher, at most a second old
     rebuilt                   how often its queue was, here: what was counted before is counted no more
     """
@@ -23,13 +28,29 @@ class Partition:
         self.outstanding = self.promised = 0
         self.heard = (0, 0)
         self.workers: dict[str, tuple[Beat, float]] = {}
+        self.functions = Functions()
         self.rebuilt = 0
         self.ready = False  # recovered: this process may dispatch it
         self.moved = time.monotonic()  # when a task of it was last chosen, or ended
 
+    def hear(self, beat: Beat, now: float) -> bool:
+        """Takes a heartbeat. Whether it says something new of what the worker can do: most do not."""
+        before = self.workers.get(beat.worker)
+        self.workers[beat.worker] = (beat, now)
+        if before is not None and _ability(before[0]) == _ability(beat):
+            return False
+        self.functions.offer([beat for beat, _ in self.workers.values()])
+        return True
+
+    def forget(self, worker: str) -> None:
+        """It serves the partition no more, or has fallen silent."""
+        del self.workers[worker]
+        self.functions.offer([beat for beat, _ in self.workers.values()])
+
     @property
     def slots(self) -> int:
-        return sum(beat.slots for beat, _ in self.workers.values())
+        """Of the workers that are well."""
+        return sum(beat.slots for beat, _ in self.workers.values() if not beat.unwell)
 
     @property
     def window(self) -> int:
@@ -50,3 +71,15 @@ class Partition:
     def entitled(self) -> bool:
         """It runs less than it has reserved, and has something that could run: its tasks come before all others'."""
         return self.heard[1] < self.reserve and self.counted > self.heard[1]
+
+
+def _ability(beat: Beat) -> tuple[object, ...]:
+    return beat.functions, beat.slots, beat.unwell
+
+
+def by_partition(rows: Iterable[Any]) -> dict[int, int]:
+    """How many rows of each partition."""
+    counts: dict[int, int] = defaultdict(int)
+    for row in rows:
+        counts[row["partition"]] += 1
+    return counts

@@ -15,8 +15,8 @@ import msgspec
 
 from services.scheduler import store
 from services.scheduler.machine import TASK
-from services.scheduler.partition import Partition
-from services.scheduler.turns import Turns, by_partition
+from services.scheduler.partition import Partition, by_partition
+from services.scheduler.turns import Turns
 from shared.bus.client import Bus
 from shared.bus.unit import Unit, Units
 from shared.contracts import subjects
@@ -117,7 +117,7 @@ class Preemption:
             await self._bus.tell(subjects.HEARTBEAT_REQUEST, b"{}")
         if not entitled:
             return 0
-        slots = {name: beat.slots for p in partitions for name, (beat, _) in p.workers.items()}
+        slots = {name: 0 if beat.unwell else beat.slots for p in partitions for name, (beat, _) in p.workers.items()}
         rights = [_right(p, wants=p.number in entitled) for p in partitions]
         found = victims(rights, slots, runs)[:MOST]
         return await self._preempt(found) if found else 0

@@ -232,6 +232,7 @@ UPDATE results SET status = 3, completed_at = now()
 WHERE status = 1 AND id IN (SELECT unnest(outputs) FROM tasks WHERE id = ANY($1::uuid[])) RETURNING id;
 
 -- name: drop_ready
+WITH placeless AS (DELETE FROM unplaced WHERE session = $1)
 DELETE FROM ready WHERE session = $1;
 
 -- Submissions
@@ -270,6 +271,17 @@ SELECT id FROM submissions WHERE session = $1 AND id >= coalesce($2, id) AND sta
 -- name: visible_sizes
 SELECT id, tasks FROM submissions WHERE session = $1 AND id >= $2 AND status = 2 ORDER BY id LIMIT $3;
 
+-- name: lists
+SELECT id, status, size, data, object FROM results WHERE id = ANY($1::uuid[]) AND session = $2;
+
+-- name: lists_of_parent
+-- What a task has created so far, and its inputs.
+SELECT id, CASE WHEN data IS NULL AND object IS NULL THEN 1 ELSE 2 END AS status, size, data, object FROM promised
+WHERE submission = $1 AND id = ANY($3::uuid[])
+UNION ALL
+SELECT r.id, r.status, r.size, r.data, r.object FROM tasks t JOIN results r ON r.id = ANY(t.inputs || t.payload_result)
+WHERE t.id = $2 AND r.id = ANY($3::uuid[]);
+
 -- name: chunk
 SELECT digest, tasks FROM chunks WHERE submission = $1 AND number = $2;
 
@@ -290,9 +302,11 @@ UPDATE results r SET owner = c.task FROM unnest($1::uuid[], $2::uuid[]) AS c(res
 WHERE r.id = c.result AND r.owner IS NULL AND r.status = 1 AND r.session = $3 RETURNING r.id;
 
 -- name: add_lanes
-INSERT INTO lanes (submission, session, partition, priority, upto)
-SELECT $1, $2, l.partition, l.priority, l.upto FROM unnest($3::smallint[], $4::smallint[], $5::integer[]) AS l(partition, priority, upto)
-ON CONFLICT (submission, partition, priority) DO UPDATE SET upto = greatest(lanes.upto, excluded.upto);
+-- $6: the function of all tasks of the chunk, or NULL.
+INSERT INTO lanes (submission, session, partition, priority, upto, function)
+SELECT $1, $2, l.partition, l.priority, l.upto, $6 FROM unnest($3::smallint[], $4::smallint[], $5::integer[]) AS l(partition, priority, upto)
+ON CONFLICT (submission, partition, priority) DO UPDATE SET upto = greatest(lanes.upto, excluded.upto),
+    function = CASE WHEN lanes.function = excluded.function THEN lanes.function END;
 
 -- name: chunk_totals
 SELECT count(*) AS chunks, coalesce(sum(tasks), 0) AS tasks, coalesce(max(number), -1) AS last,
@@ -549,9 +563,14 @@ SELECT id, status, deps, remaining, attempt, partition, priority FROM tasks WHER
 SELECT submission, partition, priority, cursor FROM lanes WHERE submission = ANY($1::uuid[]);
 
 -- name: task_inputs
-SELECT u.place, r.id, r.data, r.object, r.size FROM tasks t
-CROSS JOIN unnest(t.inputs) WITH ORDINALITY AS u(result, place) JOIN results r ON r.id = u.result
-WHERE t.id = $1 AND u.place > $2 ORDER BY u.place LIMIT 500;
+-- The inputs after place $2: at most $3 of them and $4 bytes, one at least; each counts $5 bytes beside its data or key. Only this
+-- slice of the array is taken apart, and data that have no room are not read.
+SELECT v.id, v.data, v.object, v.size, v.place + $2 < v.inputs AS more
+FROM (SELECT u.place, r.id, r.data, r.object, r.size, t.inputs,
+             sum($5 + coalesce(octet_length(r.data), octet_length(r.object), 0)) OVER (ORDER BY u.place) AS bytes
+      FROM (SELECT cardinality(inputs) AS inputs, inputs[$2 + 1 : $2 + $3] AS slice FROM tasks WHERE id = $1 OFFSET 0) AS t
+      CROSS JOIN unnest(t.slice) WITH ORDINALITY AS u(result, place) JOIN results r ON r.id = u.result) AS v
+WHERE v.bytes <= $4 OR v.place = 1 ORDER BY v.place;
 
 -- name: unmet
 SELECT r.id, r.status, r.owner FROM dependencies d JOIN results r ON r.id = d.result
@@ -581,12 +600,16 @@ FROM found;
 
 -- name: waiting_lanes
 -- A loose index scan: every priority and session that waits, and the first submissions of each, however many there are.
+-- $3: the functions that can be placed; NULL: all. Lanes of others are passed over.
 WITH RECURSIVE step AS (
-    (SELECT priority, session FROM lanes WHERE partition = $1 AND cursor < upto ORDER BY priority DESC, session DESC LIMIT 1)
+    (SELECT priority, session FROM lanes WHERE partition = $1 AND cursor < upto
+       AND ($3::text[] IS NULL OR function IS NULL OR function = ANY($3))
+     ORDER BY priority DESC, session DESC LIMIT 1)
     UNION ALL
     SELECT n.priority, n.session FROM step s CROSS JOIN LATERAL (
         SELECT l.priority, l.session FROM lanes l
         WHERE l.partition = $1 AND l.cursor < l.upto AND (l.priority, l.session) < (s.priority, s.session)
+          AND ($3::text[] IS NULL OR l.function IS NULL OR l.function = ANY($3))
         ORDER BY l.priority DESC, l.session DESC LIMIT 1) n
 )
 SELECT l.submission, l.session, l.priority, l.cursor, l.upto, l.trace, l.applications
@@ -594,6 +617,7 @@ FROM (SELECT step.* FROM step JOIN sessions e ON e.id = step.session WHERE e.sta
 CROSS JOIN LATERAL (
     SELECT l.*, s.trace, s.applications FROM lanes l JOIN submissions s ON s.id = l.submission
     WHERE l.partition = $1 AND l.priority = turn.priority AND l.session = turn.session AND l.cursor < l.upto
+      AND ($3::text[] IS NULL OR l.function IS NULL OR l.function = ANY($3))
       AND s.status = 2 ORDER BY l.submission LIMIT 16) AS l
 ORDER BY l.priority DESC, l.session, l.submission;
 
@@ -643,6 +667,75 @@ UPDATE tasks t SET status = 3 FROM gone WHERE t.id = gone.task AND t.status = 2
 RETURNING t.id, t.session, t.partition, t.priority, t.attempt, t.max_duration, t.function, t.payload, t.payload_result,
           t.inputs, t.outputs, (SELECT epoch FROM held) AS epoch;
 
+-- Placement
+
+-- name: set_aside
+-- Attempts that could not be placed ($4 empty), or that their worker gave back, wait until there is room with a worker that has
+-- their function: as new attempts that use up no retry, for a lane passes first ones only. (The number stays at its highest; the
+-- history names the first hundred.)
+WITH live AS MATERIALIZED (
+    SELECT id FROM sessions WHERE id IN (SELECT session FROM tasks WHERE id = ANY($1::uuid[])) AND status IN (1, 2)
+    ORDER BY id FOR SHARE
+), aside AS (
+    UPDATE tasks t SET status = 2, attempt = least(t.attempt + 1, 32000), worker = NULL, started_at = NULL,
+        uncounted = t.uncounted + least(1, 32000 - t.attempt)
+    FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[]) AS l(id, attempt, worker, why)
+    WHERE t.id = l.id AND t.attempt = l.attempt AND t.status = ANY($5::smallint[]) AND t.remaining = 0
+      AND t.session IN (SELECT id FROM live)
+    RETURNING t.id, t.attempt, t.session, t.partition, t.function, l.worker, l.why
+), history AS (
+    INSERT INTO attempts (task, attempt, worker, error) SELECT id, attempt - 1, worker, why FROM aside WHERE why <> '' AND attempt <= 100
+    ON CONFLICT DO NOTHING
+), freed AS (
+    DELETE FROM running WHERE task IN (SELECT id FROM aside)
+), noted AS (
+    INSERT INTO unplaced (partition, function, task, attempt, session) SELECT partition, function, id, attempt, session FROM aside
+    ON CONFLICT (partition, function, task) DO UPDATE SET attempt = excluded.attempt
+)
+SELECT id, session, partition, worker FROM aside;
+
+-- name: placeable
+-- How many wait, of these functions ($2): up to $3 are counted.
+SELECT f.function, (SELECT count(*) FROM (
+    SELECT 1 FROM unplaced u WHERE u.partition = $1 AND u.function = f.function LIMIT $3) AS found) AS tasks
+FROM unnest($2::text[]) AS f(function)
+WHERE EXISTS (SELECT 1 FROM unplaced u WHERE u.partition = $1 AND u.function = f.function);
+
+-- name: place
+-- The first $3 that wait for a function have their turn again. What went another way meanwhile is forgotten.
+WITH gone AS (
+    DELETE FROM unplaced WHERE (partition, function, task) IN (
+        SELECT partition, function, task FROM unplaced WHERE partition = $1 AND function = $2 ORDER BY task LIMIT $3)
+    RETURNING task, attempt
+), locked AS MATERIALIZED (
+    SELECT t.id, t.partition, t.priority, t.session FROM gone g JOIN tasks t ON t.id = g.task
+    WHERE t.attempt = g.attempt AND t.status = 2 AND t.remaining = 0 ORDER BY t.id FOR SHARE OF t
+), queued AS (
+    INSERT INTO ready (partition, priority, session, task) SELECT partition, priority, session, id FROM locked
+    ON CONFLICT DO NOTHING
+)
+SELECT count(*) FROM gone;
+
+-- name: unplaced
+-- Ready tasks of partitions by their function, as far as that is known without reading them. Lanes tell an upper bound.
+SELECT found.partition, found.function, sum(found.tasks)::bigint AS tasks FROM (
+    (SELECT u.partition, u.function, 1 AS tasks FROM unplaced u JOIN tasks t ON t.id = u.task
+     WHERE u.partition = ANY($1::smallint[]) AND t.status = 2 AND t.attempt = u.attempt AND t.remaining = 0 LIMIT 100000)
+    UNION ALL
+    SELECT l.partition, l.function, l.upto - l.cursor FROM lanes l JOIN submissions s ON s.id = l.submission
+    WHERE l.partition = ANY($1::smallint[]) AND l.cursor < l.upto AND l.function IS NOT NULL AND s.status = 2
+) AS found GROUP BY found.partition, found.function;
+
+-- name: unplaced_of_session
+-- As `unplaced`, of one session.
+SELECT found.partition, found.function, sum(found.tasks)::bigint AS tasks FROM (
+    (SELECT u.partition, u.function, 1 AS tasks FROM unplaced u JOIN tasks t ON t.id = u.task
+     WHERE u.session = $1 AND t.status = 2 AND t.attempt = u.attempt AND t.remaining = 0 LIMIT 100000)
+    UNION ALL
+    SELECT l.partition, l.function, l.upto - l.cursor FROM submissions s JOIN lanes l ON l.submission = s.id
+    WHERE s.session = $1 AND l.cursor < l.upto AND l.function IS NOT NULL AND s.status = 2
+) AS found GROUP BY found.partition, found.function;
+
 -- name: submission_traces
 SELECT id, trace, applications FROM submissions WHERE id = ANY($1::uuid[]);
 
@@ -674,8 +767,10 @@ WITH back AS (
     INSERT INTO ready (partition, priority, session, task)
     SELECT partition, priority, session, id FROM back WHERE deps > 0 OR attempt > 0
     UNION
-    SELECT partition, priority, session, id FROM tasks WHERE id >= $1 AND id <= $2 AND status = 2 AND attempt > 0
-      AND remaining = 0 AND deps = 0 AND partition = coalesce($3, partition)
+    SELECT partition, priority, session, id FROM tasks t WHERE id >= $1 AND id <= $2 AND status = 2 AND attempt > 0
+      AND remaining = 0 AND deps = 0 AND partition = coalesce($3, partition) AND NOT EXISTS (
+        SELECT 1 FROM unplaced u WHERE u.partition = t.partition AND u.function = t.function AND u.task = t.id
+          AND u.attempt = t.attempt)
     ON CONFLICT DO NOTHING
 )
 SELECT partition, count(*) AS tasks FROM back WHERE deps > 0 OR attempt > 0 GROUP BY partition;
@@ -780,7 +875,8 @@ SELECT r.task, r.attempt, r.worker, r.since, t.partition, t.priority, t.status =
 FROM running r JOIN tasks t ON t.id = r.task JOIN sessions s ON s.id = t.session WHERE t.status IN (5, 11);
 
 -- name: preempt_tasks
--- As `retry_tasks`, but no retry is lost by it. Attempts that have ended meanwhile are left alone.
+-- As `retry_tasks`, but no retry is lost by it: attempts that were preempted, or that their worker gave back. Attempts that
+-- have ended meanwhile are left alone.
 WITH live AS MATERIALIZED (
     SELECT id FROM sessions WHERE id IN (SELECT session FROM tasks WHERE id = ANY($1::uuid[])) AND status IN (1, 2)
     ORDER BY id FOR SHARE
@@ -788,7 +884,7 @@ WITH live AS MATERIALIZED (
     UPDATE tasks t SET status = 2, attempt = t.attempt + 1, uncounted = t.uncounted + 1, worker = NULL, started_at = NULL
     FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[]) AS l(id, attempt, worker, why)
     WHERE t.id = l.id AND t.attempt = l.attempt AND t.status = ANY($5::smallint[]) AND t.attempt < 32000
-      AND t.session IN (SELECT id FROM live)
+      AND t.remaining = 0 AND t.session IN (SELECT id FROM live)
     RETURNING t.id, t.attempt, t.session, t.partition, t.priority, l.worker, l.why
 ), history AS (
     INSERT INTO attempts (task, attempt, worker, error) SELECT id, attempt - 1, worker, why FROM again ON CONFLICT DO NOTHING
@@ -812,15 +908,16 @@ ON CONFLICT DO NOTHING RETURNING task, attempt, start, text;
 -- From the piece on that holds character $3.
 SELECT start, text FROM task_logs WHERE task = $1 AND attempt = $2 AND start >= coalesce((
     SELECT max(start) FROM task_logs WHERE task = $1 AND attempt = $2 AND start <= $3), 0)
-ORDER BY start LIMIT 1000;
+ORDER BY start LIMIT $4;
 
 -- name: sessions_of_tasks
 SELECT id, session FROM tasks WHERE id = ANY($1::uuid[]);
 
 -- name: beat
-INSERT INTO workers (name, partition, slots, functions, holds, partitions, beat_at) VALUES ($1, $2, $3, $4, $5, $6, now())
+INSERT INTO workers (name, partition, slots, functions, holds, partitions, unwell, beat_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, now())
 ON CONFLICT (name) DO UPDATE SET partition = excluded.partition, slots = excluded.slots, functions = excluded.functions,
-    holds = excluded.holds, partitions = excluded.partitions, beat_at = excluded.beat_at;
+    holds = excluded.holds, partitions = excluded.partitions, unwell = excluded.unwell, beat_at = excluded.beat_at;
 
 -- name: workers
 SELECT * FROM workers ORDER BY name;

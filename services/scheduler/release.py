@@ -16,7 +16,9 @@ from nats.aio.msg import Msg
 
 from services.scheduler import logs, store
 from services.scheduler.batch import Batch
-from services.scheduler.turns import Turns, by_partition
+from services.scheduler.machine import TASK
+from services.scheduler.partition import by_partition
+from services.scheduler.turns import Turns
 from shared.bus.client import Bus
 from shared.bus.middleware.poison import bury, guard
 from shared.bus.outbox import Relay
@@ -128,6 +130,8 @@ class Release:
             await self._complete(batch)
         for report, worker in batch.parents:
             await self._complete_parent(report, worker)
+        if batch.returned:
+            await self._give_back(batch.returned, batch.workers)
         if batch.failed:
             await self.fail(batch.failed, batch.workers)
         for progress in batch.progress:
@@ -235,6 +239,35 @@ class Release:
             )
             tell(unit, "cancelling", [row for row in rows if row["kind"] == STOPPING])
             tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
+
+    async def _give_back(self, reports: Sequence[Failed], workers: dict[UUID, str]) -> None:
+        """Attempts that their workers could not run are set aside, as new ones that use up no retry (see `Placement`)."""
+        await self._stopped([(report.task, report.attempt) for report in reports])
+        reports = sorted(reports, key=lambda report: report.task)  # rows are locked in the order of ids, everywhere
+        async with self._units.begin() as unit:
+            rows = await unit.connection.fetch(
+                Q["set_aside"],
+                [report.task for report in reports],
+                [report.attempt for report in reports],
+                [workers.get(report.task, "") for report in reports],
+                [_said(report) for report in reports],
+                TASK.sources("give back"),
+            )
+            tell(unit, "retried", rows)
+        log.info("tasks.given_back", count=len(rows), workers=sorted({row["worker"] for row in rows}))
+        await self._turns.set_aside(rows)
+        again = {row["id"] for row in rows}
+        if left := [report for report in reports if report.task not in again]:
+            await self._cancel_unrun(left)
+
+    async def _cancel_unrun(self, reports: Sequence[Failed]) -> None:
+        """Given back in sessions that run nothing any more: what is still open of them is cancelled."""
+        rows = await self._pool.fetch(Q["still_open"], [report.task for report in reports])
+        current = {row["id"]: row["attempt"] for row in rows}
+        reports = [report for report in reports if current.get(report.task) == report.attempt]
+        if reports:
+            await self.let_go([report.task for report in reports])
+            await self._stopped([(report.task, report.attempt) for report in reports])
 
     async def fail(self, reports: Sequence[Failed], workers: dict[UUID, str]) -> None:
         """Ends tasks without results. Lost ones get another attempt while they have retries left."""

@@ -95,13 +95,13 @@ _COUNTED = {
 }
 
 
-async def counts(db: Db, session: Row) -> Counts:
-    """Tasks of a session by where they stand; reads all of them."""
+async def counts(db: Db, session: Row, unplaced: dict[str, int]) -> Counts:
+    """Tasks of a session by where they stand; reads all of them. `unplaced`: as in Counts."""
     found: dict[str, int] = {}
     for row in await db.fetch(Q["session_counts"], session["id"], session["status"] == SessionStatus.RUNNING):
         where = "queued" if row["chosen"] else _COUNTED[TaskStatus(row["status"])]
         found[where] = found.get(where, 0) + row["tasks"]
-    return Counts(total=sum(found.values()), **found)
+    return Counts(total=sum(found.values()), **found, unplaced=unplaced)
 
 
 # -- submissions

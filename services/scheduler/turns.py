@@ -12,7 +12,6 @@ it released by itself (`credits`), which saves a chain's hop a round trip.
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -23,7 +22,8 @@ from nats.aio.msg import Msg
 
 from services.scheduler import store
 from services.scheduler.decide import Lane, share
-from services.scheduler.partition import Partition
+from services.scheduler.partition import Partition, by_partition
+from services.scheduler.placement import TICK, Placement
 from services.scheduler.queue import Queue
 from shared.bus import topology
 from shared.bus.client import Bus
@@ -51,7 +51,7 @@ class Turns:
     """The dispatcher of this process."""
 
     def __init__(self, bus: Bus, pool: "asyncpg.Pool[Any]", queue: Queue) -> None:
-        self._bus, self._pool, self._queue = bus, pool, queue
+        self._bus, self._pool, self._queue, self._placement = bus, pool, queue, Placement(pool)
         self._partitions: dict[int, Partition] = {}
         self._woken = asyncio.Event()
         self._due: set[int] = set()  # partitions to look at; each costs two queries
@@ -68,16 +68,6 @@ class Turns:
 
     def named(self, name: str) -> Partition | None:
         return next((p for p in self._partitions.values() if p.name == name), None)
-
-    def seen(self) -> list[tuple[str, int, int, int]]:
-        """Name, live workers, their slots, tasks outstanding; by name."""
-        found = [(p.name, len(p.workers), p.slots, p.counted) for p in self._partitions.values()]
-        return sorted(found)
-
-    def offers(self, partition: str, function: str) -> bool:
-        """Whether a live worker of the partition has the function."""
-        found = self.named(partition)
-        return found is not None and any(function in beat.functions for beat, _ in found.workers.values())
 
     def credits(self) -> tuple[list[int], list[int]]:
         """Partitions that may be given tasks here and now, and how many, as the statements take them.
@@ -138,8 +128,17 @@ class Turns:
                 self._queue.took(function, seconds)
                 if partition := self._partitions.get(number):
                     partition.pace.took(seconds)
+                    partition.functions.ran(function)
         if self._limited:
             self._look(self._limited)
+
+    async def set_aside(self, rows: Sequence[Any]) -> None:
+        """Workers have given these back, and they wait to be placed."""
+        counts = by_partition(rows)
+        for number in counts.keys() & self._partitions.keys():
+            self._partitions[number].functions.waiting = True
+        await self.ended(counts)
+        await self.wake(counts)
 
     def _leave(self, partition: Partition, n: int) -> None:
         partition.outstanding = max(0, partition.outstanding - n)
@@ -230,8 +229,9 @@ class Turns:
     async def run(self) -> None:
         """Dispatches until cancelled. Woken by submissions, releases and room in a window; looks by itself every 0.5 s."""
         while True:
+            hurried = any(partition.functions.waiting for partition in self._partitions.values())
             try:
-                async with asyncio.timeout(0.5):
+                async with asyncio.timeout(TICK if hurried else 0.5):
                     await self._woken.wait()
             except TimeoutError:
                 self._due.update(self._partitions)
@@ -245,22 +245,25 @@ class Turns:
                     self._doubt(partition, error)
 
     async def _round(self, partition: Partition) -> int:
-        """One sharing of the credit there is. Returns how many tasks were chosen."""
-        credit, number = partition.credit, partition.number
-        waiting = await self._pool.fetch(Q["waiting_lanes"], number, LANES)
+        """One sharing of the credit there is. Returns how many tasks were published."""
+        await self._placement.look(partition)
+        credit, number, placed = partition.credit, partition.number, partition.functions.open
+        waiting = await self._pool.fetch(Q["waiting_lanes"], number, LANES, None if placed is None else list(placed))
         ready = await self._pool.fetch(Q["waiting_ready"], number, LANES)
         lanes = [Lane(row["priority"], row["session"], credit, None) for row in ready]
         lanes += [Lane(row["priority"], row["session"], row["upto"] - row["cursor"], row) for row in waiting]
         if not lanes:
             partition.pace.hungry = False
             return 0
-        given = 0
+        taken = given = 0
         for lane, n in share(credit, lanes):
             rows = await (
                 self._take_ready(number, lane, n) if lane.source is None else self._take_lane(number, lane, n)
             )
-            given += len(rows)
-            await self._publish(partition, rows)
+            taken += len(rows)
+            given += await self._publish(partition, rows)
+        if taken and not given:
+            self._look([number])  # all were set aside: the other partitions first, then again
         partition.pace.hungry = partition.credit == 0
         return given
 
@@ -280,16 +283,15 @@ class Turns:
 
     async def _publish(
         self, partition: Partition, rows: Sequence[Any], values: Mapping[UUID, Value] | None = None
-    ) -> None:
+    ) -> int:
+        """How many went to the queue; the others cannot be placed."""
+        if not rows:
+            return 0
+        partition.outstanding += len(rows)
+        partition.moved = time.monotonic()  # on their way to the queue: not lost, though it is empty still
+        rows, aside = await self._placement.split(partition, rows)
+        if aside:
+            self._leave(partition, aside)
         if rows:
-            partition.outstanding += len(rows)
-            partition.moved = time.monotonic()  # on their way to the queue: not lost, though it is empty still
             await self._queue.publish(partition.name, rows, max(1, len(partition.workers)), values or {})
-
-
-def by_partition(rows: Iterable[Any]) -> dict[int, int]:
-    """How many rows of each partition."""
-    counts: dict[int, int] = defaultdict(int)
-    for row in rows:
-        counts[row["partition"]] += 1
-    return counts
+        return len(rows)

@@ -3,6 +3,10 @@
 `Relay.push` publishes what was just committed. What a kill left behind is found by the poll. Rows stay for `EVENT_WINDOW`
 seconds after the bus has stored them: when the EVENTS stream was lost, all of them are published again, and the bus drops
 repeats by their ids, for just as long.
+
+Ids are given out before the commit, so a lower one may be seen after a higher one. The poll therefore passes a row only when
+every transaction that was open while that row was the newest has ended (`Horizon`). Whoever adds a row has written before in
+the same transaction: a transaction that has taken an id is among those that the snapshot knows as open.
 """
 
 import asyncio
@@ -12,6 +16,7 @@ from functools import partial
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from shared.bus.client import Bus
 from shared.bus.publish import PubAck
@@ -22,8 +27,29 @@ from shared.runtime.loop import Loop
 Q = load(__file__, "outbox.sql")
 
 UNDER_WAY = float("inf")
+PAGE = 5000
+"""Ids that the poll reads at a time."""
 Row = tuple[int, str, bytes, str]
 """id, subject, body, traceparent"""
+
+
+class Horizon(msgspec.Struct, frozen=True):
+    """How far the outbox could be seen, and which transactions might still add rows below that (see outbox.sql)."""
+
+    oldest: int
+    next: int
+    newest: int
+
+
+def watermark(seen: Horizon, now: Horizon, unfinished: int | None) -> int | None:
+    """The id up to which the outbox need not be read again; None: not known yet.
+
+    `seen`: an earlier horizon, `now`: that of before the rows were read; `unfinished`: the lowest id read that the bus has not
+    stored.
+    """
+    if now.oldest < seen.next:  # who was at work then may still commit an id below `seen.newest`
+        return None
+    return seen.newest if unfinished is None else min(seen.newest, unfinished - 1)
 
 
 class Relay:
@@ -32,7 +58,8 @@ class Relay:
     def __init__(self, bus: Bus, pool: "asyncpg.Pool[Any]", schema: str, *, poll_every: float = 2.0) -> None:
         self._bus, self._pool, self._schema = bus, pool, schema
         self._sent: dict[int, float] = {}  # id → when it was acknowledged; UNDER_WAY until then
-        self._behind = 0  # every row up to this id was acknowledged to us
+        self._behind = 0  # every row up to this id was acknowledged to us, and none will be added there
+        self._seen: Horizon | None = None  # the horizon that `_behind` goes to next
         self._loop = Loop("outbox", poll_every, self.run_once)
         bus.on_connected(self._on_connected)
 
@@ -63,21 +90,43 @@ class Relay:
 
     async def run_once(self) -> int:
         """Publishes what was left behind, forgets what is old. Returns how many it published."""
-        numbers = [row["id"] for row in await self._pool.fetch(Q["behind"], self._behind)]
-        late = [number for number in numbers if number not in self._sent]
-        if late:
-            await self.push([tuple(row) for row in await self._pool.fetch(Q["rows"], late)])
-        stored = [number for number, at in self._sent.items() if at != UNDER_WAY]
-        if numbers:
-            pending = [number for number in numbers if self._sent.get(number, UNDER_WAY) == UNDER_WAY]
-            self._behind = min(pending) - 1 if pending else numbers[-1]
+        seen, now = self._seen, await self._horizon()
+        published, unfinished = await self._publish_late()
+        reached = None if seen is None else watermark(seen, now, unfinished)
+        if self._seen is seen and (seen is None or reached is not None):  # no reconnect has begun anew meanwhile
+            self._behind = max(self._behind, reached or 0)
+            self._seen = now
+        await self._forget_old()
+        return published
+
+    async def _horizon(self) -> Horizon:
+        row = await self._pool.fetchrow(Q["horizon"])
+        assert row is not None
+        return Horizon(row["oldest"], row["next"], row["newest"])
+
+    async def _publish_late(self) -> tuple[int, int | None]:
+        """Publishes what is due after the watermark: how many, and the lowest id that the bus has not stored."""
+        published, unfinished, after = 0, None, self._behind
+        while rows := await self._pool.fetch(Q["behind"], after, PAGE):
+            late = [row["id"] for row in rows if row["due"] and row["id"] not in self._sent]
+            if late:
+                await self.push([tuple(row) for row in await self._pool.fetch(Q["rows"], late)])
+                published += len(late)
+            if unfinished is None:
+                open_ids = (row["id"] for row in rows if self._sent.get(row["id"], UNDER_WAY) == UNDER_WAY)
+                unfinished = next(open_ids, None)
+            if len(rows) < PAGE:
+                break
+            after = rows[-1]["id"]
+        return published, unfinished
+
+    async def _forget_old(self) -> None:
         before = time.monotonic() - EVENT_WINDOW
-        old = [n for n in stored if self._sent[n] < before]
+        old = [number for number, at in self._sent.items() if at != UNDER_WAY and at < before]
         if old:
             await self._pool.execute(Q["forget"], old)
             for number in old:
-                del self._sent[number]
-        return len(late)
+                self._sent.pop(number, None)
 
     async def _on_connected(self, lost: frozenset[str]) -> None:
         """What the bus has confirmed may be gone with an unflushed tail: all of it again; the bus knows the ids it kept.
@@ -86,5 +135,5 @@ class Relay:
         """
         leaving = 0.0 if EVENTS.name in lost else time.monotonic() - 0.9 * EVENT_WINDOW
         kept = {number: at for number, at in self._sent.items() if at == UNDER_WAY or at < leaving}
-        self._sent, self._behind = kept, 0
+        self._sent, self._behind, self._seen = kept, 0, None
         self._loop.wake()

@@ -27,7 +27,7 @@ from shared.bus.middleware.tracing import tracing
 from shared.bus.pull import Pull, delivery
 from shared.bus.unit import Unit, Units
 from shared.contracts import subjects
-from shared.contracts.errors import HeadraceError, Internal, Invalid
+from shared.contracts.errors import HeadraceError, Internal, Invalid, TooLarge
 from shared.contracts.events import CommandDone, CommandRejected
 from shared.contracts.topology import COMMANDS
 from shared.runtime.log import log
@@ -231,7 +231,7 @@ class Service:
         stats, began = self._stats[key], time.perf_counter()
         ctx = of_request(request.subject, request.headers)
         try:
-            reply = await self._handlers[key](ctx, request.data)
+            reply = self._fits(ctx, await self._handlers[key](ctx, request.data))
             await request.respond(reply)
         except Exception as error:
             stats.errors += 1
@@ -242,6 +242,14 @@ class Service:
             self._room_of(key).release()
             stats.requests += 1
             stats.seconds += time.perf_counter() - began
+
+    def _fits(self, ctx: Context, reply: bytes) -> bytes:
+        """The reply; TooLarge, with a line in the log, if the bus would not carry it."""
+        most = self._bus.nc.max_payload
+        if len(reply) <= most:
+            return reply
+        log.error("reply.too_large", subject=ctx.subject, user=ctx.user, bytes=len(reply), most=most)
+        raise TooLarge(f"the reply has {len(reply)} bytes, a message at most {most}: ask for less at once")
 
     # -- commands
 

@@ -1,4 +1,4 @@
-"""Datasets, their files, datablocks and jobs: what is asked of the archiver. Version 1.
+"""Datasets, their files, datablocks and jobs: what is asked of the archiver. Version 2.
 
 The names are SciCat's own (`ownerGroup`, `datasetlifecycle`, `archiveStatusMessage`), and so are the values of every status;
 what SciCat leaves to free text is an enum here. Endpoints, each that changes something also a durable command:
@@ -19,6 +19,8 @@ what SciCat leaves to free text is an enum here. Endpoints, each that changes so
 | `hr.rpc.archiver.job.create`           | JobCreate            | Job              |
 | `hr.rpc.archiver.job.get`              | JobRef               | Job              |
 | `hr.rpc.archiver.job.update`           | JobUpdate            | Job              |
+
+Version 2: files of one datablock (`FileQuery.datablock`); paths are limited in bytes.
 """
 
 from typing import Annotated, Final, Literal
@@ -29,14 +31,16 @@ import msgspec
 from shared.contracts.compute import Label, Name
 from shared.contracts.paging import Page, PageSize
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 Pid = Annotated[
     str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,99})?$(?!\n)")
 ]
 """A dataset's persistent id, as the field writes it: `20.500.12345/a3f1…`, or one name."""
-FilePath = Annotated[str, msgspec.Meta(min_length=1, max_length=700)]
-"""Relative, with slashes; each segment is a name (`shared.objects.layout.check_name`)."""
+LONGEST_PATH: Final = 979
+"""Bytes of UTF-8 of a path: what `landing/<dataset>/` leaves of a key of object storage."""
+FilePath = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+"""Relative, with slashes, of at most LONGEST_PATH bytes; each segment is a name (`shared.objects.layout.path_fault`)."""
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
 
@@ -194,11 +198,12 @@ class DatablockPage(msgspec.Struct, frozen=True):
 
 
 class FileQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The files of a dataset in the order of their paths; those after `token`."""
+    """The files of a dataset in the order of their paths; those after `token`. `datablock`: only those that it holds."""
 
     pid: Pid
     size: PageSize = 1000
     token: str = ""
+    datablock: UUID | None = None
 
 
 class StoredFile(msgspec.Struct, frozen=True):

@@ -108,7 +108,7 @@ ARCHIVER: Final = (
 RETRIEVER: Final = (
     Endpoint("retriever", "retrieval", "create", r.RetrievalCreate, r.Retrieval, durable=True),
     Endpoint("retriever", "retrieval", "get", r.RetrievalRef, r.Retrieval),
-    Endpoint("retriever", "retrieval", "urls", r.RetrievalRef, r.Downloads),
+    Endpoint("retriever", "retrieval", "urls", r.DownloadQuery, r.Downloads),
 )
 
 BROKER: Final = (

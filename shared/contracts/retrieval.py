@@ -1,10 +1,12 @@
-"""From long-term storage back: what is asked of the retriever. Version 1.
+"""From long-term storage back: what is asked of the retriever. Version 2.
 
 | subject                              | request          | reply        |
 |--------------------------------------|------------------|--------------|
 | `hr.rpc.retriever.retrieval.create`  | RetrievalCreate  | Retrieval    |
 | `hr.rpc.retriever.retrieval.get`     | RetrievalRef     | Retrieval    |
-| `hr.rpc.retriever.retrieval.urls`    | RetrievalRef     | Downloads    |
+| `hr.rpc.retriever.retrieval.urls`    | DownloadQuery    | Downloads    |
+
+Version 2: addresses come in pages (`DownloadQuery`, `Downloads.next`); a retrieval says how many bytes its datablocks have.
 """
 
 from typing import Annotated, Final
@@ -13,8 +15,9 @@ from uuid import UUID
 import msgspec
 
 from shared.contracts.catalogue import MOST_FILES, FilePath, Pid
+from shared.contracts.paging import PageSize
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,7 +45,10 @@ class RetrievalRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Retrieval(msgspec.Struct, frozen=True):
-    """`status`: running, done, failed or cancelled; `step`: where it is. `produced` of `wanted` results have their value."""
+    """`status`: running, done, failed or cancelled; `step`: where it is. `produced` of `wanted` results have their value.
+
+    `size`: bytes of the datablocks, once they are known.
+    """
 
     id: UUID
     pid: str
@@ -55,17 +61,30 @@ class Retrieval(msgspec.Struct, frozen=True):
     wanted: int
     produced: int
     created_at: str
+    size: int = 0
+
+
+class DownloadQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Asks for addresses of datablocks, in the order of their names; those after `token`."""
+
+    retrieval: UUID
+    size: PageSize = 100
+    token: str = ""
 
 
 class Download(msgspec.Struct, frozen=True):
-    """A datablock in retrieval storage. `url` is a secret: it reads the tar until it expires."""
+    """A datablock in retrieval storage. `url` is a secret: it reads the tar until it expires. `datablock`: its id."""
 
     name: str
     size: int
     chk: str
     url: str
+    datablock: UUID | None = None
 
 
 class Downloads(msgspec.Struct, frozen=True):
+    """One page. `expires_at`: when its addresses end. `next`: the token of the next page (empty: that was all)."""
+
     items: list[Download]
     expires_at: str
+    next: str = ""

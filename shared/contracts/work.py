@@ -1,4 +1,4 @@
-"""Between scheduler and workers: tasks, reports, heartbeats. Version 2. docs/worker-protocol.md explains it for others.
+"""Between scheduler and workers: tasks, reports, heartbeats. Version 3. docs/worker-protocol.md explains it for others.
 
 `hr.task.<partition>.<band>.<session>` carries TaskBatch, `hr.report.<partition>` carries ReportBatch,
 `hr.beat.worker.<worker>` is a request with Beat and the reply BeatReply. A worker acknowledges a TaskBatch when every task
@@ -16,7 +16,7 @@ import msgspec
 
 from shared.contracts.compute import Application, NewResult, PartitionName, Sha256, TaskSpec, Value
 
-VERSION: Final = 2
+VERSION: Final = 3
 MOST_HELD: Final = 10_000
 """Tasks that a heartbeat names at most."""
 
@@ -115,7 +115,8 @@ class Completed(msgspec.Struct, frozen=True, tag="completed", omit_defaults=True
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """`kind`: `error` (its own code raised: final), `timeout` (max_duration passed: final), `lost` (infrastructure: retried),
-    `cancelled` (its code was stopped because the scheduler said so; counts for a CANCELLING task only)."""
+    `cancelled` (its code was stopped because the scheduler said so; counts for a CANCELLING task only), `returned` (this worker
+    cannot run it, and its code has not begun: it waits for its turn again, and no retry is used up)."""
 
     task: UUID
     attempt: int
@@ -139,6 +140,7 @@ class Beat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     partition    the first of those whose tasks it takes
     partitions   all of them, the first included, in any order; empty: only `partition`
+    unwell       why it can run nothing, or less than its slots, at the moment; empty: it can
     """
 
     worker: WorkerName
@@ -147,6 +149,7 @@ class Beat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     functions: list[str]
     holds: list[tuple[UUID, int]]
     partitions: list[PartitionName] = []
+    unwell: str = ""
     v: int = VERSION
 
     @property
@@ -198,7 +201,7 @@ class InputsOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The inputs of a task from number `start` on, as many as fit in one message."""
 
     task: UUID
-    start: int = 0
+    start: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
 
 
 class Inputs(msgspec.Struct, frozen=True):

@@ -2,11 +2,13 @@
 
 async with open_objects(load(ObjectsSettings)) as objects:
     await objects.put(key, data)
+
+The bucket's marker (identity.py) is an object, looked at before an operation unless that was done a few seconds ago, and
+always after the store has answered that something is not there.
 """
 
 import asyncio
 import base64
-import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,10 +21,12 @@ from aiobotocore.config import AioConfig
 
 from shared.contracts.errors import AlreadyExists, HeadraceError, Invalid, NotFound, TooLarge
 from shared.objects import reading
+from shared.objects.bucket import Bucket
 from shared.objects.caller import Caller
 from shared.objects.cut import Piece, cut
 from shared.objects.hashing import Sha256
-from shared.objects.layout import check_key
+from shared.objects.identity import FRESH, Freshness, Guard, Record
+from shared.objects.layout import MARKER, check_key
 from shared.objects.multipart import PART, Multipart, part_length
 from shared.objects.port import Data, Stored
 from shared.objects.settings import ObjectsSettings
@@ -38,9 +42,17 @@ _WRITER: Final = "headrace-writer"
 class S3Objects:
     """The `Objects` port on a bucket. Made by `open_objects`; safe for any number of tasks of one loop."""
 
-    def __init__(self, call: Caller, public: Any, *, part: int = PART) -> None:
-        self._call, self._public, self._part = call, public, part
+    def __init__(
+        self, call: Caller, public: Any, prober: Any, guard: Guard, *, part: int = PART, fresh: float = FRESH
+    ) -> None:
+        self._call, self._public, self._prober, self._guard, self._part = call, public, prober, guard, part
         self._multipart = Multipart(call)
+        self._marker = Freshness(self._admit, fresh)
+        self.bucket = Bucket(call)
+
+    async def _admit(self) -> None:
+        """Unavailable unless the bucket is there and the right one."""
+        await self._guard.admit(await self.bucket.marker(), str(self.bucket))
 
     async def put(
         self,
@@ -65,6 +77,7 @@ class S3Objects:
                     await self._put_parts(key, _chain(first, second, pieces), digest, sha256, writer, if_absent)
             except (AlreadyExists, NotFound):
                 # Either somebody else was first, or we were, and the answer was lost on the way.
+                await self._marker.now()
                 if not await self._is_by(key, writer):
                     raise
         return Stored(key, digest.size, digest.hex())
@@ -74,6 +87,7 @@ class S3Objects:
     ) -> None:
         await digest.update(data)
         _compare(sha256, digest)
+        await self._marker.recent()
         condition: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
         checksum = base64.b64encode(digest.digest()).decode()
         await self._call("put_object", key, body=data, ChecksumSHA256=checksum, Metadata={_WRITER: writer}, **condition)
@@ -81,10 +95,12 @@ class S3Objects:
     async def _put_parts(
         self, key: str, pieces: AsyncIterator[Piece], digest: Sha256, sha256: str, writer: str, if_absent: bool
     ) -> None:
+        await self._marker.recent()
         upload = await self._multipart.begin(key, {_WRITER: writer})
         try:
             parts = await self._multipart.send(key, upload, pieces, digest)
             _compare(sha256, digest)
+            await self._marker.recent()
             await self._multipart.complete(key, upload, parts, if_absent=if_absent)
         except BaseException:
             await self._multipart.abort(key, upload)
@@ -101,7 +117,17 @@ class S3Objects:
         check_key(key)
         if start < 0 or (end is not None and end < start):
             raise Invalid(f"{start} to {end} is not a range", field="start")
-        return reading.stream(self._call, key, start, end)
+        return self._stream(key, start, end)
+
+    async def _stream(self, key: str, start: int, end: int | None) -> AsyncGenerator[bytes, None]:
+        await self._marker.recent()
+        try:
+            async with aclosing(reading.stream(self._call, key, start, end)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except NotFound:
+            await self._marker.now()
+            raise
 
     async def read(self, key: str, *, limit: int) -> bytes:
         data = bytearray()
@@ -113,9 +139,12 @@ class S3Objects:
         return bytes(data)
 
     async def head(self, key: str) -> Stored | None:
+        check_key(key)
+        await self._marker.recent()
         try:
-            found = await self._call("head_object", check_key(key), ChecksumMode="ENABLED")
+            found = await self._call("head_object", key, ChecksumMode="ENABLED")
         except NotFound:
+            await self._marker.now()
             return None
         checksum = str(found.get("ChecksumSHA256", ""))
         # A composite checksum, of parts that others uploaded, is not the hash of the object.
@@ -124,6 +153,7 @@ class S3Objects:
 
     async def delete(self, keys: Iterable[str]) -> None:
         names = [check_key(key) for key in keys]
+        await self._marker.recent()
         for at in range(0, len(names), MOST_KEYS):
             batch = [{"Key": name} for name in names[at : at + MOST_KEYS]]
             done = await self._call("delete_objects", Delete={"Objects": batch, "Quiet": True})
@@ -131,14 +161,17 @@ class S3Objects:
                 raise HeadraceError(f"object storage refuses to delete {len(errors)} objects: {errors[0].get('Code')}")
 
     async def list(self, prefix: str) -> AsyncGenerator[Stored, None]:
+        await self._marker.recent()
         more: dict[str, Any] = {}
         while True:
             page = await self._call("list_objects_v2", Prefix=prefix, **more)
             for item in page.get("Contents", ()):
-                yield Stored(item["Key"], int(item["Size"]))
+                if item["Key"] != MARKER:
+                    yield Stored(item["Key"], int(item["Size"]))
             if not page.get("IsTruncated"):
-                return
+                break
             more = {"ContinuationToken": page["NextContinuationToken"]}
+        await self._marker.now()  # what is not in the list is not there
 
     async def presign_get(self, key: str, expires: timedelta, filename: str = "") -> str:
         extra = {}
@@ -153,13 +186,16 @@ class S3Objects:
         if not timedelta(seconds=1) <= expires <= LONGEST_EXPIRY:
             raise Invalid(f"a URL lives from 1 s to {LONGEST_EXPIRY.days} days", field="expires")
         parameters = {"Bucket": self._call.bucket, "Key": check_key(key), **extra}
+        await self._marker.recent()
         url = await self._public.generate_presigned_url(verb, parameters, ExpiresIn=int(expires.total_seconds()))
         return str(url)
 
     async def check(self) -> str:
+        call = Caller(self._prober, self._call.bucket, 0, self._call.backoff)
         try:
             async with asyncio.timeout(3):
-                await self._call("head_bucket", patience=0)
+                await call("head_bucket")
+                await self._guard.admit(await Bucket(call).marker(), str(self.bucket))
         except TimeoutError:
             return "no answer within 3 s"
         except NotFound:
@@ -168,21 +204,9 @@ class S3Objects:
             return error.message
         return "ok"
 
-    async def ensure_bucket(self) -> None:
-        """Makes the bucket if there is none."""
-        try:
-            await self._call("head_bucket")
-        except NotFound:
-            region = self._call.client.meta.region_name
-            # S3 refuses its own default as a constraint.
-            where: dict[str, Any] = (
-                {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-            )
-            with contextlib.suppress(AlreadyExists):
-                await self._call("create_bucket", **where)
-
     async def sweep(self, older_than: timedelta, prefix: str = "") -> int:
         """Aborts uploads that a killed process left behind; how many. They are invisible, but take up space."""
+        await self._marker.recent()
         before, swept = datetime.now(UTC) - older_than, 0
         more: dict[str, Any] = {}
         while True:
@@ -214,9 +238,19 @@ def _compare(expected: str, digest: Sha256) -> None:
 
 @asynccontextmanager
 async def open_objects(
-    settings: ObjectsSettings, *, part: int = PART, backoff: Backoff = Backoff(first=0.1, ceiling=2)
+    settings: ObjectsSettings,
+    *,
+    record: Record | None = None,
+    name: str = "",
+    part: int = PART,
+    fresh: float = FRESH,
+    backoff: Backoff = Backoff(first=0.1, ceiling=2),
 ) -> AsyncIterator[S3Objects]:
-    """A client of the bucket. The store need not be up yet."""
+    """A client of the bucket. The store need not be up yet.
+
+    `name`: what the storage's marker has to say, the bucket's name unless it is given. `record`: keeps its id where
+    `s3_storage_id` does not say it. `fresh`: seconds for which the marker is believed.
+    """
     config = AioConfig(
         signature_version="s3v4",
         s3={"addressing_style": "path", "payload_signing_enabled": False},
@@ -240,6 +274,10 @@ async def open_objects(
             public = await stack.enter_async_context(
                 session.client("s3", endpoint_url=settings.s3_public_endpoint, config=config)
             )
-        objects = S3Objects(Caller(client, settings.s3_bucket, settings.s3_patience, backoff), public, part=part)
+        # Of its own, so that a check says how the store is and not how busy the connections are.
+        prober = await stack.enter_async_context(session.client("s3", endpoint_url=settings.s3_endpoint, config=config))
+        call = Caller(client, settings.s3_bucket, settings.s3_patience, backoff)
+        guard = Guard(name or settings.s3_bucket, settings.s3_storage_id, record)
+        objects = S3Objects(call, public, prober, guard, part=part, fresh=fresh)
         stack.push_async_callback(objects.close)
         yield objects

@@ -1,6 +1,7 @@
 """Where object storage is and how to be let in."""
 
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import msgspec
 
@@ -8,7 +9,8 @@ import msgspec
 class ObjectsSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`s3_public_endpoint`: what presigned URLs name, if users reach the store by another address than the services.
 
-    `s3_patience`: seconds for which a store that is away is waited for before a call fails.
+    `s3_patience`: seconds for which a store that is away is waited for before a call fails. `s3_storage_id`: the bucket's
+    identity, as its marker says it (identity.py); if it is not given, the one that is seen first counts.
     """
 
     s3_endpoint: str
@@ -18,6 +20,7 @@ class ObjectsSettings(msgspec.Struct, frozen=True, kw_only=True):
     s3_bucket: str = "headrace"
     s3_public_endpoint: str = ""
     s3_patience: float = 30.0
+    s3_storage_id: UUID | None = None
 
     def __repr__(self) -> str:
         return f"ObjectsSettings(s3_endpoint={self.s3_endpoint!r}, s3_bucket={self.s3_bucket!r})"

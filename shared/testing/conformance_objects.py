@@ -1,20 +1,26 @@
 """What object storage has to do: the suite that the fake and the real adapter both pass.
 
-class TestMemory(ObjectsConformance): …   # with a fixture `objects` (and `part`: where its multipart begins)
+class TestMemory(ObjectsConformance): …   # with fixtures `objects` and `replaced`
 
 `StoreConformance` is for stores that hand out no addresses.
 """
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
-from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound, TooLarge
+from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound, TooLarge, Unavailable
+from shared.objects.layout import MARKER
 from shared.objects.port import Objects, Store, Stored
+
+Replaced = Callable[[str], AbstractAsyncContextManager[Callable[[], list[str]]]]
+"""Puts something else where the storage is, for a block: `missing` (nothing), `empty` (a storage's place without a marker),
+`other` (another storage of the same name), `named` (a storage of another name). Gives a function: what is written there."""
 
 
 async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
@@ -235,6 +241,42 @@ class StoreConformance:
     async def test_it_says_that_it_is_well(self, objects: Store) -> None:
         assert await objects.check() == "ok"
 
+    @pytest.mark.parametrize("how", ["missing", "empty", "other", "named"])
+    async def test_a_storage_that_is_not_there_is_not_an_empty_one(
+        self, objects: Store, replaced: Replaced, how: str
+    ) -> None:
+        """Nothing is written, read or believed; when it is back, everything is as it was."""
+        key = fresh()
+        await objects.put(key, b"kept")
+
+        async def listing() -> None:
+            assert [one async for one in objects.list("conformance/")] != []
+
+        async with replaced(how) as written:
+            before = written()
+            for call in (
+                lambda: objects.head(key),
+                lambda: objects.read(key, limit=9),
+                lambda: whole(objects.get(key)),
+                lambda: objects.put(key, b"lost"),
+                lambda: objects.put(fresh(), noise(self.PART * 2)),
+                lambda: objects.delete([key]),
+                lambda: objects.sweep(timedelta(0)),
+                listing,
+            ):
+                with pytest.raises(Unavailable):
+                    await call()
+            assert await objects.check() != "ok"
+            assert written() == before
+        assert await objects.check() == "ok"
+        assert await objects.read(key, limit=9) == b"kept"
+
+    async def test_nobody_writes_the_marker_as_an_object(self, objects: Store) -> None:
+        for call in (objects.head(MARKER), objects.put(MARKER, b"x", if_absent=False), objects.delete([MARKER])):
+            with pytest.raises(Invalid):
+                await call
+        assert MARKER not in [one.key async for one in objects.list("")]
+
 
 class ObjectsConformance(StoreConformance):
     """And addresses for others."""
@@ -243,6 +285,12 @@ class ObjectsConformance(StoreConformance):
     async def test_urls_live_for_a_while(self, objects: Objects, expires: timedelta) -> None:
         with pytest.raises(Invalid):
             await objects.presign_get(fresh(), expires)
+
+    async def test_no_address_of_a_storage_that_is_not_there(self, objects: Objects, replaced: Replaced) -> None:
+        async with replaced("empty"):
+            for call in (objects.presign_get, objects.presign_put):
+                with pytest.raises(Unavailable):
+                    await call(fresh(), timedelta(minutes=1))
 
     async def test_keys_without_an_address(self, objects: Objects) -> None:
         for key in ("", "../up", "a\nb"):

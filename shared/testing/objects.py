@@ -1,13 +1,14 @@
 """Object storage in memory, held to the same suite as the real one (`conformance_objects`)."""
 
 import hashlib
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing, contextmanager
 from datetime import timedelta
 from urllib.parse import quote
 
 from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound, TooLarge, Unavailable
 from shared.objects.cut import cut
+from shared.objects.identity import Guard, encode, new
 from shared.objects.layout import check_key
 from shared.objects.port import Data, Stored
 
@@ -21,10 +22,23 @@ class MemoryObjects:
         self.objects: dict[str, bytes] = {}
         self.written: list[str] = []
         self.away = False
+        self.marker: bytes | None = encode(new("memory"))
+        self._guard = Guard("memory")
 
-    def _reach(self) -> None:
+    async def _reach(self) -> None:
         if self.away:
             raise Unavailable("object storage is away (test)")
+        await self._guard.admit(self.marker, "memory")
+
+    @contextmanager
+    def replaced(self, marker: bytes | None = None) -> Iterator[dict[str, bytes]]:
+        """Another storage is where this one was, an empty one with that marker; gives what is written there."""
+        before = self.objects, self.marker
+        self.objects, self.marker = {}, marker
+        try:
+            yield self.objects
+        finally:
+            self.objects, self.marker = before
 
     async def put(
         self,
@@ -37,10 +51,11 @@ class MemoryObjects:
         if_absent: bool = True,
     ) -> Stored:
         check_key(key)
+        await self._reach()
         value = bytearray()
         async with aclosing(cut(data, CHUNK, size=size, limit=limit)) as pieces:
             async for piece in pieces:
-                self._reach()
+                await self._reach()
                 value += piece
         digest = hashlib.sha256(value).hexdigest()
         if sha256 and sha256.lower() != digest:
@@ -58,11 +73,11 @@ class MemoryObjects:
         return self._stream(key, start, end)
 
     async def _stream(self, key: str, start: int, end: int | None) -> AsyncGenerator[bytes, None]:
-        self._reach()
+        await self._reach()
         value = self._value(key)
         stop = len(value) if end is None else min(end, len(value))
         for at in range(start, stop, CHUNK):
-            self._reach()
+            await self._reach()
             if self.objects.get(key) is not value:
                 raise Conflict(f"object {key!r} changed while it was read")
             yield value[at : min(at + CHUNK, stop)]
@@ -74,45 +89,51 @@ class MemoryObjects:
             raise NotFound(f"there is no object {key!r}") from None
 
     async def read(self, key: str, *, limit: int) -> bytes:
-        self._reach()
+        await self._reach()
         value = self._value(check_key(key))
         if len(value) > limit:
             raise TooLarge(f"object {key!r} is larger than {limit} bytes")
         return value
 
     async def head(self, key: str) -> Stored | None:
-        self._reach()
+        await self._reach()
         value = self.objects.get(check_key(key))
         return None if value is None else Stored(key, len(value), hashlib.sha256(value).hexdigest())
 
     async def delete(self, keys: Iterable[str]) -> None:
         names = [check_key(key) for key in keys]
-        self._reach()
+        await self._reach()
         for name in names:
             self.objects.pop(name, None)
 
     async def list(self, prefix: str) -> AsyncGenerator[Stored, None]:
-        self._reach()
+        await self._reach()
         for key in sorted(self.objects):
             if key.startswith(prefix) and key in self.objects:
                 yield Stored(key, len(self.objects[key]))
 
     async def presign_get(self, key: str, expires: timedelta, filename: str = "") -> str:
-        return self._presign("get", key, expires) + (f"&filename={quote(filename, safe='')}" if filename else "")
+        return await self._presign("get", key, expires) + (f"&filename={quote(filename, safe='')}" if filename else "")
 
     async def presign_put(self, key: str, expires: timedelta) -> str:
-        return self._presign("put", key, expires)
+        return await self._presign("put", key, expires)
 
-    def _presign(self, verb: str, key: str, expires: timedelta) -> str:
+    async def _presign(self, verb: str, key: str, expires: timedelta) -> str:
         if not timedelta(seconds=1) <= expires <= timedelta(days=7):
             raise Invalid("a URL lives from 1 s to 7 days", field="expires")
+        await self._reach()
         return f"memory://{verb}/{quote(check_key(key))}?expires={int(expires.total_seconds())}"
 
     async def sweep(self, older_than: timedelta, prefix: str = "") -> int:
+        await self._reach()
         return 0  # nothing is ever half written here
 
     async def check(self) -> str:
-        return "away" if self.away else "ok"
+        try:
+            await self._reach()
+        except Unavailable as error:
+            return error.message
+        return "ok"
 
     def assert_empty(self) -> None:
         """Nothing was left behind."""

@@ -93,7 +93,7 @@ class Task:
         function         None: the session's
         payload          anything that JSON can say, at most 16 KiB of it; or `payload_result`, a result whose value it is
         inputs           results that it needs: of `input_ids`, of `expected`, made by `create_result`, or outputs of subtasks
-                         submitted before
+                         submitted before; of many, the list is kept as a result of its own (`TaskSpec.inputs_from`)
         outputs          how many results it produces; or ids: of `expected` (delegated to it), or made by `create_result`
         options          partition, priority, max_retries, max_duration, labels: as in `Options`; not said: the session's
 

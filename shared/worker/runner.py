@@ -32,7 +32,7 @@ INLINE = 256 * 1024
 
 
 class Trouble(Exception):
-    """Why a task did not complete. `kind` as in Failed: `error`, `timeout` or `lost`."""
+    """Why a task did not complete. `kind` as in Failed: `error`, `timeout`, `lost` or `returned`."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message[:4000])
@@ -83,7 +83,7 @@ class Runner:
             return Outcome(await self._command(self._commands, work, session, printed))
         function = self._functions.get(work.function)
         if function is None:
-            raise Trouble("error", f"this worker has no function {work.function!r}")
+            raise Trouble("returned", f"this worker has no function {work.function!r}")
         payload = bytes(work.payload) if work.payload_value is None else await self._payload(work.payload_value)
         inputs, named = ([], []) if work.inputs == [] else await self._inputs(work)
         count = len(work.outputs)

@@ -9,6 +9,9 @@ import msgspec
 from shared.contracts import ids
 from shared.contracts.compute import Options, TaskSpec
 
+DIRECT = 5_000
+"""Inputs of a subtask that its own line names; more are kept as the value of a result that the line names."""
+
 
 class Subtask(msgspec.Struct, frozen=True):
     """A task that was submitted: its id, and the ids of the results that it will produce."""
@@ -50,21 +53,25 @@ class Made(msgspec.Struct):
         payload_result: Needed | None,
         options: dict[str, Any],
     ) -> Subtask:
-        line = len(self.tasks)
+        line, named, listed = len(self.tasks), [_name(one) for one in inputs], None
+        if len(named) > DIRECT:  # they would have no room in a message
+            listed = ids.uuid7()
+            self.results.append((listed, f"inputs of subtask {line}", msgspec.json.encode(named)))
         spec = TaskSpec(
             msgspec.Raw(msgspec.json.encode(payload)),
             None if payload_result is None else _name(payload_result),
-            [_name(one) for one in inputs],
+            named if listed is None else [],
             outputs if isinstance(outputs, int) else list(outputs),
             Options(function=function, **options),
+            listed,
         )
         self.tasks.append(msgspec.json.encode(spec))
         if isinstance(outputs, int):
-            named = [ids.result_id(self.submission, line, k) for k in range(outputs)]
+            made = [ids.result_id(self.submission, line, k) for k in range(outputs)]
         else:
-            named = list(outputs)
-            self.delegated.update(named)
-        return Subtask(ids.task_id(self.submission, line), named)
+            made = list(outputs)
+            self.delegated.update(made)
+        return Subtask(ids.task_id(self.submission, line), made)
 
 
 def _name(needed: Needed) -> str:

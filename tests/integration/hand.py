@@ -41,7 +41,12 @@ class Hand:
     async def beats(self) -> None:
         while True:
             beat = Beat(
-                self.name, self._partitions[0], self._slots, ["task"], list(self._holds.items()), self._partitions
+                self.name,
+                self._partitions[0],
+                self._slots,
+                ["task", "note"],
+                list(self._holds.items()),
+                self._partitions,
             )
             answer = await self._bus.request(subjects.beat(self.name), msgspec.json.encode(beat), timeout=LIMIT)
             told = msgspec.json.decode(answer.data, type=BeatReply)

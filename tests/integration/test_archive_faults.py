@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from services.archiver.machine import BlockState
-from tests.support.datasets import CATALOGUE, file_list
+from shared.objects.init import init_folder
+from shared.objects.layout import MARKER
+from tests.support.datasets import CATALOGUE, DATA, file_list
 from tests.support.observed import World, observed
 from tests.support.wait import wait_until
 
@@ -94,6 +96,64 @@ async def test_a_full_storage_is_waited_for(world: World) -> None:
     await world.system.restart("archiver")
     await world.datasets.until_job(job, "finishedSuccessful", timeout=60)
     assert await states(world, dataset) == [BlockState.VALIDATED] * 2
+
+
+async def test_a_storage_that_is_not_there_is_waited_for(world: World) -> None:
+    """Its share was unmounted: the archiver made the folder on the local disk, said that the dataset was archived, and the bytes
+    were gone when the share was back. Now nobody writes or believes anything there, everybody says so, and the chain goes on."""
+    pid = "faults/unmounted"
+    dataset = await packed(world, pid)
+    lts, away = world.lts, world.lts.with_name("lts-away")
+    lts.rename(away)
+    try:
+        lts.mkdir()  # the mount point
+        job = await world.datasets.job(pid, "archive")
+        await storage_is_missed(world, pid, "not mounted")
+        init_folder(lts, "lts-a")  # another share is mounted there
+        await storage_is_missed(world, pid, "another storage")
+        (lts / MARKER).unlink()
+        assert list(lts.iterdir()) == []
+        lts.rmdir()
+        await storage_is_missed(world, pid, "no folder")
+        assert not lts.exists()
+        assert (await world.datasets.get(pid))["datasetlifecycle"]["archiveStatusMessage"] == "started"
+    finally:
+        away.rename(lts)
+    await world.datasets.until_job(job, "finishedSuccessful", timeout=60)
+    assert len(world.on_lts(dataset)) == 4
+    await world.system.until_ready()
+
+    lts.rename(away)  # what is not there is not lost either: a retrieval waits
+    try:
+        retrieval = (await world.datasets.retrieval(pid=pid))["id"]
+        await wait_until(
+            lambda: waits(world, retrieval, "no folder"),
+            on_timeout=lambda: world.edge.get(f"{DATA}/retrievals/{retrieval}"),
+        )
+    finally:
+        away.rename(lts)
+    await world.datasets.until_retrieval(retrieval, "done")
+
+
+async def storage_is_missed(world: World, pid: str, why: str) -> None:
+    """The dataset, the status and both services' health say it."""
+
+    async def told() -> bool:
+        explained = " ".join((await world.datasets.explain(pid))["reasons"])
+        ready = await world.edge.http.get("/health/ready")
+        unwell = ready.json()["services"]
+        lts = [one["lts"] if isinstance(one := unwell[name], dict) else one for name in ("archiver", "retriever")]
+        return ready.status_code == 503 and all(why in text for text in (explained, *lts))
+
+    await wait_until(told, timeout=20, on_timeout=lambda: world.datasets.explain(pid))
+    status = await world.edge.get("/ops/v1/status")
+    assert not status["ok"]
+    assert any(why in one["checks"].get("lts", "") for one in status["services"])
+
+
+async def waits(world: World, retrieval: str, why: str) -> bool:
+    seen = await world.edge.get(f"{DATA}/retrievals/{retrieval}")
+    return seen["status"] == "running" and why in seen["error"]
 
 
 async def test_what_a_killed_archiver_left_half_written_goes(world: World) -> None:

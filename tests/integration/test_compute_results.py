@@ -16,6 +16,8 @@ from shared.contracts import headers as h
 from shared.contracts import ids, subjects
 from shared.contracts.errors import Conflict, HeadraceError, Invalid, NotFound
 from shared.contracts.events import CommandDone
+from shared.contracts.topology import MESSAGE_LIMIT
+from shared.contracts.work import Inputs, InputsOf
 from shared.db.pool import open_pool
 from shared.objects.layout import result_key
 from shared.worker import App, Task
@@ -41,6 +43,12 @@ async def large(task: Task) -> bytes:
 async def hold(task: Task) -> bytes:
     await GATE.wait()
     return b"held"
+
+
+@app.function
+async def digest(task: Task) -> str:
+    """Of all inputs, in their order."""
+    return f"{len(task.inputs)} {sha256(b'|'.join(task.inputs))}"
 
 
 @pytest.fixture(scope="module")
@@ -387,3 +395,92 @@ async def test_a_kill_between_the_deletion_and_the_removal_leaves_no_object(
     assert await rig.objects.head(key) is None
     assert await Doomed(pool, rig.objects).run_once() == 1  # once more is harmless
     assert await pool.fetchval("SELECT count(*) FROM doomed") == 0
+
+
+# -- more inputs than a line has room for
+
+
+async def filled(rig: Rig, session: UUID, many: int) -> list[UUID]:
+    """So many results with values: their numbers."""
+    made = []
+    for first in range(0, many, 1000):
+        new = [c.NewResult(data=b"%d" % n) for n in range(first, first + 1000)]
+        asked = c.ResultCreate(session, new)
+        made += [one.id for one in (await rig.ask("result.create", asked, c.ResultList)).results]
+    return made
+
+
+@pytest.mark.parametrize("way", ["request", "chunk"])
+async def test_a_list_that_a_result_holds_is_a_tasks_inputs(rig: Rig, way: str) -> None:
+    session, many = await rig.session(), 15_000
+    made = [str(one) for one in reversed(await filled(rig, session, many))]
+    value = msgspec.json.encode(made[1:])
+    assert len(value) > MESSAGE_LIMIT, "it would not fit a line"
+    listed = ids.uuid7()
+    key = (await rig.objects.put(result_key(session, listed), value)).key
+    await rig.result(session, id=listed, object=key, size=len(value))
+    task = spec("digest", inputs=made[:1], inputs_from=listed)
+    if way == "request":
+        id = await rig.submit(session, [task])
+    else:
+        id = ids.submission_id()
+        await rig.chunk(session, id, 0, 0, [task], last=True)
+    await rig.until(ids.task_id(id, 0), "completed")
+    expected = sha256(b"|".join(b"%d" % n for n in reversed(range(many))))
+    assert await rig.value(ids.result_id(id, 0)) == msgspec.json.encode(f"{many} {expected}")
+    start, pages, seen = 0, 0, []
+    while start is not None:
+        page = await rig.ask("task.inputs", InputsOf(ids.task_id(id, 0), start), Inputs)
+        seen += [str(value.id) for value in page.values]
+        start, pages = page.more, pages + 1  # type: ignore[assignment]
+    assert (seen, pages) == (made, 15)
+
+
+async def test_a_page_of_inputs_ends_where_the_reply_is_full(rig: Rig) -> None:
+    session = await rig.session()
+    large = [await rig.result(session, b"%d" % n * 16_000) for n in range(3)]
+    id = await rig.submit(session, [spec("digest", inputs=large * 20)])
+    start, sizes = 0, []
+    while start is not None:
+        page = await rig.ask("task.inputs", InputsOf(ids.task_id(id, 0), start), Inputs)
+        sizes.append(len(page.values))
+        assert [value.id for value in page.values] == (large * 20)[start : start + sizes[-1]]
+        start = page.more  # type: ignore[assignment]
+    assert sizes == [24, 24, 12]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        (None, Conflict, "is CREATED: a list of inputs has to be there"),
+        (b"not JSON", Invalid, "is not a JSON list of texts"),
+        (b'["@0", 7]', Invalid, "is not a JSON list of texts.*1"),
+        (b'{"a": 1}', Invalid, "is not a JSON list of texts"),
+        (b"", Invalid, "is not a JSON list of texts"),
+        ("of another session", NotFound, "there is no result"),
+    ],
+)
+async def test_what_is_no_list_of_inputs_is_refused_with_its_place(
+    rig: Rig, value: Any, kind: type[HeadraceError], text: str
+) -> None:
+    session = await rig.session()
+    if isinstance(value, str):
+        listed = await rig.result(await rig.session(), b"[]")
+    else:
+        listed = await rig.result(session, value)
+    lines = [spec(), spec(inputs_from=listed)]
+    chunk = rig.chunk(session, ids.submission_id(), 0, 0, lines, last=True)
+    for sent in (rig.submit(session, lines), chunk):
+        with pytest.raises(kind, match=text) as caught:
+            await sent
+        assert caught.value.field == "tasks[1].inputs_from"  # type: ignore[attr-defined]
+
+
+async def test_a_repeat_needs_no_list_any_more(rig: Rig) -> None:
+    session = await rig.session()
+    listed, id = await rig.result(session, b"[]"), ids.submission_id()
+    await rig.chunk(session, id, 0, 0, [spec("digest", inputs_from=listed)], last=True)
+    await rig.until(ids.task_id(id, 0), "completed")
+    await rig.ask("result.delete", c.ResultDelete(session, [listed]), c.ResultList)
+    again = await rig.chunk(session, id, 0, 0, [spec("digest", inputs_from=listed)], last=True)
+    assert again.id == id

@@ -12,7 +12,7 @@ from services.scheduler.handlers import waits
 from services.scheduler.handlers.waits import Waiter, Waits
 from shared.contracts import compute as c
 from shared.contracts import ids
-from shared.contracts.errors import Invalid, NotFound
+from shared.contracts.errors import Invalid, NotFound, RateLimited
 from shared.runtime.retry import Backoff
 from shared.worker import App, Task
 from tests.integration.compute_rig import Rig, open_rig, scheduler, spec
@@ -136,6 +136,20 @@ async def test_another_scheduler_ends_it(rig: Rig, waiting: list[Waits]) -> None
     await rig.complete(open, b"")
     answers = await asyncio.gather(*left)
     assert {answer.done for answer in answers} == {True, False}
+
+
+async def test_one_users_waits_leave_the_others_places(rig: Rig, waiting: list[Waits]) -> None:
+    result = await rig.result(await rig.session())
+    mine = [asyncio.create_task(wait(rig, result)) for _ in range(waits.PLACES_OF_ONE)]
+    await wait_until(lambda: len(waiting) == waits.PLACES_OF_ONE)
+    with pytest.raises(RateLimited, match="at most 250 requests that wait for results of a user"):
+        await wait(rig, result)
+    theirs = await rig.ask("session.create", c.SessionCreate(["default"]), c.Session, user="bob")
+    made = c.ResultCreate(theirs.id, [c.NewResult(data=b"there")])
+    other = (await rig.ask("result.create", made, c.ResultList, user="bob")).results[0].id
+    assert (await wait(rig, other, user="bob")).done
+    await rig.complete(result, b"now")
+    assert all(answer.done for answer in await asyncio.gather(*mine))
 
 
 def test_a_thousand_ends_are_not_a_thousand_looks() -> None:

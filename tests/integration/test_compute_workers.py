@@ -177,6 +177,38 @@ async def test_only_the_current_attempts_first_end_counts(rig: Rig) -> None:
     assert rig.framed(session, "results").count(result) == 1
 
 
+async def test_what_a_worker_gives_back_waits_again_and_uses_up_no_retry(rig: Rig) -> None:
+    """More often than it has retries, before and after it was reported as started."""
+    partition = await rig.partition()
+    session = await rig.session(partition)
+    id = await rig.submit(session, [spec(options={"max_retries": 1})])
+    task = ids.task_id(id, 0)
+    for attempt in range(4):
+        if attempt % 2:
+            await report(rig, partition, Started(task, attempt, "stranger"))
+        await report(rig, partition, Failed(task, attempt, "returned", "no file descriptors are left"))
+        await wait_until(lambda n=attempt: len(rig.framed(session, "retried")) == n + 1)
+    await report(rig, partition, Failed(task, 2, "returned", "an earlier attempt: it does not count"))
+    await report(rig, partition, Failed(task, 4, "lost", "the only retry"))
+    await wait_until(lambda: len(rig.framed(session, "retried")) == 5)
+    history = (await rig.ask("task.attempts", c.AttemptQuery(task=task), c.AttemptPage)).items
+    assert [one.error for one in history[:5]] == ["no file descriptors are left"] * 4 + ["the only retry"]
+    async with rig.worker(app, partition=partition):
+        assert (await rig.until(task, "completed")).attempt == 5
+
+
+async def test_what_is_given_back_in_a_closed_session_is_cancelled(rig: Rig) -> None:
+    partition = await rig.partition()
+    session = await rig.session(partition)
+    task = ids.task_id(await rig.submit(session, [spec()]), 0)
+    await report(rig, partition, Started(task, 0, "stranger"))
+    await rig.until(task, "processing")
+    await rig.ask("session.close", c.SessionRef(session), c.Session)
+    await report(rig, partition, Failed(task, 0, "returned", "no processes are left"))
+    await rig.until(task, "cancelled")
+    assert await rig.result_status(ids.result_id(ids.submission_of(task), 0)) == "aborted"
+
+
 async def test_a_report_without_its_outputs_fails_the_task(rig: Rig) -> None:
     partition = await rig.partition()
     session = await rig.session(partition)

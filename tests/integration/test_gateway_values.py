@@ -13,6 +13,7 @@ import pytest
 from shared.contracts import compute as c
 from shared.contracts.errors import Conflict
 from shared.contracts.topology import INLINE_LIMIT
+from shared.objects.layout import RESULTS
 from tests.conftest import Bucket, Database
 from tests.integration.gateway_edge import TOKEN, Gateway, running
 from tests.support.servers import Servers
@@ -27,7 +28,7 @@ async def gateway(nats: Servers, database: Database, s3: Bucket, tmp_path: Path)
 
 async def stored(gateway: Gateway, s3: Bucket) -> list[str]:
     async with gateway.servers.s3_client() as client:
-        found = await client.list_objects_v2(Bucket=s3.s3_bucket)
+        found = await client.list_objects_v2(Bucket=s3.s3_bucket, Prefix=RESULTS)
         return [entry["Key"] for entry in found.get("Contents", ())]
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from nats.aio.client import Client
 
-from services.gateway import watchers
+from services.gateway.watchers import PLACES_OF_ONE
 from shared.bus import topology
 from shared.contracts import compute as c
 from shared.contracts import subjects
@@ -156,7 +156,7 @@ async def test_a_stream_that_was_lost_means_a_new_snapshot(gateway: Gateway, ali
     assert completed(await ask(alice, "session", session=session, place=told["place"]))[-1] == 2
 
 
-async def test_what_is_refused(gateway: Gateway, alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_refused(gateway: Gateway, alice: Client) -> None:
     theirs, mine = gateway.scheduler.session("bob").id, gateway.scheduler.session("alice").id
     assert await ask(alice, "session", session=theirs) == ("not_found", "session")
     assert await ask(alice, "session", session="x") == ("invalid_argument", "session")
@@ -169,14 +169,17 @@ async def test_what_is_refused(gateway: Gateway, alice: Client, monkeypatch: pyt
     answer = await alice.request(subjects.watch("alice", "session"), b"\xff{", timeout=5)
     assert answer.headers is not None
     assert answer.headers["Nats-Service-Error-Code"] == "400"
-    monkeypatch.setattr(watchers, "MOST_OF_ONE", 1)
+
+
+async def test_one_user_waits_in_so_many_places_and_no_more(gateway: Gateway, alice: Client) -> None:
+    mine = gateway.scheduler.session("alice").id
     place = (await whole(alice, session=mine))["place"]
     asked = len(gateway.scheduler.asked("session.get"))
-    waiting = asyncio.create_task(ask(alice, "session", session=mine, place=place))
-    await wait_until(lambda: len(gateway.scheduler.asked("session.get")) > asked)
+    waiting = [asyncio.create_task(ask(alice, "session", session=mine, place=place)) for _ in range(PLACES_OF_ONE)]
+    await wait_until(lambda: len(gateway.scheduler.asked("session.get")) == asked + PLACES_OF_ONE)
     assert (await ask(alice, "commands"))[0] == "resource_exhausted"
     await tell(gateway, mine, 1)
-    assert completed(await waiting) == [1]
+    assert [completed(await each) for each in waiting] == [[1]] * PLACES_OF_ONE
 
 
 async def test_ones_own_outcomes_and_no_others(gateway: Gateway, alice: Client) -> None:

@@ -1,6 +1,9 @@
 """The S3 adapter on a real store: the suite, URLs for others, and what is left behind."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import httpx
@@ -8,11 +11,13 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from shared.contracts.errors import Invalid
+from shared.contracts.errors import Conflict, Invalid, Unavailable
+from shared.objects.init import init_bucket
+from shared.objects.layout import MARKER
 from shared.objects.multipart import PART
 from shared.objects.s3 import S3Objects, open_objects
 from shared.objects.settings import ObjectsSettings
-from shared.testing.conformance_objects import ObjectsConformance, fresh, noise, stream, whole
+from shared.testing.conformance_objects import ObjectsConformance, Replaced, fresh, noise, stream, whole
 from tests.conftest import Bucket
 
 MIB = 1024 * 1024
@@ -25,8 +30,34 @@ def settings(s3: Bucket) -> ObjectsSettings:
 
 @pytest_asyncio.fixture
 async def objects(settings: ObjectsSettings) -> AsyncIterator[S3Objects]:
-    async with open_objects(settings, part=5 * MIB) as objects:
+    async with open_objects(settings, part=5 * MIB, fresh=0) as objects:
         yield objects
+
+
+@pytest.fixture
+def replaced(objects: S3Objects, settings: ObjectsSettings) -> Replaced:
+    """As if another store answered at the address."""
+
+    @asynccontextmanager
+    async def replace(how: str) -> AsyncIterator[Callable[[], list[str]]]:
+        call, name = objects._call, settings.s3_bucket
+        other = msgspec.structs.replace(settings, s3_bucket=f"{name}-{how}", s3_patience=0.0)
+        call.bucket, call.patience, there = other.s3_bucket, 0.0, []
+        async with open_objects(other) as beside:
+            if how == "empty":
+                await beside.bucket.make()
+            elif how != "missing":
+                await init_bucket(beside.bucket, name if how == "other" else "another")
+            yield lambda: there
+            with contextlib.suppress(Unavailable):
+                there += [item["Key"] for item in (await beside._call("list_objects_v2")).get("Contents", ())]
+            assert set(there) <= {MARKER}
+            if how != "missing":
+                await beside._call("delete_object", MARKER)
+                await beside._call("delete_bucket")
+        call.bucket, call.patience = name, settings.s3_patience
+
+    return replace
 
 
 class TestS3(ObjectsConformance):
@@ -98,10 +129,54 @@ async def test_health_says_what_is_wrong(settings: ObjectsSettings) -> None:
         assert await objects.check() != "ok"
 
 
-async def test_a_bucket_is_made_if_there_is_none(settings: ObjectsSettings) -> None:
+async def test_a_storage_is_made_once(settings: ObjectsSettings) -> None:
+    """The bucket, and its marker; a bucket that holds something is taken for a storage only if that is said."""
     other = msgspec.structs.replace(settings, s3_bucket=settings.s3_bucket + "-new")
     async with open_objects(other) as objects:
-        await objects.ensure_bucket()
-        await objects.ensure_bucket()
+        assert "no bucket" in await objects.check()
+        made = await init_bucket(objects.bucket, other.s3_bucket)
+        assert await init_bucket(objects.bucket, other.s3_bucket) == made
         assert await objects.check() == "ok"
+        with pytest.raises(Conflict, match=other.s3_bucket):
+            await init_bucket(objects.bucket, "another")
+        await objects._call("delete_object", MARKER)
+        assert "headrace storage init" in await objects.check()
+        await objects._call("put_object", "from/before", body=b"x")
+        with pytest.raises(Conflict, match="--in-use"):
+            await init_bucket(objects.bucket, other.s3_bucket)
+        again = await init_bucket(objects.bucket, other.s3_bucket, in_use=True)
+        assert again.id != made.id
+        assert str(made.id) in await objects.check()
+        await objects._call("delete_objects", Delete={"Objects": [{"Key": "from/before"}, {"Key": MARKER}]})
         await objects._call("delete_bucket")
+
+
+async def test_what_is_not_there_is_believed_of_the_right_bucket_only(settings: ObjectsSettings) -> None:
+    """Also if the marker was right a moment ago."""
+    key = fresh()
+    quick = msgspec.structs.replace(settings, s3_patience=0.0)
+    async with open_objects(quick, fresh=3600) as objects:
+        await objects.put(key, b"x")
+        objects._call.bucket += "-away"
+        for call in (objects.head(key), objects.read(key, limit=9), whole(objects.get(key))):
+            with pytest.raises(Unavailable):
+                await call
+        with pytest.raises(Unavailable):
+            _ = [one async for one in objects.list(key)]
+
+
+async def test_many_at_once_look_at_the_marker_once(settings: ObjectsSettings) -> None:
+    async with open_objects(settings) as objects:
+        looks = 0
+        marker = objects.bucket.marker
+
+        async def counted(patience: float | None = None) -> bytes | None:
+            nonlocal looks
+            looks += 1
+            return await marker(patience)
+
+        objects.bucket.marker = counted  # type: ignore[method-assign]
+        keys = [fresh() for _ in range(20)]
+        await asyncio.gather(*(objects.put(key, b"x") for key in keys))
+        await asyncio.gather(*(objects.head(key) for key in keys))
+        assert looks == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,13 @@ async def test_both_sites_answer_and_the_one_with_the_data_is_best(sites: Sites,
     await wait_until(lambda: sites.phases(b["meta"]["uuid"]) == ["OFFERED"])
     created = [(ctx.user, asked.name) for ctx, asked in sites.scheduler.asked("partition.create")]
     assert sorted(created) == [("admin", "site-a"), ("admin", "site-b")]
+
+
+async def test_a_site_whose_workers_have_not_the_function_offers_nothing(sites: Sites, ann: httpx.AsyncClient) -> None:
+    await both(sites)
+    body = wanted() | {"executable": {"kind": "urn:headrace:kind:function", "function": "nobody_has_it"}}
+    answer = await request(ann, body)
+    assert (answer["result"], answer["offers"]) == ("NO", [])
 
 
 async def test_accepting_makes_a_compute_session_and_gives_back_the_other(sites: Sites, ann: httpx.AsyncClient) -> None:
@@ -349,3 +357,26 @@ async def _first_offer(http: httpx.AsyncClient) -> str:
             if name == "data" and event == "offer.offered":
                 return str(msgspec.json.decode(value)["offer"])
     raise AssertionError("the stream ended")
+
+
+async def test_of_siblings_accepted_at_once_exactly_one_is(sites: Sites, ann: httpx.AsyncClient) -> None:
+    await both(sites)
+    offers = (await request(ann, wanted(PID)))["offers"]
+    answers = await asyncio.gather(*(set_phase(ann, offer, "ACCEPTED") for offer in offers * 12))
+    won = {n % 2 for n, answer in enumerate(answers) if answer.status_code == 200}
+    assert len(won) == 1
+    assert sorted(Counter(answer.status_code for answer in answers).items()) == [(200, 12), (409, 12)]
+    assert len(sites.scheduler.sessions) == 1
+    (chosen,) = won
+    await until(ann, offers[1 - chosen], "REJECTED")
+
+
+async def test_another_offer_may_be_accepted_once_the_chosen_one_came_to_nothing(
+    sites: Sites, ann: httpx.AsyncClient
+) -> None:
+    await both(sites)
+    a, b = (await request(ann, wanted(PID)))["offers"]
+    assert (await set_phase(ann, a, "CANCELLED")).status_code == 200
+    assert (await set_phase(ann, a, "ACCEPTED")).status_code == 409, "it is cancelled"
+    taken = await set_phase(ann, b, "ACCEPTED")
+    assert (taken.status_code, taken.json()["phase"]) == (200, "RUNNING")

@@ -18,6 +18,13 @@ async def test_work_runs_at_the_site_whose_offer_was_accepted(system: Processes)
     async with httpx.AsyncClient(base_url=system.http, headers=headers, trust_env=False, timeout=30) as http:
         asked = {"executable": {"kind": "urn:headrace:kind:function", "function": "echo"}}
 
+        async def ready() -> bool:
+            """Whether both sites have a pilot with the function: each offer that one of them makes holds cores."""
+            found = (await http.get("/compute/v1/partitions")).json()["items"]
+            return sum("echo" in one["functions"] for one in found if one["name"] in ("site-a", "site-b")) == 2
+
+        await system.wait_until(ready, timeout=30)
+
         async def offered() -> dict[str, object] | None:
             made = await request(http, asked)
             return made if len(made["offers"]) == 2 else None

@@ -91,6 +91,52 @@ async def test_what_a_kill_left_behind_is_published_by_the_poll(bench: Bench) ->
     assert await bench.relay.run_once() == 0
 
 
+INSERT = """WITH work AS (INSERT INTO said (text) VALUES ($1))
+INSERT INTO outbox (subject, body, created_at)
+VALUES ('hr.evt.dataset.said.1', convert_to('{"text":"' || $1 || '"}', 'UTF8'), now() - interval '1 minute')"""
+
+
+async def test_an_event_that_commits_after_a_later_one_is_published_though_its_process_died(bench: Bench) -> None:
+    async with bench.pool.acquire() as held:
+        late = held.transaction()
+        await late.start()
+        await held.execute(INSERT, "lower")
+        await bench.pool.execute(INSERT, "higher")
+        for _ in range(3):  # however often the poll looks meanwhile
+            await bench.relay.run_once()
+        await wait_until(lambda: told(bench))
+        assert await told(bench) == [("archiver:2", "higher")]
+        await late.commit()  # and whoever did this is gone: it does not publish
+    assert await bench.relay.run_once() == 1
+
+    async def both() -> bool:
+        return len(await told(bench)) == 2
+
+    await wait_until(both)
+    assert await told(bench) == [("archiver:2", "higher"), ("archiver:1", "lower")]
+
+    async def passed() -> bool:  # nobody is at work any more: the watermark goes on
+        await bench.relay.run_once()
+        return bench.relay._behind == 2
+
+    await wait_until(passed)
+
+
+async def test_a_younger_row_below_an_older_one_is_not_passed(bench: Bench) -> None:
+    """A transaction that began long ago adds its row last: it is due before the row below it."""
+    await bench.pool.execute(INSERT.replace("1 minute", "0"), "young")
+    await bench.pool.execute(INSERT, "old")
+    for _ in range(3):
+        await bench.relay.run_once()
+    await age(bench, 2)
+    await bench.relay.run_once()
+
+    async def both() -> bool:
+        return len(await told(bench)) == 2
+
+    await wait_until(both)
+
+
 async def test_another_process_publishes_it_again_with_the_same_id_and_nobody_sees_it_twice(bench: Bench) -> None:
     await say(bench, "one", "two")
     await wait_until(lambda: told(bench))

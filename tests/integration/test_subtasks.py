@@ -52,6 +52,18 @@ async def crowd(task: Task) -> None:
 
 
 @app.function
+async def listed(task: Task) -> None:
+    """A child that joins, in this order, more inputs than a line names; and the list is larger than a message's value."""
+    part = task.submit("note", "part")
+    task.submit("count", inputs=[task.input_ids[0], *[part] * task.payload, task.input_ids[0]], outputs=task.expected)
+
+
+@app.function
+async def count(task: Task) -> bytes:
+    return b"%d %b" % (len(task.inputs), b"".join(dict.fromkeys([task.inputs[0], task.inputs[1], task.inputs[-2]])))
+
+
+@app.function
 async def down(task: Task) -> Any:
     """Leaves its output to a child that does the same, so many times."""
     if task.payload == 0:
@@ -233,6 +245,14 @@ async def test_a_chain_of_delegations_and_subtasks_of_subtasks(rig: Rig) -> None
     assert (counts.completed, counts.total) == (2 + 3 + 1 + 15 * 3, 2 + 3 + 1 + 15 * 3)
     assert await rig.value(ids.result_id(id, 1)) == b'"bottom"'
     assert await rig.value(ids.result_id(id, 2)) == b"16"
+
+
+async def test_a_child_may_have_more_inputs_than_a_message_has_room_for(rig: Rig) -> None:
+    session, many = await rig.session(), 16_000
+    given = await rig.result(session, b"given")
+    id = await rig.submit(session, [spec("listed", many, [given])])
+    assert (await rig.all_ended(session)).completed == 3
+    assert await rig.value(ids.result_id(id, 0)) == b'%d given"part"' % (many + 2)
 
 
 async def test_ten_thousand_children_take_seconds(rig: Rig) -> None:

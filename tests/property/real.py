@@ -17,8 +17,10 @@ from services.scheduler.handlers.changes import Changes
 from services.scheduler.handlers.queries import Queries
 from services.scheduler.handlers.results import Results
 from services.scheduler.handlers.sessions import Sessions
-from services.scheduler.handlers.submissions import Submissions
+from services.scheduler.handlers.submissions import Listed, Submissions
+from services.scheduler.input_lists import InputLists
 from services.scheduler.leases import Leases
+from services.scheduler.lists import Desk
 from services.scheduler.machine import SESSION
 from services.scheduler.partition import Partition
 from services.scheduler.queue import Queue
@@ -62,10 +64,11 @@ class Real:
         duties = Duties(self.units, self.turns)
         self.removing = Removing(self.units, self.turns, duties, MemoryObjects())
         nothing: Any = None  # the chains that call the steps of `removing`
-        self.sessions = Sessions(pool, self.turns, duties, nothing)
-        self.results = Results(pool, self.release)
-        self.submissions = Submissions(self.units, self.turns, self.release)
-        self.queries = Queries(pool)
+        desk = Desk(pool)
+        self.sessions = Sessions(pool, self.turns, duties, nothing, desk)
+        self.results = Results(pool, self.release, desk)
+        self.submissions = Submissions(self.units, self.turns, self.release, InputLists(pool, nothing))
+        self.queries = Queries(pool, desk)
         self.changes = Changes(self.turns, self.release)
 
     def begin(self) -> None:
@@ -143,7 +146,7 @@ class Real:
         headers |= {h.LAST: "1"} if last else {}
         body = b"\n".join(msgspec.json.encode(spec) for spec in specs)
         async with self.units.begin() as unit:
-            await self.submissions.chunk(unit, _ctx(headers), body)
+            await self.submissions.chunk(unit, _ctx(headers), Listed(body, {}))
 
     def _spec(self, submission: int, id: UUID, line: int, name: int, task: Task) -> c.TaskSpec:
         self.task_ids[name] = ids.task_id(id, line)

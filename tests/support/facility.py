@@ -3,7 +3,7 @@
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 PID, AT = "a/b", "/catalogue/api/v3/datasets/a%2Fb"
 EXPLAIN = "GET /archiver/api/v1/datasets/a%2Fb/explain"
@@ -11,12 +11,14 @@ EXPLAIN = "GET /archiver/api/v1/datasets/a%2Fb/explain"
 
 class Edge:
     """`answers`: "GET /path" → (status, body), or a function of the headers and the body that gives one. Also the object
-    storage: bytes are sent as they are; `cut`: how many bytes of the next answers are sent before the connection ends."""
+    storage: bytes are sent as they are; `cut`: how many bytes of the next answers are sent before the connection ends.
+    `query`: of the request that is being answered."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
         self.seen: list[tuple[str, bytes]] = []
         self.cut: list[int] = []
+        self.query: dict[str, str] = {}
         edge = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -29,6 +31,7 @@ class Edge:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 asked = f"{self.command} {urlsplit(self.path).path}"
                 edge.seen.append((asked, body))
+                edge.query = dict(parse_qsl(urlsplit(self.path).query))
                 answer = edge.answers.get(asked, (404, {"detail": "nothing here"}))
                 status, told = answer(self.headers, body) if callable(answer) else answer
                 raw = isinstance(told, bytes)

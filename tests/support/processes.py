@@ -23,6 +23,8 @@ from tests.support.servers import of_stack
 from tests.support.wait import LIMIT, wait_until
 
 T = TypeVar("T")
+SMALL = {"archiver": {"HEADRACE_DATABLOCK_MIB": "1"}}
+"""Small datablocks, so that the little that a test archives is more than one."""
 
 
 class Processes:
@@ -88,7 +90,9 @@ class Processes:
         """`replica`: what another process of the same service is called. `nats_url`: another way to the bus. `env`: settings
         of its own."""
         command = system.service(self.stack, name)
-        command = msgspec.structs.replace(command, name=replica or name, env={**command.env, **(env or {})})
+        command = msgspec.structs.replace(
+            command, name=replica or name, env={**command.env, **SMALL.get(name, {}), **(env or {})}
+        )
         await self._start(self.stack.add(_by(command, nats_url)))
 
     async def start_broker(self, site: str, storages: str = "") -> None:

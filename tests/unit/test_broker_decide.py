@@ -15,6 +15,7 @@ from shared.contracts.execution import (
     Between,
     Compute,
     ExecutionRequest,
+    FunctionExecutable,
     Offer,
     OfferReply,
     Phase,
@@ -36,6 +37,13 @@ def test_data_that_are_here_are_said_to_be() -> None:
     assert decide(SITE, ALL, wanting(), [ASTROPY]) == Terms(
         1, 1, 4, 0.0, ["holds all 1.9 MB of headrace/astropy", "4 of 4 cores free"]
     )
+
+
+def test_a_function_that_no_live_worker_of_the_site_has_is_not_offered() -> None:
+    asked = ExecutionRequest(executable=FunctionExecutable(function="echo"))
+    assert decide(SITE, ALL, asked, [], ["other"]) == No("no live worker of the site has function 'echo'")
+    assert decide(SITE, ALL, asked, [], None) == No("cannot tell which functions its workers have")
+    assert isinstance(decide(SITE, ALL, asked, [], ["echo"]), Terms)
 
 
 def test_data_from_elsewhere_take_their_time() -> None:

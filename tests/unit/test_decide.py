@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from services.scheduler.decide import RESULT_COLUMNS, TASK_COLUMNS, Defaults, Plan, inherit, session_defaults
+from services.scheduler.decide import LISTED, RESULT_COLUMNS, TASK_COLUMNS, Defaults, Plan, inherit, session_defaults
 from shared.contracts import ids
-from shared.contracts.compute import Options, TaskSpec
+from shared.contracts.compute import MAX_INPUTS, Options, TaskSpec
 from shared.contracts.errors import Conflict, Invalid, NotFound
 from shared.contracts.states import ResultStatus, TaskStatus
 
@@ -57,6 +57,64 @@ def test_inputs_are_counted_once_and_kept_in_order() -> None:
     assert sorted(made.edges) == [(ids.result_id(made.submission, 0, k), task["id"]) for k in (0, 1)]
     assert (1, 1) in made.lanes
     assert made.lanes[1, 1] == 1, "a task that waits is in no lane"
+
+
+def test_inputs_from_a_list_follow_the_others_in_order() -> None:
+    listed, other = uuid4(), uuid4()
+    made = plan()
+    made._lists = {listed: ["@0.1", str(other), "@0.1"]}
+    made.add(TaskSpec(outputs=2))
+    made.add(TaskSpec(inputs=["@0"], inputs_from=listed))
+    made.settle({other: (SESSION, int(ResultStatus.CREATED))})
+    own = [ids.result_id(made.submission, 0, k) for k in (0, 1)]
+    assert row(made, 1)["inputs"] == [own[0], own[1], other, own[1]]
+    assert row(made, 1)["remaining"] == 3
+    assert made.outside == {other: "tasks[1].inputs_from[1]"}
+
+
+def test_an_empty_list_is_no_inputs() -> None:
+    listed = uuid4()
+    made = plan()
+    made._lists = {listed: []}
+    made.add(TaskSpec(inputs_from=listed))
+    made.settle({})
+    assert (row(made, 0)["remaining"], made.lanes) == (0, {(1, 1): 1})
+
+
+@pytest.mark.parametrize(
+    ("held", "inputs", "kind", "field"),
+    [
+        (["@0", "nonsense"], [], Invalid, "tasks[1].inputs_from[1]"),
+        (["@0", "@1"], [], Invalid, "tasks[1].inputs_from[1]"),  # itself
+        (["@0.7"], [], Invalid, "tasks[1].inputs_from[0]"),
+        (["@0"] * MAX_INPUTS, ["@0"], Invalid, "tasks[1].inputs_from"),
+        (Conflict("is CREATED", field="elsewhere"), [], Conflict, "tasks[1].inputs_from"),
+        (NotFound("no such result"), [], NotFound, "tasks[1].inputs_from"),
+        (None, [], Invalid, "tasks[1].inputs_from"),  # nobody looked for it
+    ],
+)
+def test_a_list_that_is_wrong_is_refused_with_its_place(
+    held: Any, inputs: list[str], kind: type[Exception], field: str
+) -> None:
+    listed = uuid4()
+    made = plan()
+    made._lists = {} if held is None else {listed: held}
+    made.add(TaskSpec())
+    with pytest.raises(kind) as caught:
+        made.add(TaskSpec(inputs=inputs, inputs_from=listed))
+    assert caught.value.field == field  # type: ignore[attr-defined]
+
+
+def test_a_short_line_cannot_name_inputs_without_end() -> None:
+    listed = uuid4()
+    made = plan()
+    made._lists = {listed: ["@0"] * (LISTED // 4)}
+    made.add(TaskSpec())
+    for _ in range(4):
+        made.add(TaskSpec(inputs_from=listed))
+    with pytest.raises(Invalid, match="spread them over several submissions") as caught:
+        made.add(TaskSpec(inputs_from=listed))
+    assert caught.value.field == "tasks[5].inputs_from"
 
 
 def test_results_from_outside_are_met_waited_for_or_refused() -> None:

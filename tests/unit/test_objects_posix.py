@@ -1,54 +1,89 @@
 """Storage on a file system, held to the suite of the others; and what only it can do."""
 
+import errno
 import hashlib
 import os
+import shutil
 import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from shared.contracts.errors import NoRoom
+from shared.contracts.errors import NoRoom, Unavailable
+from shared.objects.identity import Guard
+from shared.objects.init import init_folder
 from shared.objects.posix import PosixStore
-from shared.testing.conformance_objects import StoreConformance, fresh, noise
+from shared.testing.conformance_objects import Replaced, StoreConformance, fresh, noise
+from tests.support.smalldisk import small_disk
 
 
 @pytest.fixture
-def objects(tmp_path: Path) -> PosixStore:
-    return PosixStore(tmp_path)
+def share(tmp_path: Path) -> Path:
+    """A folder that is a storage."""
+    (root := tmp_path / "share").mkdir()
+    init_folder(root, "lts")
+    return root
+
+
+@pytest.fixture
+def objects(share: Path) -> PosixStore:
+    return PosixStore(share, Guard("lts"))
+
+
+@pytest.fixture
+def replaced(share: Path) -> Replaced:
+    """As a share looks that was unmounted: its folder is empty, or gone, or another share's."""
+
+    @asynccontextmanager
+    async def replace(how: str) -> AsyncIterator[Callable[[], list[str]]]:
+        share.rename(away := share.with_name("away"))
+        try:
+            if how != "missing":
+                share.mkdir()
+            if how in ("other", "named"):
+                init_folder(share, "lts" if how == "other" else "another")
+            yield lambda: sorted(path.name for path in share.rglob("*"))
+        finally:
+            shutil.rmtree(share, ignore_errors=True)
+            away.rename(share)
+
+    return replace
 
 
 class TestPosix(StoreConformance):
     pass
 
 
-async def test_the_sums_are_what_sha256sum_reads(objects: PosixStore, tmp_path: Path) -> None:
+async def test_the_sums_are_what_sha256sum_reads(objects: PosixStore, share: Path) -> None:
     await objects.put("blocks/a.tar", noise(100_000))
-    check = ["sha256sum", "--check", "--quiet", str(tmp_path / "sums/blocks/a.tar")]
-    assert subprocess.run(check, cwd=tmp_path / "data/blocks").returncode == 0
+    check = ["sha256sum", "--check", "--quiet", str(share / "sums/blocks/a.tar")]
+    assert subprocess.run(check, cwd=share / "data/blocks").returncode == 0
 
 
-async def test_what_has_to_stay_free_stays_free(tmp_path: Path) -> None:
-    free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
-    full = PosixStore(tmp_path, reserve=2 * free)
+async def test_what_has_to_stay_free_stays_free(share: Path) -> None:
+    free = os.statvfs(share).f_bavail * os.statvfs(share).f_frsize
+    full = PosixStore(share, Guard("lts"), reserve=2 * free)
     with pytest.raises(NoRoom, match="have to stay free"):
         await full.put("a", b"x", size=1)
     assert "have to stay free" in await full.check()
     assert await full.head("a") is None
-    assert list((tmp_path / "parts").iterdir()) == []
+    assert not (share / "parts").exists()
 
 
-async def test_a_disk_that_is_full(objects: PosixStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_disk_that_is_full(objects: PosixStore, share: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the kernel says it: writes to /dev/full fail with ENOSPC."""
-    monkeypatch.setattr("shared.objects.posix._create", lambda part: Path("/dev/full").open("wb", buffering=0))  # noqa: SIM115
+    monkeypatch.setattr("shared.objects.posix._create", lambda folder, part: Path("/dev/full").open("wb", buffering=0))  # noqa: SIM115
     with pytest.raises(NoRoom):
         await objects.put("a", b"x" * 10)
     assert await objects.head("a") is None
 
 
-async def test_what_a_killed_process_left_is_swept(objects: PosixStore, tmp_path: Path) -> None:
+async def test_what_a_killed_process_left_is_swept(objects: PosixStore, share: Path) -> None:
     await objects.put(fresh(), b"x")
-    left = tmp_path / "parts/left"
+    left = share / "parts/left"
     left.write_bytes(b"half")
     assert await objects.sweep(timedelta(hours=1)) == 0
     os.utime(left, (0, 0))
@@ -56,9 +91,9 @@ async def test_what_a_killed_process_left_is_swept(objects: PosixStore, tmp_path
     assert not left.exists()
 
 
-async def test_a_hash_that_was_not_noted_is_empty(objects: PosixStore, tmp_path: Path) -> None:
+async def test_a_hash_that_was_not_noted_is_empty(objects: PosixStore, share: Path) -> None:
     await objects.put("a", b"x")
-    (tmp_path / "sums/a").unlink()
+    (share / "sums/a").unlink()
     found = await objects.head("a")
     assert found is not None
     assert (found.size, found.sha256) == (1, "")
@@ -66,3 +101,56 @@ async def test_a_hash_that_was_not_noted_is_empty(objects: PosixStore, tmp_path:
     again = await objects.head("b")
     assert again is not None
     assert again.sha256 == hashlib.sha256(b"y").hexdigest()
+
+
+async def test_a_share_that_goes_away_while_it_is_written_takes_the_bytes_with_it(
+    objects: PosixStore, share: Path
+) -> None:
+    """Whoever has begun goes on where he began: not a byte lands beneath the mount point."""
+    away = share.with_name("away")
+
+    async def source() -> AsyncIterator[bytes]:
+        yield noise(100)
+        share.rename(away)
+        share.mkdir()
+        yield noise(100)
+
+    await objects.put("a/b", source())
+    assert list(share.iterdir()) == []
+    with pytest.raises(Unavailable, match="not mounted"):
+        await objects.head("a/b")
+    share.rmdir()
+    away.rename(share)
+    assert await objects.read("a/b", limit=999) == noise(100) * 2
+
+
+async def test_a_share_that_is_really_unmounted() -> None:
+    with small_disk(4) as disk:
+        init_folder(disk.folder, "lts")
+        objects = PosixStore(disk.folder, Guard("lts"))
+        await objects.put("a", b"x")
+
+        async def source() -> AsyncIterator[bytes]:
+            yield noise(100)
+            subprocess.run(["umount", "--lazy", disk.folder], check=True)
+            assert list(disk.folder.iterdir()) == []
+            yield noise(100)
+
+        try:
+            await objects.put("b", source())
+            with pytest.raises(Unavailable, match="not mounted"):
+                await objects.put("c", b"x")
+            assert "not mounted" in await objects.check()
+            assert list(disk.folder.iterdir()) == []
+        finally:
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk.folder], check=True)  # for `small_disk` to take away
+
+
+async def test_a_listing_that_fails_is_not_an_empty_one(objects: PosixStore, share: Path) -> None:
+    """A folder that cannot be read, as on a disk that fails, was passed over without a word."""
+    await objects.put("a/b", b"x")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fwalk", lambda *_, onerror, **__: iter([onerror(OSError(errno.EIO, "broken"))]))
+        with pytest.raises(Unavailable, match="broken"):
+            _ = [one async for one in objects.list("a/")]

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from services.scheduler import store
+from services.scheduler import logs, store
 from shared.bus.paging import fitting
 from shared.contracts.compute import Options, Value
 from shared.contracts.states import TaskStatus
@@ -25,6 +25,21 @@ def test_a_page_ends_at_its_size_or_its_bytes(size: int, room: int, shown: int) 
 
 def test_an_empty_page() -> None:
     assert fitting([], 10) == ([], False)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_log_of_many_small_pieces_is_read_to_its_end(ended: bool) -> None:
+    pieces = [{"start": n, "text": "."} for n in range(2 * logs.PIECES + 1)]
+    text, start, more = "", 0, True
+    while more:
+        held = [piece for piece in pieces if piece["start"] >= start][: logs.PIECES]
+        part, start, more = logs.page(held, start, ended=ended)
+        text += part
+    assert len(text) == len(pieces)
+
+
+def test_a_log_whose_pieces_lead_nowhere_has_an_end() -> None:
+    assert logs.page([{"start": 0, "text": "x"}] * logs.PIECES, 5, ended=False) == ("", 5, False)
 
 
 def test_a_task_shows_its_first_inputs() -> None:

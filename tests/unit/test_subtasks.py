@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -11,9 +11,11 @@ from services.scheduler.decide import Defaults, Plan
 from shared.contracts import ids
 from shared.contracts.compute import Options, TaskSpec
 from shared.contracts.errors import Conflict, Invalid
+from shared.contracts.topology import MESSAGE_LIMIT
 from shared.worker import Task
 from shared.worker.functions import encode_outputs
 from shared.worker.handover import cut, placed
+from shared.worker.subtasks import DIRECT
 
 A, B = uuid4(), uuid4()
 
@@ -47,6 +49,22 @@ def test_what_is_submitted_is_a_line_and_its_ids_are_known() -> None:
     assert encode_outputs(b"mine", len(one.undelegated)) == [b"mine"]
     with pytest.raises(ValueError, match="2 outputs"):
         _ = second.output
+
+
+def test_more_inputs_than_a_line_has_room_for_are_kept_as_a_result() -> None:
+    one = task()
+    few = one.submit("f", inputs=[A] * DIRECT)
+    many = [few.output, *[B] * DIRECT]
+    one.submit("f", inputs=many)
+    made = one.made
+    assert made is not None
+    short, long = (msgspec.json.decode(line, type=TaskSpec) for line in made.tasks)
+    assert (len(short.inputs), short.inputs_from, long.inputs) == (DIRECT, None, [])
+    [(listed, name, value)] = made.results
+    assert (long.inputs_from, name) == (listed, "inputs of subtask 1")
+    assert value is not None
+    assert msgspec.json.decode(value, type=list[UUID]) == many
+    assert all(len(line) < MESSAGE_LIMIT for line in made.tasks)
 
 
 def test_two_runs_of_a_task_share_no_ids() -> None:

@@ -45,7 +45,11 @@ class Datablocks:
 
     async def files(self, ctx: Context, asked: FileQuery) -> FilePage:
         row = await self._seen(ctx, asked.pid)
-        rows = await self._db.fetch(Q["stored_files"], row["id"], asked.token, asked.size + 1)
+        where = (row["id"], asked.token, asked.size + 1)
+        if asked.datablock is None:
+            rows = await self._db.fetch(Q["stored_files"], *where)
+        else:
+            rows = await self._db.fetch(Q["stored_files_of"], *where, asked.datablock)
         items, more = fitting([StoredFile(**one) for one in rows], asked.size)
         return FilePage(items, items[-1].path if more else "")
 

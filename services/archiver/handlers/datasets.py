@@ -26,6 +26,7 @@ from shared.contracts.catalogue import (
 from shared.contracts.errors import AlreadyExists, Conflict, Invalid
 from shared.contracts.ids import uuid7
 from shared.contracts.paging import Page
+from shared.objects.layout import in_words, path_fault
 
 Q = store.Q
 WHAT = "dataset"
@@ -100,7 +101,7 @@ class Datasets:
         db = unit.connection
         row = await store.dataset(db, asked.pid, "lock_dataset")
         check(ctx, row, WHAT)
-        files = _files(row, asked)
+        files = _files(asked)
         there = {one["path"]: one for one in await db.fetch(Q["files_at"], row["id"], [file.path for file in files])}
         if there:
             return await self._again(db, asked.pid, files, there)
@@ -142,12 +143,17 @@ class Datasets:
         return OrigDatablock(block["id"], pid, block["size"], block["files"])
 
 
-def _files(row: store.Row, asked: OrigDatablockCreate) -> list[File]:
+def _files(asked: OrigDatablockCreate) -> list[File]:
+    """Invalid with all that is wrong with the paths, not with the first only; `field`: where the first is."""
     seen: set[str] = set()
+    faults: list[str] = []
+    first = 0
     for place, file in enumerate(asked.data_file_list):
-        field = f"dataFileList[{place}].path"
-        layout.check_path(row["id"], file.path, field)
-        if file.path in seen:
-            raise Invalid(f"{file.path!r} stands twice", field=field)
+        fault = "it stands twice" if file.path in seen else path_fault(file.path)
         seen.add(file.path)
+        if fault:
+            first = first if faults else place
+            faults.append(f"{file.path!r}: {fault}")
+    if faults:
+        raise Invalid(f"not paths of files: {in_words(faults)}", field=f"dataFileList[{first}].path")
     return [File(file.path, file.size, file.chk) for file in asked.data_file_list]

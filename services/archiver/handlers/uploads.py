@@ -1,6 +1,8 @@
 """Uploads: addresses to upload to, and the word that all is there."""
 
+import asyncio
 from datetime import timedelta
+from uuid import UUID
 
 from services.archiver import layout, store
 from services.archiver.chains import ArchiverChains
@@ -8,12 +10,13 @@ from services.archiver.machine import ARCHIVE, ArchiveState
 from services.archiver.state import OfDataset
 from shared.bus.access import check
 from shared.bus.context import Context
+from shared.bus.paging import fitting
 from shared.bus.service import Service
 from shared.bus.unit import Unit
 from shared.chain.chains import Chains
 from shared.contracts import subjects
 from shared.contracts.catalogue import Dataset, DatasetRef, UploadSign, UploadUrl, UploadUrls
-from shared.contracts.errors import Conflict, NotFound
+from shared.contracts.errors import Conflict, NotFound, TooLarge
 from shared.contracts.ids import uuid7
 from shared.objects.port import Objects
 from shared.runtime.clock import Clock, rfc3339
@@ -42,11 +45,15 @@ class Uploads:
         for place, path in enumerate(asked.paths):
             if path not in known:
                 raise NotFound(f"dataset {asked.pid} has no file {path!r}", field=f"paths[{place}]")
-        urls = [
-            UploadUrl(path, await self._objects.presign_put(layout.landing_key(row["id"], path), self._expiry))
-            for path in asked.paths
-        ]
+        urls = [await self._signed(row["id"], path) for path in asked.paths]
+        fits, more = fitting(urls, len(urls))
+        if more:
+            raise TooLarge(f"the addresses of {len(urls)} files do not fit into a message: ask for at most {len(fits)}")
         return UploadUrls(urls, rfc3339(self._clock.now() + self._expiry))
+
+    async def _signed(self, dataset: UUID, path: str) -> UploadUrl:
+        await asyncio.sleep(0)  # signing is work of about a millisecond: others have their turn in between
+        return UploadUrl(path, await self._objects.presign_put(layout.landing_key(dataset, path), self._expiry))
 
     async def finish(self, unit: Unit, ctx: Context, asked: DatasetRef) -> Dataset:
         """Starts the post-upload chain. Said again while that runs, or when it is done, it changes nothing."""

@@ -17,6 +17,7 @@ from services.gateway.cli.commands import (
     queries,
     retrieve,
     session,
+    storage,
     submit,
     tasks,
     values,
@@ -55,7 +56,7 @@ def build() -> App:
     )
     for module in (
         ops, partitions, watch, compute, session, tasks, queries, values, logs, submit, archive, retrieve, datasets,
-        offers,
+        offers, storage,
     ):  # fmt: skip
         module.register(app)
     return app

@@ -37,13 +37,16 @@ class Dataset:
         """As they are in its datablocks, in the order of their paths."""
         return self._pages("files")
 
+    def files_of(self, datablock: str) -> Iterator[dict[str, Any]]:
+        return self._pages("files", datablock=datablock)
+
     def datablocks(self) -> list[dict[str, Any]]:
         return list(self._pages("datablocks"))
 
-    def _pages(self, what: str) -> Iterator[dict[str, Any]]:
+    def _pages(self, what: str, **query: str) -> Iterator[dict[str, Any]]:
         token = None
         while True:
-            page = self._api.get(f"{self._at}/{what}", size=PAGE, token=token)
+            page = self._api.get(f"{self._at}/{what}", size=PAGE, token=token, **query)
             yield from page["items"]
             if not (token := page["next"]):
                 return

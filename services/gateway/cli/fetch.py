@@ -4,36 +4,43 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
 import msgspec
 
 from services.gateway.cli.api import is_loopback
 from services.gateway.cli.trouble import CliError, FailedError, UnreachableError
+from services.gateway.cli.unnamed import BLOCK, Unnamed
 from shared.runtime.retry import Backoff
 
 TRIES = 7
 """In a row, without a byte more."""
 AGAIN = Backoff(first=0.3, ceiling=10)
-_BLOCK = 1024 * 1024
 _PATIENCE = httpx.Timeout(10, read=60)
 
 
+def _nothing() -> None:
+    return
+
+
 class Wanted(msgspec.Struct, frozen=True):
-    """`address` gives one that is valid: they expire. `chk`: SHA-256 in hex; empty: nobody knows it. `headers`: sent along."""
+    """`address` gives the one to ask. `refused` is called when it was refused: it has expired. `chk`: SHA-256 in hex; empty:
+    nobody knows it. `headers`: sent along."""
 
     name: str
     size: int
     chk: str
     address: Callable[[], str]
     headers: Mapping[str, str] = {}
+    refused: Callable[[], None] = _nothing
 
 
 class _AgainError(Exception):
     """It may work another time."""
 
 
-def fetch(want: Wanted, part: Path, report: Callable[[int], None]) -> None:
+def fetch(want: Wanted, part: Unnamed, report: Callable[[int], None]) -> None:
     """`part` holds all of it when this returns, and may hold its beginning before. `report`: how many bytes are there."""
     tries, whole = 0, True
     while True:
@@ -44,10 +51,10 @@ def fetch(want: Wanted, part: Path, report: Callable[[int], None]) -> None:
         except (httpx.TransportError, _AgainError) as error:
             problem = UnreachableError(f"{want.name}: object storage does not answer: {error or type(error).__name__}")
         else:
-            if not want.chk or (came := sha256(part)) == want.chk:
+            if not want.chk or (came := sha256_of(part.file)) == want.chk:
                 return
             problem = FailedError(f"{want.name} is not what it should be: it hashes to {came}, not to {want.chk}")
-            part.unlink()
+            part.file.truncate(0)
             if before == 0 or not whole:
                 raise problem
             whole = False  # what was there from an earlier call may have been another's: once more, from its start
@@ -57,10 +64,10 @@ def fetch(want: Wanted, part: Path, report: Callable[[int], None]) -> None:
         time.sleep(AGAIN.delay(tries - 1))
 
 
-def _read(want: Wanted, part: Path, report: Callable[[int], None]) -> None:
+def _read(want: Wanted, part: Unnamed, report: Callable[[int], None]) -> None:
     start = _held(part)
     if start > want.size:
-        part.unlink()
+        part.file.truncate(0)
         start = 0
     if start == want.size and start:
         return
@@ -72,28 +79,35 @@ def _read(want: Wanted, part: Path, report: Callable[[int], None]) -> None:
     ):
         resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
         if not resumed and answer.status_code != 200:
+            if answer.status_code == 403:
+                want.refused()
             if answer.status_code in (403, 416) or answer.status_code >= 500:  # expired; nothing there to go on from
                 raise _AgainError(f"it answered {answer.status_code}")
             raise FailedError(f"{want.name} cannot be had: object storage answered {answer.status_code}")
         at = start if resumed else 0
-        with part.open("ab" if resumed else "wb") as file:
-            for chunk in answer.iter_raw(_BLOCK):
-                at += file.write(chunk[: want.size - at])
-                report(at)
+        part.file.truncate(at)
+        part.file.seek(at)
+        for chunk in answer.iter_raw(BLOCK):
+            part.write(chunk[: want.size - at])
+            at = min(at + len(chunk), want.size)
+            report(at)
         if at < want.size:
             raise _AgainError(f"it sent {at} of {want.size} bytes")
 
 
-def sha256(file: Path) -> str:
+def sha256(path: Path) -> str:
+    with path.open("rb") as source:
+        return sha256_of(source)
+
+
+def sha256_of(source: BinaryIO) -> str:
+    """Of the whole file, wherever it is read now."""
     digest = hashlib.sha256()
-    with file.open("rb") as source:
-        while block := source.read(_BLOCK):
-            digest.update(block)
+    source.seek(0)
+    while block := source.read(BLOCK):
+        digest.update(block)
     return digest.hexdigest()
 
 
-def _held(part: Path) -> int:
-    try:
-        return part.stat().st_size
-    except FileNotFoundError:
-        return 0
+def _held(part: Unnamed) -> int:
+    return part.file.seek(0, 2)

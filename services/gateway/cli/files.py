@@ -3,7 +3,7 @@
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -11,12 +11,9 @@ import msgspec
 
 from services.gateway.cli.trouble import FailedError, UsageError
 from shared.contracts.catalogue import MOST_FILES
-from shared.contracts.errors import Invalid
-from shared.objects.layout import check_name
+from shared.objects.layout import in_words, path_fault
 
 BLOCK = 1024 * 1024
-LONGEST = 700
-"""Characters of a path in a dataset."""
 ROOM = 100 * 1024
 """Bytes of the paths of one portion: what is said of it, addresses too, has to fit into a message."""
 
@@ -41,7 +38,8 @@ def find(given: Sequence[Path]) -> tuple[list[File], list[str]]:
         for place, path in _walk(start, links):
             if path in found:
                 raise UsageError(f"{found[path].place} and {place} would both be {path!r} in the dataset")
-            found[path] = File(place, _checked(path, place), place.lstat().st_size)
+            found[path] = File(place, path, place.lstat().st_size)
+    _check_paths({path: file.place for path, file in found.items()})
     for file in found.values():
         for parent in PurePosixPath(file.path).parents:
             if (above := found.get(str(parent))) is not None:
@@ -82,19 +80,11 @@ def _regular(place: Path, mode: int) -> Path:
     return place
 
 
-def _checked(path: str, place: Path) -> str:
-    """The rules of the server, before hours are spent on hashing."""
-    try:
-        path.encode()
-        for name in path.split("/"):
-            check_name(name)
-    except UnicodeEncodeError:
-        raise UsageError(f"{os.fsencode(place)!r}: its name is not UTF-8") from None
-    except Invalid as error:
-        raise UsageError(f"{str(place)!r}: {error.message}") from None
-    if len(path) > LONGEST:
-        raise UsageError(f"{place}: {path!r} has more than {LONGEST} characters")
-    return path
+def _check_paths(places: Mapping[str, Path]) -> None:
+    """The rules of the server, before hours are spent on hashing: UsageError with all paths that it would refuse."""
+    faults = [f"{str(place)!r}: {fault}" for path, place in places.items() if (fault := path_fault(path))]
+    if faults:
+        raise UsageError(f"these names cannot be archived: {in_words(faults)}")
 
 
 def hashed(file: File, advance: Callable[[int], None]) -> File:

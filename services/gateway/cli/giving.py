@@ -13,6 +13,7 @@ from services.gateway.cli.api import ROOT, Api
 from services.gateway.cli.fetch import Wanted, fetch, sha256
 from services.gateway.cli.steady import Steady
 from services.gateway.cli.trouble import FailedError, RefusedError, UnreachableError, UsageError
+from services.gateway.cli.unnamed import resumable
 from services.gateway.digest import told as digest
 
 BLOCK = 256 * 1024
@@ -101,7 +102,8 @@ class _Count:
 
 
 def take(api: Api, result: str, to: Path, *, quiet: bool) -> int:
-    """Bytes written. What is not complete lies beside its place under another name, and is gone on with the next time."""
+    """Bytes written. What is not complete lies beside its place under another name, and is gone on with the next time; not if
+    the disk is full."""
     about = api.get(f"{ROOT}/results/{result}")
     if about["status"] != "completed":
         raise FailedError(f"result {result} is {about['status']}: only a completed one has a value")
@@ -116,9 +118,9 @@ def take(api: Api, result: str, to: Path, *, quiet: bool) -> int:
         headers,
     )
     try:
-        if not about["checksum"]:  # nobody could tell whether the beginning is right
-            part.unlink(missing_ok=True)
-        with bars.by_bytes("download", about["size"], quiet=quiet) as advance:
+        with resumable(part) as file, bars.by_bytes("download", about["size"], quiet=quiet) as advance:
+            if not about["checksum"]:  # nobody could tell whether the beginning is right
+                file.file.truncate(0)
             at = 0
 
             def report(now: int) -> None:
@@ -126,8 +128,8 @@ def take(api: Api, result: str, to: Path, *, quiet: bool) -> int:
                 advance(now - at)
                 at = now
 
-            fetch(wanted, part, report)
-        part.replace(to)
+            fetch(wanted, file, report)
+            file.place(to)
     except OSError as error:
         raise UsageError(f"{to}: {error.strerror}") from None
     return int(about["size"])

@@ -16,7 +16,9 @@ from shared.runtime.plain import plain
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 WIDE = 200
 """Columns where there is no terminal to ask."""
-_FLEXIBLE = frozenset({"error", "reason", "reasons", "checks", "consumer: pending / unacknowledged", "name", "subject"})
+_FLEXIBLE = frozenset(
+    {"error", "reason", "reasons", "notes", "checks", "consumer: pending / unacknowledged", "name", "subject"}
+)
 BAD = frozenset({"error", "timeout", "aborted", "cancelled", "failed"})
 GOOD = frozenset({"ok", "completed", "running", "visible"})
 
@@ -69,12 +71,19 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> None:
     _page().print(made)
 
 
+def _nested(value: Any) -> Any:
+    """What a field of a field has: names with their values, in brackets."""
+    return f"({', '.join(f'{name} {inner}' for name, inner in value.items())})" if isinstance(value, dict) else value
+
+
 def entity(told: dict[str, Any]) -> None:
     """One thing with its fields; what is nested is one line."""
     pairs = []
     for name, value in told.items():
         if isinstance(value, dict):
-            value = ", ".join(f"{inner} {count}" for inner, count in value.items() if count not in (None, 0))
+            value = ", ".join(
+                f"{inner} {_nested(count)}" for inner, count in value.items() if count not in (None, 0, {})
+            )
         pairs.append((name, value))
     facts(pairs)
 

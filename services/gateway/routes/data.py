@@ -45,9 +45,9 @@ ROUTES = [
         f"{ROOT}/retrievals/{{retrieval}}/urls",
         DATA_READ,
         "retrieval.urls",
-        r.RetrievalRef,
+        r.DownloadQuery,
         r.Downloads,
-        "Addresses to download the datablocks from.",
+        "Addresses to download the datablocks from, page by page.",
         service=SERVICE,
     ),
 ]

@@ -16,7 +16,6 @@ from shared.contracts.execution import ExecutionRequest, Offer, OfferSet, PhaseU
 from shared.contracts.paging import Page
 
 ROOT = "/execution/v1"
-VERBS = {"ACCEPTED": "accept", "REJECTED": "reject", "CANCELLED": "release"}
 
 
 class RequestBody(ExecutionRequest, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -74,9 +73,10 @@ async def update_session(call: Call) -> ASGIApp:
     offer = call.uuid("session")
     asked = await call.json(PhaseUpdate)
     placed = await call.edge.worksteps.offer(offer, _owner(call))
-    found = await offers.ask_site(call, placed.site, VERBS[asked.value], offer)
     if asked.value == "ACCEPTED":
-        await offers.reject_siblings(call, placed.offerset, offer)
+        return Reply(await offers.accept(call, placed, offer))
+    found = await offers.ask_site(call, placed.site, offers.VERBS[asked.value], offer)
+    await call.edge.worksteps.drop_choice(placed.offerset, offer)
     return Reply(found)
 
 

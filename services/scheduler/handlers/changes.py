@@ -7,8 +7,9 @@ from uuid import UUID
 
 from services.scheduler import store
 from services.scheduler.machine import TASK
+from services.scheduler.partition import by_partition
 from services.scheduler.release import ABORTED, AGAIN, FAILED, STOPPING, Release, tell
-from services.scheduler.turns import Turns, by_partition
+from services.scheduler.turns import Turns
 from shared.bus.access import check
 from shared.bus.context import Context
 from shared.bus.paging import parse_status

@@ -27,6 +27,6 @@ class Logs:
         if attempt > latest:
             raise NotFound(f"the task has no attempt {attempt}", field="attempt")
         ended = attempt < latest or row["status"] in TASK_ENDS
-        rows = await self._db.fetch(Q["logs"], request.task, attempt, request.start)
+        rows = await self._db.fetch(Q["logs"], request.task, attempt, request.start, logs.PIECES)
         text, position, more = logs.page(rows, request.start, ended=ended)
         return TaskLog(request.task, attempt, text, position, more, ended)

@@ -6,6 +6,7 @@ import msgspec
 
 from services.scheduler import store
 from services.scheduler.partition import Partition as Known
+from services.scheduler.placement import SHOWN, unplaced
 from services.scheduler.turns import Turns
 from shared.bus import topology
 from shared.bus.client import Bus
@@ -108,7 +109,9 @@ class Partitions:
     async def _counted(self, known: list[Known]) -> list[Partition]:
         rows = await self._db.fetch(Q["partition_counts"], [partition.number for partition in known])
         counts = {row["id"]: (row["running"], row["waiting"]) for row in rows}
-        return [_partition(p, *counts.get(p.number, (0, 0))) for p in known]
+        numbered = {partition.number: partition for partition in known}
+        placeless = unplaced(await self._db.fetch(Q["unplaced"], list(numbered)), numbered)
+        return [_partition(p, *counts.get(p.number, (0, 0)), placeless.get(p.number)) for p in known]
 
     def _shown(self, row: Any) -> Partition:
         """As it is stored; what is counted as far as it is known here."""
@@ -123,7 +126,8 @@ class Partitions:
         return PartitionPage(items, items[-1].name if more else "")
 
 
-def _partition(known: Known, running: int, waiting: int) -> Partition:
+def _partition(known: Known, running: int, waiting: int, placeless: dict[str, int] | None = None) -> Partition:
+    unwell = {beat.worker: beat.unwell for beat, _ in known.workers.values() if beat.unwell}
     return Partition(
         known.name,
         len(known.workers),
@@ -134,6 +138,9 @@ def _partition(known: Known, running: int, waiting: int) -> Partition:
         known.most,
         running,
         waiting,
+        sorted(known.functions.offered or ()),
+        placeless or {},
+        dict(sorted(unwell.items())[:SHOWN]),
     )
 
 

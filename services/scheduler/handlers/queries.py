@@ -24,24 +24,26 @@ Q = store.Q
 
 
 class Queries:
-    def __init__(self, db: store.Db) -> None:
-        self._db = db
+    def __init__(self, db: store.Db, desk: lists.Desk) -> None:
+        self._db, self._desk = db, desk
 
     def register(self, service: Service) -> None:
-        service.reads("task", "list", TaskQuery, self.list)
-        service.reads("task", "count", TaskCount, self.count)
+        service.reads("task", "list", TaskQuery, self.list, at_once=lists.AT_ONCE)
+        service.reads("task", "count", TaskCount, self.count, at_once=lists.AT_ONCE)
         service.reads("task", "outputs", TaskOutputs, self.outputs)
         service.reads("task", "attempts", AttemptQuery, self.attempts)
 
     async def list(self, ctx: Context, request: TaskQuery) -> TaskPage:
         session = await store.session(self._db, request.session)
         check(ctx, session)
-        return await lists.tasks(self._db, session, request)
+        async with self._desk.place(ctx) as db:
+            return await lists.tasks(db, session, request)
 
     async def count(self, ctx: Context, request: TaskCount) -> TaskCounts:
         session = await store.session(self._db, request.session)
         check(ctx, session)
-        return await lists.count(self._db, session, request)
+        async with self._desk.place(ctx) as db:
+            return await lists.count(db, session, request)
 
     async def outputs(self, ctx: Context, request: TaskOutputs) -> OutputsPage:
         """Of tasks of any sessions that the caller may see; NotFound names the place of one that is not there."""

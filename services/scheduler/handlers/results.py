@@ -72,15 +72,15 @@ def _same(row: store.Row, session: UUID, new: NewResult) -> bool:
 
 
 class Results:
-    def __init__(self, db: store.Db, release: Release) -> None:
-        self._db, self._release = db, release
+    def __init__(self, db: store.Db, release: Release, desk: lists.Desk) -> None:
+        self._db, self._release, self._desk = db, release, desk
 
     def register(self, service: Service) -> None:
         service.writes("result", "create", ResultCreate, self.create)
         service.writes("result", "complete", ResultComplete, self.complete)
         service.writes("result", "abort", ResultAbort, self.abort)
         service.reads("result", "get", ResultRef, self.get)
-        service.reads("result", "list", ResultQuery, self.list)
+        service.reads("result", "list", ResultQuery, self.list, at_once=lists.AT_ONCE)
         service.reads("result", "value", ResultRef, self.value)
 
     async def create(self, unit: Unit, ctx: Context, request: ResultCreate) -> ResultList:
@@ -184,7 +184,8 @@ class Results:
         if request.ids is not None:
             rows = await self._db.fetch(Q["results"], request.ids)
             return ResultPage([store.result_of(row) for row in rows if row["session"] == request.session])
-        return await lists.results(self._db, request.session, request)
+        async with self._desk.place(ctx) as db:
+            return await lists.results(db, request.session, request)
 
     async def _seen(self, ctx: Context, result: UUID) -> store.Row:
         row = await store.result(self._db, result)

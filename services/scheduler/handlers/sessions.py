@@ -1,5 +1,6 @@
 """Sessions: opened, looked at, and led from one state to another."""
 
+from collections import Counter
 from uuid import UUID
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from services.scheduler import lists, store
 from services.scheduler.duties import Duties
 from services.scheduler.machine import SESSION
+from services.scheduler.placement import unplaced
 from services.scheduler.removal import Removal
 from services.scheduler.turns import Turns
 from shared.bus.access import check
@@ -32,13 +34,13 @@ Q = store.Q
 
 
 class Sessions:
-    def __init__(self, db: store.Db, turns: Turns, duties: Duties, removal: Removal) -> None:
-        self._db, self._turns, self._duties, self._removal = db, turns, duties, removal
+    def __init__(self, db: store.Db, turns: Turns, duties: Duties, removal: Removal, desk: lists.Desk) -> None:
+        self._db, self._turns, self._duties, self._removal, self._desk = db, turns, duties, removal, desk
 
     def register(self, service: Service) -> None:
         service.writes("session", "create", SessionCreate, self.create)
-        service.reads("session", "get", SessionGet, self.get)
-        service.reads("session", "list", SessionList, self.list)
+        service.reads("session", "get", SessionGet, self.get, at_once=lists.AT_ONCE)
+        service.reads("session", "list", SessionList, self.list, at_once=lists.AT_ONCE)
         service.writes("session", "pause", SessionRef, self.pause)
         service.writes("session", "resume", SessionRef, self.resume, before=self.paused)
         service.writes("session", "close", SessionRef, self.close)
@@ -66,11 +68,19 @@ class Sessions:
     async def get(self, ctx: Context, request: SessionGet) -> Session:
         row = await store.session(self._db, request.session)
         check(ctx, row)
-        return store.session_of(row, await store.counts(self._db, row) if request.counts else None)
+        if not request.counts:
+            return store.session_of(row)
+        placeless: Counter[str] = Counter()
+        known = {partition.number: partition for partition in self._turns.partitions()}
+        async with self._desk.place(ctx) as db:  # it reads all tasks
+            for own in unplaced(await db.fetch(Q["unplaced_of_session"], request.session), known).values():
+                placeless.update(own)
+            return store.session_of(row, await store.counts(db, row, dict(placeless)))
 
     async def list(self, ctx: Context, request: SessionList) -> SessionPage:
         owner = None if ctx.is_operator else ctx.user
-        return await lists.sessions(self._db, owner, request)
+        async with self._desk.place(ctx) as db:
+            return await lists.sessions(db, owner, request)
 
     async def pause(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
         """Nothing new begins: what was chosen waits again (see `Duties`), what runs finishes."""

@@ -17,6 +17,7 @@ import asyncpg
 import msgspec
 
 from services.scheduler import decide, store
+from services.scheduler.input_lists import InputLists
 from services.scheduler.release import Release
 from services.scheduler.turns import Turns
 from shared.bus import trace
@@ -41,7 +42,7 @@ REMEMBERED = 10_000
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """What the headers of a chunk say."""
+    """What the headers of a chunk say; `lists`: the lists of inputs that its lines name."""
 
     session: UUID
     submission: UUID
@@ -50,16 +51,24 @@ class Chunk(msgspec.Struct, frozen=True):
     last: bool
     options: Options | None
     digest: bytes
+    lists: decide.Lists
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A request, and the lists of inputs that its tasks name."""
+
+    request: Any
+    lists: decide.Lists
 
 
 class Submissions:
-    def __init__(self, units: Units, turns: Turns, release: Release) -> None:
-        self._units, self._turns, self._release = units, turns, release
+    def __init__(self, units: Units, turns: Turns, release: Release, lists: InputLists) -> None:
+        self._units, self._turns, self._release, self._lists = units, turns, release, lists
         self._sessions: dict[UUID, store.Row] = {}  # for what never changes of one
 
     def register(self, service: Service) -> None:
-        service.writes("submission", "create", SubmissionCreate, self.create)
-        service.writes("submission", "chunk", bytes, self.chunk)
+        service.writes("submission", "create", SubmissionCreate, self.create, before=self.lists_of_tasks)
+        service.writes("submission", "chunk", bytes, self.chunk, before=self.lists_of_lines)
         service.reads("submission", "get", SubmissionRef, self.get)
 
     async def get(self, ctx: Context, request: SubmissionRef) -> Submission:
@@ -69,14 +78,29 @@ class Submissions:
         check(ctx, await store.session(self._units.pool, row["session"]), "submission")
         return store.submission_of(row)
 
-    async def create(self, unit: Unit, ctx: Context, request: SubmissionCreate) -> Submission:
+    async def lists_of_tasks(self, ctx: Context, request: SubmissionCreate) -> Listed:
+        return Listed(request, await self._lists.of_session(request.session, request.tasks))
+
+    async def lists_of_lines(self, ctx: Context, data: bytes) -> Listed:
+        if b'"inputs_from"' not in data:
+            return Listed(data, {})
+        try:
+            session, specs = UUID(ctx.headers.get(h.SESSION, "")), _decode(data)
+        except (Invalid, ValueError):  # the handler says what is wrong
+            return Listed(data, {})
+        return Listed(data, await self._lists.of_session(session, specs))
+
+    async def create(self, unit: Unit, ctx: Context, asked: Listed) -> Submission:
+        request: SubmissionCreate = asked.request
         submission = request.id or ids.submission_id()
         digest = hashlib.sha256(msgspec.json.encode((request.tasks, request.options))).digest()
-        chunk = Chunk(request.session, submission, 0, 0, True, request.options, digest)
+        chunk = Chunk(request.session, submission, 0, 0, True, request.options, digest, asked.lists)
         return await self._add(unit, ctx, chunk, len(request.tasks), lambda: request.tasks)
 
-    async def chunk(self, unit: Unit, ctx: Context, data: bytes) -> Submission:
-        return await self._add(unit, ctx, _headers(ctx, data), data.count(b"\n") + 1, lambda: _decode(data))
+    async def chunk(self, unit: Unit, ctx: Context, asked: Listed) -> Submission:
+        data: bytes = asked.request
+        chunk = _headers(ctx, data, asked.lists)
+        return await self._add(unit, ctx, chunk, data.count(b"\n") + 1, lambda: _decode(data))
 
     async def _add(
         self, unit: Unit, ctx: Context, chunk: Chunk, lines: int, read: Callable[[], list[TaskSpec]]
@@ -85,7 +109,7 @@ class Submissions:
         if not ids.is_submission(chunk.submission):
             raise Invalid("not the id of a submission: a UUIDv7 with its low 33 bits clear", field="id")
         try:
-            if chunk.last and chunk.number == chunk.first == 0 and lines <= SHORT:
+            if chunk.last and chunk.number == chunk.first == 0 and lines <= SHORT and not chunk.lists:
                 return await self._at_once(unit, ctx, chunk, read)
             return await self._take(unit, ctx, chunk, read)
         except HeadraceError as error:
@@ -262,7 +286,7 @@ async def plan_of(
         await turns.refresh()
     allowed = {name: number for name, number in turns.numbers().items() if name in session["partitions"]}
     defaults = decide.inherit(base, chunk.options)
-    plan = decide.Plan(chunk.submission, chunk.session, chunk.first, defaults, allowed, parent)
+    plan = decide.Plan(chunk.submission, chunk.session, chunk.first, defaults, allowed, parent, chunk.lists)
     for spec in specs:
         plan.add(spec)
     return plan
@@ -290,7 +314,7 @@ async def write(db: Any, chunk: Chunk, plan: decide.Plan) -> None:
         keys = list(plan.lanes)
         await db.execute(
             Q["add_lanes"], chunk.submission, chunk.session,
-            [partition for partition, _ in keys], [priority for _, priority in keys], list(plan.lanes.values()),
+            [partition for partition, _ in keys], [priority for _, priority in keys], list(plan.lanes.values()), plan.function,
         )  # fmt: skip
 
 
@@ -346,7 +370,7 @@ def _shut(session: store.Row) -> Conflict:
     return Conflict(f"session {session['id']} is {state.name} and takes no submissions")
 
 
-def _headers(ctx: Context, data: bytes) -> Chunk:
+def _headers(ctx: Context, data: bytes, lists: decide.Lists) -> Chunk:
     def read(name: str, kind: Callable[[str], Any]) -> Any:
         text = ctx.headers.get(name, "")
         try:
@@ -371,6 +395,7 @@ def _headers(ctx: Context, data: bytes) -> Chunk:
         ctx.headers.get(h.LAST) == "1",
         options,
         hashlib.sha256(data).digest(),
+        lists,
     )
 
 

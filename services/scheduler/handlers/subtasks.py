@@ -11,7 +11,8 @@ from uuid import UUID
 import msgspec
 
 from services.scheduler import decide, store
-from services.scheduler.handlers.submissions import Chunk, marks, plan_of, write
+from services.scheduler.handlers.submissions import Chunk, Listed, marks, plan_of, write
+from services.scheduler.input_lists import InputLists
 from services.scheduler.turns import Turns
 from shared.bus import trace
 from shared.bus.context import Context
@@ -27,13 +28,17 @@ Q = store.Q
 
 
 class Subtasks:
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
+    def __init__(self, turns: Turns, lists: InputLists) -> None:
+        self._turns, self._lists = turns, lists
 
     def register(self, service: Service) -> None:
-        service.writes("task", "spawn", Spawn, self.spawn, durable=False)
+        service.writes("task", "spawn", Spawn, self.spawn, durable=False, before=self.lists_of)
 
-    async def spawn(self, unit: Unit, ctx: Context, request: Spawn) -> Spawned:
+    async def lists_of(self, ctx: Context, request: Spawn) -> Listed:
+        return Listed(request, await self._lists.of_parent(request))
+
+    async def spawn(self, unit: Unit, ctx: Context, asked: Listed) -> Spawned:
+        request: Spawn = asked.request
         if not ids.is_submission(request.submission):
             raise Invalid("not the id of a submission: a UUIDv7 with its low 33 bits clear", field="submission")
         if not 0 <= request.number < ids.MAX_TASKS or not request.first >= 0:
@@ -53,6 +58,7 @@ class Subtasks:
             request.last,
             None,
             hashlib.sha256(msgspec.json.encode(request)).digest(),
+            asked.lists,
         )
         state = await _open(db, request, parent, chunk.digest)
         if state != "seen":

@@ -13,6 +13,12 @@ from shared.contracts.topology import MESSAGE_LIMIT
 from shared.contracts.work import Confirm, Confirmed, Inputs, InputsOf
 
 Q = store.Q
+INPUTS = 1000
+"""Inputs on a page, at most."""
+ROOM = MESSAGE_LIMIT * 3 // 4 - 1024
+"""Bytes of their data and keys on a page: base64 takes the last quarter."""
+INPUT_ROOM = 128
+"""Bytes of an input beside its data."""
 
 
 class Tasks:
@@ -46,16 +52,9 @@ class Tasks:
         )
 
     async def inputs(self, ctx: Context, request: InputsOf) -> Inputs:
-        rows = await self._db.fetch(Q["task_inputs"], request.task, request.start)
-        values: list[Value] = []
-        room = MESSAGE_LIMIT * 3 // 4 - 1024  # base64 takes the last quarter
-        for row in rows:
-            room -= 128 + len(row["data"] or b"")
-            if room < 0:
-                break
-            values.append(Value(row["id"], row["size"], row["data"], row["object"]))
-        more = request.start + len(values) if len(values) < len(rows) or len(rows) == 500 else None
-        return Inputs(values, more)
+        rows = await self._db.fetch(Q["task_inputs"], request.task, request.start, INPUTS, ROOM, INPUT_ROOM)
+        values = [Value(row["id"], row["size"], row["data"], row["object"]) for row in rows]
+        return Inputs(values, request.start + len(values) if rows and rows[-1]["more"] else None)
 
     async def _seen(self, ctx: Context, request: TaskRef) -> tuple[store.Row, SessionStatus]:
         """The task's row and its session's status."""

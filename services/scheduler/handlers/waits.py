@@ -23,10 +23,15 @@ from shared.contracts.errors import NotFound
 from shared.contracts.events import Frame
 from shared.contracts.states import ResultStatus, name_of
 from shared.runtime.retry import Backoff
+from shared.runtime.share import Share
 
 Q = store.Q
-AT_ONCE = 1000
+PLACES = 1000
 """Requests that may wait in one process."""
+PLACES_OF_ONE = 250
+"""And those of one user."""
+AT_ONCE = 2 * PLACES
+"""Requests that are taken at a time: those for which there is no place are refused."""
 LONGEST = 40
 """Seconds that such a request may take in all."""
 AGAIN = Backoff(first=0.25, factor=2, ceiling=5)
@@ -89,6 +94,7 @@ class Waits:
         self._bus, self._db = bus, db
         self._ears: dict[UUID, Ear] = {}
         self._stopping = False
+        self._share = Share("requests that wait for results", most=PLACES, of_one=PLACES_OF_ONE)
 
     def register(self, service: Service) -> None:
         service.reads("result", "wait", ResultWait, self.wait, seconds=LONGEST, at_once=AT_ONCE)
@@ -101,6 +107,10 @@ class Waits:
                 waiter.woken.set()
 
     async def wait(self, ctx: Context, request: ResultWait) -> ResultWaited:
+        async with self._share.place(ctx.user):
+            return await self._wait(ctx, request)
+
+    async def _wait(self, ctx: Context, request: ResultWait) -> ResultWaited:
         rows = {row["id"]: row for row in await self._db.fetch(Q["waited"], request.results)}
         for place, name in enumerate(request.results):
             if name not in rows or (rows[name]["owner"] != ctx.user and not ctx.is_operator):

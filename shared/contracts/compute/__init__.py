@@ -1,4 +1,4 @@
-"""Sessions, results and submissions: what users ask of the scheduler. Version 2.
+"""Sessions, results and submissions: what users ask of the scheduler. Version 3.
 
 Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`) where it changes something
 (partitions are changed by the admin only):
@@ -110,6 +110,7 @@ from shared.contracts.compute.sessions import (
 )
 from shared.contracts.compute.states import States, StatesQuery
 from shared.contracts.compute.submissions import (
+    MAX_INPUTS,
     Submission,
     SubmissionCreate,
     SubmissionRef,
@@ -128,10 +129,11 @@ from shared.contracts.compute.tasks import (
     TaskRerun,
 )
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 __all__ = [
     "DEFAULT_PARTITION",
+    "MAX_INPUTS",
     "AppText",
     "Application",
     "Attempt",

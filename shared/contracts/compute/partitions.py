@@ -45,6 +45,9 @@ class Partition(msgspec.Struct, frozen=True):
     outstanding   tasks in the queue or with a worker
     running       those of them that are known to run: for more than 100 ms
     waiting       ready tasks that wait for their turn in the tables; at most so many, counted up to 100,000
+    functions     those that its live workers have
+    unplaced      of `waiting`: how many wait for a function that none of them has, by function; the 20 most wanted
+    unwell        live workers that can run nothing, or less than their slots, each with the reason; 20 of them
     """
 
     name: str
@@ -56,6 +59,9 @@ class Partition(msgspec.Struct, frozen=True):
     max: int | None = None
     running: int = 0
     waiting: int = 0
+    functions: list[str] = []
+    unplaced: dict[str, int] = {}
+    unwell: dict[str, str] = {}
 
 
 class PartitionPage(msgspec.Struct, frozen=True):

@@ -49,7 +49,11 @@ class SessionList(Page, frozen=True, forbid_unknown_fields=True):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """Tasks of a session by where they stand. `running` counts only those known to run for 100 ms or more."""
+    """Tasks of a session by where they stand. `running` counts only those known to run for 100 ms or more.
+
+    `unplaced`: of those waiting, the ready ones whose function no live worker of their partition has, by function; the 20 most
+    wanted, and at most so many tasks.
+    """
 
     total: int = 0
     waiting: int = 0
@@ -58,6 +62,7 @@ class Counts(msgspec.Struct, frozen=True):
     completed: int = 0
     failed: int = 0
     cancelled: int = 0
+    unplaced: dict[str, int] = {}
 
 
 class Session(msgspec.Struct, frozen=True):

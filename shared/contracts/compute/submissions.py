@@ -1,11 +1,14 @@
 """Submissions: tasks on their way in."""
 
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
 
 from shared.contracts.compute.options import Options
+
+MAX_INPUTS: Final = 100_000
+"""Most inputs of a task."""
 
 
 class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -17,13 +20,17 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
               output number 1); only earlier lines, so that a submission cannot wait for itself
     outputs   how many results it produces (1 unless said), or the ids of results created before
     options   over those of the submission and the session
+    inputs_from   the id of a result whose value is a JSON list of what `inputs` may have: they follow those in `inputs`. It is
+              read when the task is submitted: it has to be complete by then, and a list has at most 8 MiB. A task has at most
+              100,000 inputs in all; those from lists are at most 200,000 for the tasks of one message
     """
 
     payload: msgspec.Raw = msgspec.Raw(b"null")
     payload_result: str | None = None
-    inputs: Annotated[list[str], msgspec.Meta(max_length=100_000)] = []
+    inputs: Annotated[list[str], msgspec.Meta(max_length=MAX_INPUTS)] = []
     outputs: Annotated[int, msgspec.Meta(ge=0, le=256)] | Annotated[list[UUID], msgspec.Meta(max_length=256)] = 1
     options: Options | None = None
+    inputs_from: UUID | None = None
 
 
 class SubmissionCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

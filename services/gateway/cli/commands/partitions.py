@@ -1,5 +1,6 @@
 """Partitions: looking at them; making, changing and deleting them, as the admin."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -15,7 +16,7 @@ Priority = Annotated[
 Reserve = Annotated[int | None, Parameter(help="Slots that it has a right to; others are preempted for it.")]
 Most = Annotated[str | None, Parameter(name="--max", help="Most tasks queued or running at once; `none`: no limit.")]
 
-HEADS = ("partition", "workers", "slots", "outstanding", "running", "waiting", "priority", "reserve", "max")
+HEADS = ("partition", "workers", "slots", "outstanding", "running", "waiting", "priority", "reserve", "max", "notes")
 
 
 def register(app: App) -> None:
@@ -33,7 +34,16 @@ def register(app: App) -> None:
 def row(told: dict[str, Any]) -> tuple[object, ...]:
     """A partition as a row of a table."""
     most = told.get("max")
-    return (told["name"], *(told.get(name, "") for name in HEADS[1:-1]), "none" if most is None else most)
+    counts = (told.get(name, "") for name in HEADS[1:-2])
+    return (told["name"], *counts, "none" if most is None else most, "; ".join(_notes(told)))
+
+
+def _notes(told: dict[str, Any]) -> Iterator[str]:
+    """What keeps its tasks from running."""
+    for function, count in told.get("unplaced", {}).items():
+        yield f"{count} wait for function {function}, which no live worker has"
+    for worker, why in told.get("unwell", {}).items():
+        yield f"worker {worker} is unwell: {why}"
 
 
 def list_partitions(*, paging: Paging = FIRST, output: Output = PLAIN) -> None:

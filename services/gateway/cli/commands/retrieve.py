@@ -31,7 +31,7 @@ def retrieve(
 ) -> None:
     """Bring a dataset back from long-term storage: where its datablocks are then, or its files into a folder.
 
-    Every file is checked. The same call again goes on where an earlier one was broken off.
+    Every file is checked. The same call again goes on with the datablock at which an earlier one was broken off.
 
     Parameters
     ----------
@@ -58,13 +58,12 @@ def retrieve(
         retrieving = Retrieving(Steady(api), pid, quiet=output.json)
         if not no_wait:
             retrieving.wait()
-        blocks = [] if no_wait else retrieving.blocks()
         if to is None:
-            _tell(retrieving.told, blocks, output)
+            _tell(retrieving.told, [] if no_wait else list(retrieving.blocks()), output)
             return
         _make(to)
-        counts = bring(retrieving, blocks, to, keep_tars, force, output.json)
-    _tell_counts(retrieving.told, counts | {"folder": str(to), "datablocks": len(blocks)}, output)
+        counts = bring(retrieving, to, keep_tars, force, output.json)
+    _tell_counts(retrieving.told, counts | {"folder": str(to)}, output)
 
 
 def _make(folder: Path) -> None:

@@ -45,6 +45,12 @@ def submit(
     headrace submit tasks.ndjson --function square --wait
 
     seq 100 | jq -c '{payload: .}' | headrace submit - --function square
+
+    A task with more inputs than a line has room for (512 KiB): upload a JSON list of their ids, and name that result.
+
+    headrace upload ids.json --session 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f
+
+    echo '{"inputs_from": "<the result>"}' | headrace submit - --session 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f --function sum
     """
     if file.startswith("-") and file != "-":
         raise UsageError(f"unknown option {file}")

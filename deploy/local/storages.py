@@ -1,0 +1,42 @@
+"""The storages of a home, made once: each is noted in `storages.json` when it has its marker, and never made again.
+
+So what goes missing later (the folder deleted, another disk where the home was) is missing, and the services say so. A home
+from before there were markers gets them at its next start.
+"""
+
+import json
+from pathlib import Path
+from uuid import UUID
+
+from deploy.local.home import Home, write_private
+from shared.objects.init import init_bucket, init_folder
+from shared.objects.s3 import open_objects
+from shared.objects.settings import ObjectsSettings
+
+
+class Storages:
+    def __init__(self, home: Home) -> None:
+        self._file = home.path / "storages.json"
+
+    def id(self, name: str) -> str | None:
+        """Of a storage that was made in an earlier run or in this one."""
+        return self._known().get(name)
+
+    def make_folder(self, name: str, folder: Path) -> None:
+        """A folder that is long-term storage."""
+        if self.id(name) is None:
+            folder.mkdir(exist_ok=True)
+            self._note(name, init_folder(folder, name, in_use=True).id)
+
+    async def make_bucket(self, settings: ObjectsSettings) -> None:
+        """The bucket that the services work in."""
+        name = settings.s3_bucket
+        if self.id(name) is None:
+            async with open_objects(settings) as objects:
+                self._note(name, (await init_bucket(objects.bucket, name, in_use=True)).id)
+
+    def _known(self) -> dict[str, str]:
+        return dict(json.loads(self._file.read_text())) if self._file.exists() else {}
+
+    def _note(self, name: str, id: UUID) -> None:
+        write_private(self._file, json.dumps({**self._known(), name: str(id)}, indent=2) + "\n")
