@@ -12,13 +12,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak check format bench bench-peers bench-pairs bench-million lock clean wipe
+.PHONY: help run people test soak check format bench bench-peers bench-pairs bench-million lock clean wipe
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(STAMP) ## Start everything on this machine and show it at work (ONCE=1: stop afterwards; ARGS=…: see ARGS=--help)
 	@$(BIN)/python -m deploy.local $(if $(ONCE),--once) $(ARGS)
+
+people: $(STAMP) ## Who has a user of the bus (ADD=name, REMOVE=name: also while everything runs)
+	@$(BIN)/python -m deploy.local.people $(if $(ADD),add $(ADD),$(if $(REMOVE),remove $(REMOVE),list)) $(ARGS)
 
 test: $(STAMP) ## Run the tests (ARGS=… for pytest)
 	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)

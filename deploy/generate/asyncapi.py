@@ -49,7 +49,9 @@ def document() -> dict[str, Any]:
         kinds |= {kind for kind in (channel.message, channel.reply) if kind is not None}
         _tell(channel, channels, operations)
     channels["dead"] = _channel(
-        "hr.dead.{stream}", ["Dead"], "Poison messages of a stream as they were, with the reason in headers."
+        "hr.dead.{stream}.{source}",
+        ["Dead"],
+        "Poison messages of a stream, with the reason in headers; long ones are cut. Each source has a share.",
     )
     return {
         "asyncapi": "3.0.0",
@@ -144,9 +146,12 @@ def _channel(address: str, messages: list[str], about: str = "") -> dict[str, An
 
 
 def _covers(subject: str, address: str) -> bool:
-    """Whether a stream's subject, with NATS's wildcards, takes what is sent to the address."""
-    pattern = re.escape(subject).replace(r"\*", "[^.]+").replace(">", ".+")
-    return re.fullmatch(pattern, address) is not None
+    """Whether a stream's subject, with NATS's wildcards, takes what is sent to the address, for some of its parameters."""
+    parts = (
+        r"[^.]+" if part == "*" else ".+" if part == ">" else rf"({re.escape(part)}|{{\w+}})"
+        for part in subject.split(".")
+    )
+    return re.fullmatch(r"\.".join(parts), address) is not None
 
 
 def _ref(*path: str) -> dict[str, str]:

@@ -109,6 +109,10 @@ EVENTS: Final = (
         "Its lifecycle has moved.",
     ),
     Channel(
+        "event.dataset.abandoned", "hr.evt.dataset.abandoned.{dataset}", e.DatasetChanged, "archiver", "everybody",
+        "Its owner gave it up: the pid is free, its bytes are removed.",
+    ),
+    Channel(
         "event.origdatablock.created", "hr.evt.origdatablock.created.{dataset}", e.DatasetChanged, "archiver", "everybody",
         "It was told of files that it has.",
     ),

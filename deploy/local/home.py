@@ -16,6 +16,9 @@ MIB = 1 << 20
 DISK_FLOOR = 1024 * MIB
 """Bytes that have to be free: less, and the servers would fail one by one in ways that do not name the cause."""
 
+PEOPLE = ("alice",)
+"""Who has a user of the bus in a folder that is new."""
+
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What the system says when a disk, or somebody's share of it, is full."""
 
@@ -99,6 +102,25 @@ class Home:
             known.update({name: secrets.token_hex(16) for name in missing})
             write_private(file, json.dumps(known, indent=2) + "\n")
         return known
+
+    def forget_secret(self, name: str) -> None:
+        """Whoever gets this name again gets another secret."""
+        file = self.path / "secrets.json"
+        known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+        if known.pop(name, None) is not None:
+            write_private(file, json.dumps(known, indent=2) + "\n")
+
+    def people(self) -> tuple[str, ...]:
+        """Who has a user of the bus."""
+        file = self.path / "people.json"
+        return tuple(json.loads(file.read_text())) if file.exists() else PEOPLE
+
+    def keep_people(self, names: Iterable[str]) -> None:
+        write_private(self.path / "people.json", json.dumps(list(names)) + "\n")
+
+    def context(self, name: str) -> Path:
+        """Where the `nats` tool finds the context `name` with XDG_CONFIG_HOME=.headrace/config."""
+        return self.path / "config" / "nats" / "context" / f"{name}.json"
 
 
 def free(folder: Path) -> int:

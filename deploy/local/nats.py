@@ -4,7 +4,6 @@ import asyncio
 import http.client
 import json
 import shutil
-from collections.abc import Mapping
 
 from nats.aio.client import Client
 
@@ -12,6 +11,7 @@ from deploy.local.home import Home, write_private
 from deploy.local.process import SERVERS, Command
 from deploy.local.wheels import program
 from deploy.nats import config
+from deploy.nats.accounts import SYSTEM
 from deploy.nats.permissions import users
 
 
@@ -24,9 +24,9 @@ class Nats:
 
     name = "nats"
 
-    def __init__(self, home: Home, port: int, monitor_port: int, secrets: Mapping[str, str]) -> None:
+    def __init__(self, home: Home, port: int, monitor_port: int) -> None:
         self.port, self.monitor_port = port, monitor_port
-        self._home, self._secrets = home, secrets
+        self._home = home
         self._config = home.path / "nats.conf"
         self.store = home.path / "nats"
 
@@ -34,30 +34,39 @@ class Nats:
     def url(self) -> str:
         return f"nats://127.0.0.1:{self.port}"
 
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Of those who have a user now: people come and go while we run."""
+        return self._home.secrets([f"nats.{user}" for user in (*users(self._home.people()), SYSTEM)])
+
     async def prepare(self) -> None:
         self.store.mkdir(exist_ok=True)
-        allowed = users()
+        self.configure()
+
+    def configure(self) -> None:
+        """Writes the server's configuration, and everybody's context for the `nats` tool."""
+        people, secrets = self._home.people(), self.secrets
         settings = config.server(
             port=self.port,
             monitor_port=self.monitor_port,
             store=self.store,
-            users=allowed,
-            passwords={name: self._secrets[f"nats.{name}"] for name in (*allowed, "system")},
+            people=people,
+            passwords={name: secrets[f"nats.{name}"] for name in (*users(people), SYSTEM)},
         )
         write_private(self._config, json.dumps(settings, indent=2) + "\n")
-        # Where the `nats` tool looks with XDG_CONFIG_HOME=.headrace/config and NATS_CONTEXT=headrace.
-        contexts = self._home.path / "config" / "nats" / "context"
-        contexts.mkdir(parents=True, exist_ok=True)
-        write_private(contexts / "headrace.json", json.dumps(self._context(), indent=2) + "\n")
+        self._home.context("headrace").parent.mkdir(parents=True, exist_ok=True)
+        for name, user in (("headrace", "admin"), *((person, person) for person in people)):
+            context = self._context(user, secrets[f"nats.{user}"])
+            write_private(self._home.context(name), json.dumps(context, indent=2) + "\n")
 
-    def _context(self) -> dict[str, str]:
+    def _context(self, user: str, password: str) -> dict[str, str]:
         """For the `nats` tool (ADR-21)."""
         return {
-            "description": "Headrace's embedded bus, as its administrator",
+            "description": "Headrace's embedded bus, as " + ("its administrator" if user == "admin" else user),
             "url": self.url,
-            "user": "admin",
-            "password": self._secrets["nats.admin"],
-            "inbox_prefix": "_INBOX_admin",
+            "user": user,
+            "password": password,
+            "inbox_prefix": f"_INBOX_{user}",
         }
 
     def command(self) -> Command:
@@ -75,7 +84,7 @@ class Nats:
             await client.connect(
                 self.url,
                 user="admin",
-                password=self._secrets["nats.admin"],
+                password=self.secrets["nats.admin"],
                 inbox_prefix=b"_INBOX_admin",
                 allow_reconnect=False,
                 connect_timeout=2,

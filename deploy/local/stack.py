@@ -100,13 +100,13 @@ class Stack:
         self.ports = ports.choose(names, kept, self._held, paired=s3.PAIRED_PORTS, taken=s3.is_taken)
         self.secrets = self.home.secrets(
             [
-                *(f"nats.{user}" for user in (*users(), "system")),
+                *(f"nats.{user}" for user in (*users(self.home.people()), "system")),
                 "postgres",
                 *(f"postgres.{service}" for service in SERVICES),
                 "s3",
             ]
         )
-        self.nats = Nats(self.home, self.ports["nats"], self.ports["nats.monitor"], self.secrets)
+        self.nats = Nats(self.home, self.ports["nats"], self.ports["nats.monitor"])
         self.postgres = Postgres(self.home, self.ports["postgres"], self.secrets, self._postgres_settings)
         self.storages = Storages(self.home)
         self.storages.make_folder(LTS, self.home.path / "lts")

@@ -1,24 +1,13 @@
 """The server's configuration as data; the server reads JSON as a form of its own language."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.nats.permissions import Permissions
+from deploy.nats.accounts import accounts
 from shared.contracts.topology import MESSAGE_LIMIT
 
 STORE_LIMIT: Final = 1 << 40
-
-
-def _user(name: str, password: str, allowed: Permissions) -> dict[str, Any]:
-    return {
-        "user": name,
-        "password": password,
-        "permissions": {
-            "publish": {"allow": list(allowed.publish)},
-            "subscribe": {"allow": list(allowed.subscribe)},
-        },
-    }
 
 
 def server(
@@ -26,13 +15,15 @@ def server(
     port: int,
     monitor_port: int,
     store: Path,
-    users: Mapping[str, Permissions],
+    people: Iterable[str],
     passwords: Mapping[str, str],
+    events: bool = False,
     host: str = "127.0.0.1",
     sync: str = "1s",
 ) -> dict[str, Any]:
-    """One server with JetStream on disk. `sync`: how often it flushes; `always` in production on one replica.
+    """One server with JetStream on disk. `people`: those who have a user of their own; `passwords`: of every user.
 
+    `events`: people may hear all events. `sync`: how often it flushes; `always` in production on one replica.
     The user `system` belongs to the system account: `nats server …` asks there. Nobody is let in without a name.
     """
     return {
@@ -46,12 +37,6 @@ def server(
         # Without a limit of ours the server takes a share of what is free, and on a small disk refuses streams that
         # have a limit of their own; a disk that is really full it notices by itself.
         "jetstream": {"store_dir": str(store), "sync_interval": sync, "max_file_store": STORE_LIMIT},
-        "accounts": {
-            "HEADRACE": {
-                "jetstream": "enabled",
-                "users": [_user(name, passwords[name], allowed) for name, allowed in users.items()],
-            },
-            "SYSTEM": {"users": [{"user": "system", "password": passwords["system"]}]},
-        },
+        "accounts": accounts(tuple(people), passwords, events=events),
         "system_account": "SYSTEM",
     }

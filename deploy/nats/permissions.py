@@ -12,6 +12,8 @@ Derived from shared/contracts. The rules:
   (`hr.watch.<user>.…`, docs/events.md).
 - Everybody has an inbox of his own (`_INBOX_<user>.>`), so that nobody reads another's replies. Services list the inboxes
   that they answer; the server's `allow_responses` would do it too, but it remembers every delivered message for minutes.
+- Workers and people are in accounts of their own (deploy/nats/accounts.py): a service sees `_R_.…` as the reply of what
+  they ask, and answers that. These lists are a second wall there.
 """
 
 from collections.abc import Iterable
@@ -53,6 +55,9 @@ class Permissions(msgspec.Struct, frozen=True):
 
 EVERYTHING: Final = Permissions((">",), (">",))
 
+IMPORTED_REPLIES: Final = "_R_.>"
+"""Where a service answers what came from another account; the server makes such a subject for each request."""
+
 
 def inbox(user: str) -> str:
     """The replies of `user`; a client connects with `inbox_prefix=f"_INBOX_{user}"`."""
@@ -90,8 +95,8 @@ def _jetstream(service: str) -> list[str]:
     return [f"$JS.API.{verb}" for verb in api]
 
 
-def service(name: str, inboxes: Iterable[str]) -> Permissions:
-    """What one of the five may do. `inboxes`: of those it answers."""
+def service(name: str) -> Permissions:
+    """What one of the five may do."""
     publish = [
         *_jetstream(name),
         "$JS.ACK.>",
@@ -100,8 +105,9 @@ def service(name: str, inboxes: Iterable[str]) -> Permissions:
         subjects.steps_of(name),
         subjects.schedule(name, ">"),
         *(subjects.event(noun, "*", ">") for noun in (*NOUNS[name], *SHARED_NOUNS)),
-        *(subjects.dead(stream) for stream in _consumed_by(name)),
-        *inboxes,
+        *(subjects.dead(stream, "*") for stream in _consumed_by(name)),
+        *(inbox(user) for user in (*subjects.SERVICES, "admin")),
+        IMPORTED_REPLIES,
     ]
     subscribe = [inbox(name), "$SRV.>", f"hr.rpc.{name}.>", "hr.evt.>"]
     match name:
@@ -124,7 +130,7 @@ def service(name: str, inboxes: Iterable[str]) -> Permissions:
 
 
 def worker() -> Permissions:
-    """Pulls tasks, reports, beats, asks the two questions that a worker has, and hands over what tasks create."""
+    """Pulls tasks, reports, beats, asks the questions that a worker has, and hands over what tasks create."""
     return Permissions(
         (
             "$JS.API.CONSUMER.MSG.NEXT.TASKS.>",
@@ -135,9 +141,9 @@ def worker() -> Permissions:
             subjects.rpc("scheduler", "task", "confirm"),
             subjects.rpc("scheduler", "task", "inputs"),
             subjects.rpc("scheduler", "task", "spawn"),
-            subjects.dead("TASKS"),
+            subjects.dead("TASKS", subjects.WORKER),
         ),
-        (inbox("worker"), "hr.ctl.>"),
+        (inbox(subjects.WORKER), "hr.ctl.>"),
     )
 
 
@@ -150,11 +156,9 @@ def person(name: str, *, events: bool = False) -> Permissions:
 
 def users(people: Iterable[str] = ("alice",), *, events: bool = False) -> dict[str, Permissions]:
     """Every user of the bus. `admin` is for the operator and the `nats` tool. `events`: people may hear all events."""
-    people = tuple(people)
-    inboxes = [inbox(user) for user in (*subjects.SERVICES, "worker", "admin", *people)]
     return {
-        **{name: service(name, inboxes) for name in subjects.SERVICES},
-        "worker": worker(),
+        **{name: service(name) for name in subjects.SERVICES},
+        subjects.WORKER: worker(),
         "admin": EVERYTHING,
         **{name: person(name, events=events) for name in people},
     }

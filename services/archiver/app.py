@@ -7,14 +7,17 @@ from pathlib import Path
 
 import shared.chain
 from services.archiver import __version__
+from services.archiver.abandon import Abandoning
 from services.archiver.archive import Archiving
 from services.archiver.chains import declare
 from services.archiver.forward import Forwarding
+from services.archiver.handlers.abandon import Abandonments
 from services.archiver.handlers.datablocks import Datablocks
 from services.archiver.handlers.datasets import Datasets
 from services.archiver.handlers.jobs import Jobs
 from services.archiver.handlers.uploads import Uploads
 from services.archiver.settings import Settings
+from services.archiver.sweep import EVERY, Sweep
 from services.archiver.upload import PostUpload
 from shared.bus.health import serve_health
 from shared.bus.station import open_station
@@ -26,6 +29,7 @@ from shared.objects.recorded import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.objects.sweep import sweeping
 from shared.runtime.clock import SystemClock
+from shared.runtime.loop import Loop
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
@@ -45,9 +49,11 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             PostUpload(units, objects, target=target, storage=storage),
             Archiving(units, objects, lts),
             Forwarding(station.bus),
+            Abandoning(units, objects, lts),
         )
-        chains = Chains(station.bus, units, "archiver", declared.post_upload, declared.archival, declared.retrieval)
-        Datasets(pool, chains).register(service)
+        chains = Chains(station.bus, units, "archiver", *declared)
+        Datasets(pool, chains, objects).register(service)
+        Abandonments(pool, chains, declared).register(service)
         Datablocks(pool, chains).register(service)
         Uploads(pool, chains, declared, objects, clock, timedelta(seconds=settings.pack.upload_seconds)).register(
             service
@@ -61,8 +67,11 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
             relaying = group.create_task(station.relay.run())
             sweeping_up = group.create_task(sweeping((objects, "staging/"), (lts, "datasets/")).run())
+            sweep = Sweep(units, objects, clock, timedelta(seconds=settings.pack.landing_seconds))
+            by_age = group.create_task(Loop("landing", EVERY, sweep.run_once).run())
             await stop.wait()
             await service.stop()
             await runner.stop()
             relaying.cancel()
             sweeping_up.cancel()
+            by_age.cancel()

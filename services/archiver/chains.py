@@ -4,8 +4,11 @@ Every step may run again: what is done is seen in the datablocks' rows, and byte
 the same bytes.
 """
 
+from collections.abc import Iterator
+
 import msgspec
 
+from services.archiver.abandon import Abandoning
 from services.archiver.archive import Archiving
 from services.archiver.forward import Forwarding
 from services.archiver.state import OfDataset
@@ -21,9 +24,13 @@ class ArchiverChains(msgspec.Struct, frozen=True):
     post_upload: Chain[OfDataset]
     archival: Chain[OfDataset]
     retrieval: Chain[OfDataset]
+    abandonment: Chain[OfDataset]
+
+    def __iter__(self) -> Iterator[Chain[OfDataset]]:
+        return iter((self.post_upload, self.archival, self.retrieval, self.abandonment))
 
 
-def declare(after: PostUpload, archive: Archiving, forward: Forwarding) -> ArchiverChains:
+def declare(after: PostUpload, archive: Archiving, forward: Forwarding, abandon: Abandoning) -> ArchiverChains:
     return ArchiverChains(
         post_upload=Chain(
             "post_upload", OfDataset,
@@ -51,4 +58,5 @@ def declare(after: PostUpload, archive: Archiving, forward: Forwarding) -> Archi
             retry(forward.hand_to_retriever, backoff=SOON),
             on_user_error=forward.report_failure, on_cancel=forward.report_failure,
         ),
+        abandonment=Chain("abandonment", OfDataset, retry(abandon.remove_bytes, backoff=SOON)),
     )  # fmt: skip

@@ -5,6 +5,7 @@ from services.archiver.machine import ArchiveState, BlockState, wire
 from shared.chain.chains import Chains
 from shared.contracts.catalogue import DatasetState
 from shared.contracts.errors import NotFound
+from shared.runtime.clock import rfc3339
 
 Q = store.Q
 _MEANS = {
@@ -28,6 +29,9 @@ async def explain(db: store.Db, chains: Chains, row: store.Row) -> DatasetState:
             pass
         else:
             reasons += [told.summary, *told.reasons]
+    if row["swept_at"] is not None:
+        when = rfc3339(row["swept_at"])
+        reasons.insert(0, f"what was uploaded was removed at {when}, because nobody went on with it: upload it again")
     for one in await db.fetch(Q["block_counts"], row["id"]):
         reasons.append(f"{one['blocks']} datablocks are {BlockState(one['state']).name.lower()}, {one['size']} bytes")
     return DatasetState(row["pid"], f"{row['pid']} {_MEANS[state]} ({wire(state)})", reasons)

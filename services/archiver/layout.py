@@ -27,8 +27,20 @@ def staging_key(dataset: UUID, name: str) -> str:
     return f"{staging_prefix(dataset)}{uuid7()}/{name}.tar"
 
 
+def archive_prefix(dataset: UUID) -> str:
+    return f"datasets/{dataset}/"
+
+
 def archive_id(dataset: UUID, name: str) -> str:
-    return f"datasets/{dataset}/datablocks/{name}.tar"
+    return f"{archive_prefix(dataset)}datablocks/{name}.tar"
+
+
+def dataset_of(key: str) -> UUID | None:
+    """Whose object it is, in the landing zone or in staging; None if it is not one that we have put there."""
+    try:
+        return UUID(key.split("/", 2)[1])
+    except (IndexError, ValueError):
+        return None
 
 
 def manifest_key(archive: str) -> str:

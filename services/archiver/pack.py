@@ -100,13 +100,21 @@ class Tar:
         return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
 
 
+class WrongFileError(UserError):
+    """What was uploaded at `path` is not the file that was registered."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path = path
+
+
 def check(file: File, digest: Sha256) -> None:
-    """Whether the bytes that passed are the file that was registered."""
+    """Whether the bytes that passed are the file that was registered; WrongFileError otherwise."""
     if digest.size != file.size:
         more = "more than " if digest.size > file.size else ""
-        raise UserError(f"{file.path}: {more}{min(digest.size, file.size)} bytes came, {file.size} were registered")
+        raise WrongFileError(file.path, f"{more}{min(digest.size, file.size)} bytes came, {file.size} were registered")
     if digest.hex() != file.chk:
-        raise UserError(f"{file.path}: its bytes hash to {digest.hex()}, {file.chk} was registered")
+        raise WrongFileError(file.path, f"its bytes hash to {digest.hex()}, {file.chk} was registered")
 
 
 def _padded(size: int) -> int:

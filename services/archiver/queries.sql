@@ -43,6 +43,19 @@ SELECT f.path FROM unnest($3::text[]) AS u(path)
 JOIN files f ON f.dataset = $1 AND f.path > u.path || '/' AND f.path < u.path || '0'
 LIMIT 1;
 
+-- name: drop_files
+DELETE FROM files WHERE dataset = $1 AND path = ANY($2::text[]);
+
+-- name: count_origdatablocks
+-- After files of them were registered anew; those that have none left go.
+WITH counted AS (
+    SELECT o.id, coalesce(sum(f.size), 0)::bigint AS size, count(f.path)::integer AS files
+    FROM origdatablocks o LEFT JOIN files f ON f.origdatablock = o.id WHERE o.id = ANY($1::uuid[]) GROUP BY o.id
+), gone AS (
+    DELETE FROM origdatablocks o USING counted c WHERE o.id = c.id AND c.files = 0
+)
+UPDATE origdatablocks o SET size = c.size, files = c.files FROM counted c WHERE o.id = c.id AND c.files > 0;
+
 -- name: count_files
 UPDATE datasets d SET size = f.size, files = f.files, version = version + 1, updated_at = now()
 FROM (SELECT coalesce(sum(size), 0)::bigint AS size, count(*)::integer AS files FROM files WHERE dataset = $1) AS f
@@ -56,6 +69,13 @@ SELECT path, size, chk FROM files WHERE dataset = $1 ORDER BY path;
 
 -- name: files_of
 SELECT path, size, chk FROM files WHERE datablock = $1 ORDER BY path;
+
+-- name: files_page
+SELECT path, size, chk FROM files WHERE dataset = $1 AND path > $2 ORDER BY path LIMIT $3;
+
+-- name: keep_addresses
+-- Somebody uploads until then: the sweep passes over it.
+UPDATE datasets SET addresses_until = greatest(addresses_until, $2), swept_at = NULL WHERE id = $1;
 
 -- name: stored_files
 SELECT path, size, chk, datablock, start FROM files
@@ -115,3 +135,28 @@ SELECT j.*, d.pid FROM jobs j JOIN datasets d ON d.id = j.dataset WHERE j.id = $
 -- name: move_job
 UPDATE jobs SET state = $2, message = $3, version = version + 1, updated_at = now()
 WHERE id = $1 AND (state = ANY($4::smallint[])) RETURNING *;
+
+-- name: chain_is_live
+SELECT due_at IS NOT NULL FROM chains WHERE id = $1;
+
+-- name: abandon
+WITH dropped_files AS (DELETE FROM files WHERE dataset = $1),
+    dropped_datablocks AS (DELETE FROM datablocks WHERE dataset = $1),
+    dropped_origdatablocks AS (DELETE FROM origdatablocks WHERE dataset = $1),
+    dropped_jobs AS (DELETE FROM jobs WHERE dataset = $1),
+    noted AS (INSERT INTO abandoned (id, pid, owner, size, files) SELECT id, pid, owner, size, files FROM datasets WHERE id = $1)
+DELETE FROM datasets WHERE id = $1 RETURNING *;
+
+-- name: abandoned
+SELECT * FROM abandoned WHERE pid = $1 AND ($2::uuid IS NULL OR id = $2) ORDER BY abandoned_at DESC LIMIT 1;
+
+-- name: lock_swept
+-- Datasets of which bytes were found. Rows that somebody works on now are passed over: they are needed.
+SELECT d.id, d.archive_state, d.updated_at, d.addresses_until, coalesce(c.due_at IS NOT NULL, false) AS live
+FROM datasets d LEFT JOIN chains c ON c.id = d.chain WHERE d.id = ANY($1::uuid[]) FOR UPDATE OF d SKIP LOCKED;
+
+-- name: known
+SELECT id FROM datasets WHERE id = ANY($1::uuid[]);
+
+-- name: note_swept
+UPDATE datasets SET swept_at = $2 WHERE id = ANY($1::uuid[]) AND archive_state = ANY($3::smallint[]);

@@ -9,10 +9,11 @@ from shared.objects.settings import ObjectsSettings
 
 class PackSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`datablock_mib`: bytes of files that a datablock aims at (tape likes 1 GB and more). `upload_seconds`: how long an
-    address to upload to is valid."""
+    address to upload to is valid. `landing_seconds`: how long an upload stays with which nobody goes on."""
 
     datablock_mib: int = 20_000
     upload_seconds: int = 24 * 3600
+    landing_seconds: int = 7 * 24 * 3600
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -6,9 +6,10 @@ import msgspec
 
 
 class OfDataset(msgspec.Struct, frozen=True):
-    """`job`: whose status the chain tells; the post-upload chain has none."""
+    """`job`: whose status the chain tells; the post-upload chain has none. `stopped`: the chain that is stopped for this one."""
 
     dataset: UUID
     pid: str
     owner: str
     job: UUID | None = None
+    stopped: UUID | None = None

@@ -8,7 +8,7 @@ from uuid import UUID
 from services.archiver import layout, store
 from services.archiver.catalogue import builtin as catalogue
 from services.archiver.machine import BLOCK
-from services.archiver.pack import File, Tar, share_out
+from services.archiver.pack import File, Tar, WrongFileError, share_out
 from services.archiver.state import OfDataset
 from shared.bus.unit import Unit, Units
 from shared.chain.context import StepContext
@@ -65,7 +65,11 @@ class PostUpload:
     async def _pack(self, dataset: UUID, block: store.Row) -> None:
         tar = Tar(block["name"], await store.files(self._units.pool, "files_of", block["id"]))
         key = layout.staging_key(dataset, block["name"])
-        stored = await self._objects.put(key, tar.stream(partial(self._read, dataset)), size=tar.size)
+        try:
+            stored = await self._objects.put(key, tar.stream(partial(self._read, dataset)), size=tar.size)
+        except WrongFileError as error:  # otherwise it would be taken for uploaded
+            await self._objects.delete([layout.landing_key(dataset, error.path)])
+            raise UserError(f"{error}; it was removed: upload it again") from None
         target, sources = int(BLOCK.target("pack")), BLOCK.sources("pack")
         if await self._units.pool.fetchrow(Q["pack_block"], block["id"], target, stored.sha256, key, sources) is None:
             await self._objects.delete([key])  # another run was first

@@ -68,7 +68,7 @@ class Watchers:
             await asyncio.wait(self._running, timeout=5)
 
     async def _take(self, message: Msg) -> None:
-        if message.reply:
+        if subjects.is_reply(message.reply):
             task = asyncio.create_task(self._answer(message))
             self._running.add(task)
             task.add_done_callback(self._running.discard)

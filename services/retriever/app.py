@@ -11,6 +11,7 @@ from services.retriever.handlers.retrievals import Retrievals
 from services.retriever.peers import Peers
 from services.retriever.retrieve import Retrieve
 from services.retriever.settings import Settings
+from services.retriever.sweep import EVERY, Sweep
 from shared.bus.health import serve_health
 from shared.bus.station import open_station
 from shared.chain.chains import Chains
@@ -21,6 +22,7 @@ from shared.objects.recorded import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.objects.sweep import sweeping
 from shared.runtime.clock import SystemClock
+from shared.runtime.loop import Loop
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
@@ -47,8 +49,11 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
             relaying = group.create_task(station.relay.run())
             sweeping_up = group.create_task(sweeping((objects, "retrieval/")).run())
+            sweep = Sweep(units, objects, clock, timedelta(seconds=settings.keep.retrieval_seconds))
+            by_age = group.create_task(Loop("retrieval", EVERY, sweep.run_once).run())
             await stop.wait()
             await service.stop()
             await runner.stop()
             relaying.cancel()
             sweeping_up.cancel()
+            by_age.cancel()

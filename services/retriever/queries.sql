@@ -40,3 +40,23 @@ WHERE w.retrieval = $1 AND NOT w.produced ORDER BY b.archive_id, w.start;
 
 -- name: not_produced
 SELECT result FROM wanted WHERE retrieval = $1 AND NOT produced ORDER BY result;
+
+-- name: keep_addresses
+UPDATE retrievals SET addresses_until = greatest(addresses_until, $2) WHERE id = $1;
+
+-- name: lock_begin
+-- Retrievals may begin side by side, but not while the sweep looks.
+SELECT pg_advisory_xact_lock_shared(hashtextextended('headrace.retrieval', 0));
+
+-- name: lock_sweep
+SELECT pg_advisory_xact_lock(hashtextextended('headrace.retrieval', 0));
+
+-- name: needed
+-- Which of these datablocks have to stay ($2: retrievals made since then keep theirs; $3: now).
+SELECT DISTINCT b.archive_id FROM blocks b JOIN retrievals r ON r.id = b.retrieval LEFT JOIN chains c ON c.id = r.id
+WHERE b.archive_id = ANY($1::text[]) AND (c.due_at IS NOT NULL OR r.created_at > $2 OR r.addresses_until > $3);
+
+-- name: note_swept
+-- Of all retrievals that had them: to download, they have to be retrieved again.
+WITH gone AS (UPDATE blocks SET back = false WHERE archive_id = ANY($1::text[]) RETURNING retrieval)
+UPDATE retrievals SET swept_at = $2 WHERE id IN (SELECT retrieval FROM gone);

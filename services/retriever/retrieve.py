@@ -81,6 +81,7 @@ class Retrieve:
             blocks = [block for block in blocks if block.id in needed]
 
         async def keep(unit: Unit) -> None:
+            await unit.connection.execute(Q["lock_begin"])
             rows = [(state.retrieval, b.id, b.archive_id, b.packed_size, b.chk) for b in blocks]
             await unit.connection.executemany(Q["add_block"], rows)
             places = [(state.retrieval, f.path, f.datablock, f.start, f.size, f.chk) for f in files]

@@ -14,9 +14,18 @@ Db = Any
 """asyncpg's pool or connection."""
 
 
+ROOM = "retrieval/"
+"""Where retrieval storage is."""
+
+
 def retrieval_key(archive_id: str) -> str:
     """The same for every retrieval of a dataset: what is there already is not brought again."""
-    return f"retrieval/{archive_id}"
+    return f"{ROOM}{archive_id}"
+
+
+def archive_id(retrieval_key: str) -> str:
+    """Of which datablock a key of retrieval storage is."""
+    return retrieval_key.removeprefix(ROOM)
 
 
 def retrieval_of(row: Row, chain: ChainInfo) -> Retrieval:

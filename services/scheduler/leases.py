@@ -25,6 +25,7 @@ from services.scheduler.release import Release
 from services.scheduler.turns import Turns
 from shared.bus import topology
 from shared.bus.client import Bus
+from shared.bus.service import MALFORMED
 from shared.contracts import subjects
 from shared.contracts.topology import REPORTS
 from shared.contracts.work import MOST_HELD, Beat, BeatReply, Failed
@@ -67,7 +68,7 @@ class Leases:
     async def _on_heard(self, message: Msg) -> None:
         try:
             beat = _decode(message.data)
-        except msgspec.MsgspecError as error:
+        except MALFORMED as error:
             log.warning("beat.malformed", subject=message.subject, error=str(error))
             return
         serves, now = set(beat.serves), self._clock.monotonic()
@@ -92,10 +93,12 @@ class Leases:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, message: Msg) -> None:
+        if not subjects.is_reply(message.reply):
+            return
         try:
             beat = _decode(message.data)
-        except msgspec.MsgspecError:
-            return  # told by who heard it
+        except MALFORMED:
+            return  # logged by `_on_heard`
         serves = [partition for name in beat.serves if (partition := self._turns.named(name)) is not None]
         if not serves:
             return

@@ -12,14 +12,14 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 import nats
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
 from shared.bus import topology, trace
-from shared.bus.publish import PubAck, Publisher, encode, stored
+from shared.bus.connection import Connection
+from shared.bus.publish import LARGEST, PubAck, Publisher, encode, stored
 from shared.contracts import headers as h
-from shared.contracts.errors import ErrorBody, HeadraceError, Internal, TimedOut, Unavailable, from_body
+from shared.contracts.errors import ErrorBody, HeadraceError, Internal, TimedOut, TooLarge, Unavailable, from_body
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff, retry
 
@@ -44,7 +44,7 @@ class Bus:
 
     def __init__(self, name: str, *, apply_topology: bool = True, replicas: int = 1) -> None:
         self.name, self.replicas = name, replicas
-        self.nc = Client()
+        self.nc: Any = Connection()
         self.incarnations: dict[str, str] = {}
         self._lost: set[str] = set()
         """Streams found to be lost, of which the callbacks do not all know yet."""
@@ -127,7 +127,12 @@ class Bus:
     async def ask(
         self, subject: str, data: bytes, *, timeout: float = 5.0, headers: dict[str, str] | None = None
     ) -> Msg:
-        """A raw request; Unavailable without a responder or connection, TimedOut without an answer."""
+        """A raw request; Unavailable without a responder or connection, TimedOut without an answer.
+
+        TooLarge before the server sees it: for a message over its limit, headers included, it would end the connection.
+        """
+        if len(data) > LARGEST:
+            raise TooLarge(f"the request has {len(data)} bytes, a message at most {LARGEST}")
         try:
             # Not its own timeout: `asyncio.wait_for` of Python 3.11 drops a cancellation that comes together with the answer,
             # and who was told to end goes on.

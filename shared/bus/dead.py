@@ -4,7 +4,8 @@ Replaying publishes first and deletes afterwards: a kill in between leaves a cop
 harmless when they run twice.
 
 What a dead letter says of itself is its writer's word, and is replayed with the gateway's rights. Only its own subject is
-bound to who wrote it (`hr.dead.<stream>`): it goes back to a subject of that stream, or nowhere.
+bound to who wrote it (`hr.dead.<stream>.<source>`): it goes back to a subject of that stream that somebody takes, or nowhere.
+One that was too large to be kept whole stays where it is.
 """
 
 import base64
@@ -17,23 +18,30 @@ import msgspec
 from shared.bus.client import Bus
 from shared.bus.topology import api
 from shared.contracts import headers as h
-from shared.contracts import subjects as names
 from shared.contracts.errors import Internal, Invalid, NotFound, Unavailable
-from shared.contracts.topology import DEAD, STREAMS
+from shared.contracts.topology import DEAD, STREAMS, TASKS, worker_consumer
 from shared.runtime.log import log
 
 _NOT_FOUND = 10037
+_NO_SUCH = 404
 _SAMPLE = 2048
 """Bytes of a message's body that a list shows."""
 _SUBJECT = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)
 _DROPPED = ("nats-", "hr-dead-", "hr-user")
 """Headers, in lower case, that are not sent back: the bus's, ours, and a claim of who asks."""
-_ORIGINS = {names.dead(stream.name): stream.subjects for stream in STREAMS if stream.retention == "workqueue"}
+_ORIGINS = {
+    stream.name.lower(): (worker_consumer("*").filter,)
+    if stream is TASKS
+    else tuple(c.filter for c in stream.consumers)
+    for stream in STREAMS
+    if stream.retention == "workqueue"
+}
+"""Where messages go back to: subjects that some consumer takes."""
 
 
 class DeadMessage(msgspec.Struct, frozen=True):
     """`sequence`: its place in DEAD; `subject`, `stream`, `original`: where it was, as its writer says. `body`: its beginning, as
-    text. `replayable`: whether that is a subject to which it may go back."""
+    text. `size`: bytes that it had. `replayable`: whether it is whole, and that is a subject to which it may go back."""
 
     sequence: int
     stream: str
@@ -87,7 +95,7 @@ async def replay(bus: Bus, sequences: list[int]) -> Replayed:
     done = await _replay(bus, sequences)
     if done.refused:
         raise Invalid(
-            f"not replayable, as they do not name a subject of the stream that they are of: {done.refused}; "
+            f"not replayable, as they are not whole, or name no subject of their stream that somebody takes: {done.refused}; "
             f"replayed: {done.replayed}",
             field="sequences",
         )
@@ -102,7 +110,7 @@ async def _replay(bus: Bus, sequences: list[int]) -> Replayed:
             missing.append(sequence)
             continue
         subject = _origin(found)
-        if subject is None:
+        if subject is None or not await _is_taken(bus, subject):
             refused.append(sequence)
             continue
         kept = {key: value for key, value in found.headers.items() if not key.lower().startswith(_DROPPED)}
@@ -130,10 +138,24 @@ async def replay_all(bus: Bus) -> Replayed:
 
 
 def _origin(found: _Stored) -> str | None:
-    """Where a message goes back to; None if it names no subject of the stream whose dead letter it is."""
+    """Where a message goes back to; None if it is not whole, or names no subject of the stream whose dead letter it is."""
+    if h.DEAD_SIZE in found.headers:
+        return None
     subject = found.headers.get(h.DEAD_SUBJECT, "")
-    patterns = _ORIGINS.get(found.subject, ())
+    patterns = _ORIGINS.get(found.subject.split(".")[2], ())
     return subject if _SUBJECT.fullmatch(subject) and any(_covers(each, subject) for each in patterns) else None
+
+
+async def _is_taken(bus: Bus, subject: str) -> bool:
+    """False for tasks of a partition that is gone: nobody would ever take them from the stream."""
+    if not subject.startswith(TASKS.subjects[0].rstrip(">")):
+        return True
+    consumer = worker_consumer(subject.split(".")[2]).name
+    answer = await api(bus, f"CONSUMER.INFO.{TASKS.name}.{consumer}")
+    if answer.get("error", {}).get("code") == _NO_SUCH:
+        return False
+    _checked(answer)
+    return True
 
 
 def _covers(pattern: str, subject: str) -> bool:
@@ -146,7 +168,7 @@ def _covers(pattern: str, subject: str) -> bool:
 
 def _shown(found: _Stored) -> DeadMessage:
     told = found.headers
-    original = told.get(h.DEAD_SEQUENCE, "")
+    original, size = told.get(h.DEAD_SEQUENCE, ""), told.get(h.DEAD_SIZE, "")
     return DeadMessage(
         sequence=found.seq,
         stream=told.get(h.DEAD_STREAM, ""),
@@ -154,7 +176,7 @@ def _shown(found: _Stored) -> DeadMessage:
         original=int(original) if re.fullmatch(r"[0-9]{1,19}", original) else 0,
         reason=told.get(h.DEAD_REASON, ""),
         time=found.time,
-        size=len(found.data),
+        size=int(size) if re.fullmatch(r"[0-9]{1,12}", size) else len(found.data),
         body=found.data[:_SAMPLE].decode("utf-8", "replace"),
         replayable=_origin(found) is not None,
     )

@@ -24,8 +24,10 @@ from shared.bus.middleware.logging import logging
 from shared.bus.middleware.poison import guard
 from shared.bus.middleware.timeout import timeout
 from shared.bus.middleware.tracing import tracing
+from shared.bus.publish import LARGEST
 from shared.bus.pull import Pull, delivery
 from shared.bus.unit import Unit, Units
+from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.errors import HeadraceError, Internal, Invalid, TooLarge
 from shared.contracts.events import CommandDone, CommandRejected
@@ -221,6 +223,9 @@ class Service:
 
     def _taker(self, key: str) -> Callable[[Request], Awaitable[None]]:
         async def take(request: Request) -> None:
+            if not subjects.is_reply(request._msg.reply):
+                log.warning("request.ignored", subject=request.subject, reply=request._msg.reply)
+                return
             # nats.micro awaits one request of an endpoint after the other; ours run side by side.
             await self._room_of(key).acquire()
             self._spawn(self._answer(key, request))
@@ -229,14 +234,16 @@ class Service:
 
     async def _answer(self, key: str, request: Request) -> None:
         stats, began = self._stats[key], time.perf_counter()
-        ctx = of_request(request.subject, request.headers)
+        traced = ""
         try:
+            ctx = of_request(request.subject, request.headers)
+            traced = ctx.trace
             reply = self._fits(ctx, await self._handlers[key](ctx, request.data))
             await request.respond(reply)
         except Exception as error:
             stats.errors += 1
             told = error if isinstance(error, HeadraceError) else Internal()
-            body = msgspec.json.encode(told.body(trace.trace_id(ctx.trace)))
+            body = msgspec.json.encode(told.body(trace.trace_id(traced)))
             await request.respond_error(str(told.status), " ".join(told.message.split())[:200], body)
         finally:
             self._room_of(key).release()
@@ -245,11 +252,10 @@ class Service:
 
     def _fits(self, ctx: Context, reply: bytes) -> bytes:
         """The reply; TooLarge, with a line in the log, if the bus would not carry it."""
-        most = self._bus.nc.max_payload
-        if len(reply) <= most:
+        if len(reply) <= LARGEST:
             return reply
-        log.error("reply.too_large", subject=ctx.subject, user=ctx.user, bytes=len(reply), most=most)
-        raise TooLarge(f"the reply has {len(reply)} bytes, a message at most {most}: ask for less at once")
+        log.error("reply.too_large", subject=ctx.subject, user=ctx.user, bytes=len(reply), most=LARGEST)
+        raise TooLarge(f"the reply has {len(reply)} bytes, a message at most {LARGEST}: ask for less at once")
 
     # -- commands
 
@@ -264,28 +270,43 @@ class Service:
 
     async def _guarded(self, pull: Pull, message: Msg) -> None:
         try:
-            await guard(self._bus, pull, message, COMMANDS.name, lambda: self._command(message))
+            await guard(
+                *(self._bus, pull, message, COMMANDS.name),
+                lambda: self._command(message),
+                lambda error: self._emit_outcome(message, error),
+            )
         finally:
             self._command_room.release()
 
     async def _command(self, message: Msg) -> None:
-        _, sequence = delivery(message)
-        name = f"{self._bus.incarnations.get(COMMANDS.name, '')}:{sequence}"
-        ctx = of_command(message.subject, message.headers, name)
+        """Every command ends with an outcome. One that fails in an unexpected way is tried again first (`guard`)."""
         key = ".".join(message.subject.split(".")[4:])
-        outcome: CommandDone | CommandRejected
+        outcome: bytes | HeadraceError
         try:
+            ctx = of_command(message.subject, message.headers, self._command_name(message))
             if key not in self._commands:
                 raise Invalid(f"{self.name} has no command {key!r}", field="subject")
-            reply = await self._handlers[key](ctx, message.data)
-            outcome = CommandDone(message.subject, msgspec.Raw(reply))
+            outcome = await self._handlers[key](ctx, message.data)
         except HeadraceError as error:
             if error.retryable:
                 raise
-            outcome = CommandRejected(message.subject, error.body(trace.trace_id(ctx.trace)))
-        verdict = "done" if isinstance(outcome, CommandDone) else "rejected"
-        headers = {"Nats-Msg-Id": f"command:{name}", "traceparent": ctx.trace}
-        await self._bus.publish(subjects.event("command", verdict, sequence), outcome, headers=headers)
+            outcome = error
+        await self._emit_outcome(message, outcome)
+
+    def _command_name(self, message: Msg) -> str:
+        """A command's place in the stream, and which stream that is."""
+        return f"{self._bus.incarnations.get(COMMANDS.name, '')}:{delivery(message)[1]}"
+
+    async def _emit_outcome(self, message: Msg, outcome: bytes | HeadraceError) -> None:
+        """What a command was answered, or why it is refused. Repeats are dropped by the bus."""
+        traced = trace.accept((message.headers or {}).get(h.TRACE))
+        headers = {"Nats-Msg-Id": f"command:{self._command_name(message)}", h.TRACE: traced}
+        event: CommandDone | CommandRejected
+        if isinstance(outcome, HeadraceError):
+            verdict, event = "rejected", CommandRejected(message.subject, outcome.body(trace.trace_id(traced)))
+        else:
+            verdict, event = "done", CommandDone(message.subject, msgspec.Raw(outcome))
+        await self._bus.publish(subjects.event("command", verdict, delivery(message)[1]), event, headers=headers)
         log.info("command.handled", subject=message.subject, verdict=verdict)
 
 

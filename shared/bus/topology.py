@@ -31,6 +31,7 @@ def stream_config(stream: Stream, replicas: int = 1) -> dict[str, Any]:
         "discard": "old",
         "max_age": int(stream.max_age * _SECOND),
         "max_bytes": stream.max_bytes,
+        "max_msgs_per_subject": stream.max_msgs_per_subject,
         "max_msg_size": stream.max_msg_size,
         "duplicate_window": int(stream.duplicate_window * _SECOND),
         "allow_msg_schedules": stream.allow_schedules,

@@ -11,16 +11,19 @@ what SciCat leaves to free text is an enum here. Endpoints, each that changes so
 | `hr.rpc.archiver.dataset.lifecycle`    | LifecycleUpdate      | Dataset          |
 | `hr.rpc.archiver.dataset.locate`       | DatasetRef           | Located          |
 | `hr.rpc.archiver.dataset.explain`      | DatasetRef           | DatasetState     |
+| `hr.rpc.archiver.dataset.abandon`      | DatasetAbandon       | Abandoned        |
 | `hr.rpc.archiver.origdatablock.create` | OrigDatablockCreate  | OrigDatablock    |
 | `hr.rpc.archiver.datablock.list`       | DatablockQuery       | DatablockPage    |
 | `hr.rpc.archiver.datablock.files`      | FileQuery            | FilePage         |
+| `hr.rpc.archiver.upload.list`          | UploadQuery          | UploadPage       |
 | `hr.rpc.archiver.upload.sign`          | UploadSign           | UploadUrls       |
 | `hr.rpc.archiver.upload.finish`        | DatasetRef           | Dataset          |
 | `hr.rpc.archiver.job.create`           | JobCreate            | Job              |
 | `hr.rpc.archiver.job.get`              | JobRef               | Job              |
 | `hr.rpc.archiver.job.update`           | JobUpdate            | Job              |
 
-Version 2: files of one datablock (`FileQuery.datablock`); paths are limited in bytes.
+Version 2: files of one datablock (`FileQuery.datablock`); paths are limited in bytes; uploads can be looked at
+(`upload.list`), corrected (`OrigDatablockCreate.replace`) and abandoned.
 """
 
 from typing import Annotated, Final, Literal
@@ -148,6 +151,23 @@ class DatasetState(msgspec.Struct, frozen=True):
     reasons: list[str]
 
 
+class DatasetAbandon(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Gives up a dataset that is not archived: its pid is free, its bytes are removed. `id`: the dataset's, which makes a repeat
+    harmless when somebody has taken the pid since."""
+
+    pid: Pid
+    id: UUID | None = None
+
+
+class Abandoned(Camel, frozen=True):
+    """`size`: of the files that were registered."""
+
+    id: UUID
+    pid: str
+    size: int
+    number_of_files: int
+
+
 class DataFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file: its path in the dataset, its bytes, their SHA-256."""
 
@@ -156,11 +176,16 @@ class DataFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chk: Sha256
 
 
-class OrigDatablockCreate(Camel, frozen=True, forbid_unknown_fields=True):
-    """Files that the dataset has, as they are at their source: what the upload is held to."""
+class OrigDatablockCreate(Camel, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Files that the dataset has, as they are at their source: what the upload is held to.
+
+    `replace`: those that are registered with other content are registered anew, and have to be uploaded anew; only until the
+    dataset is packed.
+    """
 
     pid: Pid
     data_file_list: Annotated[list[DataFile], msgspec.Meta(min_length=1, max_length=MOST_FILES)]
+    replace: bool = False
 
 
 class OrigDatablock(Camel, frozen=True):
@@ -218,6 +243,28 @@ class StoredFile(msgspec.Struct, frozen=True):
 
 class FilePage(msgspec.Struct, frozen=True):
     items: list[StoredFile]
+    next: str = ""
+
+
+class UploadQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Asks which of the registered files are uploaded, in the order of their paths; those after `token`."""
+
+    pid: Pid
+    size: PageSize = 500
+    token: str = ""
+
+
+class UploadFile(msgspec.Struct, frozen=True):
+    """A registered file. `uploaded`: it is in the landing zone, whole: it need not be sent again."""
+
+    path: str
+    size: int
+    chk: str
+    uploaded: bool
+
+
+class UploadPage(msgspec.Struct, frozen=True):
+    items: list[UploadFile]
     next: str = ""
 
 

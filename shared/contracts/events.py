@@ -6,7 +6,7 @@
 | `hr.evt.submission.visible.<session>`| SubmissionMade   | scheduler  |
 | `hr.evt.task.changed.<session>`      | Frame            | scheduler  |
 | `hr.evt.task.progress.<session>`     | TaskProgress     | scheduler  |
-| `hr.evt.dataset.<created\\|changed>.<dataset>` | DatasetChanged | archiver  |
+| `hr.evt.dataset.<created\\|changed\\|abandoned>.<dataset>` | DatasetChanged | archiver  |
 | `hr.evt.origdatablock.created.<dataset>` | DatasetChanged | archiver |
 | `hr.evt.upload.finished.<dataset>`   | DatasetChanged   | archiver   |
 | `hr.evt.datablock.registered.<dataset>` | DatasetChanged | archiver  |

@@ -23,3 +23,8 @@ DEAD_SUBJECT: Final = "Hr-Dead-Subject"
 DEAD_SEQUENCE: Final = "Hr-Dead-Sequence"
 DEAD_CONSUMER: Final = "Hr-Dead-Consumer"
 DEAD_TIME: Final = "Hr-Dead-Time"
+DEAD_SIZE: Final = "Hr-Dead-Size"
+"""Bytes that the message had, if only its beginning was kept: such a one cannot be replayed."""
+
+UNREADABLE: Final = "Hr-Unreadable"
+"""In place of all others when a message's headers cannot be read; its value says why. Never on the wire."""

@@ -1,9 +1,12 @@
 """Where things pass on the bus. Subjects are lower case, broad to narrow, ids last (NATS ADR-6)."""
 
+import re
 from typing import Final
 from uuid import UUID
 
 SERVICES: Final = ("gateway", "scheduler", "archiver", "retriever", "broker")
+WORKER: Final = "worker"
+"""The user of the bus that all workers are."""
 
 HEARTBEAT_REQUEST: Final = "hr.ctl.worker.beat"
 """Core publish: every worker that hears it sends its heartbeat at once (a scheduler that has just come up asks)."""
@@ -85,6 +88,33 @@ def event(noun: str, name: str, entity: object) -> str:
     return f"hr.evt.{noun}.{name}.{entity}"
 
 
-def dead(stream: str) -> str:
-    """Poison messages of a stream, with the reason in the headers."""
-    return f"hr.dead.{stream.lower()}"
+def dead(stream: str, source: str) -> str:
+    """Poison messages of a stream, with the reason in the headers. `source`: whose they are (`dead_source`)."""
+    return f"hr.dead.{stream.lower()}.{source}"
+
+
+_TOKEN: Final = re.compile(r"[\w-]+", re.ASCII)
+
+
+def dead_source(subject: str) -> str:
+    """Who a poison message counts for: the person of a command, the service of a step, for all else the workers.
+
+    Only names that the bus or we have bound to somebody: a token that its sender chooses would be a share for each.
+    """
+    kind, _, rest = subject.removeprefix("hr.").partition(".")
+    if kind not in ("cmd", "step", "at"):
+        return WORKER
+    token = rest.partition(".")[0]
+    return token if _TOKEN.fullmatch(token) else "unknown"
+
+
+_ANSWERED: Final = ("_INBOX_", "_INBOX.", "_R_.")
+
+
+def is_reply(subject: str) -> bool:
+    """Whether an answer may go there: an inbox, or the server's own subject for a request of another account.
+
+    Who asks chooses where the answer goes, and it goes there with the rights of who answers: a command, a report or an
+    event of somebody else's must not be made in this way.
+    """
+    return subject.startswith(_ANSWERED)

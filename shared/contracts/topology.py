@@ -9,7 +9,8 @@ Why what is as it is (tried on nats-server 2.15.1, see docs/adr/0002-streams.md)
 - `max_ack_pending = -1`: the default of 1,000 stalls a partition with more workers' slots than that.
 - One explicit-ack consumer shared by all schedulers on REPORTS; `ack_policy: all` lost reports in a fail-over. The
   scheduler that dispatches is served first: what a report releases goes out from there without another hop.
-- STEPS takes schedules under `hr.at.>`, which no consumer's filter covers.
+- STEPS takes schedules under `hr.at.>`, which no consumer's filter covers. Every other subject of a work queue is some
+  consumer's: what nobody takes would lie there for ever.
 - `max_deliver` is left unlimited: it would leave a poison message lying in a work queue. The poison middleware counts
   deliveries, writes to DEAD and terminates.
 """
@@ -18,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from shared.contracts.subjects import SERVICES
+from shared.contracts.subjects import commands_of, schedule, steps_of
 
 MESSAGE_LIMIT: Final = 512 * 1024
 """Our own messages are cut here; the server's limit is twice that, for headers and framing."""
@@ -44,7 +45,10 @@ class Consumer(msgspec.Struct, frozen=True):
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """A stream on disk. `retention`: `workqueue` or `limits`. `max_age`, `duplicate_window` in seconds."""
+    """A stream on disk. `retention`: `workqueue` or `limits`. `max_age`, `duplicate_window` in seconds.
+
+    Over `max_bytes`, or over `max_msgs_per_subject` on one subject, the oldest messages (of that subject) are dropped.
+    """
 
     name: str
     subjects: tuple[str, ...]
@@ -53,6 +57,7 @@ class Stream(msgspec.Struct, frozen=True):
     consumers: tuple[Consumer, ...] = ()
     max_age: float = 0
     max_bytes: int = -1
+    max_msgs_per_subject: int = -1
     max_msg_size: int = 2 * MESSAGE_LIMIT
     duplicate_window: float = 1
     allow_schedules: bool = False
@@ -70,14 +75,21 @@ def worker_consumer(partition: str) -> Consumer:
     return Consumer(f"workers-{partition}", f"hr.task.{partition}.>", ack_wait=10)
 
 
-# One subject a service: a command to nobody is refused at once ("no responders") instead of lying here for ever.
+COMMANDED: Final = ("scheduler", "archiver", "retriever")
+"""The services that have commands (a test compares it with the endpoints). A command to another is refused at once ("no
+responders"): in a stream that nobody reads it would be acknowledged, and lie for ever."""
+
+CHAINED: Final = ("scheduler", "archiver", "retriever")
+"""The services that run chains: whose steps somebody takes."""
+
+# Ids that users give their commands are remembered for a second only: they are one room for all users, and whoever guesses
+# another's id could make the bus drop that command. What makes a command act once is its idempotency key, which is its user's.
 COMMANDS: Final = Stream(
     "COMMANDS",
-    tuple(f"hr.cmd.*.{service}.>" for service in SERVICES),
+    tuple(commands_of(service) for service in COMMANDED),
     "workqueue",
     "Users' durable commands. A publish ack means that the bus has it, the outcome event that it is committed.",
-    tuple(Consumer(f"commands-{service}", f"hr.cmd.*.{service}.>", ack_wait=KEPT_WAIT) for service in SERVICES),
-    duplicate_window=120,
+    tuple(Consumer(f"commands-{service}", commands_of(service), ack_wait=KEPT_WAIT) for service in COMMANDED),
 )
 TASKS: Final = Stream(
     "TASKS", ("hr.task.>",), "workqueue", "Tasks chosen for workers: a window of what waits in the tables."
@@ -91,13 +103,10 @@ REPORTS: Final = Stream(
 )
 STEPS: Final = Stream(
     "STEPS",
-    ("hr.step.>", "hr.at.>"),
+    (*(steps_of(service) for service in CHAINED), *(schedule(service, ">") for service in CHAINED)),
     "workqueue",
     "Steps of chains that are due, and the schedules that make others due.",
-    tuple(
-        Consumer(f"steps-{service}", f"hr.step.{service}.>", ack_wait=60)
-        for service in ("scheduler", "archiver", "retriever", "broker")
-    ),
+    tuple(Consumer(f"steps-{service}", steps_of(service), ack_wait=60) for service in CHAINED),
     allow_schedules=True,
 )
 EVENTS: Final = Stream(
@@ -116,6 +125,11 @@ DEAD: Final = Stream(
     "Poison messages with the reason; replayable by `headrace dead replay`.",
     max_age=30 * 24 * 3600,
     max_bytes=1 << 28,
+    max_msgs_per_subject=256,
 )
+DEAD_WHOLE: Final = 32 * 1024
+"""Bytes up to which a poison message is kept whole, with all of its headers. Of a longer one, the beginning.
+
+With `max_msgs_per_subject`, a share of 8 MiB for each source (`subjects.dead_source`): a flood of one drops its own oldest."""
 
 STREAMS: Final = (COMMANDS, TASKS, REPORTS, STEPS, EVENTS, DEAD)

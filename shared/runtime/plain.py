@@ -1,13 +1,16 @@
-"""Text of strangers, made harmless: nothing in it moves a cursor, colours a terminal, or is refused by a database."""
+"""Text of strangers, made harmless: nothing in it moves a cursor, colours a terminal, turns a line round, or is refused by a
+database or an encoder.
+"""
 
 import re
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but tab and newline, controls of the writing direction, halves of surrogate pairs."""
 
 
 def plain(text: str) -> str:
-    """Control characters but newline and tab as their pictures (␛ for ESC), character by character: no length changes."""
-    return _CONTROL.sub(_picture, text)
+    """What `_CONTROL` names as pictures (␛ for ESC, � where there is none), character by character: no length changes."""
+    return text if text.isprintable() else _CONTROL.sub(_picture, text)
 
 
 def _picture(found: re.Match[str]) -> str:

@@ -126,9 +126,7 @@ class _Subscription:
 
 
 class MemoryClient:
-    """The part of nats-py's client that Headrace uses. `max_payload`: bytes of a message, as NATS has it by default."""
-
-    max_payload = 1024 * 1024
+    """The part of nats-py's client that Headrace uses."""
 
     def __init__(self, broker: MemoryBroker) -> None:
         self.broker = broker

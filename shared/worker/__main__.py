@@ -15,6 +15,7 @@ from shared.contracts.work import EXEC
 from shared.objects.s3 import open_objects
 from shared.runtime import lifecycle
 from shared.worker.agent import Agent
+from shared.worker.blocked import end_if_blocked
 from shared.worker.children import Children
 from shared.worker.commands import Commands
 from shared.worker.functions import App, load
@@ -70,11 +71,14 @@ def main() -> None:
         try:
             async with open_objects(found.objects) as objects:
                 commands = Commands(objects) if options.exec else None
+                blocked = asyncio.create_task(end_if_blocked())
                 agent = Agent(
                     *(bus, objects, options.functions, children),
                     name=options.name or _name(), partitions=options.partitions, slots=options.slots, commands=commands,
+                    alone=True,
                 )  # fmt: skip
                 await agent.run(stop, found.drain_seconds)
+                blocked.cancel()
                 if commands is not None:
                     await commands.close()
         finally:

@@ -9,11 +9,10 @@ from uuid import UUID
 import msgspec
 from nats.aio.msg import Msg
 
-from shared.bus import trace
 from shared.bus.client import Bus
 from shared.contracts import subjects
 from shared.contracts.errors import HeadraceError
-from shared.contracts.work import MOST_HELD, Beat, BeatReply, Completed, Control, Failed, Progress, Started, Work
+from shared.contracts.work import MOST_HELD, Beat, BeatReply, Control, Failed, Started
 from shared.objects.port import Objects
 from shared.runtime.log import log
 from shared.worker import streams
@@ -21,16 +20,15 @@ from shared.worker.children import Children
 from shared.worker.commands import Commands
 from shared.worker.functions import App
 from shared.worker.holding import Held, Holding, Parcel
-from shared.worker.printed import Printed
+from shared.worker.process_state import ProcessState
 from shared.worker.queues import GIVE_BACK, Queue
-from shared.worker.runner import Runner, Trouble
+from shared.worker.runner import Runner
+from shared.worker.slots import Slots
 from shared.worker.stopped import Stopped
 from shared.worker.taking import Taking
 
 LONG = 0.1
 """Seconds after which a task is reported as started."""
-PROGRESS = 0.2
-"""Seconds in which at most one word about a task's progress is told."""
 KEEP = 3.0
 """How often the bus is told that a message is still worked on: three times in its ack wait."""
 STOPPING = 2.0
@@ -43,7 +41,10 @@ _control = msgspec.json.Decoder(Control).decode
 
 
 class Agent:
-    """One worker process. `slots`: tasks that run at once, whichever of its partitions they are of."""
+    """One worker process. `slots`: tasks that run at once, whichever of its partitions they are of.
+
+    `alone`: the process is the worker's alone; what a task's code changes in it is put back.
+    """
 
     def __init__(
         self,
@@ -56,12 +57,15 @@ class Agent:
         partitions: Sequence[str],
         slots: int,
         commands: Commands | None = None,
+        alone: bool = False,
     ) -> None:
-        self._bus, self.name, self._slots = bus, name, slots
+        self._bus, self.name, self._count = bus, name, slots
         self._queues = [Queue(bus, name, partition, slots) for partition in partitions]
         self._runner = Runner(bus, objects, app, children, commands)
         self._holding, self._stopped = Holding(), Stopped()
-        self._taking = Taking(bus, name, self._holding, self._stopped)
+        self._slots = Slots(self._runner, self._holding, name, slots)
+        self._alone = alone
+        self._taking = Taking(bus, name, self._holding, self._stopped, self._slots.begin)
         self._every = 2.0
         self._beat_now = asyncio.Event()
 
@@ -72,20 +76,30 @@ class Agent:
         self._bus.on_connected(self._on_connected)
         self._beat_now.set()  # the scheduler learns of us at once
         with streams.captured():
-            async with asyncio.TaskGroup() as group:
-                loops = [group.create_task(loop) for loop in (self._beats(), self._watch(), self._keep())]
-                slots = [group.create_task(self._slot()) for _ in range(self._slots)]
-                for queue in self._queues:
-                    await queue.pull.start()
-                taking = [group.create_task(self._taking.run(queue, self._slots)) for queue in self._queues]
-                await stop.wait()
-                await asyncio.gather(*(queue.pull.stop() for queue in self._queues))
-                for task in taking:
-                    task.cancel()
-                await self._give_back(float("inf"))
-                await self._finish(drain)
-                for task in (*slots, *loops):
-                    task.cancel()
+            if self._alone:
+                self._slots.restore = ProcessState().restore
+            try:
+                async with asyncio.TaskGroup() as group:
+                    await self._work(group, stop, drain)
+            finally:
+                await self._slots.close()
+
+    async def _work(self, group: asyncio.TaskGroup, stop: asyncio.Event, drain: float) -> None:
+        loops = [group.create_task(loop) for loop in (self._beats(), self._watch(), self._keep())]
+        for queue in self._queues:
+            await queue.pull.start()
+        taking = [group.create_task(self._taking.run(queue, self._count)) for queue in self._queues]
+        stopped = group.create_task(stop.wait())
+        await asyncio.wait([stopped, *loops, *taking], return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():  # the code of a task runs in this loop, too, and can cancel what it finds there
+            raise RuntimeError("a loop of the worker was ended by somebody else")
+        await asyncio.gather(*(queue.pull.stop() for queue in self._queues))
+        for task in taking:
+            task.cancel()
+        await self._give_back(float("inf"))
+        await self._finish(drain)
+        for task in loops:
+            task.cancel()
 
     async def _finish(self, drain: float) -> None:
         """Waits for what runs; what takes too long is stopped, and what came in one message with it is given back."""
@@ -100,87 +114,26 @@ class Agent:
             if held.began is None:
                 self._holding.drop(held)
             else:
-                self._stop(held, "lost", "its worker was stopped")
+                self._slots.stop(held, "lost", "its worker was stopped")
         if late:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STOPPING):
                     await self._holding.idle()
         for held in self._holding.running:  # it goes on in spite of it, and ends with us
-            self._end(held, Failed(held.work.id, held.work.attempt, "lost", "its worker was stopped"))
+            self._slots.report(held, Failed(held.work.id, held.work.attempt, "lost", "its worker was stopped"))
         await asyncio.gather(*(queue.reports.drained(5.0) for queue in self._queues))
         for parcel in rest:
             await parcel.queue.pull.nak(parcel.message)
-
-    # -- running
-
-    async def _slot(self) -> None:
-        slot = asyncio.current_task()
-        while True:
-            held = await self._holding.next()
-            held.began, held.parcel.begun, held.slot = time.monotonic(), True, slot
-            await self._run(held)
-
-    async def _run(self, held: Held) -> None:
-        work, parcel = held.work, held.parcel
-        token = trace.current.set(parcel.trace)
-        printed = held.printed = Printed(work.id, work.attempt, parcel.queue.reports.add)
-        try:
-            if parcel.again and not held.started_told:
-                # Who had it before may have died of it: known to be ours before it can kill us, it loses an attempt.
-                held.started_told = True
-                await self._tell_started(work, parcel)
-            made = await self._runner.run(work, parcel.session, lambda f, m: self._progress(held, f, m), printed)
-            seconds = round(time.monotonic() - (held.began or 0), 6)
-            self._end(held, Completed(work.id, work.attempt, made.outputs, seconds, made.submission))
-        except Trouble as trouble:
-            self._end(held, Failed(work.id, work.attempt, trouble.kind, str(trouble)))
-        except asyncio.CancelledError:
-            if _cancelled() > (held.stopping is not None):  # the worker itself ends
-                printed.end(tell=False)
-                raise
-            # Otherwise `_end` knows that we have stopped it, or the function has awaited something that was cancelled.
-            self._end(held, Failed(work.id, work.attempt, "error", "CancelledError"))
-        finally:
-            if held.stopping is not None:
-                _uncancel()
-            trace.current.reset(token)
-
-    async def _tell_started(self, work: Work, parcel: Parcel) -> None:
-        try:
-            await parcel.queue.reports.stored(Started(work.id, work.attempt, self.name), parcel)
-        except HeadraceError as error:
-            raise Trouble("lost", str(error)) from None
-
-    def _end(self, held: Held, report: Completed | Failed) -> None:
-        if held.printed is not None:
-            held.printed.end()
-        if held.ended:
-            return
-        held.ended = True
-        self._holding.drop(held)
-        if held.progress is not None:
-            self._tell_progress(held)
-        held.parcel.queue.reports.add(held.stopping or report, None if held.started_told else held.parcel)
-
-    def _progress(self, held: Held, fraction: float, message: str) -> None:
-        """A tight loop may call this: the last word counts, once a while."""
-        if held.progress is None:
-            asyncio.get_running_loop().call_later(PROGRESS, self._tell_progress, held)
-        held.progress = Progress(held.work.id, held.work.attempt, fraction, message)
-
-    def _tell_progress(self, held: Held) -> None:
-        told, held.progress = held.progress, None
-        if told is not None:
-            held.parcel.queue.reports.add(told)
 
     # -- watching
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LONG / 2)
+            self._slots.restore()
             late = time.monotonic() - LONG
             for held in self._holding.all():
-                if held.began is not None and held.began < late and not held.started_told:
+                if held.began is not None and held.began < late and not (held.started_told or held.ended):
                     held.started_told = True
                     started = Started(held.work.id, held.work.attempt, self.name)
                     held.parcel.queue.reports.add(started, held.parcel)
@@ -224,7 +177,7 @@ class Agent:
         names = [queue.partition for queue in self._queues]
         holds = [(held.work.id, held.work.attempt) for held in self._holding.all()]
         functions, held = self._runner.functions, holds[:MOST_HELD]
-        return Beat(self.name, names[0], self._slots, functions, held, names if len(names) > 1 else [])
+        return Beat(self.name, names[0], self._count, functions, held, names if len(names) > 1 else [])
 
     async def _on_beat_request(self, message: Msg) -> None:
         self._beat_now.set()
@@ -256,14 +209,7 @@ class Agent:
         if held.began is None:
             await self._let_go(held)
         elif event in STOPS:
-            self._stop(held, "cancelled", STOPS[event])
-
-    def _stop(self, held: Held, kind: str, why: str) -> None:
-        """Its slot goes on once it has really ended: until then it is held, and nothing is reported."""
-        if held.stopping is None and held.slot is not None:
-            log.info("worker.task_stopped", task=str(held.work.id), why=why)
-            held.stopping = Failed(held.work.id, held.work.attempt, kind, why)
-            held.slot.cancel()
+            self._slots.stop(held, "cancelled", STOPS[event])
 
     async def _let_go(self, held: Held) -> None:
         """There is nothing to say of this task any more; its message waits for the others that came in it."""
@@ -274,14 +220,3 @@ class Agent:
         parcel.untold -= 1
         if parcel.untold == 0:
             await parcel.queue.pull.ack(parcel.message)
-
-
-def _cancelled() -> int:
-    """How often the running slot was asked to end."""
-    task = asyncio.current_task()
-    return task.cancelling() if task is not None else 0
-
-
-def _uncancel() -> None:
-    if (task := asyncio.current_task()) is not None:
-        task.uncancel()

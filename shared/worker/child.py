@@ -10,14 +10,14 @@ import ctypes
 import os
 import struct
 import sys
-import traceback
 from typing import Any, BinaryIO
 from uuid import UUID
 
 import msgspec
 
 from shared.contracts.compute import Application
-from shared.worker.functions import Task, TaskError, encode_outputs, load
+from shared.worker.describe import describe
+from shared.worker.functions import Task, encode_outputs, load
 from shared.worker.launch import die_with
 from shared.worker.subtasks import Made
 
@@ -61,15 +61,6 @@ def frame(message: Any) -> bytes:
     return LENGTH.pack(len(data)) + data
 
 
-def describe(error: BaseException) -> str:
-    """An error as its task shows it: what, and where in the function."""
-    if isinstance(error, TaskError):
-        return str(error)
-    last = traceback.extract_tb(error.__traceback__)[-1:]
-    where = "".join(f" ({os.path.basename(entry.filename)}:{entry.lineno})" for entry in last)
-    return f"{type(error).__name__}: {error}{where}".replace("\x00", "\\x00")
-
-
 def _read(source: BinaryIO) -> Call | None:
     head = source.read(LENGTH.size)
     if len(head) < LENGTH.size:
@@ -103,7 +94,7 @@ def main() -> None:
         answer: Answer
         try:
             value = app.functions[call.function].call(task)
-            answer = Returned(encode_outputs(value, len(task.undelegated)), task.made)
+            answer = Returned(encode_outputs(value, len(task.undelegated), call.function), task.made)
         except Exception as error:
             answer = Raised(describe(error))
         # All that it printed is in the pipe before the answer is in the other one.

@@ -9,13 +9,16 @@ import msgspec
 
 from shared.contracts.compute import Application
 from shared.contracts.ids import submission_id, uuid7
+from shared.runtime.plain import plain
+from shared.worker.describe import TaskError
 from shared.worker.subtasks import Made, Needed, Subtask
+from shared.worker.values import decode_json, encode
+
+__all__ = ["App", "Function", "Task", "TaskError", "encode_outputs", "load"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class TaskError(Exception):
-    """Raise it in a function to fail a task with a text of your own; any other exception does too, with its name."""
+PROGRESS_TEXT = 500
+"""Characters of the text beside a task's progress."""
 
 
 class Task:
@@ -67,7 +70,7 @@ class Task:
 
     @property
     def payload(self) -> Any:
-        return msgspec.json.decode(self._raw)
+        return decode_json(self._raw)
 
     @property
     def raw_payload(self) -> bytes:
@@ -75,8 +78,11 @@ class Task:
         return self._raw
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Tells those who watch how far it is, 0 to 1."""
-        self._progress(min(1.0, max(0.0, fraction)), message[:500])
+        """Publishes how far it is, 0 to 1, to those who watch. Control characters of the message are replaced by pictures."""
+        if not isinstance(message, str):
+            raise TypeError("the message of a progress is a str")
+        # max(0.0, nan) is 0.0; and what is exactly a float and exactly a str can be encoded.
+        self._progress(min(1.0, max(0.0, float(fraction))), plain(str.__str__(message)[:PROGRESS_TEXT]))
 
     def submit(
         self,
@@ -91,7 +97,7 @@ class Task:
         """Submits a task. It runs once this one has completed, which does not wait for it.
 
         function         None: the session's
-        payload          anything that JSON can say, at most 16 KiB of it; or `payload_result`, a result whose value it is
+        payload          anything that JSON can say, at most 16 KiB of it (ValueError with the place otherwise); or `payload_result`, a result whose value it is
         inputs           results that it needs: of `input_ids`, of `expected`, made by `create_result`, or outputs of subtasks
                          submitted before; of many, the list is kept as a result of its own (`TaskSpec.inputs_from`)
         outputs          how many results it produces; or ids: of `expected` (delegated to it), or made by `create_result`
@@ -104,8 +110,14 @@ class Task:
     def create_result(self, value: Any = msgspec.UNSET, *, name: str = "") -> UUID:
         """Creates a result: with a value (bytes as they are, anything else as JSON), or to be produced by a subtask or uploaded
         by somebody later. Returns its id."""
+        if not isinstance(name, str):
+            raise TypeError("the name of a result is a str")
         id = uuid7()
-        self._made().results.append((id, name, None if value is msgspec.UNSET else encode(value)))
+        try:
+            data = None if value is msgspec.UNSET else encode(value)
+        except ValueError as error:
+            raise ValueError(f"the value of the result {plain(name)!r} {error}") from None
+        self._made().results.append((id, plain(str.__str__(name)), data))
         return id
 
     @property
@@ -155,23 +167,24 @@ class App:
         return register if call is None else register(call)
 
 
-def encode_outputs(value: Any, count: int) -> list[bytes]:
-    """What a function returned, as its outputs' bytes: bytes as they are, anything else as JSON."""
-    values: Sequence[Any]
-    if count == 1:
-        values = (value,)
-    elif count == 0:
-        values = ()
-    elif isinstance(value, (list, tuple)) and len(value) == count:
-        values = value
-    else:
-        raise TaskError(f"the task has {count} outputs: its function must return so many values")
-    return [encode(v) for v in values]
+def encode_outputs(value: Any, count: int, function: str = "the function") -> list[bytes]:
+    """What a function returned, as its outputs' bytes: bytes as they are, anything else as JSON.
 
-
-def encode(value: Any) -> bytes:
-    """Bytes as they are, anything else as JSON."""
-    return bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else msgspec.json.encode(value)
+    TaskError where that cannot be, with the place: `f: return value $.a[3]: nan is no number in JSON`.
+    """
+    if count == 0:
+        return []
+    encoded: list[bytes] = []
+    try:
+        if count == 1:
+            return [encode(value)]
+        if isinstance(value, (list, tuple)) and len(value) == count:
+            for one in value:
+                encoded.append(encode(one))  # noqa: PERF401 (its length says where it has failed)
+            return encoded
+    except ValueError as error:
+        raise TaskError(f"{function}: return value {f'[{len(encoded)}] ' if count > 1 else ''}{error}") from None
+    raise TaskError(f"the task has {count} outputs: its function must return so many values")
 
 
 def load(path: str) -> App:

@@ -25,16 +25,18 @@ class Parcel:
 
 
 class Held:
-    """One task here: waiting, or running since `began` in `slot`. `progress`: what is to be told of it, at most so often.
+    """One task here: waiting, or running since `began` in the asyncio task `slot`. `progress`: what is to be told of it.
 
     `printed`: where what its code prints is collected. `stopping`: it is being stopped; what is to be reported of it then.
-    `dropped`: it is not held any more.
+    `dropped`: it is not held any more. `code_waits`: its coroutine waits for something. `left`: it is not to go on.
     """
 
     __slots__ = (
         "began",
+        "code_waits",
         "dropped",
         "ended",
+        "left",
         "parcel",
         "printed",
         "progress",
@@ -52,6 +54,7 @@ class Held:
         self.stopping: Failed | None = None
         self.progress: Progress | None = None
         self.printed: Printed | None = None
+        self.code_waits = self.left = False
 
 
 class Holding:
@@ -63,7 +66,6 @@ class Holding:
     def __init__(self) -> None:
         self._lines: dict[Queue, deque[Held]] = {}
         self._by_id: dict[UUID, Held] = {}
-        self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
 
     def add(self, held: Held) -> None:
@@ -71,7 +73,6 @@ class Holding:
             before.dropped = True
         self._by_id[held.work.id] = held
         self._lines.setdefault(held.parcel.queue, deque()).append(held)
-        self._arrived.set()
 
     def __contains__(self, work: Work) -> bool:
         held = self._by_id.get(work.id)
@@ -91,16 +92,14 @@ class Holding:
     def running(self) -> list[Held]:
         return [held for held in self._by_id.values() if held.began is not None]
 
-    async def next(self) -> Held:
+    def pop(self) -> Held | None:
         """The next task to run, of the lowest rank the one that came first; it leaves the waiting ones."""
-        while True:
-            while line := self._first():
-                held = line.popleft()
-                self._taken.set()
-                if not held.dropped:
-                    return held
-            self._arrived.clear()
-            await self._arrived.wait()
+        while line := self._first():
+            held = line.popleft()
+            self._taken.set()
+            if not held.dropped:
+                return held
+        return None
 
     def _first(self) -> deque[Held] | None:
         """The line whose turn it is."""

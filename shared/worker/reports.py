@@ -1,6 +1,7 @@
 """Reports of a loop's turn ride together; a message of tasks is acknowledged once the bus has stored what became of them."""
 
 import asyncio
+import contextvars
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from shared.bus.client import Bus
 from shared.bus.publish import PubAck
 from shared.bus.pull import Pull
 from shared.contracts import subjects
-from shared.contracts.errors import HeadraceError, Unavailable
+from shared.contracts.errors import HeadraceError, Invalid, Unavailable
 from shared.contracts.topology import MESSAGE_LIMIT
 from shared.contracts.work import Completed, Failed, Logged, Progress, Report, ReportBatch
 from shared.runtime.log import log
@@ -27,6 +28,7 @@ class Reports:
         self._subject = subjects.report(partition)
         self._pending: list[tuple[Report, Parcel | None]] = []
         self._flushing = False
+        self._context = contextvars.copy_context()
         self._tasks: set[asyncio.Task[None]] = set()
         self._unstored = 0
         self._awaited: dict[int, asyncio.Future[None]] = {}
@@ -59,7 +61,8 @@ class Reports:
             log.warning("worker.reports_unstored", count=self._unstored)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        # Not in the context of the task that ends here: what its code has set there would live on.
+        task = asyncio.get_running_loop().create_task(work, context=self._context.copy())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -67,7 +70,8 @@ class Reports:
         await asyncio.sleep(0)  # what ends in this turn of the loop rides along
         pending, self._pending, self._flushing = self._pending, [], False
         for part in _fit(pending):
-            data = msgspec.json.encode(ReportBatch(self._worker, [report for report, _ in part]))
+            if (data := self._encoded(part)) is None:
+                continue
             try:
                 future = await self._bus.send(self._subject, data)
             except HeadraceError as error:
@@ -76,6 +80,24 @@ class Reports:
                 continue
             self._unstored += 1
             future.add_done_callback(lambda done, part=part: self._on_stored(part, done))  # type: ignore[misc]
+
+    def _encoded(self, part: list[tuple[Report, "Parcel | None"]]) -> bytes | None:
+        """The message; None if one of the reports cannot be said in JSON: its task fails, and the others are reported apart."""
+        try:
+            return msgspec.json.encode(ReportBatch(self._worker, [report for report, _ in part]))
+        except Exception:
+            for report, parcel in part:
+                try:
+                    msgspec.json.encode(report)
+                except Exception as fault:
+                    log.error("worker.report_refused", reports=1, error=repr(fault))
+                    self._settle(report, Invalid(str(fault)))
+                    if isinstance(report, Completed | Failed):
+                        why = f"its end could not be reported: {type(fault).__name__}"
+                        self.add(Failed(report.task, report.attempt, "error", why), parcel)
+                else:
+                    self.add(report, parcel)
+            return None
 
     def _replace(self, part: list[tuple[Report, "Parcel | None"]], error: HeadraceError) -> None:
         """The bus will never take this: its tasks fail, or they would run for ever, and the waiting goes on."""

@@ -14,13 +14,16 @@ from shared.contracts.errors import HeadraceError
 from shared.contracts.work import EXEC, Inputs, InputsOf, Output, Work
 from shared.objects.inline import fetch, fits, inline, keep, keep_stream
 from shared.objects.port import Objects
-from shared.worker import streams
-from shared.worker.child import Call, describe
+from shared.runtime.plain import plain
+from shared.worker.child import Call
 from shared.worker.children import Children, Lost
 from shared.worker.commands import Commands
-from shared.worker.functions import App, Task, TaskError, encode_outputs
+from shared.worker.coroutine import run_code
+from shared.worker.describe import MOST, TaskError, describe, trace
+from shared.worker.functions import App, Function, Task, encode_outputs
 from shared.worker.handover import hand_over
-from shared.worker.printed import Printed
+from shared.worker.holding import Held
+from shared.worker.subtasks import Made
 
 FETCHES = 8
 """Objects fetched at once for one task."""
@@ -35,7 +38,7 @@ class Trouble(Exception):
     """Why a task did not complete. `kind` as in Failed: `error`, `timeout`, `lost` or `returned`."""
 
     def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message[:4000])
+        super().__init__(plain(message[:MOST]))
         self.kind = kind
 
 
@@ -60,65 +63,63 @@ class Runner:
         """The names of what can run here."""
         return sorted([*self._functions, *([EXEC] if self._commands is not None else [])])
 
-    async def run(self, work: Work, session: UUID, progress: Callable[[float, str], None], printed: Printed) -> Outcome:
-        """What is to be reported; Trouble otherwise. `printed` takes what the function prints."""
+    async def run(self, held: Held, progress: Callable[[float, str], None]) -> Outcome:
+        """What is to be reported; Trouble otherwise, whatever the task's code has raised."""
         try:
-            if work.max_duration:
-                async with asyncio.timeout(work.max_duration):
-                    return await self._run(work, session, progress, printed)
-            return await self._run(work, session, progress, printed)
-        except TimeoutError:
-            if not work.max_duration:
-                raise Trouble("error", "TimeoutError") from None
-            raise Trouble("timeout", f"it took longer than {work.max_duration:g} s") from None
-        except Lost as error:
-            raise Trouble("lost", str(error)) from None
-        except HeadraceError as error:  # storage or bus: not the task's own doing, unless it cannot get better
-            raise Trouble("lost" if error.retryable else "error", f"{type(error).__name__}: {error}") from None
-
-    async def _run(
-        self, work: Work, session: UUID, progress: Callable[[float, str], None], printed: Printed
-    ) -> Outcome:
-        if work.function == EXEC and self._commands is not None:
-            return Outcome(await self._command(self._commands, work, session, printed))
-        function = self._functions.get(work.function)
-        if function is None:
-            raise Trouble("returned", f"this worker has no function {work.function!r}")
-        payload = bytes(work.payload) if work.payload_value is None else await self._payload(work.payload_value)
-        inputs, named = ([], []) if work.inputs == [] else await self._inputs(work)
-        count = len(work.outputs)
-        try:
+            work, session = held.work, held.parcel.session
+            if work.function == EXEC and self._commands is not None:
+                return Outcome(await self._command(self._commands, held))
+            function = self._functions.get(work.function)
+            if function is None:
+                raise Trouble("returned", f"this worker has no function {work.function!r}")
+            payload = bytes(work.payload) if work.payload_value is None else await self._payload(work.payload_value)
+            inputs, named = ([], []) if work.inputs == [] else await self._inputs(work)
             if function.blocking:
-                call = Call(
-                    work.function, work.id, work.attempt, payload, inputs, count, named, work.outputs, work.application
-                )
-                returned = await self._children.run(call, progress, printed)
-                values, made = returned.outputs, returned.made
+                values, made = await self._call(held, progress, payload, inputs, named)
             else:
                 task = Task(
                     work.id,
                     work.attempt,
                     payload,
                     inputs,
-                    count,
+                    len(work.outputs),
                     progress,
                     input_ids=named,
                     expected=work.outputs,
                     application=work.application,
                 )
-                value: Any = await _awaited(function.call(task), printed)
-                made = task.made
-                values = encode_outputs(value, count if made is None else len(task.undelegated))
-        except (TaskError, Lost) as error:
-            if isinstance(error, Lost):
-                raise
+                values, made = await _run(held, function, task)
+            if held.stopping is not None:  # its code returned in spite of it
+                raise Trouble(held.stopping.kind, held.stopping.message)
+            if made is None:
+                return Outcome(await self._keep(session, work.outputs, values))
+            outputs = await self._keep(session, [one for one in work.outputs if one not in made.delegated], values)
+            return Outcome(outputs, await hand_over(self._bus, self._objects, session, work, made))
+        except Lost as error:
+            raise Trouble("lost", str(error)) from None
+        except HeadraceError as error:  # storage or bus: not the task's own doing, unless it cannot get better
+            raise Trouble("lost" if error.retryable else "error", f"{type(error).__name__}: {error}") from None
+
+    async def _call(
+        self,
+        held: Held,
+        progress: Callable[[float, str], None],
+        payload: bytes,
+        inputs: list[bytes],
+        named: list[UUID],
+    ) -> tuple[list[bytes], Made | None]:
+        """A blocking function's values, and what it created."""
+        work = held.work
+        assert held.printed is not None
+        call = Call(
+            *(work.function, work.id, work.attempt, payload, inputs, len(work.outputs), named, work.outputs),
+            work.application,
+        )
+        try:
+            returned = await self._children.run(call, progress, held.printed)
+        except TaskError as error:
             raise Trouble("error", str(error)) from None
-        except Exception as error:
-            raise Trouble("error", describe(error)) from None
-        if made is None:
-            return Outcome(await self._keep(session, work.outputs, values))
-        outputs = await self._keep(session, [one for one in work.outputs if one not in made.delegated], values)
-        return Outcome(outputs, await hand_over(self._bus, self._objects, session, work, made))
+        return returned.outputs, returned.made
 
     async def _keep(self, session: UUID, names: list[UUID], values: list[bytes]) -> list[Output]:
         """The values, stored where they are large."""
@@ -134,11 +135,13 @@ class Runner:
             stores.append(store(self._objects, session, name, value))
         return list(await asyncio.gather(*stores))
 
-    async def _command(self, commands: Commands, work: Work, session: UUID, printed: Printed) -> list[Output]:
+    async def _command(self, commands: Commands, held: Held) -> list[Output]:
+        work = held.work
         payload = bytes(work.payload) if work.payload_value is None else await self._payload(work.payload_value)
         values = await self._values(work)
+        assert held.printed is not None
         try:
-            return await commands.run(payload, values, session, work.outputs, printed, INLINE)
+            return await commands.run(payload, values, held.parcel.session, work.outputs, held.printed, INLINE)
         except TaskError as error:
             raise Trouble("error", str(error)) from None
 
@@ -177,9 +180,19 @@ class Runner:
         return values
 
 
-async def _awaited(value: Awaitable[Any], printed: Printed) -> Any:
-    token = streams.current.set(printed)
+async def _run(held: Held, function: Function, task: Task) -> tuple[list[bytes], Made | None]:
+    """A coroutine function's values, and what it created. Trouble for whatever it raises."""
     try:
-        return await value
-    finally:
-        streams.current.reset(token)
+        coroutine: Any = function.call(task)
+        value = await run_code(held, coroutine if hasattr(coroutine, "send") else _awaited(coroutine))
+        made, task.made = task.made, None  # what its threads add from here on comes too late
+        left = task.expected if made is None else [one for one in task.expected if one not in made.delegated]
+        return encode_outputs(value, len(left), function.name), made
+    except BaseException as error:  # SystemExit and KeyboardInterrupt too: they are for this task, not for the worker
+        if held.stopping is None and held.printed is not None and (text := trace(error)):
+            held.printed.write(text.encode())
+        raise Trouble("error", describe(error)) from None
+
+
+async def _awaited(value: Awaitable[Any]) -> Any:
+    return await value

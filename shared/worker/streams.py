@@ -52,6 +52,10 @@ class _Routed(io.RawIOBase):
     def fileno(self) -> int:
         return self.before.fileno()
 
+    def close(self) -> None:
+        """Stays open: it is not one task's to close."""
+        self.flush()
+
     def isatty(self) -> bool:
         return current.get() is None and self.before.isatty()
 
@@ -62,6 +66,13 @@ class _Stream(io.TextIOWrapper):
     def __init__(self, before: TextIO) -> None:
         super().__init__(_Routed(before), "utf-8", "backslashreplace", newline="", write_through=True)  # type: ignore[arg-type]
         self.before = before
+
+    def close(self) -> None:
+        """Stays open: it is not one task's to close."""
+        self.flush()
+
+    def detach(self) -> Any:
+        raise io.UnsupportedOperation("the stream is the worker's")
 
 
 @contextlib.contextmanager

@@ -8,6 +8,8 @@ import msgspec
 
 from shared.contracts import ids
 from shared.contracts.compute import Options, TaskSpec
+from shared.runtime.plain import plain
+from shared.worker.values import encode_json
 
 DIRECT = 5_000
 """Inputs of a subtask that its own line names; more are kept as the value of a result that the line names."""
@@ -54,15 +56,19 @@ class Made(msgspec.Struct):
         options: dict[str, Any],
     ) -> Subtask:
         line, named, listed = len(self.tasks), [_name(one) for one in inputs], None
+        try:
+            data = encode_json(payload)
+        except ValueError as error:
+            raise ValueError(f"subtasks[{line}].payload {error}") from None
         if len(named) > DIRECT:  # they would have no room in a message
             listed = ids.uuid7()
             self.results.append((listed, f"inputs of subtask {line}", msgspec.json.encode(named)))
         spec = TaskSpec(
-            msgspec.Raw(msgspec.json.encode(payload)),
+            msgspec.Raw(data),
             None if payload_result is None else _name(payload_result),
             named if listed is None else [],
             outputs if isinstance(outputs, int) else list(outputs),
-            Options(function=function, **options),
+            Options(function=_plain(function), **{name: _plain(value) for name, value in options.items()}),
             listed,
         )
         self.tasks.append(msgspec.json.encode(spec))
@@ -72,6 +78,15 @@ class Made(msgspec.Struct):
             made = list(outputs)
             self.delegated.update(made)
         return Subtask(ids.task_id(self.submission, line), made)
+
+
+def _plain(value: Any) -> Any:
+    """An option; its texts can be shown anywhere."""
+    if isinstance(value, str):
+        return plain(str.__str__(value))
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _name(needed: Needed) -> str:

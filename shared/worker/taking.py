@@ -1,6 +1,7 @@
 """From messages of the bus to tasks that wait here: copies, redeliveries and what was stopped meanwhile are told apart."""
 
 import time
+from collections.abc import Callable
 from uuid import UUID
 
 import msgspec
@@ -22,10 +23,11 @@ _decode = msgspec.json.Decoder(TaskBatch).decode
 
 
 class Taking:
-    """The taking side of a worker."""
+    """The taking side of a worker. `begin` is called when tasks have come."""
 
-    def __init__(self, bus: Bus, worker: str, holding: Holding, stopped: Stopped) -> None:
+    def __init__(self, bus: Bus, worker: str, holding: Holding, stopped: Stopped, begin: Callable[[], None]) -> None:
         self._bus, self._worker, self._holding, self._stopped = bus, worker, holding, stopped
+        self._begin = begin
 
     async def run(self, queue: Queue, most: int) -> None:
         """Takes from a queue, as long as fewer than `most` of its tasks wait here, until its pull is stopped."""
@@ -67,6 +69,7 @@ class Taking:
             await queue.pull.ack(message)
         for work in fresh:
             self._holding.add(Held(work, parcel))
+        self._begin()
 
     def _same(self, message: Msg, batch: TaskBatch) -> Parcel | None:
         """The parcel held here that is this very message, and is not yet acknowledged."""

@@ -26,6 +26,7 @@ from shared.contracts import headers as h
 from shared.contracts import retrieval as r
 from shared.contracts import subjects
 from shared.contracts.health import Health, HealthCheck
+from shared.objects.init import init_folder
 from shared.objects.lts import LtsSettings
 from shared.objects.s3 import S3Objects, open_objects
 from shared.objects.settings import ObjectsSettings
@@ -177,6 +178,8 @@ async def open_data_rig(
         bus = await Bus.connect(BusSettings(**servers.bus("admin")), "test", apply_topology=False)
         stack.push_async_callback(bus.close)
         lts = stack.enter_context(folder())
+        lts.mkdir()
+        init_folder(lts, "lts")
         rig = DataRig(servers, database, bus, objects, lts)
         stack.push_async_callback(rig.close)
         await rig.start(storage, pack, keep)

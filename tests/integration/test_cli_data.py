@@ -170,6 +170,79 @@ async def test_a_call_that_was_broken_off_goes_on(
     assert tree(to) == tree(source) | {"mine.tar.part": b"mine"}
 
 
+FILES = 300
+
+
+async def test_an_upload_that_was_killed_sends_no_file_twice(
+    shared_system: Processes, cli: Cli, datasets: Datasets, pid: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "many"
+    source.mkdir()
+    for n in range(FILES):
+        (source / f"{n:03}.dat").write_bytes(os.urandom(n))
+    process = await cli.start("archive", pid, source)
+
+    async def there() -> list[str]:
+        found = await datasets.find(pid)
+        return await stored(shared_system, f"landing/{found['id']}/") if found else []
+
+    async def some() -> bool:
+        return len(await there()) >= 20 or process.returncode is not None
+
+    await wait_until(some, every=0.01)
+    process.kill()
+    await process.communicate()
+    before = len(await there())
+    changed = before < FILES  # otherwise it is being packed already, and nothing of it may change
+    if changed:
+        (source / "299.dat").write_bytes(b"changed since")
+    again = (await cli("archive", pid, source, "--json")).told
+    assert again["sent"] <= FILES - before + changed
+    assert again["dataset"]["datasetlifecycle"]["archiveStatusMessage"] == "datasetOnArchiveDisk"
+    back = (await cli("retrieve", pid, "--to", tmp_path / "back", "--json")).told
+    assert back["written"] == FILES
+    assert tree(tmp_path / "back") == tree(source)
+
+
+async def test_a_dataset_that_cannot_be_finished_is_abandoned(
+    cli: Cli, datasets: Datasets, pid: str, source: Path
+) -> None:
+    await datasets.register(pid, {"deep/empty": b"", "other": b"1"})
+    assert (await cli("archive", pid, source)).code == 1
+    for _ in range(2):
+        gone = (await cli("dataset", "abandon", pid, "--json")).told
+        assert (gone["pid"], gone["numberOfFiles"]) == (pid, 2)
+    stored = (await cli("archive", pid, source, "--json")).told
+    assert stored["dataset"]["datasetlifecycle"]["archiveStatusMessage"] == "datasetOnArchiveDisk"
+    late = await cli("dataset", "abandon", pid)
+    assert (late.code, "only before it is archived" in " ".join(late.err.split())) == (1, True)
+
+
+async def test_all_names_that_are_refused_are_said_before_a_byte_is_sent(
+    cli: Cli, datasets: Datasets, pid: str, source: Path
+) -> None:
+    for name in ("bad\n", "\u202etxt.exe", "x\x9b"):
+        (source / name).write_bytes(b"")
+    refused = await cli("archive", pid, source)
+    told = " ".join(refused.err.split())
+    assert refused.code == 2
+    assert all(part in told for part in ("control character (U+000A)", "(U+202E)", "(U+009B)")), told
+    assert await datasets.find(pid) is None
+    for name in ("bad\n", "\u202etxt.exe", "x\x9b"):
+        (source / name).unlink()
+    for name in (
+        "Screenshot 2026-03-01 at 9.41.00\u202fPM.png",
+        "\U0001f469\u200d\U0001f52c\U0001fae9",
+        "می\u200cخواهم",
+        "観\u3000測",
+    ):
+        (source / name).write_bytes(name.encode())
+    await cli("archive", pid, source)
+    to = source.parent / "back"
+    (await cli("retrieve", pid, "--to", to, "--json")).told  # noqa: B018
+    assert tree(to) == tree(source)
+
+
 async def test_the_upload_of_somebody_who_left_too_early(cli: Cli, datasets: Datasets, pid: str, source: Path) -> None:
     """Registered, uploaded in part, and said to be whole: the archiver misses files, and the next call brings them."""
     files = dict(sorted(tree(source).items()))
@@ -202,9 +275,9 @@ async def test_other_files_under_the_same_pid(cli: Cli, datasets: Datasets, pid:
 # -- values of results
 
 
-async def stored(system: Processes, session: str) -> list[str]:
+async def stored(system: Processes, prefix: str) -> list[str]:
     async with of_stack(system.stack).s3_client() as s3:
-        found = await s3.list_objects_v2(Bucket=BUCKET, Prefix=f"results/{session}/")
+        found = await s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix)  # the first 1,000
         return [entry["Key"] for entry in found.get("Contents", ())]
 
 
@@ -230,7 +303,7 @@ async def test_values_go_up_and_come_down(shared_system: Processes, cli: Cli, ed
         assert [one["status"] for one in gone] == ["deleted", "deleted"]
 
     async def none_left() -> bool:
-        return await stored(shared_system, session) == []
+        return await stored(shared_system, f"results/{session}/") == []
 
     await wait_until(none_left)
     assert (await cli("download", names[0], "-o", tmp_path / "again")).code == 1
@@ -248,5 +321,5 @@ async def test_of_two_uploads_at_once_one_wins(shared_system: Processes, edge: E
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
     won = next(value for value, answer in zip(values, answers, strict=True) if answer.status_code == 200)
     assert (await edge.http.get(path)).content == won
-    assert len(await stored(shared_system, str(session))) == 1
+    assert len(await stored(shared_system, f"results/{session}/")) == 1
     await edge.close(session)

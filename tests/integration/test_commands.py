@@ -115,7 +115,7 @@ async def test_a_surprise_is_tried_again_then_buried_and_the_next_one_runs(
     admin = await nats.connect()
     buried = await admin.jetstream().get_msg("DEAD", 1)
     await admin.close()
-    assert buried.subject == "hr.dead.commands"
+    assert buried.subject == "hr.dead.commands.alice"
     assert msgspec.json.decode(buried.data, type=Word) == Word("surprise")
     assert buried.headers is not None
     assert buried.headers[h.DEAD_REASON] == "RuntimeError: a secret of ours"

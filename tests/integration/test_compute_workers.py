@@ -52,7 +52,7 @@ async def dead(rig: Rig, stream: str) -> list[Any]:
     jetstream = rig.bus.nc.jetstream()
     info = await jetstream.stream_info("DEAD")
     found = [await jetstream.get_msg("DEAD", seq) for seq in range(1, info.state.last_seq + 1)]
-    return [message for message in found if message.subject == subjects.dead(stream)]
+    return [message for message in found if message.subject == subjects.dead(stream, subjects.WORKER)]
 
 
 # -- lost workers

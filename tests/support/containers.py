@@ -11,6 +11,7 @@ import asyncpg
 from testcontainers.core.container import DockerContainer
 
 from deploy.local import database as databases
+from deploy.local.home import PEOPLE
 from deploy.nats import config
 from deploy.nats.permissions import users
 from shared.contracts.subjects import SERVICES
@@ -34,7 +35,7 @@ def _nats(passwords: dict[str, str]) -> DockerContainer:
         port=4222,
         monitor_port=8222,
         store=Path("/data"),
-        users=users(),
+        people=PEOPLE,
         passwords=passwords,
     )
     return _container(NATS, 4222, "--config /headrace.conf").with_copy_into_container(
@@ -63,7 +64,7 @@ def _seaweedfs(secret: str) -> DockerContainer:
 @contextlib.asynccontextmanager
 async def run() -> AsyncIterator[Servers]:
     """Started together, removed at the end."""
-    nats_passwords = {name: secrets.token_hex(16) for name in (*users(), "system")}
+    nats_passwords = {name: secrets.token_hex(16) for name in (*users(PEOPLE), "system")}
     postgres_password, s3_secret = secrets.token_hex(16), secrets.token_hex(16)
     containers = (_nats(nats_passwords), _postgres(postgres_password), _seaweedfs(s3_secret))
     try:

@@ -46,6 +46,11 @@ class Datasets:
         found: dict[str, Any] = await self._edge.get(f"{CATALOGUE}/datasets/{quote(pid, safe='')}")
         return found
 
+    async def find(self, pid: str) -> dict[str, Any] | None:
+        answer = await self._edge.ask("GET", f"{CATALOGUE}/datasets/{quote(pid, safe='')}")
+        found: dict[str, Any] | None = answer.json() if answer.status_code == 200 else None
+        return found
+
     async def explain(self, pid: str) -> dict[str, Any]:
         found: dict[str, Any] = await self._edge.get(f"{ARCHIVER}/datasets/{quote(pid, safe='')}/explain")
         return found

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 PID, AT = "a/b", "/catalogue/api/v3/datasets/a%2Fb"
+UPLOADS = "/archiver/api/v1/datasets/a%2Fb/uploads"
 EXPLAIN = "GET /archiver/api/v1/datasets/a%2Fb/explain"
 
 
@@ -28,7 +29,11 @@ class Edge:
                 pass
 
             def _answer(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                length = int(self.headers.get("Content-Length") or 0)
+                body = self.rfile.read(length)
+                if len(body) < length:  # whoever sent it broke off: no object
+                    self.close_connection = True
+                    return
                 asked = f"{self.command} {urlsplit(self.path).path}"
                 edge.seen.append((asked, body))
                 edge.query = dict(parse_qsl(urlsplit(self.path).query))
@@ -59,13 +64,15 @@ class Facility:
     """The archiver, as far as one dataset of one upload goes: `edge` answers from its state."""
 
     def __init__(self, edge: Edge) -> None:
-        self.status, self.files, self.version, self.blocks = "", 0, 1, 0
-        self.size, self.reasons = 0, ["working"]
+        self.status, self.version, self.blocks = "", 1, 0
+        self.reasons = ["working"]
+        self.registered: dict[str, dict[str, Any]] = {}
         self.objects: dict[str, bytes] = {}
         self._edge = edge
         edge.answers |= {
             f"GET {AT}": lambda *_: (200, self.told()) if self.status else (404, {"detail": "there is no dataset"}),
             f"GET {AT}/datablocks": lambda *_: (200, {"items": [], "next": ""}),
+            f"GET {UPLOADS}": self.uploads,
             EXPLAIN: lambda *_: (200, {"pid": PID, "summary": "it is", "reasons": self.reasons}),
             "POST /catalogue/api/v3/datasets": self.create,
             "POST /catalogue/api/v3/origdatablocks": self.add,
@@ -76,18 +83,37 @@ class Facility:
 
     def told(self) -> dict[str, Any]:
         lifecycle = {"archiveStatusMessage": self.status, "retrievable": False}
-        sizes = {"size": self.size, "numberOfFiles": self.files, "numberOfDatablocks": self.blocks}
-        about = {"pid": PID, "datasetName": "", "ownerGroup": "users", "createdAt": "2026-01-01T00:00:00Z"}
+        size = sum(one["size"] for one in self.registered.values())
+        sizes = {"size": size, "numberOfFiles": len(self.registered), "numberOfDatablocks": self.blocks}
+        about = {"id": "d", "pid": PID, "datasetName": "", "ownerGroup": "users", "createdAt": "2026-01-01T00:00:00Z"}
         return about | sizes | {"version": self.version, "datasetlifecycle": lifecycle}
 
     def create(self, *_: Any) -> tuple[int, Any]:
         self.status = "filesNotReadyYet"
         return 201, self.told()
 
+    def forget(self) -> None:
+        """As if nothing had been registered, nor uploaded."""
+        self.status, self.registered, self.objects = "", {}, {}
+
     def add(self, _: Any, body: bytes) -> tuple[int, Any]:
-        listed = json.loads(body)["dataFileList"]
-        self.files, self.size = self.files + len(listed), self.size + sum(one["size"] for one in listed)
+        asked = json.loads(body)
+        listed = {one["path"]: one for one in asked["dataFileList"]}
+        if (both := listed.keys() & self.registered.keys()) and not asked.get("replace"):
+            return 409, {"detail": f"it has a file {min(both)!r} already", "code": "already_exists"}
+        for path in both:
+            self.objects.pop(path, None)
+        self.registered |= listed
         return 201, {}
+
+    def uploads(self, *_: Any) -> tuple[int, Any]:
+        """In pages of two."""
+        after = [path for path in sorted(self.registered) if path > self._edge.query.get("token", "")]
+        items = [self.registered[path] | {"uploaded": self._is_whole(path)} for path in after[:2]]
+        return 200, {"items": items, "next": after[1] if len(after) > 2 else ""}
+
+    def _is_whole(self, path: str) -> bool:
+        return path in self.objects and len(self.objects[path]) == self.registered[path]["size"]
 
     def sign(self, _: Any, body: bytes) -> tuple[int, Any]:
         paths = json.loads(body)["paths"]

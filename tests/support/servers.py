@@ -94,6 +94,20 @@ class Servers(msgspec.Struct, frozen=True):
         )
 
 
+def of_nats(stack: Stack) -> Servers:
+    """A stack of which only the bus runs, with those who have a user of it now."""
+    logins = {name[5:]: secret for name, secret in stack.nats.secrets.items() if name.startswith("nats.")}
+    return Servers(
+        nats_url=stack.nats.url,
+        nats_logins=logins,
+        postgres_url="",
+        postgres_passwords={},
+        s3_endpoint="",
+        s3_access_key="",
+        s3_secret_key="",
+    )
+
+
 def of_stack(stack: Stack) -> Servers:
     secrets = stack.secrets
     return Servers(

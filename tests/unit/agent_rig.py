@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 import msgspec
@@ -24,6 +25,8 @@ from shared.contracts.work import (
     Failed,
     Report,
     ReportBatch,
+    Spawn,
+    Spawned,
     TaskBatch,
     Work,
 )
@@ -91,16 +94,26 @@ async def tells(task: Task) -> None:
 class Rig:
     """`reply`: what heartbeats are answered; `meanwhile`: what happens before one is."""
 
-    def __init__(self, broker: MemoryBroker, bus: Bus, other: Bus) -> None:
+    def __init__(
+        self, broker: MemoryBroker, bus: Bus, other: Bus, functions: App, path: str, slots: int, *, alone: bool
+    ) -> None:
         self.broker, self.bus = broker, bus
         self.asked: list[Confirm] = []
+        self.spawned: list[Spawn] = []
         self.session, self._submission, self._lines = ids.uuid7(), ids.submission_id(), 0
         self.reply, self.beats = BeatReply([], 60.0), list[Beat]()
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         self.stop = asyncio.Event()
-        self.children = Children(PATH)
+        self.children = Children(path)
         self.agent = Agent(
-            other, MemoryObjects(), app, self.children, name="w", partitions=["default", "express"], slots=1
+            other,
+            MemoryObjects(),
+            functions,
+            self.children,
+            name="w",
+            partitions=["default", "express"],
+            slots=slots,
+            alone=alone,
         )
 
     def work(self, function: str = "echo", payload: bytes = b"1", outputs: int = 1) -> Work:
@@ -150,14 +163,25 @@ class Rig:
 
 @pytest.fixture
 async def rig() -> AsyncIterator[Rig]:
+    async with open_rig(app) as made:
+        yield made
+
+
+@asynccontextmanager
+async def open_rig(functions: App, path: str = PATH, *, slots: int = 1, alone: bool = False) -> AsyncIterator[Rig]:
+    """`path`: where child processes find their functions."""
     broker = MemoryBroker()
     bus = await broker.connect("scheduler")
     other = await broker.connect("worker", apply_topology=False)
-    rig = Rig(broker, bus, other)
+    rig = Rig(broker, bus, other, functions, path, slots, alone=alone)
 
     async def confirm(ctx: Context, request: Confirm) -> Confirmed:
         rig.asked.append(request)
         return Confirmed([task for task, _ in request.tasks])
+
+    async def spawn(ctx: Context, request: Spawn) -> Spawned:
+        rig.spawned.append(request)
+        return Spawned(request.number + 1, request.first + len(request.tasks))
 
     async def beat(message: Msg) -> None:
         rig.beats.append(msgspec.json.decode(message.data, type=Beat))
@@ -167,15 +191,18 @@ async def rig() -> AsyncIterator[Rig]:
 
     service = Service(bus, None, "scheduler", "1.0.0", "")
     service.reads("task", "confirm", Confirm, confirm)
+    service.reads("task", "spawn", Spawn, spawn)
     await service.start()
     await bus.nc.subscribe("hr.beat.worker.*", cb=beat)
     for partition in ("default", "express"):
         await topology.ensure_consumer(bus, TASKS.name, worker_consumer(partition))
     running = asyncio.create_task(rig.agent.run(rig.stop, 0.1))
-    yield rig
-    rig.stop.set()
-    await asyncio.wait_for(running, 10)
-    await rig.children.close()
-    await service.stop()
-    await other.close()
-    await bus.close()
+    try:
+        yield rig
+    finally:
+        rig.stop.set()
+        await asyncio.wait_for(running, 10)
+        await rig.children.close()
+        await service.stop()
+        await other.close()
+        await bus.close()

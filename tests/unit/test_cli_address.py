@@ -59,10 +59,12 @@ VERBS = [("session", verb) for verb in ("pause", "resume", "close", "cancel", "s
 
 
 def test_every_command_has_json_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    names = [name for name in build() if not name.startswith("-") and name not in ("dead", "partition")]
+    names = [name for name in build() if not name.startswith("-") and name not in ("dead", "partition", "storage")]
     assert {"status", "watch", "events", "explain", "submit", "download"} <= set(names)
     for command in (
         *((name,) for name in names),
+        ("dataset", "abandon"),
+        ("storage", "init"),
         ("dead", "list"),
         ("dead", "replay"),
         *(("partition", verb) for verb in ("list", "create", "update", "delete")),

@@ -127,38 +127,95 @@ def test_an_upload_is_tried_again_but_not_for_ever(
     monkeypatch.setattr(facility, "put", moody)
     assert run(["archive", PID, str(folder), "--json"]) == 0
     assert len([asked for asked, _ in edge.seen if asked == "PUT /s3/one"]) == 3
-    facility.status, facility.files = "", 0
-    facility.size = 0
+    facility.forget()
     script = iter([403])
     assert run(["archive", PID, str(folder)]) == 1
     assert "one was not taken: object storage answered 403" in capsys.readouterr().err
     script = iter([500] * upload.TRIES)
-    facility.files = 0
-    facility.size = 0
     assert run(["archive", PID, str(folder)]) == 1
     assert "answered 500" in capsys.readouterr().err
 
 
-def test_a_file_that_changes_meanwhile_is_an_error(
-    facility: Facility, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("content", [b"1" * 11, b"1" * 9, b"2" * 10])
+def test_a_file_that_changes_meanwhile_is_an_error_and_then_registered_anew(
+    edge: Edge, facility: Facility, folder: Path, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
+    """Nothing of it arrives as an object: it would be taken for the file."""
     sign = facility.sign
 
-    def grow(headers: Any, body: bytes) -> tuple[int, Any]:
-        (folder / "one").write_bytes(b"1" * 11)
+    def change(headers: Any, body: bytes) -> tuple[int, Any]:
+        (folder / "one").write_bytes(content)
         return sign(headers, body)
 
-    facility._edge.answers["POST /archiver/api/v1/upload/urls"] = grow
+    edge.answers["POST /archiver/api/v1/upload/urls"] = change
     assert run(["archive", PID, str(folder)]) == 1
     assert "has changed while it was being archived" in capsys.readouterr().err
+    assert "one" not in facility.objects
+    assert run(["archive", PID, str(folder), "--json"]) == 0
+    assert facility.objects == {"one": content, "sub/two": b""}
+    assert facility.registered["one"]["chk"] == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("sent", range(6))
+def test_an_upload_goes_on_with_the_file_at_which_it_was_broken_off(
+    edge: Edge, facility: Facility, tmp_path: Path, capsys: pytest.CaptureFixture[str], sent: int
+) -> None:
+    """Between any two files. Each is sent once, in the end all are there."""
+    source = {f"f{n}": bytes([65 + n]) * n for n in range(5)}
+    for name, data in source.items():
+        (tmp_path / name).write_bytes(data)
+    sign, signed = facility.sign, 0
+
+    def break_off(headers: Any, body: bytes) -> tuple[int, Any]:
+        """The first call has `sent` files accepted, and ends."""
+        nonlocal signed
+        signed += 1
+        answer = sign(headers, body)
+        if signed == 1:
+            for path in sorted(source)[sent:]:
+                edge.answers[f"PUT /s3/{path}"] = (403, b"")
+        return answer
+
+    edge.answers["POST /archiver/api/v1/upload/urls"] = break_off
+    assert run(["archive", PID, str(tmp_path)]) == (0 if sent == 5 else 1)
+    before = set(facility.objects)
+    edge.seen.clear()
+    capsys.readouterr()
+    facility.status = "filesNotReadyYet"
+    assert run(["archive", PID, str(tmp_path), "--json"]) == 0
+    assert facility.objects == source
+    again = {asked.removeprefix("PUT /s3/") for asked, _ in edge.seen if asked.startswith("PUT")}
+    assert again == source.keys() - before
+    assert json.loads(capsys.readouterr().out)["sent"] == len(again)
+    assert not [asked for asked, _ in edge.seen if asked == "POST /catalogue/api/v3/origdatablocks"]
+
+
+def test_a_dataset_with_other_files_is_left_alone_and_can_be_abandoned(
+    edge: Edge, facility: Facility, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["archive", PID, str(folder), "--json"]) == 0
+    facility.status, before = "filesNotReadyYet", dict(facility.registered)
+    (folder / "one").rename(folder / "uno")
+    capsys.readouterr()
+    assert run(["archive", PID, str(folder)]) == 1
+    err = capsys.readouterr().err
+    assert "it has a file 'one' too" in err
+    assert f"headrace dataset abandon {PID}" in " ".join(err.split())
+    assert facility.registered == before
+    gone = {"id": "d", "pid": PID, "size": 10, "numberOfFiles": 2}
+    edge.answers["POST /archiver/api/v1/datasets/a%2Fb/abandon"] = (200, gone)
+    for _ in range(2):
+        assert run(["dataset", "abandon", PID, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == gone
+        facility.status = ""
+    assert edge.asked("POST /archiver/api/v1/datasets/a%2Fb/abandon") == [{"id": "d"}, {}]
 
 
 def test_missing_files_count_only_if_they_are_of_this_try(
     edge: Edge, facility: Facility, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A dataset is packed from `missingFilesError` on: its datablocks come, then its status."""
-    facility.status, facility.files, facility.size = "missingFilesError", 2, 10
-    edge.answers["POST /catalogue/api/v3/origdatablocks"] = (201, {})
+    facility.status = "missingFilesError"
     looks = iter([(2, 0), (3, 1)])
 
     def look(*_: Any) -> tuple[int, Any]:
@@ -200,7 +257,7 @@ def test_a_job_that_is_on_its_way_already_is_waited_for(
     edge.answers["POST /catalogue/api/v3/jobs"] = busy
     assert run(["archive", PID, str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["job"] is None
-    facility.status, facility.files, facility.size = "", 0, 0
+    facility.forget()
     edge.answers["POST /catalogue/api/v3/jobs"] = lambda *_: (201, {"id": "j"})
     edge.answers["GET /catalogue/api/v3/jobs/j"] = (
         200,

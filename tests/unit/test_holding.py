@@ -31,12 +31,12 @@ async def test_tasks_come_in_the_order_of_their_arrival() -> None:
     holding = Holding()
     made, held = parcel(3)
     assert (made.untold, made.trace) == (3, "00-t")
-    waiting = asyncio.create_task(holding.next())
+    assert holding.pop() is None
     for each in held:
         holding.add(each)
-    assert await waiting is held[0]
+    assert holding.pop() is held[0]
     holding.drop(held[1])  # told to let it go before its turn
-    assert await holding.next() is held[2]
+    assert holding.pop() is held[2]
     assert holding.waiting == 0
 
 
@@ -60,7 +60,7 @@ async def test_room_waits_for_tasks_to_leave() -> None:
     room = asyncio.create_task(holding.room(LINE, 2))
     await asyncio.sleep(0)
     assert not room.done()
-    await holding.next()
+    holding.pop()
     await asyncio.wait_for(room, 5)
 
 
@@ -83,9 +83,9 @@ async def test_the_lowest_rank_goes_first_and_among_equals_who_came_first() -> N
     (_, (a, b)), (_, (c,)), (_, (d,)) = parcel(2, 1.0, usual), parcel(1, 2.0, other), parcel(1, 3.0, urgent)
     for each in (a, b, c, d):
         holding.add(each)
-    assert [await holding.next() for _ in range(2)] == [d, a]
+    assert [holding.pop() for _ in range(2)] == [d, a]
     other.rank = -2
-    assert [await holding.next() for _ in range(2)] == [c, b]
+    assert [holding.pop() for _ in range(2)] == [c, b]
 
 
 async def test_each_queue_has_room_of_its_own() -> None:

@@ -5,6 +5,7 @@ import pytest
 from deploy.nats.permissions import NOUNS, SHARED_NOUNS, users
 from shared.contracts import subjects
 from shared.contracts.subjects import SERVICES
+from shared.contracts.topology import CHAINED, COMMANDED
 
 USERS = users(("alice", "bob"))
 
@@ -38,10 +39,10 @@ def publishers(subject: str) -> set[str]:
         ("hr.offer.request", {"gateway"}),
         ("hr.broker.site-a.accept", {"gateway"}),
         ("hr.cmd.bob.scheduler.session.create", {"bob", "gateway"}),
-        ("hr.dead.reports", {"scheduler"}),
-        ("hr.dead.tasks", {"worker"}),
-        ("hr.dead.commands", set(SERVICES)),
-        ("hr.dead.steps", set(SERVICES) - {"gateway"}),
+        ("hr.dead.reports.worker", {"scheduler"}),
+        ("hr.dead.tasks.worker", {"worker"}),
+        ("hr.dead.commands.bob", set(COMMANDED)),
+        ("hr.dead.steps.archiver", set(CHAINED)),
         ("$SRV.STATS", {"gateway"}),
         ("$JS.API.STREAM.UPDATE.TASKS", set(SERVICES)),
         ("$JS.API.STREAM.UPDATE.OTHER", set()),

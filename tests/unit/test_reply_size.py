@@ -1,10 +1,12 @@
-"""A reply that no message can carry is refused with its size, and is in the log: it was `internal`, and nowhere."""
+"""What no message can carry is refused with its size. Such a reply was `internal`, and nowhere in the log; such a request took the
+whole process off the bus, as the server ends the connection for it."""
 
 import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from shared.bus.context import Context
+from shared.bus.publish import LARGEST
 from shared.bus.service import Service
 from shared.contracts.errors import TooLarge
 from shared.testing.bus import MemoryBroker
@@ -28,7 +30,7 @@ async def test_a_reply_that_does_not_fit() -> None:
     service = Service(bus, None, "archiver", "1.0.0", "")
     service.reads("dataset", "list", Size, answer)
     await service.start()
-    subject, most = "hr.rpc.archiver.dataset.list", bus.nc.max_payload
+    subject, most = "hr.rpc.archiver.dataset.list", LARGEST
     around = len(msgspec.json.encode(Text("")))
     fits = await bus.request(subject, Size(most - around), Text)
     assert len(fits.text) == most - around
@@ -39,5 +41,8 @@ async def test_a_reply_that_does_not_fit() -> None:
         await bus.request(subject, Size(most - around + 1), Text)
     seen = [line for line in logs if line["event"] == "reply.too_large"]
     assert [(line["subject"], line["bytes"]) for line in seen] == [(subject, most + 1)]
+    for size in (LARGEST + 1, 2 * LARGEST):
+        with pytest.raises(TooLarge, match=f"the request has {size} bytes, a message at most {LARGEST}"):
+            await bus.ask(subject, b" " * size)
     await service.stop()
     await bus.close()

@@ -44,7 +44,7 @@ def tell_lifecycle(ctx: StepContext, dataset: UUID, verb: str, **flags: bool) ->
 
 async def _move(unit: Unit, *, dataset: UUID, verb: str, flags: dict[str, bool]) -> None:
     row = await unit.connection.fetchrow(Q["lock_dataset_of_chain"], dataset)
-    if row["archive_state"] in ARCHIVE.sources(verb):
+    if row is not None and row["archive_state"] in ARCHIVE.sources(verb):  # none: it was abandoned
         await set_lifecycle(unit, dataset, archive_state=int(ARCHIVE.target(verb)), **flags)
 
 
@@ -75,4 +75,5 @@ async def _register(unit: Unit, *, dataset: UUID) -> None:
     db: Any = unit.connection
     await db.fetch(Q["move_blocks"], dataset, int(BLOCK.target("register")), BLOCK.sources("register"))
     row = await db.fetchrow(Q["count_blocks"], dataset)
-    unit.tell(subjects.event("datablock", "registered", dataset), store.changed(row))
+    if row is not None:  # it was abandoned
+        unit.tell(subjects.event("datablock", "registered", dataset), store.changed(row))

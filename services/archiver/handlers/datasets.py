@@ -1,6 +1,7 @@
 """Datasets and the files that they are registered to have."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from services.archiver import layout, store
 from services.archiver.catalogue import builtin as catalogue
@@ -23,18 +24,20 @@ from shared.contracts.catalogue import (
     OrigDatablock,
     OrigDatablockCreate,
 )
-from shared.contracts.errors import AlreadyExists, Conflict, Invalid
+from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, Invalid
 from shared.contracts.ids import uuid7
 from shared.contracts.paging import Page
 from shared.objects.layout import in_words, path_fault
+from shared.objects.port import Objects
+from shared.runtime.log import log
 
 Q = store.Q
 WHAT = "dataset"
 
 
 class Datasets:
-    def __init__(self, db: store.Db, chains: Chains) -> None:
-        self._db, self._chains = db, chains
+    def __init__(self, db: store.Db, chains: Chains, objects: Objects) -> None:
+        self._db, self._chains, self._objects = db, chains, objects
 
     def register(self, service: Service) -> None:
         service.writes("dataset", "create", DatasetCreate, self.create)
@@ -103,21 +106,44 @@ class Datasets:
         check(ctx, row, WHAT)
         files = _files(asked)
         there = {one["path"]: one for one in await db.fetch(Q["files_at"], row["id"], [file.path for file in files])}
-        if there:
-            return await self._again(db, asked.pid, files, there)
+        if there and (same := await self._again(db, asked.pid, files, there)) is not None:
+            return same
+        if there and not asked.replace:
+            raise AlreadyExists(f"dataset {asked.pid} has a file {min(there)!r} already", field="dataFileList")
         if row["archive_state"] not in ARCHIVE.sources("pack"):
             state = ArchiveState(row["archive_state"])
             raise Conflict(f"dataset {asked.pid} is {state.name}: it takes no more files", field="pid")
         if await live(self._chains, row):  # what came now would be in no datablock
             raise Conflict(f"dataset {asked.pid} is being packed: it takes no more files", field="pid")
         await self._check_folders(db, row, files)
+        if there:
+            await self._drop(unit, row["id"], files, there)
         id, size = uuid7(), sum(file.size for file in files)
         await db.execute(Q["add_origdatablock"], id, row["id"], size, len(files))
         columns = ([f.path for f in files], [f.size for f in files], [f.chk for f in files])
         await db.execute(Q["add_files"], row["id"], id, *columns)
+        await db.execute(Q["count_origdatablocks"], list({one["origdatablock"] for one in there.values()}))
         counted = await db.fetchrow(Q["count_files"], row["id"])
         unit.tell(subjects.event("origdatablock", "created", row["id"]), store.changed(counted))
         return OrigDatablock(id, asked.pid, size, len(files))
+
+    async def _drop(self, unit: Unit, dataset: UUID, files: Sequence[File], there: dict[str, store.Row]) -> None:
+        """They are registered anew. What was uploaded of those with other content now is of no use: it is removed."""
+        await unit.connection.execute(Q["drop_files"], dataset, list(there))
+        stale = [
+            layout.landing_key(dataset, file.path)
+            for file in files
+            if file.path in there and there[file.path]["chk"] != file.chk
+        ]
+
+        async def remove() -> None:
+            try:
+                await self._objects.delete(stale)
+            except HeadraceError as error:  # it is found out when it is packed
+                log.info("upload.stale", dataset=str(dataset), objects=len(stale), error=error.message)
+
+        if stale:
+            unit.after.append(remove)
 
     async def _check_folders(self, db: store.Db, row: store.Row, files: Sequence[File]) -> None:
         """A file that is a folder too could not be unpacked."""
@@ -129,8 +155,10 @@ class Datasets:
         if crossing is not None:
             raise Invalid(f"{crossing!r}: one of these is a file and a folder at once", field="dataFileList")
 
-    async def _again(self, db: store.Db, pid: str, files: Sequence[File], there: dict[str, store.Row]) -> OrigDatablock:
-        """The same files once more change nothing; anything else is somebody's mistake."""
+    async def _again(
+        self, db: store.Db, pid: str, files: Sequence[File], there: dict[str, store.Row]
+    ) -> OrigDatablock | None:
+        """The same files once more change nothing. None if these are not the files of one that is there."""
         blocks = {one["origdatablock"] for one in there.values()}
         same = all(
             file.path in there and (there[file.path]["size"], there[file.path]["chk"]) == (file.size, file.chk)
@@ -138,8 +166,7 @@ class Datasets:
         )
         block = await db.fetchrow(Q["origdatablock"], min(blocks))
         if not same or len(blocks) > 1 or block["files"] != len(files):
-            name = min(there)
-            raise AlreadyExists(f"dataset {pid} has a file {name!r} already", field="dataFileList")
+            return None
         return OrigDatablock(block["id"], pid, block["size"], block["files"])
 
 

@@ -1,7 +1,7 @@
 """Uploads: addresses to upload to, and the word that all is there."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from services.archiver import layout, store
@@ -15,13 +15,24 @@ from shared.bus.service import Service
 from shared.bus.unit import Unit
 from shared.chain.chains import Chains
 from shared.contracts import subjects
-from shared.contracts.catalogue import Dataset, DatasetRef, UploadSign, UploadUrl, UploadUrls
+from shared.contracts.catalogue import (
+    Dataset,
+    DatasetRef,
+    UploadFile,
+    UploadPage,
+    UploadQuery,
+    UploadSign,
+    UploadUrl,
+    UploadUrls,
+)
 from shared.contracts.errors import Conflict, NotFound, TooLarge
 from shared.contracts.ids import uuid7
-from shared.objects.port import Objects
+from shared.objects.port import Objects, Stored
 from shared.runtime.clock import Clock, rfc3339
 
 Q = store.Q
+AT_ONCE = 32
+"""Files looked for in object storage at once."""
 
 
 class Uploads:
@@ -34,8 +45,33 @@ class Uploads:
         self._objects, self._clock, self._expiry = objects, clock, expiry
 
     def register(self, service: Service) -> None:
+        service.reads("upload", "list", UploadQuery, self.list)
         service.reads("upload", "sign", UploadSign, self.sign)
         service.writes("upload", "finish", DatasetRef, self.finish)
+
+    async def list(self, ctx: Context, asked: UploadQuery) -> UploadPage:
+        """Registered files, each looked for in the landing zone."""
+        row = await store.dataset(self._db, asked.pid)
+        check(ctx, row, "dataset")
+        _check_open(row)
+        await self._keep(row)  # first: from now on the sweep leaves alone what is said to be there
+        rows = await self._db.fetch(Q["files_page"], row["id"], asked.token, asked.size + 1)
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def seen(file: store.Row) -> UploadFile:
+            async with gate:
+                stored = await self._objects.head(layout.landing_key(row["id"], file["path"]))
+            return UploadFile(file["path"], file["size"], file["chk"], is_uploaded(stored, file["size"], file["chk"]))
+
+        found = await asyncio.gather(*(seen(one) for one in rows[: asked.size]))
+        items, more = fitting(found, asked.size)
+        return UploadPage(items, items[-1].path if more or len(rows) > asked.size else "")
+
+    async def _keep(self, row: store.Row) -> datetime:
+        """Until when addresses of now are valid: so long at least, what is uploaded stays."""
+        until = self._clock.now() + self._expiry
+        await self._db.execute(Q["keep_addresses"], row["id"], until)
+        return until
 
     async def sign(self, ctx: Context, asked: UploadSign) -> UploadUrls:
         row = await store.dataset(self._db, asked.pid)
@@ -49,7 +85,7 @@ class Uploads:
         fits, more = fitting(urls, len(urls))
         if more:
             raise TooLarge(f"the addresses of {len(urls)} files do not fit into a message: ask for at most {len(fits)}")
-        return UploadUrls(urls, rfc3339(self._clock.now() + self._expiry))
+        return UploadUrls(urls, rfc3339(await self._keep(row)))
 
     async def _signed(self, dataset: UUID, path: str) -> UploadUrl:
         await asyncio.sleep(0)  # signing is work of about a millisecond: others have their turn in between
@@ -68,6 +104,12 @@ class Uploads:
         row = await unit.connection.fetchrow(Q["set_chain"], row["id"], chain)
         unit.tell(subjects.event("upload", "finished", row["id"]), store.changed(row))
         return store.dataset_of(row)
+
+
+def is_uploaded(stored: Stored | None, size: int, chk: str) -> bool:
+    """Whether a file need not be sent again. Few stores know the hash of what others put there; what has the right size and is
+    not the right file is found out when it is packed, and removed then."""
+    return stored is not None and stored.size == size and stored.sha256 in ("", chk)
 
 
 def _check_open(row: store.Row) -> None:

@@ -10,6 +10,8 @@ from services.gateway.cli.trouble import RefusedError
 
 CATALOGUE, ARCHIVER = "/catalogue/api/v3", "/archiver/api/v1"
 PAGE = 1000
+UPLOADS = 500
+"""Files of a page of uploads: the archiver looks for each in object storage."""
 
 
 class Dataset:
@@ -40,13 +42,17 @@ class Dataset:
     def files_of(self, datablock: str) -> Iterator[dict[str, Any]]:
         return self._pages("files", datablock=datablock)
 
+    def uploads(self) -> Iterator[dict[str, Any]]:
+        """Registered files, and which of them are uploaded; until the dataset is packed."""
+        return self._pages("uploads", at=f"{ARCHIVER}/datasets/{segment(self.pid)}", size=UPLOADS)
+
     def datablocks(self) -> list[dict[str, Any]]:
         return list(self._pages("datablocks"))
 
-    def _pages(self, what: str, **query: str) -> Iterator[dict[str, Any]]:
+    def _pages(self, what: str, *, at: str = "", size: int = PAGE, **query: str) -> Iterator[dict[str, Any]]:
         token = None
         while True:
-            page = self._api.get(f"{self._at}/{what}", size=PAGE, token=token, **query)
+            page = self._api.get(f"{at or self._at}/{what}", size=size, token=token, **query)
             yield from page["items"]
             if not (token := page["next"]):
                 return
@@ -57,9 +63,11 @@ class Dataset:
         made: dict[str, Any] = self._api.post(f"{CATALOGUE}/datasets", {"pid": self.pid, **about})
         return made
 
-    def add(self, files: Sequence[File]) -> None:
+    def add(self, files: Sequence[File], *, replace: bool = False) -> None:
+        """`replace`: some of them are registered with other content."""
         listed = [{"path": file.path, "size": file.size, "chk": file.chk} for file in files]
-        self._api.post(f"{CATALOGUE}/origdatablocks", {"pid": self.pid, "dataFileList": listed})
+        more = {"replace": True} if replace else {}
+        self._api.post(f"{CATALOGUE}/origdatablocks", {"pid": self.pid, "dataFileList": listed, **more})
 
     def sign(self, files: Sequence[File]) -> dict[str, str]:
         """An address to upload to for each path."""
@@ -69,6 +77,13 @@ class Dataset:
     def finish(self) -> dict[str, Any]:
         said: dict[str, Any] = self._api.post(f"{ARCHIVER}/upload/finished", {"pid": self.pid})
         return said
+
+    def abandon(self) -> dict[str, Any]:
+        """By its id: a repeat does nothing to another dataset that has the pid by then."""
+        found = self.find()
+        asked = {"id": found["id"]} if found else {}
+        gone: dict[str, Any] = self._api.post(f"{ARCHIVER}/datasets/{segment(self.pid)}/abandon", asked)
+        return gone
 
     def archive(self) -> str:
         """The job that archives it."""

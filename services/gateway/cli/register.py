@@ -1,6 +1,6 @@
 """A dataset and its files, said to the catalogue: for the first time, or held to what was said before."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from services.gateway.cli.dataset import Dataset, status
@@ -13,39 +13,41 @@ OPEN = frozenset({"filesNotReadyYet", "missingFilesError"})
 
 def register(
     dataset: Dataset, there: dict[str, Any] | None, files: Sequence[File], about: dict[str, str]
-) -> dict[str, Any]:
-    """The dataset with exactly these files. `there`: what the catalogue knows already. FailedError if it is another."""
-    if there is None:
-        there = dataset.create(**about)
-    if status(there) not in OPEN:
-        return _held(dataset, files)
+) -> tuple[dict[str, Any], list[File]]:
+    """The dataset with exactly these files, and those of them that are still to be uploaded.
+
+    `there`: what the catalogue knows already. A file that has changed since is registered anew. FailedError if it is another
+    dataset: one that has files which are not among these, or one that is packed with other content.
+    """
+    known: dict[str, dict[str, Any]] = {}
     try:
-        _check_known(dataset, files, there["numberOfFiles"])
-        for portion in portions(files):
-            dataset.add(portion)
+        if there is None:
+            there = dataset.create(**about)
+        elif status(there) in OPEN:
+            known = {one["path"]: one for one in dataset.uploads()}
+        if status(there) not in OPEN:
+            return _held(dataset, files), []
+        if foreign := known.keys() - {file.path for file in files}:
+            raise _other(dataset, f"it has a file {min(foreign)!r} too")
+        for portion in portions([file for file in files if not _is_registered(file, known)]):
+            dataset.add(portion, replace=any(file.path in known for file in portion))
     except RefusedError as error:
         if error.status not in (404, 409):
             raise
         now = dataset.get()
         if status(now) not in OPEN:  # an earlier call's upload was packed meanwhile
-            return _held(dataset, files)
+            return _held(dataset, files), []
         raise _other(dataset, str(error)) from None
     now = dataset.get()
     if (now["numberOfFiles"], now["size"]) != (len(files), sum(file.size for file in files)):
         raise _other(dataset, f"it has {now['numberOfFiles']} files of {now['size']} bytes in all")
-    return now
+    return now, [file for file in files if not (_is_registered(file, known) and known[file.path]["uploaded"])]
 
 
-def _check_known(dataset: Dataset, files: Sequence[File], count: int) -> None:
-    """Files are registered in the order of their paths, so the `count` that are there are our first.
-
-    Looked up before anything is added: files that do not belong there could not be taken away again. Only signing asks
-    for files that are not packed yet.
-    """
-    if count > len(files):
-        raise _other(dataset, f"it has {count} files")
-    for portion in portions(files[:count]):
-        dataset.sign(portion)
+def _is_registered(file: File, known: Mapping[str, dict[str, Any]]) -> bool:
+    """With the content that it has now."""
+    one = known.get(file.path)
+    return one is not None and (one["size"], one["chk"]) == (file.size, file.chk)
 
 
 def _held(dataset: Dataset, files: Sequence[File]) -> dict[str, Any]:
@@ -76,6 +78,6 @@ def check_about(there: dict[str, Any], given: dict[str, str | None]) -> None:
 
 def _other(dataset: Dataset, why: str) -> FailedError:
     return FailedError(
-        f"dataset {dataset.pid} is there already, with other files: {why}. A dataset's files do not change: "
-        "give another pid"
+        f"dataset {dataset.pid} is there already, with other files: {why}. Give another pid, or, if it is not archived, free "
+        f"this one: headrace dataset abandon {dataset.pid}"
     )

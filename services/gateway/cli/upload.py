@@ -1,5 +1,6 @@
 """Files straight to object storage, at addresses that the archiver has signed."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from threading import Event
@@ -62,24 +63,35 @@ def _put(http: httpx.Client, url: str, file: File, advance: Callable[[int], None
 
 
 class _Body:
-    """What is registered, and not a byte more: a file that has changed since then is an error here, not over there."""
+    """What is registered, and not a byte more. The last block is sent only when the hash is right: an object that is there whole
+    is the file, and a file that has changed since then is an error here, not over there."""
 
     def __init__(self, file: File, advance: Callable[[int], None], stop: Event) -> None:
         self._file, self._advance, self._stop = file, advance, stop
         self.sent = 0
 
     def blocks(self) -> Iterator[bytes]:
+        digest, size, held = hashlib.sha256(), 0, b""
         try:
             with opened(self._file) as source:
-                while block := source.read(BLOCK):
+                while size <= self._file.size and (block := source.read(BLOCK)):
                     if self._stop.is_set():
                         raise _StoppedError
-                    if self.sent + len(block) > self._file.size:
-                        break
-                    yield block
-                    self.sent += len(block)
-                    self._advance(len(block))
+                    if held:
+                        yield held
+                        self._count(held)
+                    digest.update(block)
+                    size, held = size + len(block), block
         except OSError as error:
             raise FailedError(f"{self._file.place}: {error.strerror}") from None
-        if self.sent != self._file.size or block:
-            raise FailedError(f"{self._file.place} has changed while it was being archived")
+        if (size, digest.hexdigest()) != (self._file.size, self._file.chk):
+            raise FailedError(
+                f"{self._file.place} has changed while it was being archived: the same call again registers it anew"
+            )
+        if held:
+            yield held
+            self._count(held)
+
+    def _count(self, block: bytes) -> None:
+        self.sent += len(block)
+        self._advance(len(block))

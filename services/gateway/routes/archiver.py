@@ -1,4 +1,4 @@
-"""`/archiver/api/v1`: uploads, and why a dataset is where it is."""
+"""`/archiver/api/v1`: uploads, giving them up, and why a dataset is where it is."""
 
 from services.gateway.auth import DATA_READ, DATA_WRITE
 from services.gateway.route import rpc
@@ -19,6 +19,16 @@ ROUTES = [
         service=SERVICE,
     ),
     rpc(
+        "GET",
+        f"{ROOT}/datasets/{{pid}}/uploads",
+        DATA_READ,
+        "upload.list",
+        k.UploadQuery,
+        k.UploadPage,
+        "Registered files, and which of them are uploaded.",
+        service=SERVICE,
+    ),
+    rpc(
         "POST",
         f"{ROOT}/upload/finished",
         DATA_WRITE,
@@ -26,6 +36,16 @@ ROUTES = [
         k.DatasetRef,
         k.Dataset,
         "Everything is uploaded: datablocks are made of it now.",
+        service=SERVICE,
+    ),
+    rpc(
+        "POST",
+        f"{ROOT}/datasets/{{pid}}/abandon",
+        DATA_WRITE,
+        "dataset.abandon",
+        k.DatasetAbandon,
+        k.Abandoned,
+        "Gives up a dataset that is not archived: its pid is free again, its bytes are removed.",
         service=SERVICE,
     ),
     rpc(

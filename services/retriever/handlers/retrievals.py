@@ -93,12 +93,16 @@ class Retrievals:
     async def urls(self, ctx: Context, asked: DownloadQuery) -> Downloads:
         """Addresses of a page of datablocks. Conflict while they are not all back."""
         row = await self._seen(ctx, RetrievalRef(asked.retrieval))
+        if row["swept_at"] is not None:
+            when = rfc3339(row["swept_at"])
+            raise Conflict(f"the datablocks of retrieval {asked.retrieval} were removed again at {when}: make another")
         if not row["blocks"] or row["back"] < row["blocks"]:
             raise Conflict(f"retrieval {asked.retrieval} has {row['back']} of {row['blocks']} datablocks back")
+        until = self._clock.now() + self._expiry
+        await self._db.execute(Q["keep_addresses"], asked.retrieval, until)
         rows = await self._db.fetch(Q["blocks_page"], asked.retrieval, asked.token, asked.size + 1)
         items, more = fitting([await self._download(one) for one in rows], asked.size)
-        expires_at = rfc3339(self._clock.now() + self._expiry)
-        return Downloads(items, expires_at, rows[len(items) - 1]["archive_id"] if more else "")
+        return Downloads(items, rfc3339(until), rows[len(items) - 1]["archive_id"] if more else "")
 
     async def _download(self, block: store.Row) -> Download:
         await asyncio.sleep(0)  # signing is work of about a millisecond: others have their turn in between

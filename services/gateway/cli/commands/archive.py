@@ -30,7 +30,8 @@ def archive(
 ) -> None:
     """Bring files to long-term storage, as a new dataset.
 
-    The same call again goes on where an earlier one was broken off. Symbolic links are passed over.
+    The same call again goes on where an earlier one was broken off: what is uploaded already is not sent again, and a file that
+    has changed is registered anew. `headrace dataset abandon` gives the dataset up. Symbolic links are passed over.
 
     Parameters
     ----------
@@ -75,19 +76,22 @@ def _archive(
     with by_bytes("hash", sum(file.size for file in files), quiet=quiet) as advance:
         files = [hashed(file, advance) for file in files]
     about = {"datasetName": given["--name"], "ownerGroup": given["--group"], "sourceFolder": source}
-    seen = register(dataset, there, files, {name: value for name, value in about.items() if value is not None})
+    said = {name: value for name, value in about.items() if value is not None}
+    seen, missing = register(dataset, there, files, said)
     if status(seen) == STORED:
-        return {"dataset": seen, "job": None, "already": True}
+        return {"dataset": seen, "job": None, "already": True, "sent": 0}
     if status(seen) in OPEN:
-        with by_bytes("upload", sum(file.size for file in files), quiet=quiet) as advance:
-            _upload(dataset, files, advance)
+        total = sum(file.size for file in files)
+        with by_bytes("upload", total, quiet=quiet) as advance:
+            advance(total - sum(file.size for file in missing))
+            _upload(dataset, missing, advance)
         with by_steps("pack", quiet=quiet) as tell:
             storing.pack(dataset, tell)
     with by_steps("archive", quiet=quiet) as tell:
         job = storing.hand_in(dataset, tell)
         if not no_wait:
             storing.store(dataset, job, tell)
-    return {"dataset": dataset.get(), "job": job, "already": False}
+    return {"dataset": dataset.get(), "job": job, "already": False, "sent": len(missing)}
 
 
 def _upload(dataset: Any, files: Sequence[Any], advance: Any) -> None:

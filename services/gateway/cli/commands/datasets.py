@@ -11,7 +11,15 @@ HEADS = ("pid", "name", "status", "files", "size", "datablocks", "group", "creat
 
 def register(app: App) -> None:
     add(app, datasets)
-    add(app, dataset)
+    made = App(
+        name="dataset",
+        help="A dataset, and why it is where it is; or give one up.",
+        help_epilogue="Examples:\n\nheadrace dataset night/2026-03-01\n\nheadrace dataset abandon night/2026-03-01\n\n"
+        "headrace dataset night/2026-03-01 --json | jq -r .dataset.datasetlifecycle.archiveStatusMessage",
+    )
+    made.default(dataset)
+    add(made, abandon)
+    app.command(made)
 
 
 def datasets(*, paging: Paging = FIRST, output: Output = PLAIN) -> None:
@@ -53,14 +61,7 @@ def _row(told: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def dataset(pid: str, /, *, output: Output = PLAIN) -> None:
-    """A dataset, and why it is where it is.
-
-    Examples:
-
-    headrace dataset night/2026-03-01
-
-    headrace dataset night/2026-03-01 --json | jq -r .dataset.datasetlifecycle.archiveStatusMessage
-    """
+    """A dataset, and why it is where it is."""
     from services.gateway.cli import show
     from services.gateway.cli.api import Api
     from services.gateway.cli.dataset import Dataset
@@ -77,3 +78,25 @@ def dataset(pid: str, /, *, output: Output = PLAIN) -> None:
         show.console().print(show.cell(f"  - {reason}"))
     lifecycle = seen.pop("datasetlifecycle")
     show.facts([*seen.items(), *((name, value) for name, value in lifecycle.items())])
+
+
+def abandon(pid: str, /, *, output: Output = PLAIN) -> None:
+    """Give up a dataset that is not archived: its name is free again, and what was uploaded is removed.
+
+    What packs it is stopped. Done twice, it is as done once.
+
+    Examples:
+
+    headrace dataset abandon night/2026-03-01
+    """
+    from services.gateway.cli import show
+    from services.gateway.cli.api import Api
+    from services.gateway.cli.dataset import Dataset
+    from services.gateway.cli.steady import Steady
+
+    with Api() as api:
+        gone = Dataset(Steady(api), pid).abandon()
+    if output.json:
+        show.document(gone)
+        return
+    show.facts([("abandoned", gone["pid"]), ("files", gone["numberOfFiles"]), ("size", show.size(gone["size"]))])

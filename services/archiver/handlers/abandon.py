@@ -1,0 +1,79 @@
+"""A dataset given up before it is archived: its pid is free at once, its bytes soon."""
+
+import contextlib
+from uuid import UUID
+
+from services.archiver import store
+from services.archiver.chains import ArchiverChains
+from services.archiver.machine import ARCHIVE, ArchiveState
+from services.archiver.state import OfDataset
+from shared.bus.access import check
+from shared.bus.context import Context
+from shared.bus.service import Service
+from shared.bus.unit import Unit
+from shared.chain.chains import Chains
+from shared.contracts import subjects
+from shared.contracts.catalogue import Abandoned, DatasetAbandon
+from shared.contracts.errors import Conflict, NotFound
+from shared.contracts.ids import uuid7
+
+Q = store.Q
+ABANDONABLE = {*ARCHIVE.sources("pack"), *ARCHIVE.sources("start")}
+"""Not yet archived, and not being archived."""
+
+
+class Abandonments:
+    def __init__(self, db: store.Db, chains: Chains, declared: ArchiverChains) -> None:
+        self._db, self._chains, self._declared = db, chains, declared
+
+    def register(self, service: Service) -> None:
+        service.writes("dataset", "abandon", DatasetAbandon, self.abandon)
+
+    async def abandon(self, unit: Unit, ctx: Context, asked: DatasetAbandon) -> Abandoned:
+        """Packing is stopped for it. Conflict once it is archived, or on its way there; a repeat changes nothing."""
+        db = unit.connection
+        row = await db.fetchrow(Q["dataset"], asked.pid)
+        if row is None or asked.id not in (None, row["id"]):
+            return await self._again(db, ctx, asked)
+        check(ctx, row, "dataset")
+        # The chain's row before the dataset's, as the runner of chains locks them.
+        stopped = await self._stop(unit, row)
+        locked = await db.fetchrow(Q["lock_dataset"], asked.pid)
+        if locked is None or locked["id"] != row["id"]:
+            return await self._again(db, ctx, asked)
+        if locked["chain"] != row["chain"]:
+            raise Conflict(f"dataset {asked.pid} is being worked on since a moment: try again", field="pid")
+        if locked["archive_state"] not in ABANDONABLE or locked["retrievable"]:
+            state = ArchiveState(locked["archive_state"])
+            raise Conflict(
+                f"dataset {asked.pid} is {state.name}: only before it is archived it can be abandoned", field="pid"
+            )
+        await db.fetchrow(Q["abandon"], row["id"])
+        state_of = OfDataset(row["id"], row["pid"], row["owner"], stopped=stopped)
+        await self._chains.start(unit, self._declared.abandonment, state_of, id=uuid7())
+        unit.tell(subjects.event("dataset", "abandoned", row["id"]), store.changed(row))
+        return Abandoned(row["id"], row["pid"], locked["size"], locked["files"])
+
+    async def _stop(self, unit: Unit, row: store.Row) -> UUID | None:
+        """The chain that is at work on the dataset, if it is one that packs."""
+        if row["chain"] is None:
+            return None
+        try:
+            found = await self._chains.get(row["chain"])
+        except NotFound:
+            return None
+        if found.status not in ("running", "undoing"):
+            return None
+        if found.kind != self._declared.post_upload.name:
+            raise Conflict(f"dataset {row['pid']} is being archived: chain {found.id} is at {found.step}", field="pid")
+        if found.status == "running":
+            with contextlib.suppress(Conflict):  # it ended, or failed, a moment ago
+                await self._chains.cancel(unit, found.id)
+        return found.id
+
+    async def _again(self, db: store.Db, ctx: Context, asked: DatasetAbandon) -> Abandoned:
+        row = await db.fetchrow(Q["abandoned"], asked.pid, asked.id)
+        if row is None:
+            raise NotFound(f"there is no dataset {asked.pid!r}", field="pid")
+        check(ctx, row, "dataset")
+        return Abandoned(row["id"], row["pid"], row["size"], row["files"])

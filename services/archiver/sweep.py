@@ -1,0 +1,108 @@
+"""What lies in the landing zone and in staging and is of no use any more: removed by its age, every quarter of an hour.
+
+Uploads that nobody went on with; what was sent after the dataset was archived, or abandoned; what killed processes left.
+"""
+
+from collections.abc import AsyncIterator, Collection
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from services.archiver import layout, store
+from services.archiver.machine import ARCHIVE, ArchiveState
+from shared.bus.unit import Units
+from shared.objects.port import Objects, Stored
+from shared.runtime.clock import Clock
+from shared.runtime.log import log
+
+Q = store.Q
+EVERY: Final = 900.0
+PORTION: Final = 500
+"""Objects looked at, and removed, at once."""
+LANDING, STAGING = "landing/", "staging/"
+_OPEN = ARCHIVE.sources("pack")
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A dataset as the sweep finds it. `live`: a chain works on it. `touched`: when it was last uploaded to, at the latest."""
+
+    state: ArchiveState
+    live: bool
+    touched: datetime
+
+
+def is_needed(room: str, seen: Seen | None, created: datetime, now: datetime, keep: timedelta) -> bool:
+    """Whether a dataset's bytes in `room` have to stay. `seen` None: there is no such dataset (any more).
+
+    Never are those swept of a dataset that waits for something to be done with it: packing, or archiving.
+    """
+    if seen is None:
+        return created > now - keep
+    if seen.live:
+        return True
+    if seen.state is ArchiveState.DATASET_ON_ARCHIVE_DISK:
+        return seen.touched > now - keep
+    if seen.state in _OPEN:  # not packed: what lies in staging is of a try that failed
+        return seen.touched > now - keep
+    return True
+
+
+class Sweep:
+    """`keep`: how long an upload stays with which nobody goes on."""
+
+    def __init__(self, units: Units, objects: Objects, clock: Clock, keep: timedelta) -> None:
+        self._units, self._objects, self._clock, self._keep = units, objects, clock, keep
+
+    async def run_once(self) -> int:
+        """How many objects were removed."""
+        return sum([await self._room(room) for room in (LANDING, STAGING)])
+
+    async def _room(self, room: str) -> int:
+        objects = freed = 0
+        async for portion in _portions(self._objects, room):
+            gone = await self._portion(room, portion)
+            objects, freed = objects + len(gone), freed + sum(one.size for one in gone)
+        if objects:
+            log.info("objects.swept", room=room, objects=objects, bytes=freed)
+        return objects
+
+    async def _portion(self, room: str, portion: list[Stored]) -> list[Stored]:
+        """Under a lock of their datasets: who goes on with one waits, and then sees that nothing is there."""
+        owners = {one.key: layout.dataset_of(one.key) for one in portion}
+        async with self._units.begin() as unit:
+            useless = await self._useless(unit.connection, room, {id for id in owners.values() if id is not None})
+            gone = [one for one in portion if owners[one.key] in useless]
+            await self._objects.delete([one.key for one in gone])
+            if room == LANDING:
+                await unit.connection.execute(Q["note_swept"], list(useless), self._clock.now(), list(_OPEN))
+        return gone
+
+    async def _useless(self, db: store.Db, room: str, ids: Collection[UUID]) -> set[UUID]:
+        now = self._clock.now()
+        seen = {row["id"]: _seen(row) for row in await db.fetch(Q["lock_swept"], list(ids))}
+        known = {row["id"] for row in await db.fetch(Q["known"], list(ids))}
+        judged = [id for id in ids if id in seen or id not in known]  # the others are locked: somebody works on them
+        return {id for id in judged if not is_needed(room, seen.get(id), _created(id), now, self._keep)}
+
+
+def _seen(row: store.Row) -> Seen:
+    touched = max(row["updated_at"], row["addresses_until"] or row["updated_at"])
+    return Seen(ArchiveState(row["archive_state"]), row["live"], touched)
+
+
+def _created(dataset: UUID) -> datetime:
+    """The time that a UUIDv7 begins with."""
+    return datetime.fromtimestamp((dataset.int >> 80) / 1000, UTC)
+
+
+async def _portions(objects: Objects, room: str) -> AsyncIterator[list[Stored]]:
+    portion: list[Stored] = []
+    async for one in objects.list(room):
+        portion.append(one)
+        if len(portion) == PORTION:
+            yield portion
+            portion = []
+    if portion:
+        yield portion

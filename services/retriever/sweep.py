@@ -1,0 +1,62 @@
+"""Datablocks in retrieval storage that nobody needs any more: removed by their age, every quarter of an hour.
+
+Needed is what a retrieval that has not ended works with, and what somebody may still download: for a while after it was
+brought back, and until the last address that was handed out has expired. Results of sessions do not point here: they have
+their bytes under keys of their own.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Final
+
+from services.retriever import store
+from shared.bus.unit import Units
+from shared.objects.port import Objects, Stored
+from shared.runtime.clock import Clock
+from shared.runtime.log import log
+
+Q = store.Q
+EVERY: Final = 900.0
+PORTION: Final = 100
+"""Datablocks looked at, and removed, at once: new retrievals begin between two portions."""
+
+
+class Sweep:
+    """`keep`: how long a datablock stays after it was asked for, at least."""
+
+    def __init__(self, units: Units, objects: Objects, clock: Clock, keep: timedelta) -> None:
+        self._units, self._objects, self._clock, self._keep = units, objects, clock, keep
+
+    async def run_once(self) -> int:
+        """How many datablocks were removed."""
+        objects = freed = 0
+        async for portion in _portions(self._objects):
+            gone = await self._portion(portion)
+            objects, freed = objects + len(gone), freed + sum(one.size for one in gone)
+        if objects:
+            log.info("objects.swept", room=store.ROOM, objects=objects, bytes=freed)
+        return objects
+
+    async def _portion(self, portion: list[Stored]) -> list[Stored]:
+        """While it looks and removes, no retrieval begins: what is there when one has begun stays until it has ended."""
+        found = {store.archive_id(one.key): one for one in portion}
+        now = self._clock.now()
+        async with self._units.begin() as unit:
+            db = unit.connection
+            await db.execute(Q["lock_sweep"])
+            needed = {row["archive_id"] for row in await db.fetch(Q["needed"], list(found), now - self._keep, now)}
+            gone = [archive for archive in found if archive not in needed]
+            await db.execute(Q["note_swept"], gone, now)
+            await self._objects.delete([found[archive].key for archive in gone])
+        return [found[archive] for archive in gone]
+
+
+async def _portions(objects: Objects) -> AsyncIterator[list[Stored]]:
+    portion: list[Stored] = []
+    async for one in objects.list(store.ROOM):
+        portion.append(one)
+        if len(portion) == PORTION:
+            yield portion
+            portion = []
+    if portion:
+        yield portion

@@ -1,0 +1,50 @@
+"""One run of a coroutine function, of which the worker can let go even if the code does not end."""
+
+import contextlib
+import types
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
+
+from shared.worker import streams
+from shared.worker.holding import Held
+
+
+async def run_code(held: Held, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Awaits a coroutine: returns what it returns, raises what it raises.
+
+    Once `held.left` is set, the next time that the code would go on (cancel its asyncio task to make that now) it does not: it is
+    closed as far as it lets itself be closed, never runs again, and `CancelledError` goes on to who awaits.
+    """
+    token = streams.current.set(held.printed)
+    try:
+        awaited = coroutine.send(None)
+        return await _rest(held, coroutine, awaited)
+    except StopIteration as ended:  # it has returned without waiting for anything, as small functions do
+        return ended.value
+    finally:
+        streams.current.reset(token)
+
+
+@types.coroutine
+def _rest(held: Held, coroutine: Coroutine[Any, Any, Any], awaited: Any) -> Generator[Any, Any, Any]:
+    """Drives the coroutine on, which waits for `awaited`, as `await` does."""
+    resume: Callable[[Any], Any]
+    sent: Any
+    held.code_waits = True
+    try:
+        while True:
+            try:
+                resume, sent = coroutine.send, (yield awaited)
+            except BaseException as error:
+                if held.left:
+                    raise
+                resume, sent = coroutine.throw, error
+            try:
+                awaited = resume(sent)
+            except StopIteration as ended:
+                return ended.value
+    finally:
+        held.code_waits = False
+        if held.left:
+            with contextlib.suppress(BaseException):  # the code may answer GeneratorExit with anything
+                coroutine.close()
