@@ -5,6 +5,7 @@ from typing import Final
 
 from services.gateway.auth import Auth
 from services.gateway.store import Store
+from services.gateway.survey import Readiness
 from services.gateway.worksteps import Worksteps
 from shared.bus.client import Bus
 from shared.objects.port import Objects
@@ -27,6 +28,7 @@ class Edge:
     def __init__(self, bus: Bus, objects: Objects, auth: Auth, store: Store, stopping: asyncio.Event) -> None:
         self.bus, self.objects, self.auth, self.store = bus, objects, auth, store
         self.worksteps = Worksteps(store.pool)
+        self.readiness = Readiness(bus)
         self.stopping = stopping
         self.streams = Share("event streams", most=STREAMS, of_one=STREAMS_OF_ONE)
         self.transfers = Share("transfers", most=TRANSFERS, of_one=TRANSFERS_OF_ONE, waiting=256)

@@ -26,6 +26,8 @@ from shared.runtime.retry import Backoff
 
 BATCH = 128
 """Events that may lie here untaken."""
+BATCH_BYTES = 2 * 1024 * 1024
+"""Bytes of events that one request brings: more than the largest message."""
 _SECOND = 1_000_000_000
 _BEAT = 1.0
 _EXPIRES = 30.0
@@ -188,7 +190,12 @@ class Feed:
             return
         self._asked += want
         self._heard = asyncio.get_running_loop().time()
-        body = {"batch": want, "expires": int(_EXPIRES * _SECOND), "idle_heartbeat": int(_BEAT * _SECOND)}
+        body = {
+            "batch": want,
+            "max_bytes": BATCH_BYTES,
+            "expires": int(_EXPIRES * _SECOND),
+            "idle_heartbeat": int(_BEAT * _SECOND),
+        }
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS.name}.{self._consumer}"
         await self._bus.nc.publish(subject, msgspec.json.encode(body), reply=self._inbox)
 
@@ -216,11 +223,12 @@ class Feed:
         self._arrived.set()
 
     async def _on_status(self, message: Msg) -> None:
-        status = (message.headers or {}).get("Status", "")
+        headers = message.headers or {}
+        status, is_full = headers.get("Status", ""), "MaxBytes" in headers.get("Description", "")
         self._heard = asyncio.get_running_loop().time()
-        if status == "408":  # a request has run out
-            self._asked = max(0, self._asked - int((message.headers or {}).get("Nats-Pending-Messages", BATCH)))
-            if self._asked <= BATCH // 2:
+        if status == "408" or is_full:  # a request has run out, or has brought all the bytes that it may
+            self._asked = max(0, self._asked - int(headers.get("Nats-Pending-Messages", BATCH)))
+            if self._asked <= BATCH // 2 and not (is_full and self._waiting):
                 await self._ask()
         elif status != "100":
             self._doubt = True
