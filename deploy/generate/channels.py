@@ -81,6 +81,7 @@ EVENTS: Final = (
             ("created", "A session was made."),
             ("paused", "A session was paused: what does not run yet waits."),
             ("resumed", "A session goes on."),
+            ("reopened", "A session that had closed when it was done runs again: a task of it does."),
             ("stopped", "A session takes no more tasks from its clients, or its workers."),
             ("closed", "A session was closed: what had not begun is cancelled."),
             ("cancelled", "A session was cancelled: its tasks end, and those that run are stopped."),

@@ -1,6 +1,6 @@
 """The post-upload chain: files in the landing zone become datablocks in staging."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 from uuid import UUID
@@ -13,13 +13,16 @@ from services.archiver.state import OfDataset
 from shared.bus.unit import Unit, Units
 from shared.chain.context import StepContext
 from shared.chain.errors import UserError
+from shared.contracts import subjects
 from shared.contracts.errors import NotFound
 from shared.contracts.ids import uuid7
-from shared.objects.port import Objects
+from shared.objects.port import Objects, Stored
 from shared.objects.remove import remove
 from shared.runtime.log import log
 
 Q = store.Q
+Start = Callable[[Unit, OfDataset], Awaitable[UUID]]
+"""Starts a chain with the commit of the unit; its id."""
 NAMED = 10
 """Files that an error names; the others are counted."""
 
@@ -29,6 +32,7 @@ class PostUpload:
 
     def __init__(self, units: Units, objects: Objects, *, target: int, storage: str) -> None:
         self._units, self._objects, self._target, self._storage = units, objects, target, storage
+        self.start: Start  # set when the chains are there, of which this makes one
 
     async def create_datablocks(self, ctx: StepContext, state: OfDataset) -> None:
         """Holds what was uploaded to what was registered, and shares the files out."""
@@ -62,14 +66,18 @@ class PostUpload:
             if block["state"] in BLOCK.sources("pack"):
                 await self._pack(state.dataset, block)
 
-    async def _pack(self, dataset: UUID, block: store.Row) -> None:
+    async def put(self, dataset: UUID, block: store.Row, *, size: int = 0, sha256: str = "") -> tuple[str, Stored]:
+        """A datablock's tar into staging; its key there. `size`, `sha256`: what it has to be, if that is known."""
         tar = Tar(block["name"], await store.files(self._units.pool, "files_of", block["id"]))
-        key = layout.staging_key(dataset, block["name"])
+        key, data = layout.staging_key(dataset, block["name"]), tar.stream(partial(self._read, dataset))
         try:
-            stored = await self._objects.put(key, tar.stream(partial(self._read, dataset)), size=tar.size)
+            return key, await self._objects.put(key, data, size=size or tar.size, sha256=sha256)
         except WrongFileError as error:  # otherwise it would be taken for uploaded
             await self._objects.delete([layout.landing_key(dataset, error.path)])
             raise UserError(f"{error}; it was removed: upload it again") from None
+
+    async def _pack(self, dataset: UUID, block: store.Row) -> None:
+        key, stored = await self.put(dataset, block)
         target, sources = int(BLOCK.target("pack")), BLOCK.sources("pack")
         if await self._units.pool.fetchrow(Q["pack_block"], block["id"], target, stored.sha256, key, sources) is None:
             await self._objects.delete([key])  # another run was first
@@ -97,6 +105,15 @@ class PostUpload:
 
     async def report_missing_files(self, ctx: StepContext, state: OfDataset) -> None:
         catalogue.tell_lifecycle(ctx, state.dataset, "miss", archivable=False)
+        ctx.commit(partial(self._restart, state=state))
+
+    async def _restart(self, unit: Unit, *, state: OfDataset) -> None:
+        """Runs again if the upload was finished again meanwhile. (The dataset's row is locked: it was, or it finds us ended.)"""
+        row = await unit.connection.fetchrow(Q["lock_dataset_of_chain"], state.dataset)
+        if row["finish_again"]:
+            chain = await self.start(unit, state)
+            row = await unit.connection.fetchrow(Q["set_chain"], state.dataset, chain)
+            unit.tell(subjects.event("upload", "finished", state.dataset), store.changed(row))
 
 
 def _wrong(file: File, sizes: dict[str, int]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
+from services.retriever.examine import Found
 from shared.bus.client import Bus
 from shared.chain.errors import UserError
 from shared.contracts import headers as h
@@ -13,6 +14,7 @@ from shared.contracts.catalogue import (
     Datablock,
     DatablockPage,
     DatablockQuery,
+    DatablockReport,
     Dataset,
     FilePage,
     FileQuery,
@@ -86,6 +88,13 @@ class Peers:
             found += page.items
             if not (token := page.next):
                 return found
+
+    async def report(self, owner: str, pid: str, datablock: UUID, copy: int, found: Found | None) -> Datablock:
+        """How a datablock was found on long-term storage (None: whole); as the catalogue has it then."""
+        asked = DatablockReport(pid, datablock, copy)
+        if found is not None:
+            asked = DatablockReport(pid, datablock, copy, found.damage, found.size, found.chk)
+        return await self._ask(owner, "archiver", "datablock", "report", asked, Datablock)
 
     async def files(self, owner: str, pid: str, paths: set[str]) -> list[StoredFile]:
         """Where these files lie; those that there are not are not in the answer."""

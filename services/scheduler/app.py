@@ -6,6 +6,7 @@ from pathlib import Path
 
 import shared.chain
 from services.scheduler import __version__
+from services.scheduler.closing import Closing
 from services.scheduler.doomed import Doomed
 from services.scheduler.duties import Duties
 from services.scheduler.handlers.changes import Changes
@@ -81,7 +82,8 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         told = settings.leases
         queue = Queue(bus, lean)
         turns = Turns(bus, pool, queue)
-        release = Release(bus, lean, units, turns, relay)
+        closing = Closing(units)
+        release = Release(bus, lean, units, turns, relay, closing)
         clock = SystemClock()
         leases = Leases(bus, pool, turns, release, clock, lease=told.lease_seconds, every=told.beat_seconds)
         recovery = Recovery(
@@ -124,6 +126,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             Loop("locks", 1.0, recovery.keep_locks),  # also while a queue is rebuilt
             Loop("preempt", 1.0, Preemption(bus, pool, units, turns, clock).run_once),
             Loop("leases", told.beat_seconds, leases.run_once),
+            Loop("closing", 0.5, closing.run_once),
             Loop("sweep", 10.0, Sweep(pool, units, duties, removal).run_once),
         ]
         async with asyncio.TaskGroup() as group:

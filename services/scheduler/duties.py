@@ -63,9 +63,10 @@ class Duties:
             if status is SessionStatus.CANCELLED:
                 await self._stop_held(session)
             await self._turns.take_back(session, "closed" if status is SessionStatus.CLOSED else "cancelled")
-            await self._abort_standalone(session)
-            for submission in await store.submissions_of(self._units.pool, session, unborn=False):
-                await self._cancel(session, submission, status)
+            if not row["deleting"]:  # otherwise all of it goes as it is, and nobody can ask for it
+                await self._abort_standalone(session)
+                for submission in await store.submissions_of(self._units.pool, session, unborn=False):
+                    await self._cancel(session, submission, status)
             await self._units.pool.execute(Q["drop_ready"], session)
             await self._units.pool.execute(Q["settle_session"], session, row["version"])
 
@@ -120,14 +121,16 @@ class Duties:
 
     async def _abort_standalone(self, session: UUID) -> None:
         """Results that no task produces: nobody can give them a value any more."""
+        after = UUID(int=0)
         while True:
             async with self._units.begin() as unit:
-                rows = await unit.connection.fetch(Q["abort_standalone"], session, self._slice)
+                rows = await unit.connection.fetch(Q["abort_standalone"], session, after, self._slice)
                 if rows:
                     frame = Frame(session, aborted=[row["id"] for row in rows])
                     unit.tell(subjects.event("task", "changed", session), frame)
             if len(rows) < self._slice:
                 return
+            after = max(row["id"] for row in rows)
 
     async def _cancel(self, session: UUID, submission: UUID, status: SessionStatus) -> None:
         """All that has not ended in one submission; when the session was closed, only what no worker is known to hold."""

@@ -13,6 +13,7 @@ SESSION = Machine(
         "resume": (frozenset({S.PAUSED, S.RUNNING}), S.RUNNING),
         "close": (frozenset({S.RUNNING, S.PAUSED}), S.CLOSED),
         "cancel": (frozenset({S.RUNNING, S.PAUSED, S.CLOSED}), S.CANCELLED),
+        "reopen": (frozenset({S.CLOSED}), S.RUNNING),  # one that closed by itself, when a task of it is run again
         "purge": (frozenset({S.CLOSED, S.CANCELLED}), S.PURGED),
         "delete": (frozenset({S.RUNNING, S.PAUSED, S.CLOSED, S.CANCELLED, S.PURGED}), S.DELETED),
     },

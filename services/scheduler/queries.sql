@@ -47,8 +47,8 @@ FROM partitions p LEFT JOIN runs ON runs.partition = p.id WHERE p.id = ANY($1::s
 -- Sessions
 
 -- name: create_session
-INSERT INTO sessions (id, name, status, owner, partitions, options, created_at, expires_at)
-VALUES ($1, $2, 1, $3, $4, $5, coalesce($6, now()), coalesce($6, now()) + make_interval(secs => $7)) RETURNING *;
+INSERT INTO sessions (id, name, status, owner, partitions, options, created_at, expires_at, close_when_done)
+VALUES ($1, $2, 1, $3, $4, $5, coalesce($6, now()), coalesce($6, now()) + make_interval(secs => $7), $8) RETURNING *;
 
 -- name: session
 SELECT * FROM sessions WHERE id = $1;
@@ -75,6 +75,24 @@ UPDATE sessions SET status = $2::smallint, version = version + 1, owed = $5, cha
     cancelled_at = CASE WHEN $2::smallint = 4 THEN coalesce($4, now()) ELSE cancelled_at END,
     purged_at = CASE WHEN $2::smallint = 5 THEN coalesce($4, now()) ELSE purged_at END
 WHERE id = $1 AND status = ANY($3::smallint[]) RETURNING *;
+
+-- name: closing
+SELECT id FROM sessions WHERE id = ANY($1::uuid[]) AND close_when_done AND status = 1;
+
+-- name: closing_after
+SELECT id FROM sessions WHERE close_when_done AND status = 1 AND id > $1 ORDER BY id LIMIT $2;
+
+-- name: close_done
+-- The guard of a session that closes by itself; its row is locked, so nothing is submitted or run again meanwhile.
+UPDATE sessions e SET status = 3, version = version + 1, changed_at = now(), closed_at = now(), closed_itself = true
+WHERE id = $1 AND status = 1 AND close_when_done
+  AND NOT EXISTS (SELECT 1 FROM submissions s WHERE s.session = e.id AND NOT s.settled)
+  AND EXISTS (SELECT 1 FROM submissions s WHERE s.session = e.id AND s.status = 2)
+RETURNING *;
+
+-- name: reopen
+UPDATE sessions SET status = 1, version = version + 1, changed_at = now(), closed_at = NULL, closed_itself = false
+WHERE id = $1 AND status = 3 AND closed_itself AND operation IS NULL AND NOT deleting RETURNING *;
 
 -- name: stop_submission
 UPDATE sessions SET client_submission = client_submission AND NOT $2, worker_submission = worker_submission AND NOT $3,
@@ -109,36 +127,45 @@ UPDATE results SET status = 4, data = NULL, object = NULL WHERE id IN (
 
 -- name: delete_standalone
 UPDATE results SET status = 4, data = NULL, object = NULL WHERE id IN (
-    SELECT id FROM results WHERE session = $1 AND standalone AND status <> 4 ORDER BY id LIMIT $2) RETURNING id, session;
+    SELECT id FROM results WHERE session = $1 AND standalone AND id > $2 AND status <> 4 ORDER BY id LIMIT $3)
+RETURNING id, session;
+
+-- name: bound_tasks
+-- The last of the first $3 after $1, up to $2; none if there are fewer.
+SELECT id FROM tasks WHERE id > $1 AND id <= $2 ORDER BY id OFFSET $3 - 1 LIMIT 1;
+
+-- name: bound_results
+SELECT id FROM results WHERE id > $1 AND id <= $2 ORDER BY id OFFSET $3 - 1 LIMIT 1;
 
 -- name: drop_task_slice
-WITH gone AS (
-    DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE id >= $1 AND id <= $2 ORDER BY id LIMIT $3)
-    RETURNING id, inputs || payload_result AS needs
-), edges AS (
-    DELETE FROM dependencies d USING (SELECT id, unnest(needs) AS result FROM gone) AS g
-    WHERE d.result = g.result AND d.task = g.id
-), logs AS (
-    DELETE FROM task_logs WHERE task IN (SELECT id FROM gone)
+-- With all that is kept of them. Everything by ranges of ids: what has gone before is not looked at again. Returns how many of
+-- them the windows count as outstanding, by partition.
+WITH logs AS (
+    DELETE FROM task_logs WHERE task > $1 AND task <= $2
 ), history AS (
-    DELETE FROM attempts WHERE task IN (SELECT id FROM gone)
+    DELETE FROM attempts WHERE task > $1 AND task <= $2
 ), held AS (
-    DELETE FROM running WHERE task IN (SELECT id FROM gone)
+    DELETE FROM running WHERE task > $1 AND task <= $2
+), gone AS (
+    DELETE FROM tasks WHERE id > $1 AND id <= $2
+    RETURNING id, partition, priority, status, deps, attempt, inputs, payload_result
+), edges AS (
+    DELETE FROM dependencies d USING (
+        SELECT id, unnest(inputs || payload_result) AS result FROM gone
+        WHERE inputs IS NOT NULL OR payload_result IS NOT NULL) AS g
+    WHERE d.result = g.result AND d.task = g.id
 )
-SELECT count(*) FROM gone;
+SELECT g.partition, count(*) AS tasks FROM gone g
+LEFT JOIN lanes l ON l.submission = $3 AND l.partition = g.partition AND l.priority = g.priority
+WHERE g.status = 3 OR (g.status = 2 AND g.deps = 0 AND g.attempt = 0
+    AND ('x' || right(g.id::text, 8))::bit(32)::integer < coalesce(l.cursor, 0)) GROUP BY g.partition;
 
 -- name: drop_result_slice
-WITH gone AS (
-    DELETE FROM results WHERE id IN (SELECT id FROM results WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3) RETURNING id
-)
-SELECT count(*) FROM gone;
+DELETE FROM results WHERE id > $1 AND id <= $2;
 
 -- name: drop_standalone_slice
-WITH gone AS (
-    DELETE FROM results WHERE id IN (
-        SELECT id FROM results WHERE session = $1 AND standalone ORDER BY id LIMIT $2) RETURNING id
-)
-SELECT count(*) FROM gone;
+DELETE FROM results WHERE id IN (
+    SELECT id FROM results WHERE session = $1 AND standalone AND id > $2 ORDER BY id LIMIT $3) RETURNING id;
 
 -- name: drop_submission
 DELETE FROM submissions WHERE id = $1;
@@ -165,8 +192,8 @@ FROM picked p WHERE t.id = p.id
 RETURNING t.id, t.status, p.partition, p.chosen;
 
 -- name: lock_tasks
-SELECT id, session, status, deps, attempt, remaining, partition, priority FROM tasks
-WHERE id = ANY($1::uuid[]) AND session = $2 ORDER BY id FOR UPDATE;
+SELECT id, session, status, deps, attempt, remaining, partition, priority FROM tasks t
+WHERE id = ANY($1::uuid[]) AND session = $2 AND NOT (t.parent IS NOT NULL AND unborn_v1(t.id)) ORDER BY id FOR UPDATE OF t;
 
 -- name: stopped
 -- CANCELLING tasks whose worker has stopped them, or is gone.
@@ -207,6 +234,16 @@ ORDER BY r.id FOR SHARE OF r;
 -- name: rerun
 SELECT *, number AS epoch FROM rerun_v1($1, $2, $3, $4);
 
+-- name: hindrances
+-- Why tasks cannot run again: of each the first result that it needs, or makes, and that cannot come.
+SELECT t.id, t.status, r.id AS result, r.status AS state, r.owner, r.makes FROM tasks t LEFT JOIN LATERAL (
+    SELECT r.id, r.status, r.owner, n.makes FROM (
+        SELECT unnest(t.inputs || t.payload_result) AS result, false AS makes
+        UNION ALL SELECT unnest(t.outputs), true) AS n
+    JOIN results r ON r.id = n.result
+    WHERE r.status = 4 OR (r.status = 3 AND NOT n.makes) ORDER BY n.makes, r.status DESC, r.id LIMIT 1) AS r ON true
+WHERE t.id = ANY($1::uuid[]) ORDER BY t.id;
+
 -- name: unsettle
 -- Also those that are not settled: who is about to settle them waits until we have committed, and then looks again.
 UPDATE submissions SET settled = false WHERE id IN (
@@ -214,7 +251,7 @@ UPDATE submissions SET settled = false WHERE id IN (
 
 -- name: abort_standalone
 UPDATE results SET status = 3, completed_at = now() WHERE id IN (
-    SELECT id FROM results WHERE session = $1 AND standalone AND status = 1 AND owner IS NULL ORDER BY id LIMIT $2)
+    SELECT id FROM results WHERE session = $1 AND standalone AND id > $2 AND status = 1 AND owner IS NULL ORDER BY id LIMIT $3)
   AND status = 1 AND owner IS NULL
 RETURNING id;
 
@@ -224,8 +261,8 @@ UPDATE results SET status = 3, completed_at = now()
 WHERE id = ANY($1::uuid[]) AND session = $2 AND standalone AND status = 1 AND owner IS NULL RETURNING id;
 
 -- name: waiting_for
-SELECT t.id, t.attempt FROM tasks t
-WHERE t.status IN (1, 2) AND t.id IN (SELECT d.task FROM dependencies d WHERE d.result = ANY($1::uuid[])) ORDER BY t.id;
+SELECT DISTINCT ON (t.id) t.id, t.attempt, d.result FROM dependencies d JOIN tasks t ON t.id = d.task
+WHERE d.result = ANY($1::uuid[]) AND t.status IN (1, 2) ORDER BY t.id, d.result;
 
 -- name: abort_outputs
 UPDATE results SET status = 3, completed_at = now()
@@ -325,9 +362,10 @@ SELECT id FROM results WHERE id IN (
 ORDER BY id FOR SHARE;
 
 -- name: stranded
-SELECT DISTINCT t.id, t.attempt FROM dependencies d JOIN results r ON r.id = d.result JOIN tasks t ON t.id = d.task
+SELECT DISTINCT ON (t.id) t.id, t.attempt, d.result, r.owner
+FROM dependencies d JOIN results r ON r.id = d.result JOIN tasks t ON t.id = d.task
 WHERE d.task >= $1 AND d.task <= $2 AND d.result >= $1 AND d.result <= $3 AND r.status IN (3, 4) AND t.status IN (1, 2)
-ORDER BY t.id;
+ORDER BY t.id, d.result;
 
 -- name: lock_graph
 SELECT pg_advisory_xact_lock(hashtextextended('headrace.graph.' || $1::text, 0));
@@ -403,8 +441,9 @@ ORDER BY s.id LIMIT $2;
 -- With its chunks, lanes and promises.
 DELETE FROM submissions WHERE id = $1 AND status = 1;
 
--- name: open_tasks
-SELECT 1 FROM tasks WHERE id >= $1 AND id <= $2 AND status IN (1, 2, 3, 4, 5, 10, 11) LIMIT 1;
+-- name: open_task
+-- The first of a span that has not ended.
+SELECT id FROM tasks WHERE id >= $1 AND id <= $2 AND status IN (1, 2, 3, 4, 5, 10, 11) ORDER BY id LIMIT 1;
 
 -- Subtasks: what a running task creates
 
@@ -454,14 +493,10 @@ FROM unnest($2::uuid[], $3::text[], $4::boolean[], $5::bigint[], $6::bytea[], $7
 ON CONFLICT (id) DO NOTHING;
 
 -- name: result
-SELECT * FROM results WHERE id = $1;
-
--- name: unborn
--- Whether a submission's parent has not completed yet.
-SELECT 1 FROM submissions WHERE id = $1 AND status = 1 AND parent IS NOT NULL;
+SELECT * FROM results r WHERE id = $1 AND NOT (r.status = 1 AND r.owner IS NOT NULL AND unborn_v1(r.owner));
 
 -- name: results
-SELECT * FROM results WHERE id = ANY($1::uuid[]) ORDER BY id;
+SELECT * FROM results r WHERE id = ANY($1::uuid[]) AND NOT (r.status = 1 AND r.owner IS NOT NULL AND unborn_v1(r.owner)) ORDER BY id;
 
 -- name: result_states_range
 -- Those of these submissions, in the order of ids, after $3.
@@ -473,7 +508,7 @@ ORDER BY r.id LIMIT $4;
 SELECT id, status FROM results WHERE session = $1 AND standalone AND id > $2 ORDER BY id LIMIT $3;
 
 -- name: result_states_of
-SELECT id, status FROM results WHERE id = ANY($1::uuid[]) AND session = $2;
+SELECT id, status FROM results r WHERE id = ANY($1::uuid[]) AND session = $2 AND NOT (r.status = 1 AND r.owner IS NOT NULL AND unborn_v1(r.owner));
 
 -- name: hold_session
 -- It cannot close, nor be cancelled or purged, before what we do in it is there.
@@ -489,7 +524,7 @@ UPDATE results r SET checksum = decode(o.checksum, 'hex') FROM unnest($1::uuid[]
 WHERE r.id = o.id AND r.object = o.object;
 
 -- name: take_results
-SELECT * FROM results WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE;
+SELECT * FROM results r WHERE id = ANY($1::uuid[]) AND NOT (r.status = 1 AND r.owner IS NOT NULL AND unborn_v1(r.owner)) ORDER BY id FOR UPDATE OF r;
 
 -- name: import_results
 UPDATE results r SET status = 2, size = o.size, object = o.object, checksum = o.checksum, owned = false, completed_at = now()
@@ -497,7 +532,7 @@ FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bytea[]) AS o(id, object, 
 WHERE r.id = o.id AND r.status = 1 AND r.owner IS NULL RETURNING r.id;
 
 -- name: unsettled_of_session
-SELECT id FROM submissions WHERE session = $1 AND NOT settled ORDER BY id;
+SELECT id, status FROM submissions WHERE session = $1 AND NOT settled ORDER BY id;
 
 -- name: needed_by
 -- A task of a submission that has not ended and has one of these as an input. Dependencies are not enough to tell: there is
@@ -526,7 +561,8 @@ SELECT key FROM doomed ORDER BY added_at LIMIT $1;
 DELETE FROM doomed WHERE key = ANY($1::text[]);
 
 -- name: waited
-SELECT r.id, r.session, r.status, s.owner FROM results r JOIN sessions s ON s.id = r.session WHERE r.id = ANY($1::uuid[]);
+SELECT r.id, r.session, r.status, s.owner FROM results r JOIN sessions s ON s.id = r.session
+WHERE r.id = ANY($1::uuid[]) AND NOT (r.status = 1 AND r.owner IS NOT NULL AND unborn_v1(r.owner));
 
 -- name: result_states
 SELECT id, status FROM results WHERE id = ANY($1::uuid[]);
@@ -540,10 +576,12 @@ SELECT id, data, object, size FROM results WHERE id = ANY($1::uuid[]) AND status
 -- Tasks
 
 -- name: task
-SELECT t.*, p.name AS partition_name FROM tasks t JOIN partitions p ON p.id = t.partition WHERE t.id = $1;
+SELECT t.*, p.name AS partition_name FROM tasks t JOIN partitions p ON p.id = t.partition
+WHERE t.id = $1 AND NOT (t.parent IS NOT NULL AND unborn_v1(t.id));
 
 -- name: outputs
-SELECT t.id, t.outputs, e.owner FROM tasks t JOIN sessions e ON e.id = t.session WHERE t.id = ANY($1::uuid[]);
+SELECT t.id, t.outputs, e.owner FROM tasks t JOIN sessions e ON e.id = t.session
+WHERE t.id = ANY($1::uuid[]) AND NOT (t.parent IS NOT NULL AND unborn_v1(t.id));
 
 -- name: attempts
 SELECT attempt, status, worker, error, started_at, ended_at FROM attempts
@@ -557,7 +595,8 @@ SELECT t.* FROM unnest($1::uuid[], $2::uuid[]) AS s(lo, hi) CROSS JOIN LATERAL (
 ORDER BY t.id LIMIT $4;
 
 -- name: task_states_of
-SELECT id, status, deps, remaining, attempt, partition, priority FROM tasks WHERE id = ANY($1::uuid[]) AND session = $2;
+SELECT id, status, deps, remaining, attempt, partition, priority FROM tasks t
+WHERE id = ANY($1::uuid[]) AND session = $2 AND NOT (t.parent IS NOT NULL AND unborn_v1(t.id));
 
 -- name: lanes_of
 SELECT submission, partition, priority, cursor FROM lanes WHERE submission = ANY($1::uuid[]);

@@ -16,6 +16,7 @@ from nats.aio.msg import Msg
 
 from services.scheduler import logs, store
 from services.scheduler.batch import Batch
+from services.scheduler.closing import Closing
 from services.scheduler.machine import TASK
 from services.scheduler.partition import by_partition
 from services.scheduler.turns import Turns
@@ -31,6 +32,7 @@ from shared.contracts.topology import REPORTS
 from shared.contracts.work import Completed, Failed, ReportBatch
 from shared.db.pool import AWAY, RERUN
 from shared.runtime.log import log
+from shared.runtime.plain import plain
 from shared.runtime.retry import Backoff, retry
 
 Q = store.Q
@@ -47,8 +49,11 @@ _POISON = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg
 class Release:
     """The completer. `pool` has connections whose planner settings keep the statements from scanning grown tables."""
 
-    def __init__(self, bus: Bus, pool: "asyncpg.Pool[Any]", units: Units, turns: Turns, relay: Relay) -> None:
+    def __init__(
+        self, bus: Bus, pool: "asyncpg.Pool[Any]", units: Units, turns: Turns, relay: Relay, closing: Closing
+    ) -> None:
         self._bus, self._pool, self._units, self._turns, self._relay = bus, pool, units, turns, relay
+        self._closing = closing
         # Requests are short, so that those of a process that is frozen do not swallow reports for long.
         self._pull = Pull(bus, REPORTS.name, "schedulers", batch=1000, expires=2.0, kept=True, rank=turns.rank)
 
@@ -191,9 +196,10 @@ class Release:
             if row["kind"] == ENDED:
                 ended[row["partition"]] = ended.get(row["partition"], 0) + row["number"]
         await self._turns.ended(ended, batch.seconds(rows) if batch else ())
-        await self._relay.push(
-            (row["number"], row["subject"], row["payload"], "") for row in rows if row["kind"] == EVENT
-        )
+        events = [row for row in rows if row["kind"] == EVENT]
+        for row in events:
+            self._closing.touch(row["subject"].rpartition(".")[2])
+        await self._relay.push((row["number"], row["subject"], row["payload"], "") for row in events)
 
     def follow(self, unit: Unit, rows: Sequence[Any]) -> None:
         """`after`, when the unit has committed. If it says that it has not, it may have all the same: see `_store`."""
@@ -301,6 +307,8 @@ class Release:
             )
             tell(unit, "failed", [row for row in rows if row["kind"] == FAILED])
             tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
+        for row in rows:
+            self._closing.touch(str(row["session"]))
         # Those that failed because what they need was aborted were never outstanding.
         named = {report.task for report in final}
         counts_now = by_partition(row for row in rows if row["kind"] == FAILED and row["id"] in named)
@@ -325,7 +333,7 @@ class Release:
             [row["id"] for row in stranded],
             [row["attempt"] for row in stranded],
             [int(TaskStatus.ERROR)] * n,
-            ["a result that it needs was aborted"] * n,
+            [_aborted(row["result"], f" because of task {row['owner']}" if row["owner"] else "") for row in stranded],
         )
         tell(unit, "failed", [row for row in rows if row["kind"] == FAILED])
         tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
@@ -341,7 +349,7 @@ class Release:
             [row["id"] for row in waiting],
             [row["attempt"] for row in waiting],
             [int(TaskStatus.ERROR)] * n,
-            [f"a result that it needs was aborted: {why}"[:4000].replace("\x00", "\\x00")] * n,
+            [_aborted(row["result"], f": {why}") for row in waiting],
         )
         tell(unit, "failed", [row for row in rows if row["kind"] == FAILED])
         tell(unit, "aborted", [row for row in rows if row["kind"] == ABORTED])
@@ -381,3 +389,8 @@ def tell(unit: Any, name: str, rows: Sequence[Any]) -> None:
         for start in range(0, len(tasks), OUTPUTS):
             frame = msgspec.structs.replace(Frame(session), **{name: tasks[start : start + OUTPUTS]})
             unit.tell(subjects.event("task", "changed", session), frame)
+
+
+def _aborted(result: UUID, why: str) -> str:
+    """The error of a task that needs it, as `end_v1` words it."""
+    return plain(f"it needs result {result}, which was aborted{why}"[:4000])

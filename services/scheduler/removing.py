@@ -4,8 +4,7 @@ All that workers and users have stored for a session lies under its own prefix, 
 imported lies elsewhere and belongs to somebody else.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import msgspec
@@ -72,16 +71,22 @@ class Removing:
 
     async def forget_values(self, ctx: StepContext, state: OfSession) -> None:
         """Every result is DELETED, whatever it was."""
-        submissions = await store.submissions_of(self._units.pool, state.session)
-        spans: list[tuple[str, tuple[UUID, ...]]] = [("delete_standalone", (state.session,))]
-        spans += [("delete_results", store.result_span(submission)) for submission in submissions]
-        for query, span in spans:
-            while True:
-                async with self._units.begin() as unit:
-                    rows = await unit.connection.fetch(Q[query], *span, SLICE)
-                    tell(unit, "deleted", rows)
-                if len(rows) < SLICE:
-                    break
+        await self._forget("delete_standalone", state.session, UUID(int=0))
+        for submission in await store.submissions_of(self._units.pool, state.session):
+            low, high = store.result_span(submission)
+            await self._forget("delete_results", low, high)
+
+    async def _forget(self, query: str, *span: UUID) -> None:
+        """Slice by slice, each behind the one before: what is DELETED is not looked at again."""
+        span_of = list(span)
+        place = 1 if query == "delete_standalone" else 0
+        while True:
+            async with self._units.begin() as unit:
+                rows = await unit.connection.fetch(Q[query], *span_of, SLICE)
+                tell(unit, "deleted", rows)
+            if len(rows) < SLICE:
+                return
+            span_of[place] = max(row["id"] for row in rows)
 
     async def purged(self, ctx: StepContext, state: OfSession) -> None:
         async def work(unit: Unit) -> None:
@@ -98,10 +103,16 @@ class Removing:
     async def drop_rows(self, ctx: StepContext, state: OfSession) -> None:
         pool = self._units.pool
         for submission in await store.submissions_of(pool, state.session):
-            await self._all("drop_task_slice", store.span(submission))
-            await self._all("drop_result_slice", store.result_span(submission))
+            low, high = store.span(submission)
+            async for piece in self._slices("bound_tasks", UUID(int=low.int - 1), high):
+                rows = await pool.fetch(Q["drop_task_slice"], *piece, submission)
+                await self._turns.ended({row["partition"]: row["tasks"] for row in rows})
+            async for piece in self._slices("bound_results", *store.result_span(submission)):
+                await pool.execute(Q["drop_result_slice"], *piece)
             await pool.execute(Q["drop_submission"], submission)
-        await self._all("drop_standalone_slice", (state.session,))
+        after = UUID(int=0)
+        while rows := await pool.fetch(Q["drop_standalone_slice"], state.session, after, SLICE):
+            after = max(row["id"] for row in rows)
         await pool.execute(Q["drop_ready"], state.session)
 
     async def deleted(self, ctx: StepContext, state: OfSession) -> None:
@@ -113,6 +124,9 @@ class Removing:
 
         ctx.commit(work)
 
-    async def _all(self, query: str, span: Sequence[Any]) -> None:
-        while await self._units.pool.fetchval(Q[query], *span, SLICE) == SLICE:
-            pass
+    async def _slices(self, query: str, low: UUID, high: UUID) -> AsyncIterator[tuple[UUID, UUID]]:
+        """The ids after `low`, up to `high`, in ranges of `SLICE` rows: behind the first, and the last of each."""
+        while (bound := await self._units.pool.fetchval(Q[query], low, high, SLICE)) is not None:
+            yield low, bound
+            low = bound
+        yield low, high

@@ -69,6 +69,7 @@ def session_of(row: Row, counts: Counts | None = None) -> Session:
         _time(row["purged_at"]),
         _time(row["expires_at"]),
         str(row["operation"] or ""),
+        row["close_when_done"],
     )
 
 
@@ -232,11 +233,6 @@ def attempt_of(task: UUID, row: Row) -> Attempt:
         _time(row["started_at"]),
         _time(row["ended_at"]),
     )
-
-
-async def unborn(db: Db, submission: UUID) -> bool:
-    """Whether a submission's parent has not completed: to users it does not exist yet."""
-    return await db.fetchval(Q["unborn"], submission) is not None
 
 
 async def task(db: Db, task: UUID) -> Row:

@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from services.scheduler import store
+from services.scheduler.closing import settle
 from services.scheduler.duties import Duties
 from services.scheduler.handlers.submissions import discard, drop_rows
 from services.scheduler.removal import Removal
@@ -97,14 +98,8 @@ class Sweep:
         rows = await self._pool.fetch(Q["unsettled"], self._after, self._page)
         self._after = rows[-1]["id"] if len(rows) == self._page else FIRST
         for row in rows:
-            if await self._pool.fetchval(Q["open_tasks"], *store.span(row["id"])) is not None:
-                continue
-            async with self._units.begin() as unit:  # looked at again under its lock: its tasks may just be run again
-                db = unit.connection
-                await db.execute(Q["lock_submission"], row["id"])
-                if await db.fetchval(Q["open_tasks"], *store.span(row["id"])) is None:
-                    await db.execute(Q["settle"], row["id"])
-                    done += 1
+            if await self._pool.fetchval(Q["open_task"], *store.span(row["id"])) is None:
+                done += await settle(self._units, row["id"])
         return done
 
     async def _finish(self) -> int:

@@ -2,7 +2,7 @@
 
 | subject                              | body             | told by    |
 |--------------------------------------|------------------|------------|
-| `hr.evt.session.<created\\|paused\\|resumed\\|stopped\\|closed\\|cancelled\\|purged\\|deleted>.<session>` | SessionChanged | scheduler |
+| `hr.evt.session.<created\\|paused\\|resumed\\|reopened\\|stopped\\|closed\\|cancelled\\|purged\\|deleted>.<session>` | SessionChanged | scheduler |
 | `hr.evt.submission.visible.<session>`| SubmissionMade   | scheduler  |
 | `hr.evt.task.changed.<session>`      | Frame            | scheduler  |
 | `hr.evt.task.progress.<session>`     | TaskProgress     | scheduler  |

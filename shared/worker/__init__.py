@@ -24,8 +24,11 @@ print goes to the worker's stderr: let those run in a blocking one.
 
 python -m shared.worker --app mine:app --partition default --slots 4
 
-A task that is cancelled is stopped: a coroutine function gets CancelledError (one that goes on all the same cannot be stopped),
-a blocking one is killed with the processes it has started. Blocking functions do not see HEADRACE_ variables.
+A task that is cancelled, or takes longer than its max_duration, is stopped: a coroutine function gets CancelledError (one that goes
+on for a second all the same is left where it waits, and never runs again), a blocking one is killed with the processes it has
+started. Blocking functions do not see HEADRACE_ variables. What one leaves behind when it returns (processes, threads, another folder
+or umask) is killed with its process; the next one gets a new process, which takes 0.2 s: make pools of threads or processes when the
+module is loaded. Together its outputs have at most 256 MiB.
 `--partition a,b` takes from both, the more urgent first. `--exec` runs users' commands too (docs/worker-protocol.md).
 """
 

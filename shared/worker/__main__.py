@@ -6,6 +6,10 @@ import os
 import re
 import secrets
 import socket
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
@@ -14,6 +18,7 @@ from shared.contracts.compute import PartitionName
 from shared.contracts.work import EXEC
 from shared.objects.s3 import open_objects
 from shared.runtime import lifecycle
+from shared.runtime.log import log
 from shared.worker.agent import Agent
 from shared.worker.blocked import end_if_blocked
 from shared.worker.children import Children
@@ -21,6 +26,9 @@ from shared.worker.commands import Commands
 from shared.worker.functions import App, load
 from shared.worker.launch import hide
 from shared.worker.settings import Settings
+
+PATIENCE = 2.0
+"""Seconds in which threads have to end when the worker has."""
 
 
 def _name() -> str:
@@ -60,10 +68,21 @@ def _options() -> argparse.Namespace:
     return options
 
 
+def leave_threads(status: int) -> None:
+    """Ends the process if threads that tasks' code has left would keep it: Python waits for each of them, for ever."""
+    until = time.monotonic() + PATIENCE
+    left = [thread for thread in threading.enumerate() if not (thread.daemon or thread is threading.main_thread())]
+    for thread in left:
+        thread.join(max(0.0, until - time.monotonic()))
+    if any(thread.is_alive() for thread in left):
+        log.warning("worker.threads_left", count=sum(thread.is_alive() for thread in left))
+        sys.stderr.flush()
+        os._exit(status)
+
+
 def main() -> None:
     options = _options()
-    if options.exec:
-        hide()  # commands run as the same user, and could read our environment
+    hide()  # commands, and what functions start, run as the same user, and could read our environment
 
     async def run(found: Settings, stop: asyncio.Event) -> None:
         children = Children(options.app)
@@ -84,8 +103,15 @@ def main() -> None:
         finally:
             await children.close()
             await bus.close()
+            # Who closes the loop waits for the threads of its executor; those of this one, if they are busy, are not waited for.
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
 
-    lifecycle.serve("worker", Settings, run)
+    status = 1
+    try:
+        lifecycle.serve("worker", Settings, run)
+        status = 0
+    finally:
+        leave_threads(status)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from shared.worker import streams
 from shared.worker.children import Children
 from shared.worker.commands import Commands
 from shared.worker.functions import App
+from shared.worker.health import Health
 from shared.worker.holding import Held, Holding, Parcel
 from shared.worker.process_state import ProcessState
 from shared.worker.queues import GIVE_BACK, Queue
@@ -63,9 +64,10 @@ class Agent:
         self._queues = [Queue(bus, name, partition, slots) for partition in partitions]
         self._runner = Runner(bus, objects, app, children, commands)
         self._holding, self._stopped = Holding(), Stopped()
-        self._slots = Slots(self._runner, self._holding, name, slots)
+        self._health = Health(slots, self._on_health)
+        self._slots = Slots(self._runner, self._holding, name, slots, self._health)
         self._alone = alone
-        self._taking = Taking(bus, name, self._holding, self._stopped, self._slots.begin)
+        self._taking = Taking(bus, name, self._holding, self._stopped, self._slots.begin, self._health)
         self._every = 2.0
         self._beat_now = asyncio.Event()
 
@@ -85,7 +87,7 @@ class Agent:
                 await self._slots.close()
 
     async def _work(self, group: asyncio.TaskGroup, stop: asyncio.Event, drain: float) -> None:
-        loops = [group.create_task(loop) for loop in (self._beats(), self._watch(), self._keep())]
+        loops = [group.create_task(loop) for loop in (self._beats(), self._watch(), self._keep(), self._health.run())]
         for queue in self._queues:
             await queue.pull.start()
         taking = [group.create_task(self._taking.run(queue, self._count)) for queue in self._queues]
@@ -138,12 +140,27 @@ class Agent:
                     started = Started(held.work.id, held.work.attempt, self.name)
                     held.parcel.queue.reports.add(started, held.parcel)
             await self._give_back(time.monotonic() - GIVE_BACK)
+            if not self._health.allowed:
+                await self._return_waiting()
 
     async def _give_back(self, before: float) -> None:
         for parcel in self._holding.unbegun(before):
             for held in self._holding.of(parcel):
                 self._holding.drop(held)
             await parcel.queue.pull.nak(parcel.message)
+
+    async def _return_waiting(self) -> None:
+        """Nothing can be run here for a while: what waits is for others, also what came with tasks that have begun."""
+        await self._give_back(float("inf"))
+        for held in self._holding.all():
+            if held.began is None:
+                self._holding.drop(held)
+                report = Failed(held.work.id, held.work.attempt, "returned", self._health.unwell)
+                held.parcel.queue.reports.add(report, None if held.started_told else held.parcel)
+
+    def _on_health(self) -> None:
+        self._slots.begin()
+        self._beat_now.set()
 
     async def _keep(self) -> None:
         while True:
@@ -177,7 +194,8 @@ class Agent:
         names = [queue.partition for queue in self._queues]
         holds = [(held.work.id, held.work.attempt) for held in self._holding.all()]
         functions, held = self._runner.functions, holds[:MOST_HELD]
-        return Beat(self.name, names[0], self._count, functions, held, names if len(names) > 1 else [])
+        partitions, health = names if len(names) > 1 else [], self._health
+        return Beat(self.name, names[0], health.allowed, functions, held, partitions, health.unwell)
 
     async def _on_beat_request(self, message: Msg) -> None:
         self._beat_now.set()

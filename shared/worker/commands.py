@@ -1,7 +1,6 @@
 """Tasks of the function `exec`: a command, with the task's inputs as files before it and its outputs as files after it."""
 
 import asyncio
-import errno
 import os
 import signal
 import stat
@@ -14,18 +13,20 @@ from uuid import UUID
 import msgspec
 
 from shared.contracts.compute import Value
-from shared.contracts.errors import Internal, Invalid, NoRoom
+from shared.contracts.errors import Internal, Invalid
 from shared.contracts.work import Command, Output
 from shared.objects.inline import fits, keep, keep_stream
 from shared.objects.layout import check_key
 from shared.objects.port import Objects
-from shared.worker.functions import TaskError
-from shared.worker.launched import STREAM, Launcher
+from shared.worker.describe import TaskError
+from shared.worker.launch import SCARCE
+from shared.worker.launched import STREAM, Launcher, probe
 from shared.worker.printed import Printed
+from shared.worker.shortage import Unwell, words
+from shared.worker.spawned import signal_name
 
 PIECE = 4 * 1024 * 1024
 """Bytes of an output that are read in one go."""
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _HINTS = {
     int(signal.SIGXCPU): ": it used more than its cpu_seconds",
     int(signal.SIGXFSZ): ": it wrote more than its file_bytes",
@@ -49,7 +50,7 @@ class Commands:
         printed: Printed,
         room: int,
     ) -> list[Output]:
-        """The outputs, stored; at most `room` bytes of them ride along. TaskError, Lost, or an error of the storage.
+        """The outputs, stored; at most `room` bytes of them ride along. TaskError, Lost, Unwell, or an error of the storage.
 
         When it returns, or is cancelled, no process of the command lives any more.
         """
@@ -93,7 +94,7 @@ class Commands:
             _trouble(error, f"the input {name!r} cannot lie there: {error.strerror}")
 
     async def _keep(self, session: UUID, result: UUID, path: Path, size: int, *, ride: bool) -> Output:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             if ride or not size:
                 return await keep(self._objects, session, result, file.read())
             async with aclosing(_pieces(file)) as pieces:
@@ -136,6 +137,13 @@ def _found(launcher: Launcher, name: str) -> tuple[Path, int]:
     return path, seen.st_size
 
 
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        _trouble(error, f"the output {path.name!r} cannot be read: {error.strerror}")
+
+
 async def _pieces(file: BinaryIO) -> AsyncGenerator[bytes, None]:
     while piece := await asyncio.to_thread(file.read, PIECE):
         yield piece
@@ -144,12 +152,11 @@ async def _pieces(file: BinaryIO) -> AsyncGenerator[bytes, None]:
 def _ending(status: int, last: str) -> str:
     why = f"the command ended with status {status}"
     if status < 0:
-        names = {int(each): each.name for each in signal.Signals}
-        why = f"the command was killed by {names.get(-status, f'signal {-status}')}{_HINTS.get(-status, '')}"
+        why = f"the command was killed by {signal_name(-status)}{_HINTS.get(-status, '')}"
     return f"{why}\n{last}" if last else why
 
 
 def _trouble(error: OSError, why: str) -> NoReturn:
-    if error.errno in _FULL:
-        raise NoRoom("the worker's disk is full") from None
+    if error.errno in SCARCE:
+        raise Unwell(words(error), probe) from None
     raise TaskError(why) from None

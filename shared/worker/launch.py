@@ -1,21 +1,28 @@
-"""Runs one command for a worker and leaves nothing behind, whatever becomes of the worker: `python -I -S launch.py FD`.
+"""Runs one command for a worker and leaves nothing behind, whatever becomes of the worker: `python -I -S launch.py`.
 
 One process for each command, in a session of its own. It knows the standard library only, and has none of the worker's
-environment. What passes, JSON by the line, on its standard streams:
+environment. Its standard input is a socket to the worker; by it passes, JSON by the line:
 
     → {"folder"}                                    a fresh folder: `work` (where the command runs), `tmp`, `stdin`
     ← {"command", "env", "limits", "stdin", "stdout"}
     → {"began"}                                     the command's process, which leads a session of its own
-    → {"status"} or {"refused"}                     how it ended (minus the signal's number), or why it could not begin
+    → {"status"}                                    how it ended (minus the signal's number); or
+    → {"refused"}                                   why it cannot be run; or
+    → {"unwell"}                                    why nothing can be run here now
     → {"gone": true}                                nothing of it lives any more
 
-FD is where the command's standard output goes, unless it goes to a file; its standard error goes to ours. When our standard
+The command's standard output goes where ours does, unless it goes to a file, and so does its standard error. When our standard
 input ends (the worker has what it wants, or wants no more, or is dead) all that came of the command is killed, and the folder
 removed. Sub-processes that leave the command's session are found too: on Linux the orphans of a session become ours.
+
+The command has no other descriptor, and cannot take ours: a socket is not opened by its name in /proc, and this process is not
+for others of its user to read. What ends a command also ends a child process of `child`: the functions without underscore.
 """
 
 import contextlib
 import ctypes
+import errno
+import fcntl
 import json
 import os
 import resource
@@ -34,6 +41,8 @@ LIMITS = {
 }
 PATIENCE = 30.0
 """Seconds in which everything must have died of SIGKILL; what has not is not ours to kill (another user's)."""
+SCARCE = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""Errors that say that the machine, or the worker's user, has no more of something."""
 
 
 def prctl(what: int, value: int) -> None:
@@ -53,6 +62,26 @@ def hide() -> None:
     prctl(DUMPABLE, 0)
 
 
+def become_reaper() -> int:
+    """Orphans among our descendants become our children. Returns a descriptor that can be read when a child has ended."""
+    prctl(SUBREAPER, 1)
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    return reads
+
+
+def lift(fd: int, lowest: int) -> int:
+    """The descriptor under another number, not below `lowest` if so many are allowed; not inherited."""
+    try:
+        lifted = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
+    except OSError:
+        lifted = os.dup(fd)
+    os.close(fd)
+    return lifted
+
+
 def _limit(limits: dict[str, int]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for name, value in limits.items():
@@ -63,8 +92,16 @@ def _limit(limits: dict[str, int]) -> None:
             resource.setrlimit(LIMITS[name], (most, above))
 
 
-def _begin(job: dict[str, Any], root: str, out: int) -> int:
-    """The process of the command; OSError if it cannot be run."""
+class Refused(Exception):
+    """The command cannot be run: `number` is the error's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(os.strerror(number))
+        self.number = number
+
+
+def _begin(job: dict[str, Any], root: str) -> int:
+    """The process of the command. Refused if it cannot be run; OSError if nothing can."""
     reads, writes = os.pipe()
     me = os.getpid()
     pid = os.fork()
@@ -72,19 +109,23 @@ def _begin(job: dict[str, Any], root: str, out: int) -> int:
         os.close(writes)
         with os.fdopen(reads, "rb") as said:
             why = said.read()
-        if why:
+        if why.isdigit():  # root's commands can write here
             os.waitpid(pid, 0)
-            raise OSError(int(why), os.strerror(int(why)))
+            raise Refused(int(why))
         return pid
     try:
         os.setsid()
+        signal.set_wakeup_fd(-1)
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):  # Python ignores the first two
             signal.signal(number, signal.SIG_DFL)
         os.dup2(os.open(f"{root}/stdin" if job["stdin"] else os.devnull, os.O_RDONLY), 0)
-        os.dup2(os.open(f"{root}/stdout", os.O_WRONLY | os.O_CREAT, 0o600) if job["stdout"] else out, 1)
+        if job["stdout"]:
+            os.dup2(os.open(f"{root}/stdout", os.O_WRONLY | os.O_CREAT, 0o600), 1)
         os.chdir(f"{root}/work")
         die_with(me)
         _limit(job["limits"])
+        os.closerange(3, writes)
+        os.closerange(writes + 1, 256)  # there is nothing, as far as we know
         os.execvpe(job["command"][0], job["command"], job["env"])  # noqa: S606 (the point of it)
     except OSError as error:
         os.write(writes, b"%d" % (error.errno or 1))
@@ -93,7 +134,7 @@ def _begin(job: dict[str, Any], root: str, out: int) -> int:
     os._exit(127)
 
 
-def _children() -> list[int]:
+def children() -> list[int]:
     """All processes whose parent we are, orphans that we were given among them."""
     found = []
     for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
@@ -114,7 +155,7 @@ def _kill(*pids: int) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _end(pid: int, known: int | None) -> int | None:
+def end(pid: int, known: int | None) -> int | None:
     """Kills all that came of the command. Its status, if it was not `known` before."""
     _kill(-pid)
     until = time.monotonic() + PATIENCE
@@ -126,12 +167,12 @@ def _end(pid: int, known: int | None) -> int | None:
         if ended == pid:
             known = os.waitstatus_to_exitcode(status)
         elif not ended:
-            _kill(-pid, *_children())
+            _kill(-pid, *children())
             time.sleep(0.002)
     return known
 
 
-def _wait(pid: int, wake: int) -> tuple[int | None, bool]:
+def wait(pid: int, wake: int) -> tuple[int | None, bool]:
     """Until the command has ended, or our input has: its status, if it has one; and whether the worker still listens."""
     while True:
         ready, _, _ = select.select([0, wake], [], [])
@@ -155,9 +196,9 @@ def _remove(path: str) -> None:
     os.rmdir(path)
 
 
-def _say(**message: object) -> None:
+def say(**message: object) -> None:
     with contextlib.suppress(OSError):  # the worker is dead: what remains is to clean up
-        os.write(1, json.dumps(message).encode() + b"\n")
+        os.write(0, json.dumps(message).encode() + b"\n")
 
 
 def _line() -> bytes:
@@ -170,46 +211,49 @@ def _line() -> bytes:
     return data
 
 
-def _serve(root: str, out: int, wake: int) -> None:
+def _serve(root: str, wake: int) -> None:
     line = _line()
     if not line:
         return
+    job = json.loads(line)
     try:
-        pid = _begin(json.loads(line), root, out)
+        pid = _begin(job, root)
+    except Refused as refused:
+        # Too little memory for a program may be the command's own limit.
+        own = refused.number == errno.ENOMEM and job["limits"]["memory_bytes"]
+        scarce = refused.number in SCARCE and not own
+        say(**{"unwell" if scarce else "refused": str(refused)})
     except OSError as error:
-        _say(refused=error.strerror)
+        say(unwell=error.strerror)
     else:
-        _say(began=pid)
-        status, listens = _wait(pid, wake)
-        status = _end(pid, status)
+        say(began=pid)
+        status, listens = wait(pid, wake)
+        status = end(pid, status)
         if listens:
-            _say(status=status)
-    os.close(out)
-    _say(gone=True)
+            say(status=status)
+    os.close(1)
+    say(gone=True)
     while os.read(0, 65536):  # until the worker has what it wants
         pass
 
 
 def main() -> None:
-    out = int(sys.argv[1])
-    os.set_inheritable(out, False)
-    prctl(SUBREAPER, 1)
-    reads, writes = os.pipe()
-    os.set_blocking(writes, False)
-    signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    hide()
+    wake = become_reaper()
     root = os.path.join(os.environ["TMPDIR"], f"headrace-{os.urandom(12).hex()}")
-    os.mkdir(root, 0o700)
-    for name in ("work", "tmp"):
-        os.mkdir(os.path.join(root, name), 0o700)
     try:
-        _say(folder=root)
-        _serve(root, out, reads)
+        for folder in (root, os.path.join(root, "work"), os.path.join(root, "tmp")):
+            os.mkdir(folder, 0o700)
+        say(folder=root)
+        _serve(root, wake)
+    except OSError as error:
+        say(unwell=f"{root}: {error.strerror}")
     finally:
-        try:
-            _remove(root)
-        except (OSError, RecursionError):  # somebody's file, or too deep
-            os.execvp("rm", ["rm", "-rf", root])  # noqa: S606
+        if os.path.isdir(root):
+            try:
+                _remove(root)
+            except (OSError, RecursionError):  # somebody's file, or too deep
+                os.execvp("rm", ["rm", "-rf", root])  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ import shutil
 import signal
 import sys
 import tempfile
-from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 from typing import Any, Self
+from uuid import UUID
 
 import msgspec
 
@@ -18,8 +18,10 @@ from shared.runtime.log import log
 from shared.runtime.plain import plain
 from shared.worker import launch
 from shared.worker.children import Lost
-from shared.worker.functions import TaskError
+from shared.worker.describe import TaskError
 from shared.worker.printed import Printed
+from shared.worker.shortage import Unwell, spare_descriptors, words
+from shared.worker.spawned import Spawned, ending
 from shared.worker.tap import Tap
 
 STREAM = "-"
@@ -28,6 +30,10 @@ LAST_LINES, LAST_BYTES = 20, 2000
 """What an error tells of what the command wrote to its standard error."""
 PATIENCE = 5.0
 """Seconds in which a command must have died of SIGKILL. Then its end is reported all the same; its launcher goes on."""
+RESERVE = 20
+"""Descriptors that must be left to start a launcher: it needs 7 of them for a moment, and 3 as long as it lives."""
+PROBE = 1024 * 1024
+"""Bytes that must fit on the disk of a worker that is well."""
 _PATH = os.environ.get("PATH", os.defpath)
 
 
@@ -45,7 +51,7 @@ class _Tail:
 class Launcher:
     """`start`, then `run`; `stop` in any case, and `removed` when there is time."""
 
-    def __init__(self, process: Process, out: Tap, err: Tap, tail: _Tail) -> None:
+    def __init__(self, process: Spawned, out: Tap, err: Tap, tail: _Tail) -> None:
         self._process, self._taps, self._tail = process, [out, err], tail
         self._folder = Path()
         self._pid = 0
@@ -53,31 +59,32 @@ class Launcher:
 
     @classmethod
     async def start(cls, printed: Printed) -> Self:
-        """A launcher with a fresh folder. Lost if there can be none."""
-        (out, out_end), (err, err_end) = os.pipe(), os.pipe()
-        # Nothing of the worker's own environment: what is in it, the bus's password for one, is not for commands.
-        env = {"PATH": _PATH, "TMPDIR": tempfile.gettempdir(), "LANG": "C.UTF-8"}
+        """A launcher with a fresh folder. Unwell if there can be none, Lost if it died."""
         try:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", launch.__file__, str(out_end)),
-                stdin=PIPE, stdout=PIPE, stderr=err_end, pass_fds=(out_end,), env=env, start_new_session=True,
-            )  # fmt: skip
+            made = await cls._spawned(printed)
+        except OSError as error:
+            raise Unwell(f"no command can be started: {words(error)}", probe) from None
+        try:
+            made._folder = Path((await made._receive())["folder"])
         except BaseException:
-            os.close(out)
-            os.close(err)
+            await made.stop()
             raise
-        finally:
-            os.close(out_end)
-            os.close(err_end)
+        return made
+
+    @classmethod
+    async def _spawned(cls, printed: Printed) -> Self:
+        spare_descriptors(RESERVE)
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            (out, out_end), (err, err_end) = _pipe(ours, theirs), _pipe(ours, theirs)
+            # Nothing of the worker's own environment: what is in it, the bus's password for one, is not for commands.
+            env = {"PATH": _PATH, "TMPDIR": tempfile.gettempdir(), "LANG": "C.UTF-8"}
+            command = [sys.executable, "-I", "-S", launch.__file__]
+            process = await Spawned.start(command, stdout=out_end, stderr=err_end, env=env)
+            ours.pop_all()
         tail = _Tail(printed)
         made = cls(process, Tap(out), Tap(err), tail)
         made._taps[0].begin(printed)
         made._taps[1].begin(tail)
-        try:
-            made._folder = Path((await made._hear())["folder"])
-        except BaseException:
-            await made.stop()
-            raise
         return made
 
     def place(self, name: str, stream: str) -> Path:
@@ -93,14 +100,11 @@ class Launcher:
             "stdin": STREAM in command.inputs,
             "stdout": STREAM in command.outputs,
         }
-        assert self._process.stdin is not None
-        with contextlib.suppress(ConnectionError):  # it has died: which is heard next
-            self._process.stdin.write(msgspec.json.encode(job) + b"\n")
-            await self._process.stdin.drain()
-        said = await self._hear()
+        await self._process.send(msgspec.json.encode(job) + b"\n")
+        said = await self._receive()
         if "began" in said:
             self._pid = said["began"]
-            said = await self._hear()
+            said = await self._receive()
         self._gone = True
         self._close_taps()
         if "refused" in said:
@@ -114,12 +118,11 @@ class Launcher:
 
     async def stop(self) -> None:
         """What came of the command is killed, and its folder will be removed; returns when nothing of it lives."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._process.close()
         try:
             async with asyncio.timeout(PATIENCE):
                 while not self._gone:
-                    self._gone = "gone" in await self._hear()
+                    self._gone = "gone" in await self._receive()
         except TimeoutError:
             log.warning("worker.command_lives", pid=self._pid)
         except Lost:
@@ -132,19 +135,42 @@ class Launcher:
         if self._folder.name and self._folder.exists():  # it was killed
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
-    async def _hear(self) -> dict[str, Any]:
-        """What the launcher says next; Lost if it has died: then what it ran is killed, as far as we know of it."""
-        assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
-        if line:
-            said: dict[str, Any] = msgspec.json.decode(line)
+    async def _receive(self) -> dict[str, Any]:
+        """The launcher's next message. Lost if it has died: then what it ran is killed, as far as we know of it."""
+        said = await self._process.receive()
+        if said is not None and "unwell" in said:
+            raise Unwell(f"no command can be started: {said['unwell']}", probe)
+        if said is not None:
             return said
         if self._pid and not self._gone:
             with contextlib.suppress(OSError):
                 os.killpg(self._pid, signal.SIGKILL)
         self._gone = True
-        raise Lost(f"the process that ran it ended with status {await self._process.wait()}")
+        raise Lost(f"the process that ran it {ending(await self._process.wait())}")
 
     def _close_taps(self) -> None:
         while self._taps:
             self._taps.pop().close()
+
+
+async def probe() -> None:
+    """Writes a little and runs a command that does nothing. Unwell if that does not go."""
+    printed = Printed(UUID(int=0), 0, lambda report: None)
+    with contextlib.suppress(Lost, TaskError):
+        launcher = await Launcher.start(printed)
+        try:
+            launcher.place("probe", "").write_bytes(bytes(PROBE))
+            await launcher.run(Command(["true"]))
+        except OSError as error:
+            raise Unwell(f"no command can be started: {words(error)}", probe) from None
+        finally:
+            await launcher.stop()
+            await launcher.removed()
+
+
+def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:
+    """A pipe's two ends, each closed with its stack."""
+    reads, writes = os.pipe()
+    ours.callback(os.close, reads)
+    theirs.callback(os.close, writes)
+    return reads, writes

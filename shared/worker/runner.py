@@ -15,14 +15,15 @@ from shared.contracts.work import EXEC, Inputs, InputsOf, Output, Work
 from shared.objects.inline import fetch, fits, inline, keep, keep_stream
 from shared.objects.port import Objects
 from shared.runtime.plain import plain
-from shared.worker.child import Call
 from shared.worker.children import Children, Lost
 from shared.worker.commands import Commands
 from shared.worker.coroutine import run_code
 from shared.worker.describe import MOST, TaskError, describe, trace
+from shared.worker.frames import Call
 from shared.worker.functions import App, Function, Task, encode_outputs
 from shared.worker.handover import hand_over
 from shared.worker.holding import Held
+from shared.worker.shortage import Unwell, shortage
 from shared.worker.subtasks import Made
 
 FETCHES = 8
@@ -40,6 +41,14 @@ class Trouble(Exception):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(plain(message[:MOST]))
         self.kind = kind
+
+
+class Shortage(Trouble):
+    """The worker had run out of something. `probe`: tries what did not go (see Health); None if that cannot be tried."""
+
+    def __init__(self, message: str, probe: Callable[[], Awaitable[None]] | None = None) -> None:
+        super().__init__("returned", message)
+        self.probe = probe
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -97,7 +106,14 @@ class Runner:
             return Outcome(outputs, await hand_over(self._bus, self._objects, session, work, made))
         except Lost as error:
             raise Trouble("lost", str(error)) from None
-        except HeadraceError as error:  # storage or bus: not the task's own doing, unless it cannot get better
+        except Unwell as error:
+            raise Shortage(str(error), error.probe) from None
+        except (HeadraceError, OSError, RuntimeError) as error:
+            if why := shortage(error):
+                raise Shortage(why) from None
+            if not isinstance(error, HeadraceError):
+                raise
+            # Storage or bus: not the task's own doing, unless it cannot get better.
             raise Trouble("lost" if error.retryable else "error", f"{type(error).__name__}: {error}") from None
 
     async def _call(

@@ -13,9 +13,10 @@ from shared.contracts.errors import HeadraceError
 from shared.contracts.work import Completed, Failed, Progress, Started
 from shared.runtime.log import log
 from shared.worker.describe import describe
+from shared.worker.health import Health
 from shared.worker.holding import Held, Holding
 from shared.worker.printed import Printed
-from shared.worker.runner import Runner, Trouble
+from shared.worker.runner import Runner, Shortage, Trouble
 
 PROGRESS = 0.2
 """Seconds in which at most one report of a task's progress is made."""
@@ -24,22 +25,25 @@ PATIENCE = 1.0
 
 
 class Slots:
-    """`count` tasks of `holding` at once. `restore` is called after each run, before the slot is used again."""
+    """`count` tasks of `holding` at once, or fewer, as `health` allows.
+
+    `restore` is called after each run, before the slot is used again.
+    """
 
     restore: Callable[[], None]
 
-    def __init__(self, runner: Runner, holding: Holding, worker: str, count: int) -> None:
-        self._runner, self._holding, self._worker = runner, holding, worker
-        self._free, self._closed = count, False
+    def __init__(self, runner: Runner, holding: Holding, worker: str, count: int, health: Health) -> None:
+        self._runner, self._holding, self._worker, self._health = runner, holding, worker, health
+        self._busy, self._closed = 0, False
         self.restore = _nothing
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
 
     def begin(self) -> None:
         """Begins what waits, as far as slots are free."""
-        while self._free and (held := self._next()) is not None:
+        while self._busy < self._health.allowed and (held := self._next()) is not None:
             # A context of its own: nothing that one task's code has set there is seen by another.
-            self._free -= 1
+            self._busy += 1
             asyncio.Task(self._occupy(held), loop=self._loop, context=self._context.copy())
 
     def stop(self, held: Held, kind: str, why: str) -> None:
@@ -95,8 +99,10 @@ class Slots:
                 kept = getrefcount(task) != references or getweakrefcount(task) != weak
                 if kept or task.cancelling() or copy_context() != self._context:
                     break
+                if self._busy > self._health.allowed:
+                    break
                 held = self._next()
-        self._free += 1
+        self._busy -= 1
         self.begin()
 
     async def _run(self, held: Held) -> None:
@@ -121,6 +127,8 @@ class Slots:
             report = Completed(work.id, work.attempt, made.outputs, seconds, made.submission)
         except Trouble as trouble:
             report = Failed(work.id, work.attempt, trouble.kind, str(trouble))
+            if isinstance(trouble, Shortage):
+                self._health.fail(str(trouble), self._busy - 1, trouble.probe)
         except asyncio.CancelledError:  # by `stop`, which has said why; or by a timer that the code has set
             report = Failed(work.id, work.attempt, "error", "CancelledError")
         except BaseException as error:  # not the code's doing, which `Trouble` has

@@ -15,6 +15,7 @@ from shared.contracts.errors import HeadraceError
 from shared.contracts.topology import TASKS
 from shared.contracts.work import Confirm, Confirmed, TaskBatch, Work
 from shared.runtime.log import log
+from shared.worker.health import Health
 from shared.worker.holding import Held, Holding, Parcel
 from shared.worker.queues import Queue
 from shared.worker.stopped import Stopped
@@ -23,11 +24,19 @@ _decode = msgspec.json.Decoder(TaskBatch).decode
 
 
 class Taking:
-    """The taking side of a worker. `begin` is called when tasks have come."""
+    """The taking side of a worker. `begin` is called when tasks have come. Nothing is taken while nothing can be run."""
 
-    def __init__(self, bus: Bus, worker: str, holding: Holding, stopped: Stopped, begin: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        worker: str,
+        holding: Holding,
+        stopped: Stopped,
+        begin: Callable[[], None],
+        health: Health,
+    ) -> None:
         self._bus, self._worker, self._holding, self._stopped = bus, worker, holding, stopped
-        self._begin = begin
+        self._begin, self._health = begin, health
 
     async def run(self, queue: Queue, most: int) -> None:
         """Takes from a queue, as long as fewer than `most` of its tasks wait here, until its pull is stopped."""
@@ -36,6 +45,7 @@ class Taking:
             for message in messages:  # each may take a while
                 await self._accept(queue, message, again=time.monotonic() - taken > queue.fresh)
             await self._holding.room(queue, most)
+            await self._health.some_allowed.wait()
 
     async def _accept(self, queue: Queue, message: Msg, *, again: bool) -> None:
         """`again`: it may be with somebody else by now, as one that was delivered before."""

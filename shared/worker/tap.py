@@ -1,15 +1,25 @@
-"""The pipe that a child process has as its stdout and stderr: what comes while a task runs is the task's."""
+"""The pipe that a child process has as its stdout and stderr: what comes while a task runs is the task's.
+
+What comes before the first task (a module that prints when it is loaded) passes to the worker's stderr. What comes after a task
+has ended is dropped and counted: it is of something that the task left behind.
+"""
 
 import asyncio
 import contextlib
 import os
 from typing import Protocol
 
+from shared.runtime.log import log
+from shared.runtime.plain import plain
+
 BLOCK = 64 * 1024
 PAUSE = 0.002
 """Seconds between two readings: at most 32 MB/s, for 1/20 of a core."""
 MOST = 1024 * 1024
 """The most that a pipe can hold, unless root has made it larger: so much may have been written before the task's end."""
+
+LAST = 2000
+"""Bytes that are kept of what came before the first task."""
 
 
 class Taker(Protocol):
@@ -19,11 +29,13 @@ class Taker(Protocol):
 
 
 class Tap:
-    """`fd`: the end to read from. Between `begin` and `end` what comes is the task's, otherwise it passes to our stderr."""
+    """`fd`: the end to read from. Between `begin` and `end` what comes is the task's. `late`: bytes that were dropped."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._printed: Taker | None = None
+        self._used, self._first = False, b""
+        self.late = 0
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
         os.set_blocking(fd, False)
@@ -31,7 +43,7 @@ class Tap:
 
     def begin(self, printed: Taker) -> None:
         self._read()
-        self._printed = printed
+        self._printed, self._used = printed, True
 
     def end(self) -> None:
         """The child has answered: what its task printed lies in the pipe, if we have not read it yet."""
@@ -45,6 +57,13 @@ class Tap:
         self.end()
         self._stop()
         os.close(self._fd)
+        if self.late:
+            log.info("worker.late_output", bytes=self.late)
+
+    @property
+    def last(self) -> str:
+        """The last line of what came before the first task."""
+        return plain(self._first.decode("utf-8", "replace").strip().rpartition("\n")[2])
 
     def _readable(self) -> None:
         """A block at most, then a pause: who prints without end leaves the loop to others, and each line does not wake us."""
@@ -60,8 +79,11 @@ class Tap:
             return 0
         if not data:  # nobody has the other end any more
             self._stop()
-        elif self._printed is None or not self._printed.write(data):
+        elif not self._used:
+            self._first = (self._first + data)[-LAST:]
             _pass(data)
+        elif self._printed is None or not self._printed.write(data):
+            self.late += len(data)
         return len(data)
 
     def _stop(self) -> None:

@@ -488,6 +488,12 @@ async def leaves_a_thread_that_prints(task: Task) -> None:
     asyncio.get_running_loop().run_in_executor(None, print, "too late")
 
 
+@row("timeout", "it took longer than 0.05 s", max_duration=0.05)
+async def leaves_a_thread_of_the_loop(task: Task) -> None:
+    """Which goes on for a while: a thread cannot be stopped."""
+    await asyncio.to_thread(threading.Event().wait, 0.5)
+
+
 left: set[asyncio.Task[None]] = set()
 
 

@@ -47,7 +47,7 @@ class Run:
 
     async def stand(self) -> str:
         """Where it hangs, for the failure's text."""
-        rows = await self._fetch(
+        rows = await self.fetch(
             "SELECT t.id, t.status, t.attempt, t.deps, t.remaining, t.worker, r.worker AS held, q.task IS NOT NULL AS ready"
             " FROM tasks t LEFT JOIN running r ON r.task = t.id LEFT JOIN ready q ON q.task = t.id"
             " WHERE t.session = $1 AND t.status <> 6 ORDER BY t.id",
@@ -56,7 +56,7 @@ class Run:
         kinds = Counter(
             (row["status"], row["attempt"], row["deps"] == 0, row["remaining"] == 0, row["held"]) for row in rows
         )
-        lanes = await self._fetch("SELECT * FROM lanes WHERE session = $1", self.session)
+        lanes = await self.fetch("SELECT * FROM lanes WHERE session = $1", self.session)
         return "\n".join(
             [
                 f"told: {len(self.told.completed)} tasks and {len(self.told.results)} results of {self.total}",
@@ -80,7 +80,7 @@ class Run:
 
     async def _settled(self) -> bool:
         """What closing entails is done; where that takes long it goes on after the answer."""
-        return not await self._fetch("SELECT 1 FROM sessions WHERE id = $1 AND owed", self.session)
+        return not await self.fetch("SELECT 1 FROM sessions WHERE id = $1 AND owed", self.session)
 
     async def _listed(self) -> None:
         path = f"/compute/v1/sessions/{self.session}"
@@ -109,24 +109,24 @@ class Run:
             assert not told.failed
 
     async def _rows(self, mix: Mix | None) -> None:
-        tasks = await self._fetch(
+        tasks = await self.fetch(
             "SELECT id, status, outputs, remaining FROM tasks WHERE session = $1 ORDER BY id", self.session
         )
         assert Counter(row["status"] for row in tasks) == {TaskStatus.COMPLETED: self.total}
         assert all(row["remaining"] == 0 for row in tasks)
-        results = await self._fetch(
+        results = await self.fetch(
             "SELECT id, status, owner, data, object FROM results WHERE session = $1 ORDER BY id", self.session
         )
         assert Counter(row["status"] for row in results) == {ResultStatus.COMPLETED: self.total}
         assert [(row["outputs"], row["id"]) for row in tasks] == [([row["id"]], row["owner"]) for row in results]
-        assert not await self._fetch("SELECT * FROM ready WHERE session = $1", self.session)
-        assert not await self._fetch(
+        assert not await self.fetch("SELECT * FROM ready WHERE session = $1", self.session)
+        assert not await self.fetch(
             "SELECT r.* FROM running r JOIN tasks t ON t.id = r.task WHERE t.session = $1", self.session
         )
         if mix is not None:
             assert [int(row["data"]) for row in results] == mix.values
 
-    async def _fetch(self, query: str, *arguments: Any) -> list[Any]:
+    async def fetch(self, query: str, *arguments: Any) -> list[Any]:
         connection = await asyncpg.connect(self.system.stack.database_url("scheduler"))
         try:
             await connection.execute("SET search_path = scheduler")

@@ -64,7 +64,7 @@ def deadlocks(system: Processes) -> int:
 
 async def dispatching(run: Run) -> list[int]:
     """How many partitions each of those that dispatch any has."""
-    locks = await run._fetch(
+    locks = await run.fetch(
         "SELECT count(*) AS n FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted"
         " AND a.usename = 'headrace_scheduler' AND a.datname = current_database() GROUP BY pid"
     )

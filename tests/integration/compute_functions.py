@@ -22,6 +22,11 @@ def double(task: Task) -> bytes:
 
 
 @app.function(blocking=True)
+def nothing(task: Task) -> None:
+    """Needs no input."""
+
+
+@app.function(blocking=True)
 def divide(task: Task) -> bytes:
     """Submits as many tasks as the payload says, leaves its first output to their sum, and returns the second."""
     ten = task.create_result(10)

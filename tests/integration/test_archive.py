@@ -4,14 +4,13 @@ import hashlib
 import io
 import tarfile
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
 from tests.conftest import folder
-from tests.support.datasets import ARCHIVER, CATALOGUE, DATA, Datasets, file_list
+from tests.support.datasets import ARCHIVER, CATALOGUE, DATA, Datasets, file_list, flip
 from tests.support.edge import Edge
 from tests.support.processes import Processes
 from tests.support.wait import wait_until
@@ -97,6 +96,7 @@ async def test_in_and_back_out(shared_system: Processes, edge: Edge, datasets: D
         "isOnCentralDisk": True,
         "archiveStatusMessage": "datasetCreated",
         "retrieveStatusMessage": "",
+        "archiveReturnMessage": {},
     }
     assert (packed["size"], packed["numberOfFiles"]) == (sum(map(len, files.values())), len(files))
     assert packed["numberOfDatablocks"] == 2
@@ -111,7 +111,7 @@ async def test_in_and_back_out(shared_system: Processes, edge: Edge, datasets: D
 
     await shared_system.wait_until(cleared)
     located = await edge.get(f"{DATA}/locate/{pid.replace('/', '%2F')}")
-    assert located == {"pid": pid, "size": packed["packedSize"], "storages": ["lts-a"]}
+    assert located == {"pid": pid, "size": packed["packedSize"], "storages": ["lts-a"], "damaged": 0}
 
     back = await datasets.job(pid, "retrieve")
     await datasets.until_job(back, "finishedSuccessful")
@@ -143,7 +143,7 @@ async def test_an_upload_that_is_not_what_was_registered(edge: Edge, datasets: D
     await datasets.until(pid, "missingFilesError")
 
     async def failed(why: str) -> bool:
-        """The chain has ended: until then a repeated `finish` changes nothing."""
+        """The chain has ended."""
         reasons = (await datasets.explain(pid))["reasons"]
         return all(any(part in reason for reason in reasons) for part in ("post_upload is failed", why))
 
@@ -282,7 +282,7 @@ async def test_a_datablock_that_rotted_on_the_way_is_not_believed(
     await datasets.store(pid, {"one": b"1" * 1000})
     dataset = await datasets.get(pid)
     tar = next((shared_system.stack.home.path / "lts/data/datasets" / dataset["id"]).rglob("*.tar"))
-    _flip(tar)
+    flip(tar)
     job = await datasets.job(pid, "retrieve")
     failed = await datasets.until_job(job, "finishedUnsuccessful", timeout=60)
     assert "hash" in failed["message"]
@@ -292,9 +292,31 @@ async def test_a_datablock_that_rotted_on_the_way_is_not_believed(
     assert lifecycle["retrievable"]
 
 
-def _flip(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.seek(700)
-        byte = file.read(1)
-        file.seek(700)
-        file.write(bytes([byte[0] ^ 1]))
+async def test_results_of_what_is_damaged_are_aborted_and_the_others_produced(
+    shared_system: Processes, edge: Edge, datasets: Datasets, pid: str
+) -> None:
+    """And when somebody has put the file back, a retrieval finds it, and everybody says so."""
+    files = {"bad": b"1" * LARGE, "good": b"2" * LARGE}
+    await datasets.store(pid, files)
+    dataset = await datasets.get(pid)
+    tar = min((shared_system.stack.home.path / "lts/data/datasets" / dataset["id"]).rglob("*.tar"))
+    flip(tar)
+    session = str(await edge.session(function="echo"))
+    body = {"results": [{"name": path} for path in files]}
+    made = (await datasets.post(f"/compute/v1/sessions/{session}/results", body, 201))["results"]
+    wanted = [{"path": one["name"], "result": one["id"]} for one in made]
+    retrieval = await datasets.retrieval(pid=pid, session=session, results=wanted)
+    partial = await datasets.until_retrieval(retrieval["id"], "partial")
+    assert (partial["produced"], partial["damaged"], partial["blocks_back"]) == (1, 1, 1)
+    results = {one["name"]: await edge.get(f"/compute/v1/results/{one['id']}") for one in made}
+    assert {name: one["status"] for name, one in results.items()} == {"bad": "aborted", "good": "completed"}
+    urls = (await edge.get(f"{DATA}/retrievals/{retrieval['id']}/urls"))["items"]
+    assert [(one["damage"], bool(one["url"])) for one in urls] == [("checksum", False), ("", True)]
+    assert (await datasets.get(pid))["numberOfDamagedDatablocks"] == 1
+
+    flip(tar)
+    job = await datasets.job(pid, "retrieve")
+    await datasets.until_job(job, "finishedSuccessful")
+    seen = await datasets.get(pid)
+    assert (seen["numberOfDamagedDatablocks"], seen["datasetlifecycle"]["archivable"]) == (0, False)
+    assert seen["datasetlifecycle"]["archiveStatusMessage"] == "datasetOnArchiveDisk"

@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from services.archiver.machine import BlockState
 from shared.objects.init import init_folder
 from shared.objects.layout import MARKER
-from tests.support.datasets import CATALOGUE, DATA, file_list
+from tests.support.datasets import CATALOGUE, DATA, file_list, flip
 from tests.support.observed import World, observed
 from tests.support.wait import wait_until
 
@@ -63,14 +62,6 @@ async def test_what_does_not_come_back_as_it_was_written_is_undone(world: World)
     assert (await world.datasets.get(pid))["datasetlifecycle"]["archiveStatusMessage"] == "datasetOnArchiveDisk"
     assert await states(world, dataset) == [BlockState.VALIDATED] * 2
     assert len(world.on_lts(dataset)) == 4
-
-
-def flip(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.seek(700)
-        byte = file.read(1)
-        file.seek(700)
-        file.write(bytes([byte[0] ^ 1]))
 
 
 async def test_a_full_storage_is_waited_for(world: World) -> None:
@@ -183,3 +174,17 @@ async def test_no_file_comes_while_datablocks_are_packed(world: World) -> None:
     assert "is being packed" in answer.json()["detail"]
     await world.stops.release(place, pid)
     assert (await world.datasets.until(pid, "datasetCreated"))["numberOfFiles"] == len(FILES)
+
+
+async def test_an_upload_finished_while_its_chain_is_failing_is_looked_at_again(world: World) -> None:
+    """What came last came after the chain had looked, and its `finish` before the chain had ended."""
+    pid, last = "faults/twice", "post_upload.create_datablocks"
+    await world.datasets.register(pid, FILES)
+    await world.datasets.upload(pid, {"a.fits": FILES["a.fits"]})
+    await world.stops.set(last, pid)
+    await world.datasets.finish(pid)
+    await world.stops.reached(last, pid)
+    await world.datasets.upload(pid, {"b.fits": FILES["b.fits"]})
+    await world.datasets.finish(pid)
+    await world.stops.release(last, pid)
+    await world.datasets.until(pid, "datasetCreated")

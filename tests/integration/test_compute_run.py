@@ -109,7 +109,10 @@ async def test_a_failure_takes_with_it_what_needs_it_and_nothing_else(rig: Rig) 
     counts = await rig.all_ended(session)
     assert (counts.completed, counts.failed) == (1, 4)
     assert "RuntimeError: as asked" in (await rig.task(ids.task_id(id, 0))).error
-    assert (await rig.task(ids.task_id(id, 4))).error == "a result that it needs was aborted"
+    for line, k, needs in ((0, 0, 1), (1, 0, 2), (2, 1, 4)):
+        error = (await rig.task(ids.task_id(id, needs))).error
+        lost, because = ids.result_id(id, line, k), ids.task_id(id, line)
+        assert error == f"it needs result {lost}, which was aborted because of task {because}"
     failed = {ids.task_id(id, line) for line in (0, 1, 2, 4)}
     aborted = {ids.result_id(id, line, k) for line, k in ((0, 0), (1, 0), (2, 0), (2, 1), (4, 0))}
     await wait_until(lambda: set(rig.framed(session, "failed")) == failed)

@@ -388,3 +388,94 @@ async def test_one_failed_task_runs_again_and_its_siblings_wait(rig: Rig) -> Non
     done = await rig.ask("task.rerun", c.TaskRerun(session), c.TaskChanges)
     assert done.changed == 2
     assert (await rig.all_ended(session)).completed == 3
+
+
+# -- closed when done
+
+
+async def closing(rig: Rig) -> UUID:
+    return (await rig.ask("session.create", c.SessionCreate(close_when_done=True), c.Session)).id
+
+
+async def closed(rig: Rig, session: UUID) -> None:
+    await wait_until(lambda: is_closed(rig, session))
+
+
+async def is_closed(rig: Rig, session: UUID) -> bool:
+    return await status(rig, session) == "closed"
+
+
+@app.function
+async def breed(task: Task) -> str:
+    """Leaves behind a task that is held, when it has ended itself."""
+    task.submit("hold", task.payload)
+    return "bred"
+
+
+async def test_it_closes_when_its_tasks_and_their_subtasks_have_ended_and_opens_to_run_one_again(rig: Rig) -> None:
+    session, gate = await closing(rig), str(uuid4())
+    assert await status(rig, session) == "running", "nothing was submitted yet"
+    id = await rig.submit(session, [spec("fail_once"), spec(inputs=["@0"]), spec("breed", gate)])
+    await wait_until(lambda: _bred(rig, session))
+    assert await status(rig, session) == "running", "a subtask runs"
+    GATES.setdefault(gate, asyncio.Event()).set()
+    await closed(rig, session)
+    assert (await rig.counts(session)).failed == 2
+    with pytest.raises(Conflict, match="CLOSED"):
+        await rig.submit(session, [spec()])
+    again = await rig.ask("task.rerun", c.TaskRerun(session), c.TaskChanges)
+    assert (again.changed, again.unchanged, again.reasons) == (2, 0, [])
+    await wait_until(lambda: len(rig.told(f"hr.evt.session.closed.{session}")) == 2)
+    assert await status(rig, session) == "closed"
+    assert (await rig.counts(session)).completed == 4
+    assert len(rig.told(f"hr.evt.session.reopened.{session}")) == 1
+    assert await statuses(rig, id, 0, 1) == ["completed"] * 2
+
+
+async def _bred(rig: Rig, session: UUID) -> bool:
+    counts = await rig.counts(session)
+    return (counts.total, counts.completed, counts.failed) == (4, 1, 2)
+
+
+async def test_it_does_not_close_while_more_is_coming_or_it_is_paused_nor_open_once_a_user_closed_it(rig: Rig) -> None:
+    session, id = await closing(rig), ids.submission_id()
+    await rig.submit(session, [spec()])
+    await rig.chunk(session, id, 0, 0, [spec()])  # its last chunk has not come
+    await rig.all_ended(session)
+    assert (await lead(rig, session, "pause")).status == "paused"
+    await rig.chunk(session, id, 1, 1, [spec()], last=True)
+    waiting = await rig.counts(session)
+    assert (waiting.total, waiting.completed) == (3, 1)
+    await lead(rig, session, "resume")
+    await closed(rig, session)
+    assert (await rig.counts(session)).completed == 3
+    other = await closing(rig)
+    await rig.submit(other, [spec("fail_once"), spec("hold", "never")])
+    await wait_until(lambda: _failed(rig, other))
+    await lead(rig, other, "cancel")
+    with pytest.raises(Conflict, match="CANCELLED"):
+        await rig.ask("task.rerun", c.TaskRerun(other), c.TaskChanges)
+
+
+async def _failed(rig: Rig, session: UUID) -> bool:
+    return (await rig.counts(session)).failed == 1
+
+
+async def test_what_cannot_run_again_says_why(rig: Rig) -> None:
+    """Its input was deleted; or what makes its input cannot run again; or it did not end badly. The session stays closed."""
+    session = await closing(rig)
+    value = await rig.result(session, b"1")
+    id = await rig.submit(session, [spec("fail_once", inputs=[str(value)]), spec(inputs=["@0"]), spec()])
+    await closed(rig, session)
+    await rig.ask("result.delete", c.ResultDelete(session, [value]), c.ResultList)
+    first, second, fine = (ids.task_id(id, line) for line in range(3))
+    changes = await rig.ask("task.rerun", c.TaskRerun(session), c.TaskChanges)
+    assert (changes.changed, changes.unchanged) == (0, 2)
+    assert {one.task: one.reason for one in changes.reasons} == {
+        first: f"result {value}, which it needs, was deleted",
+        second: f"result {ids.result_id(id, 0)}, which it needs, was aborted: task {first}, which produces it, does not run again",
+    }
+    changes = await rig.ask("task.rerun", c.TaskRerun(session, [fine]), c.TaskChanges)
+    assert [one.reason for one in changes.reasons] == ["it is COMPLETED"]
+    assert await status(rig, session) == "closed"
+    assert rig.told(f"hr.evt.session.reopened.{session}") == []

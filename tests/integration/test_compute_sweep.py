@@ -84,7 +84,7 @@ async def test_submissions_that_wait_hide_no_others_nor_does_an_error(
             await swept.run_once()
     settled = await pool.fetch("SELECT id FROM submissions WHERE settled AND session = $1", session)
     assert [row["id"] for row in settled] == [over]
-    assert all([await pool.fetchval(store.Q["open_tasks"], *store.span(id)) for id in waits])
+    assert all([await pool.fetchval(store.Q["open_task"], *store.span(id)) for id in waits])
 
 
 async def test_a_close_that_was_interrupted_is_finished_slice_by_slice(

@@ -355,18 +355,43 @@ class Stranger:
     async def report(self, *reports: Any) -> None:
         await self.rig.bus.publish(subjects.report(self.partition), ReportBatch("stranger", list(reports)))
 
-    async def hidden(self, db: Any) -> None:
-        """Nobody sees what was handed over, but it is there."""
-        child = ids.task_id(self.submission, 0)
-        assert (await left(db, self.submission)).get("submissions") == 1
-        for name, request, reply in (
-            ("task.get", c.TaskRef(child), c.Task),
-            ("task.explain", c.TaskRef(child), c.Explanation),
-            ("result.get", c.ResultRef(ids.result_id(self.submission, 0)), c.Result),
-            ("submission.get", c.SubmissionRef(self.submission), c.Submission),
+    async def hidden(self, db: Any, session: UUID) -> None:
+        """Nobody sees what was handed over, but it is there: each question is answered as one for an id that nobody has."""
+        made, nobody = self.submission, ids.submission_id()
+        assert (await left(db, made)).get("submissions") == 1
+        assert await self._answers(session, made) == await self._answers(session, nobody)
+
+    async def _answers(self, session: UUID, submission: UUID) -> list[str]:
+        """What is answered to everything that names a task or a result of a submission, without the ids."""
+        task, result = ids.task_id(submission, 0), ids.result_id(submission, 0)
+        answers = []
+        for name, request in (
+            ("task.get", c.TaskRef(task)),
+            ("task.explain", c.TaskRef(task)),
+            ("task.logs", c.TaskLogs(task)),
+            ("task.attempts", c.AttemptQuery(task=task)),
+            ("task.outputs", c.TaskOutputs([task])),
+            ("task.cancel", c.TaskCancel(session, [task])),
+            ("task.rerun", c.TaskRerun(session, [task])),
+            ("session.states", c.StatesQuery(session, tasks=[task], results=[result])),
+            ("result.get", c.ResultRef(result)),
+            ("result.value", c.ResultRef(result)),
+            ("result.list", c.ResultQuery(session=session, ids=[result])),
+            ("result.wait", c.ResultWait([result], timeout=0)),
+            ("result.complete", c.ResultComplete(result, data=b"x")),
+            ("result.abort", c.ResultAbort(session, [result])),
+            ("result.delete", c.ResultDelete(session, [result])),
+            ("result.import", c.ResultImport(session, [c.Import(result, "shared/nothing")])),
+            ("submission.get", c.SubmissionRef(submission)),
         ):
-            with pytest.raises(NotFound):
-                await self.rig.ask(name, request, reply)
+            try:
+                told = repr(await self.rig.ask(name, request, dict))
+            except HeadraceError as error:
+                told = f"{error!r} {error.field}"
+            for id, word in ((task, "T"), (result, "R"), (submission, "S")):
+                told = told.replace(str(id), word)
+            answers.append(f"{name}: {told}")
+        return answers
 
 
 async def parent(rig: Rig, *, outputs: int = 1, **options: Any) -> tuple[UUID, Stranger]:
@@ -387,7 +412,7 @@ async def test_nothing_is_seen_before_the_report_and_all_of_it_after(rig: Rig, d
         await one.spawn(spec(payload="other"), number=1, first=1)
     with pytest.raises(Conflict, match="no further parts"):
         await one.spawn(spec(), number=2, first=2)
-    await one.hidden(db)
+    await one.hidden(db, session)
     assert (await rig.counts(session)).total == 2
     with pytest.raises(NotFound):  # an id that has leaked is of no use: nobody can wait for what may never be
         await rig.submit(session, [spec(inputs=[ids.result_id(one.submission, 0)])])

@@ -202,6 +202,12 @@ def test_what_waits_for_something_is_never_swept(room: str, live: bool, old: boo
     assert needed == (waits or not old)
 
 
+def test_what_was_sent_to_repair_a_dataset_is_swept_by_its_age() -> None:
+    now = SystemClock().now()
+    seen = [Seen(ArchiveState.SCHEDULE_ARCHIVE_JOB_FAILED, False, now - n * DAY, stored=True) for n in (0.5, 2)]
+    assert [is_needed(LANDING, one, now - 9 * DAY, now, DAY) for one in seen] == [True, False]
+
+
 def test_of_a_dataset_that_nobody_knows_its_age_counts() -> None:
     now = SystemClock().now()
     assert is_needed(LANDING, None, now - DAY / 2, now, DAY)

@@ -1,6 +1,7 @@
 """Workers as processes, with the settings that they have by default: they run commands, are told to stop, drain, and die."""
 
 import asyncio
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,17 @@ def waits(told: Path, end: str) -> dict[str, Any]:
 
 def lives(told: Path) -> bool:
     return Path(f"/proc/{told.read_text().strip()}").exists()
+
+
+async def ended(client: httpx.AsyncClient, task: str) -> dict[str, Any] | None:
+    seen: dict[str, Any] = (await client.get(f"/tasks/{task}")).json()
+    return seen if seen["status"] in ("completed", "error", "timeout", "cancelled") else None
+
+
+def limit_descriptors(system: Processes, worker: str, number: int) -> None:
+    pid = system._mine[worker].pid
+    assert pid is not None
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (number, number))
 
 
 async def test_commands_are_cancelled_finished_and_retried(system: Processes, tmp_path: Path) -> None:
@@ -89,3 +101,18 @@ async def test_commands_are_cancelled_finished_and_retried(system: Processes, tm
         _, last = await submit(*({**line, "options": options} for line in lines))
         outputs = (await until(last, "completed", 0))["outputs"]
         assert (await client.get(f"/results/{outputs[0]}/data")).content.split() == [b"100000"]
+
+        # With few descriptors for its 24 slots: what it cannot begin is given back, nothing fails, and it gets well by itself.
+        await system.stop("worker-3")
+        await system.start_worker("worker-4", slots=24, commands=True)
+        limit_descriptors(system, "worker-4", 70)
+        lines = [
+            {"payload": {"command": ["sleep", "0.1"], "outputs": ["-"]}, "options": {**options, "max_retries": 0}}
+            for _ in range(60)
+        ]
+        tasks = await submit(*lines)
+        for task in tasks:
+            seen = await system.wait_until(lambda task=task: ended(client, task), timeout=40)
+            assert (seen["status"], seen["error"]) == ("completed", "")
+        events = [line["event"] for line in system.log("worker-4")]
+        assert "worker.unwell" in events

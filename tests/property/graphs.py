@@ -65,7 +65,7 @@ async def plant(pool: "asyncpg.Pool[Any]", shapes: Sequence[Shape], outside: int
     results: list[tuple[Any, ...]] = [(result, session, False, created, task, now) for result, task in plan.outputs]
     results += [(result, session, True, created, None, now) for result in others]
     async with pool.acquire() as db, db.transaction():
-        await db.execute(Q["create_session"], session, "", "ann", ["default"], "{}", None, None)
+        await db.execute(Q["create_session"], session, "", "ann", ["default"], "{}", None, None, False)
         await db.execute(Q["open_submission"], submission, session, "ann", "{}", "")
         await db.copy_records_to_table("tasks", records=plan.tasks, columns=decide.TASK_COLUMNS)
         await db.copy_records_to_table("results", records=results, columns=decide.RESULT_COLUMNS)

@@ -12,6 +12,7 @@ import asyncpg
 import msgspec
 
 from services.scheduler import store
+from services.scheduler.closing import Closing
 from services.scheduler.duties import Duties
 from services.scheduler.handlers.changes import Changes
 from services.scheduler.handlers.queries import Queries
@@ -58,7 +59,7 @@ class Real:
         self.units = Units(pool, relay)
         self.turns = Turns(bus, pool, Queue(bus, pool))
         clock = SystemClock()
-        self.release = Release(bus, pool, self.units, self.turns, relay)
+        self.release = Release(bus, pool, self.units, self.turns, relay, Closing(self.units))
         self.leases = Leases(bus, pool, self.turns, self.release, clock, lease=60, every=1)
         self.recovery = Recovery(bus, pool, self.turns, clock, database_url="", wait=0)
         duties = Duties(self.units, self.turns)

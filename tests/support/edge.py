@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -65,8 +65,10 @@ class Edge:
             if not (token := page["next"]):
                 return items
 
-    async def session(self, **options: Any) -> UUID:
-        answer = await self.ask("POST", "/compute/v1/sessions", json={"options": options})
+    async def session(self, *, partitions: Sequence[str] = (), **options: Any) -> UUID:
+        """`partitions`: none named: `default`."""
+        asked = {"options": options} | ({"partitions": list(partitions)} if partitions else {})
+        answer = await self.ask("POST", "/compute/v1/sessions", json=asked)
         assert answer.status_code == 201, answer.text
         return msgspec.json.decode(answer.content, type=Session).id
 

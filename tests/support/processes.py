@@ -5,6 +5,7 @@ A process that died fails the test, unless the test killed it.
 
 import json
 import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -34,6 +35,7 @@ class Processes:
         self.stack = Stack(home, throwaway=True)
         self._mine: dict[str, Process] = {}
         self._killed: set[str] = set()
+        self.restarts: Counter[str] = Counter()
 
     async def __aenter__(self) -> Self:
         await self.stack.__aenter__()
@@ -143,6 +145,14 @@ class Processes:
     async def restart(self, name: str) -> None:
         """Starts again what was killed or stopped; the log goes on."""
         await self._start(self._mine[name])
+
+    async def keep_running(self, name: str) -> None:
+        """Starts a process again whenever it has ended by itself, as an operator's supervisor does; until it is cancelled."""
+        while True:
+            self._killed.add(name)  # its death is no failure
+            await wait_until(lambda: not self._mine[name].running, timeout=float("inf"), every=0.1)
+            self.restarts[name] += 1
+            await self._mine[name].start()
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """As if from elsewhere: SIGSTOP and SIGCONT, or a death that nobody meant."""

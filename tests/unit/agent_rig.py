@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from uuid import UUID
 
 import msgspec
@@ -35,6 +36,7 @@ from shared.testing.objects import MemoryObjects
 from shared.worker import App, Task
 from shared.worker.agent import Agent
 from shared.worker.children import Children
+from shared.worker.commands import Commands
 from tests.integration.compute_functions import PATH
 from tests.integration.compute_functions import app as blocking
 from tests.support.wait import wait_until
@@ -91,11 +93,40 @@ async def tells(task: Task) -> None:
         task.progress(step / 1000)
 
 
+secret: ContextVar[str] = ContextVar("secret", default="")
+seen: list[tuple[str, str]] = []
+"""The name of the asyncio task in which `who` ran, and what it found in `secret`."""
+kept: list[object] = []
+
+
+@app.function
+async def who(task: Task) -> None:
+    """`keep`: keeps its asyncio task beyond its end; `set`: sets the secret; `cancel`: asks for its own cancellation."""
+    me = asyncio.current_task()
+    assert me is not None
+    seen.append((me.get_name(), secret.get()))
+    if task.payload == "keep":
+        kept.append(me)
+    elif task.payload == "set":
+        secret.set("of this task")
+    elif task.payload == "cancel":
+        me.cancel()
+
+
 class Rig:
     """`reply`: what heartbeats are answered; `meanwhile`: what happens before one is."""
 
     def __init__(
-        self, broker: MemoryBroker, bus: Bus, other: Bus, functions: App, path: str, slots: int, *, alone: bool
+        self,
+        broker: MemoryBroker,
+        bus: Bus,
+        other: Bus,
+        functions: App,
+        path: str,
+        slots: int,
+        *,
+        alone: bool,
+        commands: bool,
     ) -> None:
         self.broker, self.bus = broker, bus
         self.asked: list[Confirm] = []
@@ -104,16 +135,19 @@ class Rig:
         self.reply, self.beats = BeatReply([], 60.0), list[Beat]()
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         self.stop = asyncio.Event()
-        self.children = Children(path)
+        self.running: asyncio.Task[None]
+        self.children, objects = Children(path), MemoryObjects()
+        self.commands = Commands(objects) if commands else None
         self.agent = Agent(
             other,
-            MemoryObjects(),
+            objects,
             functions,
             self.children,
             name="w",
             partitions=["default", "express"],
             slots=slots,
             alone=alone,
+            commands=self.commands,
         )
 
     def work(self, function: str = "echo", payload: bytes = b"1", outputs: int = 1) -> Work:
@@ -168,12 +202,14 @@ async def rig() -> AsyncIterator[Rig]:
 
 
 @asynccontextmanager
-async def open_rig(functions: App, path: str = PATH, *, slots: int = 1, alone: bool = False) -> AsyncIterator[Rig]:
-    """`path`: where child processes find their functions."""
+async def open_rig(
+    functions: App, path: str = PATH, *, slots: int = 1, alone: bool = False, commands: bool = False
+) -> AsyncIterator[Rig]:
+    """`path`: where child processes find their functions. `commands`: it runs tasks of `exec`."""
     broker = MemoryBroker()
     bus = await broker.connect("scheduler")
     other = await broker.connect("worker", apply_topology=False)
-    rig = Rig(broker, bus, other, functions, path, slots, alone=alone)
+    rig = Rig(broker, bus, other, functions, path, slots, alone=alone, commands=commands)
 
     async def confirm(ctx: Context, request: Confirm) -> Confirmed:
         rig.asked.append(request)
@@ -196,13 +232,15 @@ async def open_rig(functions: App, path: str = PATH, *, slots: int = 1, alone: b
     await bus.nc.subscribe("hr.beat.worker.*", cb=beat)
     for partition in ("default", "express"):
         await topology.ensure_consumer(bus, TASKS.name, worker_consumer(partition))
-    running = asyncio.create_task(rig.agent.run(rig.stop, 0.1))
+    rig.running = asyncio.create_task(rig.agent.run(rig.stop, 0.1))
     try:
         yield rig
     finally:
         rig.stop.set()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(rig.running, 10)
         await rig.children.close()
+        if rig.commands is not None:
+            await rig.commands.close()
         await service.stop()
         await other.close()
         await bus.close()

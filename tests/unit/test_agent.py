@@ -1,5 +1,8 @@
 """The worker's loop on the bus in memory: messages and functions that misbehave."""
 
+import asyncio
+
+import msgspec
 import pytest
 
 from shared.bus.middleware.poison import DEAD_BEGINNING
@@ -8,7 +11,7 @@ from shared.contracts import subjects
 from shared.contracts.topology import DEAD_WHOLE
 from shared.contracts.work import Completed, Failed, Progress, Started
 from tests.support.wait import wait_until
-from tests.unit.agent_rig import Rig, gates, rig
+from tests.unit.agent_rig import Rig, gates, rig, seen
 
 __all__ = ["rig"]
 
@@ -104,3 +107,51 @@ async def test_of_many_words_about_progress_the_last_is_told(rig: Rig, monkeypat
     await rig.send(work)
     assert isinstance(await rig.ended(work), Completed)
     assert [report for report in rig.reports() if isinstance(report, Progress)] == [Progress(work.id, 0, 0.999)]
+
+
+async def test_a_report_that_cannot_be_encoded_is_its_own_tasks_error_and_its_neighbours_go_out(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No report of ours is so any more: here one is made by hand."""
+    bad, good = rig.work("hold", b'"bad"'), rig.work("hold", b'"good"')
+    for work in (bad, good):
+        await rig.send(work)
+    await rig.runs(bad)
+    held = rig.agent._holding.get(bad.id)
+    assert held is not None
+    reports = held.parcel.queue.reports
+    reports.add(Progress(bad.id, 0, 0.5, "caf\udce9"))
+    reports.add(Progress(good.id, 0, 0.5, "as it should be"))
+    rig.agent._slots.report(held, Failed(bad.id, 0, "error", "caf\udce9"))
+    assert await rig.ended(bad) == Failed(bad.id, 0, "error", "its end could not be reported: UnicodeEncodeError")
+    assert "as it should be" in [report.message for report in rig.reports() if isinstance(report, Progress)]
+    gates["bad"].set()
+    await rig.runs(good)
+    gates["good"].set()
+    assert isinstance(await rig.ended(good), Completed)
+    await wait_until(lambda: not rig.queued())
+
+
+async def test_a_worker_whose_loops_were_ended_by_somebody_ends(rig: Rig) -> None:
+    """The code of a task can cancel what it finds in the loop. A worker that lives, but takes nothing, would be worse."""
+    (taking,) = [task for task in asyncio.all_tasks() if "Taking.run" in repr(task)][:1]
+    taking.cancel()
+    with pytest.raises(ExceptionGroup) as ended:
+        await asyncio.wait_for(asyncio.shield(rig.running), 10)
+    assert "ended by somebody else" in str(ended.value.exceptions[0])
+    rig.running = asyncio.create_task(asyncio.sleep(0))
+
+
+@pytest.mark.parametrize("leaves", ["keep", "set", "cancel"])
+async def test_one_asyncio_task_serves_many_runs_but_none_after_one_that_has_left_something(
+    rig: Rig, leaves: str
+) -> None:
+    seen.clear()
+    works = [rig.work("who") for _ in range(4)] + [rig.work("who", msgspec.json.encode(leaves)), rig.work("who")]
+    await rig.send(*works)
+    for work in works:
+        assert isinstance(await rig.ended(work), Completed)
+    names = [name for name, _ in seen]
+    assert names[:5] == [names[0]] * 5
+    assert names[5] != names[0]
+    assert {secret for _, secret in seen} == {""}

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from shared.contracts.work import LOG_KEPT, Logged
-from shared.worker.child import Call, frame
 from shared.worker.children import Children, Lost
+from shared.worker.frames import Call
 from shared.worker.printed import Printed
 from tests.integration.compute_functions import PATH
 from tests.support.wait import wait_until
@@ -64,12 +64,10 @@ async def test_what_a_killed_child_printed_is_there(children: Children, tmp_path
     assert await running == "attempt 0\n"
 
 
-async def test_a_child_that_is_killed_with_a_large_answer_unread_ends(children: Children) -> None:
-    """asyncio knows of its end only when all that it wrote has been read."""
+async def test_a_child_that_is_killed_while_it_sends_a_large_answer_ends(children: Children) -> None:
     child = await children._spawn()
-    assert child.process.stdin is not None
-    child.process.stdin.write(
-        frame(Call("large", uuid4(), 0, msgspec.json.encode(8 * 1024 * 1024), [], 1, [], [uuid4()]))
-    )
-    await wait_until(lambda: child.process.stdout._paused, timeout=20)  # type: ignore[union-attr]
+    call = Call("large", uuid4(), 0, msgspec.json.encode(64 * 1024 * 1024), [], 1, [], [uuid4()])
+    running = asyncio.create_task(child.channel.call(call, lambda *_: None))
+    await wait_until(lambda: len(child.channel._buffer) > 0, timeout=20, every=0)
+    running.cancel()
     await asyncio.wait_for(child.kill(), 10)

@@ -1,6 +1,7 @@
 """Commands as tasks: files before and after, limits, what is left behind, what they may know."""
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -12,14 +13,18 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+import uvloop
 
 from shared.contracts.compute import Value
 from shared.contracts.work import Command, Limits, Logged, Output
 from shared.testing.objects import MemoryObjects
+from shared.worker import launch
 from shared.worker.children import Lost
 from shared.worker.commands import Commands, parse
 from shared.worker.functions import TaskError
 from shared.worker.printed import Printed
+from shared.worker.shortage import Unwell
+from tests.support.smalldisk import small_disk
 from tests.support.wait import wait_until
 
 SESSION = uuid4()
@@ -112,12 +117,30 @@ async def test_its_environment_is_minimal(rig: Rig, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("HEADRACE_NATS_PASSWORD", "secret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     # Its launcher's is no more than its own: a command may read it.
-    await rig.run("sh", "-c", "env; pwd; tr '\\0' '\\n' < /proc/$PPID/environ", env={"ANSWER": "42"})
+    await rig.run("sh", "-c", "env; pwd; tr '\\0' '\\n' < /proc/$PPID/environ || true", env={"ANSWER": "42"})
     assert "secret" not in rig.text
     seen = dict(line.split("=", 1) for line in rig.text.splitlines() if "=" in line)
     assert seen.keys() <= {"PATH", "HOME", "TMPDIR", "LANG", "ANSWER", "PWD", "SHLVL", "OLDPWD", "_", "LC_CTYPE"}
     assert seen["ANSWER"] == "42"
     assert f"{rig.folder}/headrace-" in seen["HOME"]
+
+
+def test_it_has_no_descriptor_but_its_own_three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it get at its launcher's. On the loop that workers use, it had the sockets by which all launchers speak with it."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    rig = Rig(tmp_path)
+    look = "import os; print(sorted(os.listdir('/proc/self/fd')))"
+    write = "for fd in $(seq 0 30); do echo garbage > /proc/$PPID/fd/$fd; done 2> /dev/null; true"
+
+    async def run() -> None:
+        other = asyncio.create_task(rig.run("sleep", "0.2"))
+        assert await rig.run(sys.executable, "-I", "-S", "-c", look, outputs=["-"]) == [b"['0', '1', '2', '3']\n"]
+        await rig.run("sh", "-c", write)
+        await other
+        await rig.commands.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
 
 
 async def test_how_it_failed_is_told(rig: Rig) -> None:
@@ -230,6 +253,106 @@ async def test_a_killed_worker_leaves_nothing_behind(tmp_path: Path, tmp_path_fa
     worker.kill()
     await worker.wait()
     await wait_until(lambda: not any(lives(pid) for pid in pids) and not os.listdir(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("trap '' TERM; kill -TERM $$; exit 4", "the command ended with status 4"),
+        ("kill -KILL $$", "the command was killed by SIGKILL"),
+        ("kill -SEGV $$", "the command was killed by SIGSEGV"),
+        ("kill -9 0", "the command was killed by SIGKILL"),
+        ("exec 0<&- 1>&- 2>&-; exit 5", "the command ended with status 5"),
+        ("ln -s /dev/zero x", "the output 'x' is not a file"),
+        ("ln -s . x", "the output 'x' is not a file"),
+        ("touch x; chmod 0 . ; exit 6", "the command ended with status 6"),
+        ("rm -rf ../work; exit 7", "the command ended with status 7"),
+        ("rm -rf ../work", "the command has not made its output 'x'"),
+        ("printf 'caf\\351\\033[2J\\000' >&2; exit 1", "the command ended with status 1\ncaf�␛[2J␀"),
+    ],
+)
+async def test_what_a_command_does_is_its_own_tasks_error(rig: Rig, script: str, message: str) -> None:
+    neighbour = asyncio.create_task(rig.run("sh", "-c", "sleep 0.1; echo well > x", outputs=["x"]))
+    assert await rig.fails("sh", "-c", script, outputs=["x"]) == message
+    assert await neighbour == [b"well\n"]
+
+
+async def test_a_command_that_prints_without_end_leaves_the_loop_to_others(rig: Rig) -> None:
+    """Gigabytes without a newline: what is kept has a bound, and memory too."""
+    endless = asyncio.create_task(rig.run("cat", "/dev/zero"))
+    for _ in range(3):
+        assert await asyncio.wait_for(rig.run("sh", "-c", "echo well > x", outputs=["x"]), 20) == [b"well\n"]
+    endless.cancel()
+    await asyncio.wait([endless])
+
+
+@pytest.mark.parametrize("error", [errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+async def test_what_the_worker_lacks_is_not_the_tasks_error(
+    rig: Rig, error: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*args: Any, **options: Any) -> None:
+        raise OSError(error, os.strerror(error))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("subprocess.Popen", fails)
+        with pytest.raises(Unwell, match="no command can be started: no ") as unwell:
+            await rig.run("true")
+        assert unwell.value.probe is not None
+        with pytest.raises(Unwell):
+            await unwell.value.probe()
+    await unwell.value.probe()
+    await rig.run("true")
+
+
+async def test_a_folder_that_cannot_be_made_is_the_workers_trouble(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("tempfile.tempdir", str(rig.folder / "gone"))
+        with pytest.raises(Unwell, match="No such file or directory"):
+            await rig.run("true")
+    await rig.run("true")
+
+
+async def test_a_full_disk_is_the_workers_trouble_until_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    with small_disk(4) as disk:
+        monkeypatch.setattr("tempfile.tempdir", str(disk.folder))
+        rig = Rig(disk.folder)
+        disk.take("full", leave=64 * 1024)
+        with pytest.raises(Unwell, match="the disk is full") as unwell:
+            await rig.run("cat", "a", values=[bytes(2_000_000)], inputs=["a"])
+        assert unwell.value.probe is not None
+        with pytest.raises(Unwell, match="the disk is full"):
+            await unwell.value.probe()
+        disk.give_back("full")
+        await unwell.value.probe()
+        # What fills it itself fails by itself, and leaves it empty.
+        assert "No space left" in await rig.fails("sh", "-c", "head -c 9999999 /dev/zero > x", outputs=["x"])
+        await rig.run("cat", "a", values=[bytes(2_000_000)], inputs=["a"])
+        await rig.commands.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "limit", "said"),
+    [
+        (errno.EAGAIN, 0, {"unwell": "Resource temporarily unavailable"}),
+        (errno.ENOMEM, 0, {"unwell": "Cannot allocate memory"}),
+        (errno.ENOMEM, 2**20, {"refused": "Cannot allocate memory"}),
+        (errno.ENOENT, 0, {"refused": "No such file or directory"}),
+    ],
+)
+def test_a_launcher_tells_the_commands_fault_from_the_machines(
+    number: int, limit: int, said: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(job: Any, root: str) -> int:
+        raise launch.Refused(number)
+
+    messages: list[dict[str, Any]] = []
+    monkeypatch.setattr(launch, "_begin", begin)
+    monkeypatch.setattr(launch, "say", lambda **message: messages.append(message))
+    monkeypatch.setattr(launch, "_line", lambda: msgspec.json.encode({"limits": {"memory_bytes": limit}}))
+    monkeypatch.setattr(launch.os, "close", lambda fd: None)
+    monkeypatch.setattr(launch.os, "read", lambda fd, n: b"")
+    launch._serve("", 0)
+    assert messages == [said, {"gone": True}]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from services.retriever.examine import Found
 from services.retriever.peers import Peers
 from shared.bus.client import Bus
 from shared.bus.context import Context
@@ -51,7 +52,8 @@ async def peers(others: Others) -> AsyncIterator[Peers]:
     there: list[Bus] = []
     for name, endpoints in (
         ("archiver", [("job", "update", k.JobUpdate), ("dataset", "lifecycle", k.LifecycleUpdate),
-                      ("datablock", "list", k.DatablockQuery), ("datablock", "files", k.FileQuery)]),
+                      ("datablock", "list", k.DatablockQuery), ("datablock", "files", k.FileQuery),
+                      ("datablock", "report", k.DatablockReport)]),
         ("scheduler", [("result", "get", c.ResultRef), ("result", "complete", c.ResultComplete),
                        ("result", "abort", c.ResultAbort)]),
     ):  # fmt: skip
@@ -95,6 +97,16 @@ async def test_a_catalogue_that_has_gone_on_is_left_alone(peers: Peers, others: 
     assert len(others.asked[0][2].message) == 2000
     said = others.asked[1][2]
     assert (said.archivable, said.retrievable, said.retrieve_status_message) == (False, True, "started")
+
+
+async def test_what_is_found_is_reported_in_the_owner_s_name(peers: Peers, others: Others) -> None:
+    others.says["datablock.report"] = [block(1), block(1)]
+    await peers.report("ann", "p/1", BLOCK, 2, Found("size", 7, "f" * 64))
+    await peers.report("ann", "p/1", BLOCK, 2, None)
+    assert [(user, asked) for _, user, asked in others.asked] == [
+        ("ann", k.DatablockReport("p/1", BLOCK, 2, "size", 7, "f" * 64)),
+        ("ann", k.DatablockReport("p/1", BLOCK, 2)),
+    ]
 
 
 async def test_without_a_job_nobody_is_asked(peers: Peers, others: Others) -> None:

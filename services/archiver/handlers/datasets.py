@@ -92,7 +92,8 @@ class Datasets:
         row = await catalogue.set_lifecycle(
             unit,
             row["id"],
-            archivable=asked.archivable,
+            # A damaged dataset may be archived again until it is whole, whatever is said of a retrieval of it.
+            archivable=None if row["damaged"] else asked.archivable,
             retrievable=asked.retrievable,
             on_disk=asked.is_on_central_disk,
             archive_state=archive,

@@ -39,7 +39,7 @@ class Jobs:
         chain = self._declared.retrieval
         if asked.type == "archive":
             await self._check_archivable(row)
-            chain = self._declared.archival
+            chain = self._declared.repair if row["damaged"] else self._declared.archival
         elif not row["retrievable"]:
             raise Conflict(f"dataset {asked.pid} is not retrievable: it is not on long-term storage", field="pid")
         job = await db.fetchrow(Q["add_job"], asked.id or uuid7(), asked.type, row["id"], row["owner"])

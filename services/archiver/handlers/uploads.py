@@ -6,7 +6,7 @@ from uuid import UUID
 
 from services.archiver import layout, store
 from services.archiver.chains import ArchiverChains
-from services.archiver.machine import ARCHIVE, ArchiveState
+from services.archiver.machine import ARCHIVE, ArchiveState, BlockState
 from services.archiver.state import OfDataset
 from shared.bus.access import check
 from shared.bus.context import Context
@@ -76,8 +76,12 @@ class Uploads:
     async def sign(self, ctx: Context, asked: UploadSign) -> UploadUrls:
         row = await store.dataset(self._db, asked.pid)
         check(ctx, row, "dataset")
-        _check_open(row)
-        known = {one["path"] for one in await self._db.fetch(Q["files_at"], row["id"], asked.paths)}
+        if row["damaged"] and row["archive_state"] in ARCHIVE.sources("heal"):
+            found = await self._db.fetch(Q["files_to_repair"], row["id"], asked.paths, int(BlockState.DAMAGED))
+        else:
+            _check_open(row)
+            found = await self._db.fetch(Q["files_at"], row["id"], asked.paths)
+        known = {one["path"] for one in found}
         for place, path in enumerate(asked.paths):
             if path not in known:
                 raise NotFound(f"dataset {asked.pid} has no file {path!r}", field=f"paths[{place}]")
@@ -92,10 +96,14 @@ class Uploads:
         return UploadUrl(path, await self._objects.presign_put(layout.landing_key(dataset, path), self._expiry))
 
     async def finish(self, unit: Unit, ctx: Context, asked: DatasetRef) -> Dataset:
-        """Starts the post-upload chain. Said again while that runs, or when it is done, it changes nothing."""
+        """Starts the post-upload chain. Repeated while that is under way: should it fail, it is started again, for it may have
+        looked before the last file came. Repeated when it is done, it changes nothing."""
         row = await store.dataset(unit.connection, asked.pid, "lock_dataset")
         check(ctx, row, "dataset")
-        if row["archive_state"] not in ARCHIVE.sources("pack") or await live(self._chains, row):
+        if row["archive_state"] not in ARCHIVE.sources("pack"):
+            return store.dataset_of(row)
+        if await live(self._chains, row):
+            await unit.connection.execute(Q["finish_again"], row["id"])
             return store.dataset_of(row)
         if not row["files"]:
             raise Conflict(f"dataset {asked.pid} has no files yet: register them first", field="pid")

@@ -91,12 +91,12 @@ class Retrievals:
         return store.retrieval_of(row, await self._chains.get(asked.retrieval))
 
     async def urls(self, ctx: Context, asked: DownloadQuery) -> Downloads:
-        """Addresses of a page of datablocks. Conflict while they are not all back."""
+        """Addresses of a page of datablocks. Conflict while they are not all back; those that are damaged have none."""
         row = await self._seen(ctx, RetrievalRef(asked.retrieval))
         if row["swept_at"] is not None:
             when = rfc3339(row["swept_at"])
             raise Conflict(f"the datablocks of retrieval {asked.retrieval} were removed again at {when}: make another")
-        if not row["blocks"] or row["back"] < row["blocks"]:
+        if not row["back"] or row["back"] + row["damaged"] < row["blocks"]:
             raise Conflict(f"retrieval {asked.retrieval} has {row['back']} of {row['blocks']} datablocks back")
         until = self._clock.now() + self._expiry
         await self._db.execute(Q["keep_addresses"], asked.retrieval, until)
@@ -107,6 +107,8 @@ class Retrievals:
     async def _download(self, block: store.Row) -> Download:
         await asyncio.sleep(0)  # signing is work of about a millisecond: others have their turn in between
         name = block["archive_id"].rpartition("/")[2]
+        if block["damage"]:
+            return Download(name, block["packed_size"], block["chk"], "", block["datablock"], block["damage"])
         url = await self._objects.presign_get(store.retrieval_key(block["archive_id"]), self._expiry, name)
         return Download(name, block["packed_size"], block["chk"], url, block["datablock"])
 

@@ -1,7 +1,7 @@
 """Changes of tasks that users ask for: cancelled one by one, or run again in bulk."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,14 +15,17 @@ from shared.bus.context import Context
 from shared.bus.paging import parse_status
 from shared.bus.service import Service
 from shared.bus.unit import Unit
-from shared.contracts import ids
-from shared.contracts.compute import TaskCancel, TaskChanges, TaskRerun
+from shared.contracts import ids, subjects
+from shared.contracts.compute import TaskCancel, TaskChanges, TaskRerun, Unchanged
 from shared.contracts.errors import Conflict, Invalid, NotFound
-from shared.contracts.states import SessionStatus, TaskStatus
+from shared.contracts.events import SessionChanged
+from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus, name_of
 from shared.contracts.work import Control
 
 Q = store.Q
 WHY = "it was cancelled"
+REASONS = 100
+"""Tasks of which a reply says why they do not run again."""
 SLICE = 5000
 """Failed tasks that are looked up at a time."""
 
@@ -64,13 +67,10 @@ class Changes:
     async def rerun(self, unit: Unit, ctx: Context, request: TaskRerun) -> TaskChanges:
         """All of it in one transaction: what is to be run again, and what ended only because of that."""
         db = unit.connection
-        # Held: it cannot end before what waits anew is there, or nobody would cancel that.
-        session = await store.session(db, request.session, "hold_session")
-        check(ctx, session)
-        state = SessionStatus(session["status"])
-        if state not in (SessionStatus.RUNNING, SessionStatus.PAUSED):
-            raise Conflict(f"session {request.session} is {state.name}: its tasks cannot run again")
         statuses = _statuses(request.statuses)
+        attempt = db.transaction()
+        await attempt.start()
+        reopened = await self._hold_open(db, ctx, request.session)
         if request.tasks is None:
             wanted = await _failed(db, request.session, statuses)
             await db.execute(Q["hold_needs"], request.session, wanted)
@@ -85,8 +85,49 @@ class Changes:
         self._release.follow(unit, rows)
         unit.after.append(self._turns.wake)
         named = request.tasks if request.tasks is not None else wanted
-        left = set(named) - {row["id"] for row in again}
-        return TaskChanges(len(again), len(left))
+        left = sorted(set(named) - {row["id"] for row in again})
+        found = await db.fetch(Q["hindrances"], left[:REASONS]) if left else []
+        reasons = [Unchanged(row["id"], hindrance(row, statuses)) for row in found]
+        if again:
+            await attempt.commit()
+            if reopened is not None:
+                told = SessionChanged(request.session, name_of(SessionStatus.RUNNING), reopened["version"])
+                unit.tell(subjects.event("session", "reopened", request.session), told)
+        else:
+            await attempt.rollback()  # nothing has changed, the session's state neither
+        return TaskChanges(len(again), len(left), reasons)
+
+    async def _hold_open(self, db: store.Db, ctx: Context, name: UUID) -> store.Row | None:
+        """Holds a session: it cannot end before what waits anew is there, or nobody would cancel that. One that closed when it
+        was done is opened again: its row then."""
+        session = await store.session(db, name)
+        check(ctx, session)
+        if session["closed_itself"]:
+            await store.session(db, name, "lock_session")
+            row: store.Row | None = await db.fetchrow(Q["reopen"], name)
+            if row is not None:
+                return row
+        session = await store.session(db, name, "hold_session")
+        state = SessionStatus(session["status"])
+        if state not in (SessionStatus.RUNNING, SessionStatus.PAUSED):
+            raise Conflict(f"session {name} is {state.name}: its tasks cannot run again")
+        return None
+
+
+def hindrance(row: Mapping[str, Any], statuses: Collection[int]) -> str:
+    """Why a task does not run again. `row`: as `hindrances` has it; `statuses`: of those that were to."""
+    status, result = TaskStatus(row["status"]), row["result"]
+    if status not in statuses:
+        return f"it is {status.name}"
+    if result is None:
+        return "it has changed meanwhile"
+    if row["makes"]:
+        return f"result {result}, which it produces, was deleted"
+    if row["state"] == ResultStatus.DELETED:
+        return f"result {result}, which it needs, was deleted"
+    if row["owner"] is None:
+        return f"result {result}, which it needs, was aborted: nobody can give it a value any more"
+    return f"result {result}, which it needs, was aborted: task {row['owner']}, which produces it, does not run again"
 
 
 async def _named(db: store.Db, session: UUID, tasks: Sequence[UUID]) -> list[Any]:

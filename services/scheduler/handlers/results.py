@@ -108,7 +108,7 @@ class Results:
         )
         rows = {row["id"]: row for row in await db.fetch(Q["results"], made)}
         for n, (name, new) in enumerate(zip(made, request.results, strict=True)):
-            if not _same(rows[name], request.session, new):
+            if name not in rows or not _same(rows[name], request.session, new):
                 raise AlreadyExists(f"result {name} exists already and is another", field=f"results[{n}].id")
         return ResultList([store.result_of(rows[name]) for name in made])
 
@@ -189,8 +189,5 @@ class Results:
 
     async def _seen(self, ctx: Context, result: UUID) -> store.Row:
         row = await store.result(self._db, result)
-        waits = row["status"] == ResultStatus.CREATED and row["owner"] is not None
-        if waits and await store.unborn(self._db, ids.submission_of(row["owner"])):
-            raise NotFound(f"there is no result {result}", field="result")
         check(ctx, await store.session(self._db, row["session"]), "result")
         return row

@@ -61,7 +61,15 @@ class Sessions:
             )
         options = msgspec.json.encode(request.options).decode()
         row = await unit.connection.fetchrow(
-            Q["create_session"], ids.uuid7(), request.name, ctx.user, wanted, options, None, request.ttl
+            Q["create_session"],
+            ids.uuid7(),
+            request.name,
+            ctx.user,
+            wanted,
+            options,
+            None,
+            request.ttl,
+            request.close_when_done,
         )
         return _told(unit, row, "created")
 

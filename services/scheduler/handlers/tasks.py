@@ -5,9 +5,7 @@ from services.scheduler.turns import Turns
 from shared.bus.access import check
 from shared.bus.context import Context
 from shared.bus.service import Service
-from shared.contracts import ids
 from shared.contracts.compute import Explanation, Task, TaskRef, Value
-from shared.contracts.errors import NotFound
 from shared.contracts.states import SessionStatus
 from shared.contracts.topology import MESSAGE_LIMIT
 from shared.contracts.work import Confirm, Confirmed, Inputs, InputsOf
@@ -59,8 +57,6 @@ class Tasks:
     async def _seen(self, ctx: Context, request: TaskRef) -> tuple[store.Row, SessionStatus]:
         """The task's row and its session's status."""
         row = await store.task(self._db, request.task)
-        if row["parent"] is not None and await store.unborn(self._db, ids.submission_of(request.task)):
-            raise NotFound(f"there is no task {request.task}", field="task")
         session = await store.session(self._db, row["session"])
         check(ctx, session, "task")
         return row, SessionStatus(session["status"])

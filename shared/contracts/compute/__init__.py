@@ -127,6 +127,7 @@ from shared.contracts.compute.tasks import (
     TaskQuery,
     TaskRef,
     TaskRerun,
+    Unchanged,
 )
 
 VERSION: Final = 3
@@ -196,6 +197,7 @@ __all__ = [
     "TaskRef",
     "TaskRerun",
     "TaskSpec",
+    "Unchanged",
     "Value",
     "Where",
 ]

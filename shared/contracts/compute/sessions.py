@@ -14,13 +14,15 @@ class SessionCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     """`partitions`: those that its tasks may use (none said: `default`); the first is where tasks go that say nothing.
 
     `ttl`: seconds from now after which it is deleted with all that is in it, whatever its state (1 s to 10 years; none said:
-    never).
+    never). `close_when_done`: it is closed as soon as it has tasks and all of them have ended; running one of them again opens
+    it until that has ended.
     """
 
     partitions: Annotated[list[PartitionName], msgspec.Meta(max_length=64)] = []
     options: Options = Options()
     name: Label = ""
     ttl: Annotated[float, msgspec.Meta(ge=1, le=315_360_000)] | None = None
+    close_when_done: bool = False
 
 
 class SessionRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,6 +89,7 @@ class Session(msgspec.Struct, frozen=True):
     purged_at: str | None = None
     expires_at: str | None = None
     operation: str = ""
+    close_when_done: bool = False
 
 
 class SessionPage(msgspec.Struct, frozen=True):

@@ -32,11 +32,19 @@ class TaskRerun(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     statuses: list[str] = msgspec.field(default_factory=lambda: ["error", "timeout"])
 
 
+class Unchanged(msgspec.Struct, frozen=True):
+    """A task that stays as it is, and why."""
+
+    task: UUID
+    reason: str
+
+
 class TaskChanges(msgspec.Struct, frozen=True):
-    """How many tasks have changed, and how many of those named have not (they had ended, or had not failed)."""
+    """How many tasks have changed, and how many of those named have not. `reasons`: of the first 100 that have not."""
 
     changed: int
     unchanged: int
+    reasons: list[Unchanged] = []
 
 
 class TaskQuery(Page, frozen=True, forbid_unknown_fields=True, kw_only=True):

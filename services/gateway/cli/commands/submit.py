@@ -23,8 +23,15 @@ def submit(
     /,
     *,
     session: Annotated[
-        str | None, Parameter(help="Into this session (see headrace session create); a new one if not given.")
+        str | None,
+        Parameter(
+            help="Into this session (see headrace session create); a new one if not given, which is closed when its tasks "
+            "have ended. (headrace rerun opens it again.)"
+        ),
     ] = None,
+    keep: Annotated[
+        bool, Parameter(negative="", show_default=False, help="The new session stays open, for more submissions.")
+    ] = False,
     function: Annotated[str | None, Parameter(help="What runs the tasks that do not say it themselves.")] = None,
     partition: Annotated[str | None, Parameter(help="Where they run if they do not say it themselves.")] = None,
     priority: Annotated[int | None, Parameter(help="1 to 99, higher first.")] = None,
@@ -54,6 +61,8 @@ def submit(
     """
     if file.startswith("-") and file != "-":
         raise UsageError(f"unknown option {file}")
+    if keep and session:
+        raise UsageError("--keep goes with a new session, without --session")
     from services.gateway.cli import show
     from services.gateway.cli.api import ROOT, Api
 
@@ -62,7 +71,8 @@ def submit(
     with Api() as api, _open(file) as source:
         new = not session
         if not session:
-            session = str(api.post(f"{ROOT}/sessions", {"partitions": [partition] if partition else []})["id"])
+            wanted = {"partitions": [partition] if partition else [], "close_when_done": not keep}
+            session = str(api.post(f"{ROOT}/sessions", wanted)["id"])
         following = _listen(api, session) if wait else None
         try:
             made = api.post(

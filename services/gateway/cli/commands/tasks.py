@@ -45,7 +45,7 @@ def cancel(*tasks: UUID, output: Output = PLAIN) -> None:
             for start in range(0, len(ids), AT_ONCE):
                 told = api.post(f"{ROOT}/sessions/{session}/tasks/cancel", {"tasks": ids[start : start + AT_ONCE]})
                 changes = {name: count + told[name] for name, count in changes.items()}
-    _tell(changes, output)
+    _tell(changes, [], output)
 
 
 def rerun(
@@ -86,13 +86,21 @@ def rerun(
             {"tasks": named[start : start + AT_ONCE]} for start in range(0, len(named), AT_ONCE)
         ] or [{"statuses": list(status)} if status else {}]
         changes = {"changed": 0, "unchanged": 0}
+        reasons: list[dict[str, str]] = []
         for body in bodies:
             told = api.post(path, body)
             changes = {name: count + told[name] for name, count in changes.items()}
-    _tell(changes, output)
+            reasons += told.get("reasons", [])
+    _tell(changes, reasons, output)
 
 
-def _tell(changes: dict[str, int], output: Output) -> None:
+def _tell(changes: dict[str, int], reasons: list[dict[str, str]], output: Output) -> None:
+    """`reasons`: why tasks stay as they are."""
     from services.gateway.cli import show
 
-    show.document(changes) if output.json else show.facts(changes.items())
+    if output.json:
+        show.document(changes | ({"reasons": reasons} if reasons else {}))
+        return
+    show.facts(changes.items())
+    if reasons:
+        show.table("\nUnchanged", ("task", "reason"), ((one["task"], one["reason"]) for one in reasons))

@@ -1,0 +1,138 @@
+"""The worker's end of the channel to a child process: one call at a time, and nothing but its answer comes back."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from shared.worker.frames import (
+    ANSWER,
+    CALL,
+    HEAD,
+    LIMIT,
+    PROGRESS,
+    READY,
+    Answer,
+    Call,
+    decode_answer,
+    decode_stage,
+    frame,
+)
+
+FLOOD = 100
+"""Frames that came in one piece: then nothing is read for `PAUSE` seconds, so that who reports without end leaves the loop to others."""
+PAUSE = 0.02
+
+
+class Ended(Exception):
+    """The child has closed the channel."""
+
+
+class Garbled(Exception):
+    """Something else than the answer has come: the child is not to be used any more."""
+
+
+class Channel(asyncio.Protocol):
+    """`usable`: a call may be made. `ready`: done when the child has loaded the functions."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._loop, self._buffer = loop, bytearray()
+        self._transport: Any = None
+        self._nonce = 0
+        self._answer: asyncio.Future[Answer] | None = None
+        self._progress: Callable[[float, str], None] = _ignore
+        self.ready: asyncio.Future[None] = loop.create_future()
+        self.usable = False
+
+    async def call(self, call: Call, progress: Callable[[float, str], None]) -> Answer:
+        """The answer; Ended or Garbled otherwise. `progress` is called with what the function reports meanwhile."""
+        self._nonce = secrets.randbits(64) or 1
+        self._progress = progress
+        self._answer = self._loop.create_future()
+        self._transport.write(frame(self._nonce, CALL, call))
+        try:
+            return await self._answer
+        finally:
+            self._nonce, self._progress, self._answer = 0, _ignore, None
+
+    def close(self) -> None:
+        self._transport.abort()
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._fail(Ended())
+
+    def data_received(self, data: bytes) -> None:
+        buffer = self._buffer
+        buffer += data
+        at = frames = 0
+        stage = b""
+        try:
+            while len(buffer) - at >= HEAD.size:
+                nonce, kind, length = HEAD.unpack_from(buffer, at)
+                self._check(nonce, kind, length)
+                begin = at + HEAD.size
+                if len(buffer) < begin + length:
+                    break
+                at, frames = begin + length, frames + 1
+                if kind == PROGRESS:  # the last one of a piece is enough
+                    stage = bytes(buffer[begin:at])
+                    continue
+                self._take(kind, bytes(buffer[begin:at]), stage)
+                stage = b""
+            if stage:
+                self._report(stage)
+        except (Garbled, msgspec.MsgspecError) as error:
+            self._fail(error if isinstance(error, Garbled) else Garbled(str(error)))
+            self._transport.abort()
+            return
+        del buffer[:at]
+        if frames > FLOOD:
+            self._transport.pause_reading()
+            self._loop.call_later(PAUSE, self._resume)
+
+    def _check(self, nonce: int, kind: int, length: int) -> None:
+        """Before its body is waited for: whoever wrote this knows the call, and it has a bound."""
+        if not self.ready.done():
+            if (nonce, kind, length) != (0, READY, 0):
+                raise Garbled("something before it was ready")
+        elif not self._nonce or nonce != self._nonce:
+            raise Garbled("something that is not of this call")
+        elif kind not in (PROGRESS, ANSWER) or length > LIMIT:
+            raise Garbled(f"a frame of the kind {kind} with {length} bytes")
+
+    def _take(self, kind: int, body: bytes, stage: bytes) -> None:
+        if kind == READY:
+            self.ready.set_result(None)
+            self.usable = True
+            return
+        if stage:
+            self._report(stage)
+        answer = decode_answer(body)
+        self._nonce = 0
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(answer)
+
+    def _report(self, body: bytes) -> None:
+        stage = decode_stage(body)
+        self._progress(stage.fraction, stage.message)
+
+    def _fail(self, error: Exception) -> None:
+        self.usable = False
+        for future in (self.ready, self._answer):
+            if future is not None and not future.done():
+                future.set_exception(error)
+                future.exception()  # nobody may be waiting for it
+
+    def _resume(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+
+def _ignore(fraction: float, message: str) -> None:
+    """Nobody asks how far it is."""

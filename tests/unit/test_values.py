@@ -1,0 +1,83 @@
+"""Values as JSON: what would not come back as it was is refused with its place."""
+
+import dataclasses
+import datetime
+import enum
+from typing import Any
+
+import msgspec
+import pytest
+
+from shared.worker.values import decode_json, encode, encode_json
+
+
+@dataclasses.dataclass
+class Point:
+    x: float
+
+
+class Star(msgspec.Struct):
+    flux: float
+
+
+class Band(enum.Enum):
+    RED = float("nan")
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        (NAN, "$: nan is no number in JSON"),
+        (-INF, "$: -inf is no number"),
+        ({"a": [None, "null", 2, INF]}, "$.a[3]: inf is no number"),
+        ((1, {"b": (NAN,)}), "$[1].b[0]: nan"),
+        ({NAN: 1}, "$, a key: nan"),
+        ({INF: 1}, "$, a key: inf"),
+        (Point(NAN), "$.x: nan"),
+        ([Star(1.0), Star(NAN)], "$[1].flux: nan"),
+        ({"band": Band.RED}, "$.band: nan"),
+        ({"n": -(10**5000)}, "$.n: an integer of about 5000 digits"),
+        (["caf\udce9"], "$[0]: the character '\\udce9' cannot be encoded"),
+        ({"caf\udce9": 1}, "$, a key: the character"),
+        (object(), "$: Encoding objects of type object is unsupported"),
+        ({"a": {1j}}, "$: Encoding objects of type complex is unsupported"),
+    ],
+)
+def test_what_json_cannot_say_is_refused_with_its_place(value: Any, place: str) -> None:
+    with pytest.raises(ValueError, match=r"^\$") as refused:
+        encode(value)
+    assert str(refused.value).startswith(place)
+
+
+def test_what_contains_itself_is_refused() -> None:
+    value: list[Any] = []
+    value.append(value)
+    with pytest.raises(ValueError, match="nested too deep"):
+        encode(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, [None, "nan", "null"], {"inf": None, "x_inf": "-inf"}, 2**64, -(2**63) - 1, 10**4299, 1e308, [True, False]],
+)
+def test_what_json_can_say_comes_back_as_it_was(value: Any) -> None:
+    assert decode_json(encode_json(value)) == value
+
+
+def test_bytes_go_as_they_are_and_moments_as_text() -> None:
+    assert encode(memoryview(b"abcd")[::2]) == b"ac"
+    assert encode(datetime.date(2026, 11, 30)) == b'"2026-11-30"'
+
+
+@pytest.mark.parametrize("digits", [4300, 4301, 5000, 16_000])
+def test_integers_of_any_length_are_read(digits: int) -> None:
+    value = decode_json(b'{"a": [-%s, 1.5]}' % (b"9" * digits))
+    assert value == {"a": [-(10**digits) + 1, 1.5]}
+
+
+def test_an_integer_that_would_take_too_long_to_read_is_refused() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        decode_json(b"9" * 100_000)
