@@ -6,6 +6,8 @@ from uuid import UUID
 
 from services.archiver.machine import ArchiveState, BlockState, JobState, RetrieveState, wire
 from services.archiver.pack import File
+from shared.bus.access import owned
+from shared.bus.context import Context
 from shared.contracts.catalogue import Damage, Datablock, Dataset, Job, Lifecycle
 from shared.contracts.errors import NotFound
 from shared.contracts.events import DatasetChanged, JobChanged
@@ -100,19 +102,18 @@ def block_of(row: Row, pid: str) -> Datablock:
     )
 
 
-async def dataset(db: Db, pid: str, query: str = "dataset") -> Row:
-    """NotFound if there is none."""
-    row: Row | None = await db.fetchrow(Q[query], pid)
-    if row is None:
-        raise NotFound(f"there is no dataset {pid!r}", field="pid")
-    return row
+async def dataset(db: Db, ctx: Context, pid: str, query: str = "dataset") -> Row:
+    """NotFound if there is none that the asker may see."""
+    return owned(ctx, await db.fetchrow(Q[query], pid), no_dataset(pid))
 
 
-async def job(db: Db, job: UUID) -> Row:
-    row: Row | None = await db.fetchrow(Q["job"], job)
-    if row is None:
-        raise NotFound(f"there is no job {job}", field="job")
-    return row
+def no_dataset(pid: str) -> NotFound:
+    return NotFound(f"there is no dataset {pid!r}", field="pid")
+
+
+async def job(db: Db, ctx: Context, job: UUID) -> Row:
+    """NotFound if there is none that the asker may see."""
+    return owned(ctx, await db.fetchrow(Q["job"], job), NotFound(f"there is no job {job}", field="job"))
 
 
 async def files(db: Db, query: str, id: UUID) -> list[File]:

@@ -110,7 +110,7 @@ class PostUpload:
     async def _restart(self, unit: Unit, *, state: OfDataset) -> None:
         """Runs again if the upload was finished again meanwhile. (The dataset's row is locked: it was, or it finds us ended.)"""
         row = await unit.connection.fetchrow(Q["lock_dataset_of_chain"], state.dataset)
-        if row["finish_again"]:
+        if row is not None and row["finish_again"]:  # none: it was abandoned
             chain = await self.start(unit, state)
             row = await unit.connection.fetchrow(Q["set_chain"], state.dataset, chain)
             unit.tell(subjects.event("upload", "finished", state.dataset), store.changed(row))

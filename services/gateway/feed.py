@@ -17,6 +17,7 @@ from nats.aio.subscription import Subscription
 
 from services.gateway.sse import Place
 from shared.bus.client import Bus
+from shared.bus.pull import MOST_BYTES, is_over
 from shared.bus.topology import api
 from shared.contracts.errors import Unavailable
 from shared.contracts.ids import uuid7
@@ -25,9 +26,7 @@ from shared.runtime.log import log
 from shared.runtime.retry import Backoff
 
 BATCH = 128
-"""Events that may lie here untaken."""
-BATCH_BYTES = 2 * 1024 * 1024
-"""Bytes of events that one request brings: more than the largest message."""
+"""Events that may lie here untaken, beside `MOST_BYTES`."""
 _SECOND = 1_000_000_000
 _BEAT = 1.0
 _EXPIRES = 30.0
@@ -185,17 +184,14 @@ class Feed:
         return self.place
 
     async def _ask(self) -> None:
-        want = BATCH - self._asked
-        if want <= 0 or not self._bus.is_connected:
+        want = BATCH - self._asked - len(self._waiting)
+        held = sum(len(event.data) for event in self._waiting)
+        if want <= 0 or held > MOST_BYTES or not self._bus.is_connected:
             return
         self._asked += want
         self._heard = asyncio.get_running_loop().time()
-        body = {
-            "batch": want,
-            "max_bytes": BATCH_BYTES,
-            "expires": int(_EXPIRES * _SECOND),
-            "idle_heartbeat": int(_BEAT * _SECOND),
-        }
+        body = {"batch": want, "max_bytes": MOST_BYTES, "expires": int(_EXPIRES * _SECOND)}
+        body["idle_heartbeat"] = int(_BEAT * _SECOND)
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS.name}.{self._consumer}"
         await self._bus.nc.publish(subject, msgspec.json.encode(body), reply=self._inbox)
 
@@ -224,13 +220,12 @@ class Feed:
 
     async def _on_status(self, message: Msg) -> None:
         headers = message.headers or {}
-        status, is_full = headers.get("Status", ""), "MaxBytes" in headers.get("Description", "")
         self._heard = asyncio.get_running_loop().time()
-        if status == "408" or is_full:  # a request has run out, or has brought all the bytes that it may
+        if is_over(headers):
             self._asked = max(0, self._asked - int(headers.get("Nats-Pending-Messages", BATCH)))
-            if self._asked <= BATCH // 2 and not (is_full and self._waiting):
+            if self._asked + len(self._waiting) <= BATCH // 2:
                 await self._ask()
-        elif status != "100":
+        elif headers.get("Status") != "100":
             self._doubt = True
 
     async def _keep_alive(self) -> None:

@@ -108,9 +108,11 @@ class Peers:
 
     # -- results
 
-    async def is_complete(self, owner: str, result: UUID) -> bool:
-        """UserError if the result can have no value any more."""
+    async def is_complete(self, owner: str, result: UUID, session: UUID | None = None) -> bool:
+        """UserError if the result can have no value any more, or is not of `session`, which would keep its bytes."""
         found = await self._ask(owner, "scheduler", "result", "get", ResultRef(result), Result)
+        if session not in (None, found.session):
+            raise UserError(f"result {result} is not of session {session}")
         if found.status not in (name_of(ResultStatus.CREATED), COMPLETED):
             raise UserError(f"result {result} is {found.status}")
         return found.status == COMPLETED

@@ -185,8 +185,8 @@ class Retrieve:
 
     async def _produce(self, state: Retrieving, row: Row) -> None:
         result = row["result"]
-        if not await self._peers.is_complete(state.owner, result):
-            assert state.session is not None
+        assert state.session is not None
+        if not await self._peers.is_complete(state.owner, result, state.session):
             output = await self._value(state.session, row)
             used = await self._peers.complete(state.owner, output)
             if not used and output.object is not None:

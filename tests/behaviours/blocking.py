@@ -231,6 +231,12 @@ def stops_itself(task: Task) -> None:
 
 
 @row("timeout", "it took longer than 0.3 s", max_duration=0.3)
+def stops_its_parent(task: Task) -> None:
+    os.kill(os.getppid(), signal.SIGSTOP)
+    time.sleep(3600)
+
+
+@row("timeout", "it took longer than 0.3 s", max_duration=0.3)
 def ignores_all_signals(task: Task) -> None:
     for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_IGN)
@@ -459,6 +465,12 @@ def closes_descriptors(task: Task) -> str:
     os.closerange(3, 65536)
     with open(task.payload, "wb") if task.payload else contextlib.nullcontext():
         return "done"
+
+
+@row("error", "closes_descriptors_and_goes_on has closed descriptors that are not its own")
+def closes_descriptors_and_goes_on(task: Task) -> None:
+    os.closerange(3, 65536)
+    time.sleep(3600)
 
 
 @row("error", "puts_files_over_sockets has closed descriptors that are not its own")

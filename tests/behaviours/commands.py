@@ -39,6 +39,7 @@ CASES = [
     case("aborts", "kill -ABRT $$", "error", f"{KILLED}SIGABRT"),
     case("kills_its_group", "kill -KILL 0", "error", f"{KILLED}SIGKILL"),
     case("stops_itself", "kill -STOP $$", "timeout", LATE, max_duration=0.4),
+    case("stops_its_launcher", "kill -STOP $PPID; sleep 3600", "timeout", LATE, max_duration=0.4),
     case("hangs", "sleep 3600", "timeout", LATE, max_duration=0.4),
     case("ignores_signals", "trap '' TERM INT HUP; while :; do :; done", "timeout", LATE, max_duration=0.4),
     case(

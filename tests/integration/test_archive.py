@@ -2,8 +2,10 @@
 
 import hashlib
 import io
+import json
 import tarfile
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -263,6 +265,7 @@ async def test_others_do_not_see_it(shared_system: Processes, edge: Edge, datase
     await datasets.register(pid, {"one": b"1"})
     made = await edge.ask("POST", "/ops/v1/users", json={"name": f"u{uuid4().hex[:8]}", "roles": ["user"]})
     async with Edge(shared_system.http, made.json()["token"]) as other:
+        await _others_sessions_are_unknown(edge, other, datasets)
         for method, path, body in (
             ("GET", f"{CATALOGUE}/datasets/{pid.replace('/', '%2F')}", None),
             ("POST", f"{ARCHIVER}/upload/urls", {"pid": pid, "paths": ["one"]}),
@@ -272,7 +275,45 @@ async def test_others_do_not_see_it(shared_system: Processes, edge: Edge, datase
         ):
             answer = await other.ask(method, path, json=body)
             assert answer.status_code == 404, (path, answer.text)
-        assert (await other.get(f"{CATALOGUE}/datasets"))["items"] == []
+            nowhere = "test/of-nobody"
+            unknown = await other.ask(
+                method,
+                path.replace(pid.replace("/", "%2F"), nowhere.replace("/", "%2F")),
+                json=body and body | {"pid": nowhere},
+            )
+            assert unknown.status_code == 404
+            assert _answer(unknown, nowhere) == _answer(answer, pid), "an answer of its own says that it is there"
+        assert {one["owner"] for one in (await other.get(f"{CATALOGUE}/datasets"))["items"]} == {made.json()["user"]}
+
+
+def _answer(answer: httpx.Response, name: str) -> dict[str, Any]:
+    """What is said, but for the name and the trace."""
+    body = json.loads(answer.text.replace(name, "…"))
+    return {key: value for key, value in body.items() if key not in ("trace", "instance")}
+
+
+async def _others_sessions_are_unknown(edge: Edge, other: Edge, datasets: Datasets) -> None:
+    """A retrieval was accepted for a session of somebody else, and its bytes stayed under it."""
+    theirs, nobodys = str(await edge.session(function="echo")), str(uuid4())
+    made = await datasets.post(f"/compute/v1/sessions/{theirs}/results", {"results": [{"name": "one"}]}, 201)
+    result = made["results"][0]["id"]
+    mine = Datasets(other)
+    pid = f"test/{uuid4().hex[:12]}"
+    await mine.store(pid, {"one": b"1" * 70_000})
+    answers = []
+    for session in (theirs, nobodys):
+        body = {"pid": pid, "session": session, "results": [{"path": "one", "result": result}]}
+        answers.append(await other.ask("POST", f"{DATA}/retrievals", json=body))
+        assert (answers[-1].status_code, answers[-1].json()["field"]) == (404, "session")
+    assert _answer(answers[0], theirs) == _answer(answers[1], nobodys)
+
+    # A session of one's own, and somebody else's result: it fails before there are bytes.
+    own = str(await other.session(function="echo"))
+    body = {"pid": pid, "session": own, "results": [{"path": "one", "result": result}]}
+    retrieval = await mine.post(f"{DATA}/retrievals", body, 201)
+    failed = await mine.until_retrieval(retrieval["id"], "failed")
+    assert "refuses result get" in failed["error"]
+    assert (await edge.get(f"/compute/v1/results/{result}"))["status"] == "created"
 
 
 async def test_a_datablock_that_rotted_on_the_way_is_not_believed(

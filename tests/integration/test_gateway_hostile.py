@@ -9,13 +9,10 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
-import msgspec
 import pytest
 
 from services.gateway.edge import TRANSFERS_OF_ONE
-from services.gateway.feed import BATCH_BYTES, Feed
 from services.gateway.limits import Limits
-from shared.contracts import subjects
 from tests.conftest import new_bucket
 from tests.integration.compute_rig import forget_streams, new_database
 from tests.integration.gateway_edge import Gateway, running
@@ -176,20 +173,3 @@ async def test_odd_requests_get_an_answer(
         assert b"application/problem+json" in answer
     writer.close()
     assert (await gateway.http.get("/health/live")).status_code == 200
-
-
-async def test_large_events_wait_in_the_stream_and_not_in_memory(gateway: Gateway) -> None:
-    bus, session = gateway.scheduler.bus, uuid4()
-    subject = subjects.event("task", "changed", session)
-    feed = Feed(bus, subject)
-    await feed.open()
-    try:
-        for number in range(60):
-            await bus.publish(subject, {"n": number, "x": "x" * 300_000})
-        assert 0 < sum(len(event.data) for event in feed._waiting) < 3 * BATCH_BYTES
-        seen: list[int] = []
-        while len(seen) < 60:
-            seen += [msgspec.json.decode(event.data)["n"] for event in await feed.take(LIMIT)]
-        assert seen == list(range(60))
-    finally:
-        await feed.close()

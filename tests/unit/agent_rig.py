@@ -93,6 +93,22 @@ async def tells(task: Task) -> None:
         task.progress(step / 1000)
 
 
+class Stubborn(asyncio.Future[None]):
+    """Cannot be cancelled."""
+
+    def cancel(self, msg: object = None) -> bool:
+        return False
+
+
+stubborn: list[Stubborn] = []
+
+
+@app.function
+async def waits_for_the_stubborn(task: Task) -> None:
+    stubborn.append(Stubborn())
+    await stubborn[-1]
+
+
 secret: ContextVar[str] = ContextVar("secret", default="")
 seen: list[tuple[str, str]] = []
 """The name of the asyncio task in which `who` ran, and what it found in `secret`."""
@@ -111,6 +127,10 @@ async def who(task: Task) -> None:
         secret.set("of this task")
     elif task.payload == "cancel":
         me.cancel()
+
+
+SOON = 0.003
+"""Seconds between two looks: nothing here goes over a network."""
 
 
 class Rig:
@@ -168,10 +188,12 @@ class Rig:
 
     async def runs(self, work: Work) -> None:
         """Waits until it runs."""
-        await wait_until(lambda: (held := self.agent._holding.get(work.id)) is not None and held.began is not None)
+        await wait_until(
+            lambda: (held := self.agent._holding.get(work.id)) is not None and held.began is not None, every=SOON
+        )
 
     async def waits(self, *works: Work) -> None:
-        await wait_until(lambda: all(self.agent._holding.get(work.id) for work in works))
+        await wait_until(lambda: all(self.agent._holding.get(work.id) for work in works), every=SOON)
 
     def queued(self) -> list[tuple[str, bytes]]:
         """Messages of tasks that are not acknowledged."""
@@ -190,7 +212,7 @@ class Rig:
             ends = [r for r in self.reports() if isinstance(r, Completed | Failed) and r.task == work.id]
             return ends[0] if ends else None
 
-        report = await wait_until(found)
+        report = await wait_until(found, every=SOON)
         assert report is not None
         return report
 

@@ -134,6 +134,14 @@ async def test_what_may_get_better_is_tried_again(peers: Peers, others: Others) 
             await asking
 
 
+async def test_a_result_of_another_session_gets_no_bytes(peers: Peers, others: Others) -> None:
+    """They would lie under the session that was named, and go with it."""
+    others.says["result.get"] = [result("created")] * 2
+    assert await peers.is_complete("ann", RESULT, SESSION) is False
+    with pytest.raises(UserError, match="is not of session"):
+        await peers.is_complete("ann", RESULT, uuid7())
+
+
 async def test_who_comes_second_does_not_count(peers: Peers, others: Others) -> None:
     others.says |= {
         "result.complete": [Conflict("COMPLETED")] * 2,

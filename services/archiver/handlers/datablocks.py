@@ -4,7 +4,6 @@ import re
 
 from services.archiver import damage, store
 from services.archiver.explain import explain
-from shared.bus.access import check
 from shared.bus.context import Context
 from shared.bus.paging import fitting
 from shared.bus.service import Service
@@ -61,8 +60,7 @@ class Datablocks:
 
     async def report(self, unit: Unit, ctx: Context, asked: DatablockReport) -> Datablock:
         """From the retriever. A repeat, and what is no news, changes nothing."""
-        row = await store.dataset(unit.connection, asked.pid, "lock_dataset")
-        check(ctx, row, "dataset")
+        row = await store.dataset(unit.connection, ctx, asked.pid, "lock_dataset")
         block = await unit.connection.fetchrow(Q["block"], row["id"], asked.datablock)
         if block is None:
             raise NotFound(f"dataset {asked.pid} has no datablock {asked.datablock}", field="datablock")
@@ -83,6 +81,4 @@ class Datablocks:
         return await explain(self._db, self._chains, row)
 
     async def _seen(self, ctx: Context, pid: str) -> store.Row:
-        row = await store.dataset(self._db, pid)
-        check(ctx, row, "dataset")
-        return row
+        return await store.dataset(self._db, ctx, pid)
