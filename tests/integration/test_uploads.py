@@ -1,6 +1,8 @@
 """Uploads that go on, are corrected, abandoned, or forgotten: the archiver's part, and the sweep of its rooms and the retriever's."""
 
 import asyncio
+import io
+import tarfile
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -23,6 +25,7 @@ from shared.runtime.clock import SystemClock
 from tests.integration.data_rig import DataRig, open_data_rig, pages
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
+from tests.unit.test_file_names import ORDINARY
 
 DAY = timedelta(days=1)
 
@@ -60,6 +63,18 @@ async def test_what_is_uploaded_is_seen_page_by_page(rig: DataRig, pid: str) -> 
     await rig.until(pid, "datasetCreated")
     with pytest.raises(Conflict):
         await uploads(rig, pid)
+
+
+async def test_every_name_that_is_allowed_comes_back(rig: DataRig, pid: str) -> None:
+    """Through the store, its lists, the tar and its manifest."""
+    files = {f"{n}/{path}": path.encode() for n, path in enumerate(ORDINARY)}
+    await rig.store(pid, files)
+    page = await rig.ask("retriever.retrieval.urls", r.DownloadQuery(await rig.retrieve(pid)), r.Downloads)
+    async with httpx.AsyncClient(trust_env=False) as http:
+        data = (await http.get(page.items[0].url)).content
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        found = {one.name.partition("/data/")[2]: tar.extractfile(one) for one in tar if "/data/" in one.name}
+        assert {path: file.read() for path, file in found.items() if file is not None} == files
 
 
 async def test_a_file_that_has_changed_is_registered_anew(rig: DataRig, pid: str) -> None:

@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 
 from services.gateway.cli.options import PLAIN, Output, add
 from services.gateway.cli.trouble import RefusedError, UsageError
+from shared.objects.layout import name_fault
 
 STORED = "datasetOnArchiveDisk"
 
@@ -121,7 +122,7 @@ def _source(paths: Sequence[Path]) -> str:
     """The folder that they come from, for the catalogue; `/` if it has no name that could be told."""
     folders = [os.path.abspath(path if path.is_dir() else path.parent) for path in paths]
     source = os.path.commonpath(folders)
-    return source if len(source) <= 1000 and source.isprintable() else "/"
+    return source if len(source) <= 1000 and not any(map(name_fault, source.split("/")[1:])) else "/"
 
 
 def _tell(told: dict[str, Any], output: Output) -> None:
