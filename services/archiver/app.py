@@ -16,6 +16,7 @@ from services.archiver.handlers.datablocks import Datablocks
 from services.archiver.handlers.datasets import Datasets
 from services.archiver.handlers.jobs import Jobs
 from services.archiver.handlers.uploads import Uploads
+from services.archiver.repair import Repairing
 from services.archiver.settings import Settings
 from services.archiver.sweep import EVERY, Sweep
 from services.archiver.upload import PostUpload
@@ -45,15 +46,16 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         lts = await stack.enter_async_context(open_lts(settings.lts, settings.objects, record=record))
         service, pool, units = station.service, station.pool, station.units
         target, storage = settings.pack.datablock_mib * MIB, settings.lts.lts_name
-        after = PostUpload(units, objects, target=target, storage=storage)
+        packing = PostUpload(units, objects, target=target, storage=storage)
         declared = declare(
-            after,
+            packing,
             Archiving(units, objects, lts),
+            Repairing(units, objects, packing),
             Forwarding(station.bus),
             Abandoning(units, objects, lts),
         )
         chains = Chains(station.bus, units, "archiver", *declared)
-        after.start = lambda unit, state: chains.start(unit, declared.post_upload, state)
+        packing.start = lambda unit, state: chains.start(unit, declared.post_upload, state)
         Datasets(pool, chains, objects).register(service)
         Abandonments(pool, chains, declared).register(service)
         Datablocks(pool, chains).register(service)

@@ -5,7 +5,7 @@ from typing import Final
 
 from services.archiver import layout, store
 from services.archiver.catalogue import builtin as catalogue
-from services.archiver.machine import BLOCK, ArchiveState
+from services.archiver.machine import BLOCK
 from services.archiver.pack import manifest
 from services.archiver.state import OfDataset
 from shared.bus.unit import Unit, Units
@@ -58,7 +58,7 @@ class Archiving:
     async def _copy(self, block: store.Row) -> None:
         key, size = block["archive_id"], block["packed_size"]
         there = await self._lts.head(key)
-        if there is not None and there.size == size:
+        if there is not None and there.size == size and not block["damage"]:
             return  # an earlier run was killed behind it; whether it is right is the next step's question
         if there is not None:
             await self._lts.delete([key])
@@ -84,16 +84,16 @@ class Archiving:
                     f"{block['archive_id']}: {digest.size} bytes that hash to {digest.hex()} came back; "
                     f"{block['packed_size']} that hash to {block['chk']} were written"
                 )
-            await self._move(block, "validate")
+            await self._move(block, "validate", "whole_block")
 
-    async def _move(self, block: store.Row, verb: str) -> None:
-        await self._units.pool.fetchrow(Q["move_block"], block["id"], int(BLOCK.target(verb)), BLOCK.sources(verb))
+    async def _move(self, block: store.Row, verb: str, query: str = "move_block") -> None:
+        await self._units.pool.fetchrow(Q[query], block["id"], int(BLOCK.target(verb)), BLOCK.sources(verb))
 
     async def delete_from_lts(self, ctx: StepContext, state: OfDataset) -> None:
         """The datablocks are in staging still: once the dataset counts as archived they may not be, and nothing is taken back."""
         row = await self._units.pool.fetchrow(Q["lock_dataset_of_chain"], state.dataset)
         assert row is not None
-        if row["archive_state"] == ArchiveState.DATASET_ON_ARCHIVE_DISK:
+        if row["retrievable"]:
             return
         for block in await self._units.pool.fetch(Q["blocks"], state.dataset):
             await self._lts.delete([block["archive_id"], layout.manifest_key(block["archive_id"])])

@@ -11,6 +11,7 @@ import msgspec
 from services.archiver.abandon import Abandoning
 from services.archiver.archive import Archiving
 from services.archiver.forward import Forwarding
+from services.archiver.repair import Repairing
 from services.archiver.state import OfDataset
 from services.archiver.upload import PostUpload
 from shared.chain.declare import Chain, critical, retry
@@ -23,14 +24,17 @@ SOON = Backoff(first=0.5, factor=2, ceiling=60)
 class ArchiverChains(msgspec.Struct, frozen=True):
     post_upload: Chain[OfDataset]
     archival: Chain[OfDataset]
+    repair: Chain[OfDataset]
     retrieval: Chain[OfDataset]
     abandonment: Chain[OfDataset]
 
     def __iter__(self) -> Iterator[Chain[OfDataset]]:
-        return iter((self.post_upload, self.archival, self.retrieval, self.abandonment))
+        return iter((self.post_upload, self.archival, self.repair, self.retrieval, self.abandonment))
 
 
-def declare(after: PostUpload, archive: Archiving, forward: Forwarding, abandon: Abandoning) -> ArchiverChains:
+def declare(
+    after: PostUpload, archive: Archiving, repair: Repairing, forward: Forwarding, abandon: Abandoning
+) -> ArchiverChains:
     return ArchiverChains(
         post_upload=Chain(
             "post_upload", OfDataset,
@@ -52,6 +56,19 @@ def declare(after: PostUpload, archive: Archiving, forward: Forwarding, abandon:
             retry(archive.clear_staging_and_landing_zone),
             on_user_error=archive.report_failure, on_system_error=archive.report_failure,
             on_cancel=archive.report_failure,
+        ),
+        repair=Chain(
+            "repair", OfDataset,
+            retry(archive.job_forwarded, backoff=SOON),
+            retry(archive.job_in_progress, backoff=SOON),
+            retry(archive.lifecycle_started, backoff=SOON),
+            critical(repair.repack_damaged_datablocks, undo=repair.give_up),
+            critical(archive.move_datablocks_to_lts),
+            critical(archive.validate_datablocks),
+            retry(repair.mark_repaired, backoff=SOON),
+            retry(archive.job_finished, backoff=SOON),
+            retry(archive.clear_staging_and_landing_zone),
+            on_user_error=repair.report_failure, on_system_error=repair.report_failure, on_cancel=repair.report_failure,
         ),
         retrieval=Chain(
             "retrieve", OfDataset,

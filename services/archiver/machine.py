@@ -52,6 +52,7 @@ class BlockState(IntEnum):
     REGISTERED = 3
     STORED = 4  # on long-term storage
     VALIDATED = 5  # read back from there, whole
+    DAMAGED = 6  # found there other than it was written, or not at all
 
 
 def wire(state: IntEnum) -> str:
@@ -81,6 +82,8 @@ ARCHIVE = Machine(
         "archive": (frozenset({A.STARTED}), A.DATASET_ON_ARCHIVE_DISK),
         "miss": (frozenset({A.FILES_NOT_READY_YET, A.MISSING_FILES_ERROR}), A.MISSING_FILES_ERROR),
         "fail": (frozenset({A.DATASET_CREATED, A.STARTED}), A.SCHEDULE_ARCHIVE_JOB_FAILED),
+        "damage": (frozenset({A.DATASET_ON_ARCHIVE_DISK}), A.SCHEDULE_ARCHIVE_JOB_FAILED),
+        "heal": (frozenset({A.SCHEDULE_ARCHIVE_JOB_FAILED}), A.DATASET_ON_ARCHIVE_DISK),
     },
     kind=A,
 )
@@ -118,6 +121,10 @@ BLOCK = Machine(
         "store": (frozenset({B.REGISTERED}), B.STORED),
         "validate": (frozenset({B.STORED}), B.VALIDATED),
         "take back": (frozenset({B.STORED, B.VALIDATED}), B.REGISTERED),
+        "damage": (frozenset({B.VALIDATED}), B.DAMAGED),
+        "heal": (frozenset({B.DAMAGED}), B.VALIDATED),
+        "repack": (frozenset({B.DAMAGED}), B.REGISTERED),
+        "give up": (frozenset({B.REGISTERED, B.STORED}), B.DAMAGED),
     },
     kind=B,
 )

@@ -115,6 +115,36 @@ UPDATE datablocks SET state = $2 WHERE id = $1 AND state = ANY($3::smallint[]) R
 -- name: move_blocks
 UPDATE datablocks SET state = $2 WHERE dataset = $1 AND state = ANY($3::smallint[]) RETURNING *;
 
+-- name: damage_block
+UPDATE datablocks SET state = $2, damage = $4, found_at = now(), found_size = $5, found_chk = $6
+WHERE id = $1 AND state = ANY($3::smallint[]) RETURNING *;
+
+-- name: whole_block
+UPDATE datablocks SET state = $2, damage = '', found_at = NULL, found_size = NULL, found_chk = ''
+WHERE id = $1 AND state = ANY($3::smallint[]) RETURNING *;
+
+-- name: repack_block
+UPDATE datablocks SET state = $2, staging_key = $4, copy = copy + 1
+WHERE id = $1 AND state = ANY($3::smallint[]) RETURNING *;
+
+-- name: give_up_repair
+UPDATE datablocks SET state = $2 WHERE dataset = $1 AND damage <> '' AND state = ANY($3::smallint[]);
+
+-- name: block
+SELECT * FROM datablocks WHERE dataset = $1 AND id = $2 FOR UPDATE;
+
+-- name: damaged_blocks
+SELECT * FROM datablocks WHERE dataset = $1 AND state = $2 ORDER BY number LIMIT $3;
+
+-- name: count_damaged
+UPDATE datasets d SET damaged = b.damaged, version = version + 1, updated_at = now()
+FROM (SELECT count(*)::integer AS damaged FROM datablocks WHERE dataset = $1 AND state = $2) AS b
+WHERE d.id = $1 RETURNING d.*;
+
+-- name: files_to_repair
+SELECT f.path FROM files f JOIN datablocks b ON b.id = f.datablock
+WHERE f.dataset = $1 AND f.path = ANY($2::text[]) AND b.state = $3;
+
 -- name: count_blocks
 UPDATE datasets d SET packed_size = b.size, blocks = b.blocks, version = version + 1, updated_at = now()
 FROM (SELECT coalesce(sum(packed_size), 0)::bigint AS size, count(*)::integer AS blocks
@@ -155,7 +185,7 @@ SELECT * FROM abandoned WHERE pid = $1 AND ($2::uuid IS NULL OR id = $2) ORDER B
 
 -- name: lock_swept
 -- Datasets of which bytes were found. Rows that somebody works on now are passed over: they are needed.
-SELECT d.id, d.archive_state, d.updated_at, d.addresses_until, coalesce(c.due_at IS NOT NULL, false) AS live
+SELECT d.id, d.archive_state, d.retrievable, d.updated_at, d.addresses_until, coalesce(c.due_at IS NOT NULL, false) AS live
 FROM datasets d LEFT JOIN chains c ON c.id = d.chain WHERE d.id = ANY($1::uuid[]) FOR UPDATE OF d SKIP LOCKED;
 
 -- name: known

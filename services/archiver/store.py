@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from services.archiver.machine import ArchiveState, JobState, RetrieveState, wire
+from services.archiver.machine import ArchiveState, BlockState, JobState, RetrieveState, wire
 from services.archiver.pack import File
-from shared.contracts.catalogue import Datablock, Dataset, Job, Lifecycle
+from shared.bus.access import owned
+from shared.bus.context import Context
+from shared.contracts.catalogue import Damage, Datablock, Dataset, Job, Lifecycle
 from shared.contracts.errors import NotFound
 from shared.contracts.events import DatasetChanged, JobChanged
 from shared.db.sql import load
@@ -25,6 +27,7 @@ def dataset_of(row: Row) -> Dataset:
         row["on_disk"],
         wire(ArchiveState(row["archive_state"])),  # type: ignore[arg-type]
         wire(RetrieveState(row["retrieve_state"])),  # type: ignore[arg-type]
+        {"message": damage_of(row)} if row["damaged"] else {},
     )
     return Dataset(
         row["id"],
@@ -43,7 +46,13 @@ def dataset_of(row: Row) -> Dataset:
         rfc3339(row["created_at"]),
         rfc3339(row["updated_at"]),
         row["version"],
+        row["damaged"],
     )
+
+
+def damage_of(row: Row) -> str:
+    """What is wrong with a damaged dataset."""
+    return f"{row['damaged']} of {row['blocks']} datablocks are damaged on long-term storage"
 
 
 def changed(row: Row) -> DatasetChanged:
@@ -85,22 +94,26 @@ def block_of(row: Row, pid: str) -> Datablock:
         row["chk"],
         row["storage"],
         row["files"],
+        status=BlockState(row["state"]).name.lower(),  # type: ignore[arg-type]
+        copy=row["copy"],
+        damage=Damage(row["damage"], rfc3339(row["found_at"]), row["found_size"], row["found_chk"])
+        if row["damage"]
+        else None,
     )
 
 
-async def dataset(db: Db, pid: str, query: str = "dataset") -> Row:
-    """NotFound if there is none."""
-    row: Row | None = await db.fetchrow(Q[query], pid)
-    if row is None:
-        raise NotFound(f"there is no dataset {pid!r}", field="pid")
-    return row
+async def dataset(db: Db, ctx: Context, pid: str, query: str = "dataset") -> Row:
+    """NotFound if there is none that the asker may see."""
+    return owned(ctx, await db.fetchrow(Q[query], pid), no_dataset(pid))
 
 
-async def job(db: Db, job: UUID) -> Row:
-    row: Row | None = await db.fetchrow(Q["job"], job)
-    if row is None:
-        raise NotFound(f"there is no job {job}", field="job")
-    return row
+def no_dataset(pid: str) -> NotFound:
+    return NotFound(f"there is no dataset {pid!r}", field="pid")
+
+
+async def job(db: Db, ctx: Context, job: UUID) -> Row:
+    """NotFound if there is none that the asker may see."""
+    return owned(ctx, await db.fetchrow(Q["job"], job), NotFound(f"there is no job {job}", field="job"))
 
 
 async def files(db: Db, query: str, id: UUID) -> list[File]:

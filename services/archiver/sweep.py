@@ -26,11 +26,13 @@ _OPEN = ARCHIVE.sources("pack")
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """A dataset as the sweep finds it. `live`: a chain works on it. `touched`: when it was last uploaded to, at the latest."""
+    """A dataset as the sweep finds it. `live`: a chain works on it. `touched`: when it was last uploaded to, at the latest.
+    `stored`: it is on long-term storage, whole or damaged."""
 
     state: ArchiveState
     live: bool
     touched: datetime
+    stored: bool = False
 
 
 def is_needed(room: str, seen: Seen | None, created: datetime, now: datetime, keep: timedelta) -> bool:
@@ -42,7 +44,7 @@ def is_needed(room: str, seen: Seen | None, created: datetime, now: datetime, ke
         return created > now - keep
     if seen.live:
         return True
-    if seen.state is ArchiveState.DATASET_ON_ARCHIVE_DISK:
+    if seen.stored or seen.state is ArchiveState.DATASET_ON_ARCHIVE_DISK:
         return seen.touched > now - keep
     if seen.state in _OPEN:  # not packed: what lies in staging is of a try that failed
         return seen.touched > now - keep
@@ -89,7 +91,7 @@ class Sweep:
 
 def _seen(row: store.Row) -> Seen:
     touched = max(row["updated_at"], row["addresses_until"] or row["updated_at"])
-    return Seen(ArchiveState(row["archive_state"]), row["live"], touched)
+    return Seen(ArchiveState(row["archive_state"]), row["live"], touched, row["retrievable"])
 
 
 def _created(dataset: UUID) -> datetime:

@@ -16,7 +16,7 @@ from shared.chain.errors import UserError
 from shared.contracts import subjects
 from shared.contracts.errors import NotFound
 from shared.contracts.ids import uuid7
-from shared.objects.port import Objects
+from shared.objects.port import Objects, Stored
 from shared.objects.remove import remove
 from shared.runtime.log import log
 
@@ -66,14 +66,18 @@ class PostUpload:
             if block["state"] in BLOCK.sources("pack"):
                 await self._pack(state.dataset, block)
 
-    async def _pack(self, dataset: UUID, block: store.Row) -> None:
+    async def put(self, dataset: UUID, block: store.Row, *, size: int = 0, sha256: str = "") -> tuple[str, Stored]:
+        """A datablock's tar into staging; its key there. `size`, `sha256`: what it has to be, if that is known."""
         tar = Tar(block["name"], await store.files(self._units.pool, "files_of", block["id"]))
-        key = layout.staging_key(dataset, block["name"])
+        key, data = layout.staging_key(dataset, block["name"]), tar.stream(partial(self._read, dataset))
         try:
-            stored = await self._objects.put(key, tar.stream(partial(self._read, dataset)), size=tar.size)
+            return key, await self._objects.put(key, data, size=size or tar.size, sha256=sha256)
         except WrongFileError as error:  # otherwise it would be taken for uploaded
             await self._objects.delete([layout.landing_key(dataset, error.path)])
             raise UserError(f"{error}; it was removed: upload it again") from None
+
+    async def _pack(self, dataset: UUID, block: store.Row) -> None:
+        key, stored = await self.put(dataset, block)
         target, sources = int(BLOCK.target("pack")), BLOCK.sources("pack")
         if await self._units.pool.fetchrow(Q["pack_block"], block["id"], target, stored.sha256, key, sources) is None:
             await self._objects.delete([key])  # another run was first
@@ -106,7 +110,7 @@ class PostUpload:
     async def _restart(self, unit: Unit, *, state: OfDataset) -> None:
         """Runs again if the upload was finished again meanwhile. (The dataset's row is locked: it was, or it finds us ended.)"""
         row = await unit.connection.fetchrow(Q["lock_dataset_of_chain"], state.dataset)
-        if row["finish_again"]:
+        if row is not None and row["finish_again"]:  # none: it was abandoned
             chain = await self.start(unit, state)
             row = await unit.connection.fetchrow(Q["set_chain"], state.dataset, chain)
             unit.tell(subjects.event("upload", "finished", state.dataset), store.changed(row))

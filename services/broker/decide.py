@@ -62,6 +62,9 @@ def decide(
     for one in data:
         if isinstance(one, Lost):
             return No(one.reason)
+        if one.damaged:
+            damaged = "1 datablock" if one.damaged == 1 else f"{one.damaged} datablocks"
+            return No(f"{one.pid} is damaged on long-term storage: {damaged}; archive it again from its source")
         if not one.storages:
             return No(f"no long-term storage holds all of {one.pid}")
     cores, memory = request.compute.cores, request.compute.memory

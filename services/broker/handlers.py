@@ -9,6 +9,7 @@ from services.broker.compute import ComputeSessions
 from services.broker.decide import No, Place, decide
 from services.broker.locate import locate
 from services.broker.offers import Offers
+from shared.bus.access import owned
 from shared.bus.client import Bus
 from shared.bus.context import Context
 from shared.bus.service import At, Service
@@ -57,6 +58,8 @@ class Handlers:
             db, now = unit.connection, self._clock.now()
             free = await capacity.free(db, self._place, now, lock=True)
             row = await db.fetchrow(store.Q["answered"], asked.offerset, site)
+            if row is not None:
+                row = owned(ctx, row, NotFound(f"there is no offerset {asked.offerset}", field="offerset"))
             if row is None:
                 terms = decide(self._place, free, wanted, data, functions)
                 if isinstance(terms, No):
@@ -91,6 +94,4 @@ class Handlers:
     async def _owned(self, ctx: Context, offer: UUID) -> store.Row:
         """To others it does not exist."""
         row = await store.find(self._units.pool, self._place.name, offer)
-        if row["owner"] != ctx.user and not ctx.is_operator:
-            raise NotFound(f"there is no offer {offer}", field="offer")
-        return row
+        return owned(ctx, row, NotFound(f"there is no offer {offer}", field="offer"))

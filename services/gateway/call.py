@@ -13,6 +13,7 @@ from services.gateway.auth import Identity
 from services.gateway.edge import Edge
 from services.gateway.problem import UnsupportedMedia, invalid
 from services.gateway.slashes import unmask
+from shared.bus.texts import check_texts, nul
 from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.errors import Invalid, TooLarge
@@ -82,8 +83,11 @@ class Call:
 
     def asked(self, kind: type[T]) -> T:
         """Path and query as one Struct."""
+        asked = {**self.query(), **self.path()}
+        if (place := nul(asked)) is not None:
+            raise Invalid("a text cannot have the character U+0000", field=place)
         try:
-            return msgspec.convert({**self.query(), **self.path()}, kind, strict=False)
+            return msgspec.convert(asked, kind, strict=False)
         except msgspec.ValidationError as error:
             raise invalid(error, where="query") from None
 
@@ -124,13 +128,15 @@ class Call:
         body = await self.raw(limit, hint)
         try:
             str(body, "utf-8")  # the decoder does not look into what it skips or passes on
-            return msgspec.json.decode(body or b"{}", type=kind)
+            found = msgspec.json.decode(body or b"{}", type=kind)
         except msgspec.ValidationError as error:
             raise invalid(error) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Invalid(f"the body is not JSON: {error}", field="body") from None
         except RecursionError:
             raise Invalid("the body is nested too deeply", field="body") from None
+        check_texts(found, body)
+        return found
 
     @property
     def key(self) -> str:

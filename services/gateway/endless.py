@@ -2,17 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 from litestar.types import Receive, Scope, Send
 
 from services.gateway import reply
 from services.gateway.call import Call
+from services.gateway.sse import BEAT
+from shared.contracts.errors import HeadraceError, Internal
+from shared.runtime.log import log
+
+AGAIN = 1.0
+"""Seconds after which a source is asked again that could not answer."""
 
 
 class Source(Protocol):
-    """What is said."""
+    """What is said. What `next` could not say, because a server was away, the next call says."""
 
     def first(self) -> bytes:
         """Said at once."""
@@ -52,8 +58,21 @@ class Endless:
         await send({"type": "http.response.body", "body": self._source.first(), "more_body": True})
         async with self._ending() as ended:
             while not ended.is_set():
-                await send({"type": "http.response.body", "body": await self._source.next(), "more_body": True})
+                await send({"type": "http.response.body", "body": await self._next(ended), "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _next(self, ended: asyncio.Event) -> bytes:
+        """What comes next; a sign of life while a server that is needed for it is away: the stream goes on when it is back."""
+        try:
+            return await self._source.next()
+        except HeadraceError as error:
+            if not error.retryable or isinstance(error, Internal):
+                raise
+            log.info("stream.waits", why=error.message)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(AGAIN):
+                await ended.wait()
+        return BEAT
 
     @asynccontextmanager
     async def _ending(self) -> AsyncIterator[asyncio.Event]:

@@ -17,6 +17,7 @@ from nats.aio.subscription import Subscription
 
 from services.gateway.sse import Place
 from shared.bus.client import Bus
+from shared.bus.pull import MOST_BYTES, is_over
 from shared.bus.topology import api
 from shared.contracts.errors import Unavailable
 from shared.contracts.ids import uuid7
@@ -25,7 +26,7 @@ from shared.runtime.log import log
 from shared.runtime.retry import Backoff
 
 BATCH = 128
-"""Events that may lie here untaken."""
+"""Events that may lie here untaken, beside `MOST_BYTES`."""
 _SECOND = 1_000_000_000
 _BEAT = 1.0
 _EXPIRES = 30.0
@@ -183,12 +184,14 @@ class Feed:
         return self.place
 
     async def _ask(self) -> None:
-        want = BATCH - self._asked
-        if want <= 0 or not self._bus.is_connected:
+        want = BATCH - self._asked - len(self._waiting)
+        held = sum(len(event.data) for event in self._waiting)
+        if want <= 0 or held > MOST_BYTES or not self._bus.is_connected:
             return
         self._asked += want
         self._heard = asyncio.get_running_loop().time()
-        body = {"batch": want, "expires": int(_EXPIRES * _SECOND), "idle_heartbeat": int(_BEAT * _SECOND)}
+        body = {"batch": want, "max_bytes": MOST_BYTES, "expires": int(_EXPIRES * _SECOND)}
+        body["idle_heartbeat"] = int(_BEAT * _SECOND)
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS.name}.{self._consumer}"
         await self._bus.nc.publish(subject, msgspec.json.encode(body), reply=self._inbox)
 
@@ -216,13 +219,13 @@ class Feed:
         self._arrived.set()
 
     async def _on_status(self, message: Msg) -> None:
-        status = (message.headers or {}).get("Status", "")
+        headers = message.headers or {}
         self._heard = asyncio.get_running_loop().time()
-        if status == "408":  # a request has run out
-            self._asked = max(0, self._asked - int((message.headers or {}).get("Nats-Pending-Messages", BATCH)))
-            if self._asked <= BATCH // 2:
+        if is_over(headers):
+            self._asked = max(0, self._asked - int(headers.get("Nats-Pending-Messages", BATCH)))
+            if self._asked + len(self._waiting) <= BATCH // 2:
                 await self._ask()
-        elif status != "100":
+        elif headers.get("Status") != "100":
             self._doubt = True
 
     async def _keep_alive(self) -> None:

@@ -22,7 +22,7 @@ from services.gateway.sse import Place
 from services.gateway.wanted import Wanted
 from shared.bus.client import Bus
 from shared.contracts.compute import Session, SessionRef, States, StatesQuery
-from shared.contracts.errors import Invalid, TimedOut, Unavailable
+from shared.contracts.errors import Invalid, RateLimited, TimedOut, Unavailable
 from shared.runtime.retry import Backoff, retry
 
 T = TypeVar("T")
@@ -38,6 +38,7 @@ SNAPSHOT: Final = frozenset({BEGIN, STATES, END})
 _STAND = re.compile(r"(\d{1,20})-(\d{1,20})(?:~([a-z0-9-]{1,40}))?")
 _AGAIN: Final = Backoff(first=0.2, ceiling=2)
 _TRIES: Final = 8
+_PASSING: Final = (Unavailable, TimedOut, RateLimited)
 
 
 class Stand(msgspec.Struct, frozen=True):
@@ -72,6 +73,7 @@ class Watch:
         self._bus, self._ask, self._session, self._wanted = bus, ask, session, wanted
         self._after, self._feed = after, Feed(bus, f"hr.evt.*.*.{session}")
         self._open = False
+        self._held: list[Event] = []
 
     @property
     def at(self) -> str:
@@ -101,11 +103,13 @@ class Watch:
         """What comes next; an empty list after `patience` seconds without anything, or when nothing of it is wanted."""
         if not self._open:
             return await self._snapshot()
-        taken = await self._feed.take(patience) if await self._feed.joins() else []
-        if not await self._feed.joins():
+        if not self._held and await self._feed.joins():
+            self._held = await self._feed.take(patience)
+        if not await self._feed.joins():  # it raises while nobody knows: what is held stays for the next call
             await self.close()
-            self._after = None
+            self._held, self._after = [], None
             return await self._snapshot()
+        taken, self._held = self._held, []
         told = []
         for event in taken:
             place = Place(event.incarnation, event.sequence)
@@ -117,7 +121,15 @@ class Watch:
 
     async def _snapshot(self) -> list[Told]:
         """The next page of it. Only its last event leads to the events: who has lost that one reads the page again."""
-        told = []
+        before = self._after
+        told: list[Told] = []
+        try:
+            return await self._page(told)
+        except BaseException:
+            self._after = before  # who asks again is given the same, its beginning too
+            raise
+
+    async def _page(self, told: list[Told]) -> list[Told]:
         if self._after is None:
             now = await standing(self._bus)  # before anything is read
             session = await self._patiently("session.get", SessionRef(self._session), Session)
@@ -136,15 +148,13 @@ class Watch:
 
     async def _follow(self, place: Place) -> None:
         self._feed = Feed(self._bus, f"hr.evt.*.*.{self._session}", place)
-        self._open = True
         opened = await self._feed.open()
+        self._open = True
         self._after = Stand(opened)
 
     async def _patiently(self, action: str, request: Any, reply: type[T]) -> T:
         """Reading may be repeated: a scheduler that is being replaced does not end the watch."""
-        found: T = await retry(
-            lambda: self._ask(action, request, reply), on=(Unavailable, TimedOut), backoff=_AGAIN, attempts=_TRIES
-        )
+        found: T = await retry(lambda: self._ask(action, request, reply), on=_PASSING, backoff=_AGAIN, attempts=_TRIES)
         return found
 
 

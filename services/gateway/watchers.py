@@ -75,15 +75,16 @@ class Watchers:
 
     async def _answer(self, message: Msg) -> None:
         _, _, user, what = message.subject.split(".")
-        token = trace.current.set(trace.accept((message.headers or {}).get(h.TRACE)))
+        parent = trace.accept((message.headers or {}).get(h.TRACE))
+        token, named = trace.current.set(parent), trace.trace_id(parent)
         try:
             reply = msgspec.json.encode(await self._counted(user, what, message.data))
             headers = None
         except Exception as error:
             told = error if isinstance(error, HeadraceError) else Internal()
-            if told is not error:
-                log.error("watch.failed", user=user, what=what, error=repr(error), exc_info=error)
-            reply = msgspec.json.encode(told.body(trace.trace_id(trace.current.get())))
+            if isinstance(told, Internal):
+                log.error("watch.failed", user=user, what=what, trace=named, error=repr(error), exc_info=error)
+            reply = msgspec.json.encode(told.body(named))
             headers = {
                 "Nats-Service-Error-Code": str(told.status),
                 "Nats-Service-Error": " ".join(told.message.split())[:200],

@@ -65,6 +65,8 @@ def _answer(error: HeadraceError) -> Response[bytes]:
 
 
 def _refused(_: Request[Any, Any, Any], error: HeadraceError) -> Response[bytes]:
+    if isinstance(error, Internal):  # the answer names the trace under which this is found
+        log.error("http.failed", error=repr(error), exc_info=error)
     return _answer(error)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
+from services.retriever.examine import Found
 from shared.bus.client import Bus
 from shared.chain.errors import UserError
 from shared.contracts import headers as h
@@ -13,6 +14,7 @@ from shared.contracts.catalogue import (
     Datablock,
     DatablockPage,
     DatablockQuery,
+    DatablockReport,
     Dataset,
     FilePage,
     FileQuery,
@@ -87,6 +89,13 @@ class Peers:
             if not (token := page.next):
                 return found
 
+    async def report(self, owner: str, pid: str, datablock: UUID, copy: int, found: Found | None) -> Datablock:
+        """How a datablock was found on long-term storage (None: whole); as the catalogue has it then."""
+        asked = DatablockReport(pid, datablock, copy)
+        if found is not None:
+            asked = DatablockReport(pid, datablock, copy, found.damage, found.size, found.chk)
+        return await self._ask(owner, "archiver", "datablock", "report", asked, Datablock)
+
     async def files(self, owner: str, pid: str, paths: set[str]) -> list[StoredFile]:
         """Where these files lie; those that there are not are not in the answer."""
         found: list[StoredFile] = []
@@ -99,9 +108,11 @@ class Peers:
 
     # -- results
 
-    async def is_complete(self, owner: str, result: UUID) -> bool:
-        """UserError if the result can have no value any more."""
+    async def is_complete(self, owner: str, result: UUID, session: UUID | None = None) -> bool:
+        """UserError if the result can have no value any more, or is not of `session`, which would keep its bytes."""
         found = await self._ask(owner, "scheduler", "result", "get", ResultRef(result), Result)
+        if session not in (None, found.session):
+            raise UserError(f"result {result} is not of session {session}")
         if found.status not in (name_of(ResultStatus.CREATED), COMPLETED):
             raise UserError(f"result {result} is {found.status}")
         return found.status == COMPLETED

@@ -9,6 +9,7 @@ FROM unnest($2::text[], $3::uuid[]) AS u(path, result);
 -- name: retrieval
 SELECT r.*, (SELECT count(*) FROM blocks b WHERE b.retrieval = r.id) AS blocks,
     (SELECT count(*) FROM blocks b WHERE b.retrieval = r.id AND b.back) AS back,
+    (SELECT count(*) FROM blocks b WHERE b.retrieval = r.id AND b.damage <> '') AS damaged,
     (SELECT coalesce(sum(b.packed_size), 0)::bigint FROM blocks b WHERE b.retrieval = r.id) AS size,
     (SELECT count(*) FROM wanted w WHERE w.retrieval = r.id AND w.produced) AS produced
 FROM retrievals r WHERE r.id = $1;
@@ -17,7 +18,8 @@ FROM retrievals r WHERE r.id = $1;
 SELECT * FROM wanted WHERE retrieval = $1 ORDER BY path;
 
 -- name: add_block
-INSERT INTO blocks (retrieval, datablock, archive_id, packed_size, chk) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
+INSERT INTO blocks (retrieval, datablock, archive_id, packed_size, chk, copy, suspect) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT DO NOTHING;
 
 -- name: place
 UPDATE wanted SET datablock = $3, start = $4, size = $5, chk = $6 WHERE retrieval = $1 AND path = $2;
@@ -31,12 +33,25 @@ SELECT * FROM blocks WHERE retrieval = $1 AND archive_id > $2 ORDER BY archive_i
 -- name: set_back
 UPDATE blocks SET back = $3 WHERE retrieval = $1 AND datablock = $2;
 
+-- name: set_damage
+UPDATE blocks SET damage = $3 WHERE retrieval = $1 AND datablock = $2;
+
+-- name: set_copy
+UPDATE blocks SET copy = $3, suspect = $4 WHERE retrieval = $1 AND datablock = $2;
+
+-- name: damaged
+SELECT * FROM blocks WHERE retrieval = $1 AND damage <> '' ORDER BY archive_id;
+
+-- name: in_damaged
+SELECT w.result FROM wanted w JOIN blocks b ON b.retrieval = w.retrieval AND b.datablock = w.datablock
+WHERE w.retrieval = $1 AND NOT w.produced AND b.damage <> '' ORDER BY w.result;
+
 -- name: produced
 UPDATE wanted SET produced = true WHERE retrieval = $1 AND result = $2;
 
 -- name: to_produce
 SELECT w.*, b.archive_id FROM wanted w JOIN blocks b ON b.retrieval = w.retrieval AND b.datablock = w.datablock
-WHERE w.retrieval = $1 AND NOT w.produced ORDER BY b.archive_id, w.start;
+WHERE w.retrieval = $1 AND NOT w.produced AND b.damage = '' ORDER BY b.archive_id, w.start;
 
 -- name: not_produced
 SELECT result FROM wanted WHERE retrieval = $1 AND NOT produced ORDER BY result;

@@ -8,14 +8,16 @@ from uuid import UUID
 
 import msgspec
 
+from services.retriever.examine import examine, told
 from services.retriever.peers import Peers
-from services.retriever.store import Q, Row, retrieval_key
+from services.retriever.store import Q, Row, retrieval_key, status_of
 from shared.bus.unit import Unit, Units
 from shared.chain.context import StepContext
 from shared.chain.declare import Chain, critical, retry
-from shared.chain.errors import UserError
+from shared.chain.errors import Later, UserError
 from shared.contracts import subjects
-from shared.contracts.errors import AlreadyExists, HeadraceError, Invalid
+from shared.contracts.catalogue import JobStatus
+from shared.contracts.errors import AlreadyExists, HeadraceError, Invalid, NotFound
 from shared.contracts.events import RetrievalChanged
 from shared.contracts.topology import INLINE_LIMIT
 from shared.contracts.work import Output
@@ -28,6 +30,11 @@ from shared.runtime.retry import Backoff
 SOON: Final = Backoff(first=0.5, factor=2, ceiling=60)
 AT_ONCE: Final = 4
 """Results given their value at once."""
+AGAIN: Final = 5.0
+"""Seconds after which a datablock that is being archived again is looked at."""
+NAMED: Final = 10
+"""Damaged datablocks that a message names; the others are counted."""
+MEANS: Final = {"missing": "not there", "size": "wrong size", "checksum": "hashes differ"}
 
 
 class Retrieving(msgspec.Struct, frozen=True):
@@ -41,7 +48,7 @@ class Retrieving(msgspec.Struct, frozen=True):
 
 
 class CorruptError(HeadraceError):
-    """What came from long-term storage is not what was stored there."""
+    """What came from long-term storage, or lies in retrieval storage, is not what was stored."""
 
 
 class Retrieve:
@@ -82,7 +89,10 @@ class Retrieve:
 
         async def keep(unit: Unit) -> None:
             await unit.connection.execute(Q["lock_begin"])
-            rows = [(state.retrieval, b.id, b.archive_id, b.packed_size, b.chk) for b in blocks]
+            rows = [
+                (state.retrieval, b.id, b.archive_id, b.packed_size, b.chk, b.copy, b.damage is not None)
+                for b in blocks
+            ]
             await unit.connection.executemany(Q["add_block"], rows)
             places = [(state.retrieval, f.path, f.datablock, f.start, f.size, f.chk) for f in files]
             await unit.connection.executemany(Q["place"], places)
@@ -92,26 +102,49 @@ class Retrieve:
     async def download_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
         """One that is in retrieval storage already, from an earlier retrieval or an earlier run, is not copied again."""
         for block in await self._units.pool.fetch(Q["blocks"], state.retrieval):
-            await self._bring(block)
+            if not block["damage"]:
+                await self._bring(state, block)
 
-    async def _bring(self, block: Row) -> None:
+    async def _bring(self, state: Retrieving, block: Row) -> bool:
+        """Whether it is in retrieval storage; False if it is damaged on long-term storage, which the catalogue knows then."""
         key, archive = retrieval_key(block["archive_id"]), block["archive_id"]
         if await self._objects.head(key) is not None:
-            return
+            return True
         try:
             await self._objects.put(key, self._lts.get(archive), size=block["packed_size"], sha256=block["chk"])
         except AlreadyExists:
-            return  # another retrieval of the same dataset was first
-        except Invalid as error:
-            raise CorruptError(f"{archive}: {error.message}") from None
+            return True  # another retrieval of the same dataset was first
+        except (Invalid, NotFound):
+            await self._damaged(state, block)
+            return False
+        if block["suspect"]:  # somebody has put it right without us
+            await self._peers.report(state.owner, state.pid, block["datablock"], block["copy"], None)
         log.info("datablock.retrieved", datablock=str(block["datablock"]), bytes=block["packed_size"])
+        return True
+
+    async def _damaged(self, state: Retrieving, block: Row) -> None:
+        """Reports it. Later, if it has been replaced since, or is about to be."""
+        archive, size, chk = block["archive_id"], block["packed_size"], block["chk"]
+        found = await examine(self._lts, archive, size, chk)
+        if found is None:
+            raise Later(AGAIN, f"{archive}: it was read once as it should be and once not")
+        what = told(archive, found, size, chk)
+        known = await self._peers.report(state.owner, state.pid, block["datablock"], block["copy"], found)
+        if (known.status, known.copy) != ("damaged", block["copy"]):
+            await self._units.pool.execute(
+                Q["set_copy"], state.retrieval, block["datablock"], known.copy, known.damage is not None
+            )
+            raise Later(AGAIN, f"{what}: it is being archived again")
+        await self._units.pool.execute(Q["set_damage"], state.retrieval, block["datablock"], found.damage)
+        log.warning("datablock.damaged", retrieval=str(state.retrieval), datablock=str(block["datablock"]), found=what)
 
     async def validate_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
         """Reads them where they are now. One that differs is removed, so that the next try copies it again."""
         for block in await self._units.pool.fetch(Q["blocks"], state.retrieval):
-            if block["back"]:
+            if block["back"] or block["damage"]:
                 continue
-            await self._bring(block)  # again, if the last try found it wrong
+            if not await self._bring(state, block):  # again, if the last try found it wrong
+                continue
             digest, key = Sha256(), retrieval_key(block["archive_id"])
             async with aclosing(self._objects.get(key)) as chunks:
                 async for chunk in chunks:
@@ -120,9 +153,22 @@ class Retrieve:
                 await self._objects.delete([key])
                 raise CorruptError(f"{block['archive_id']} in retrieval storage hashes to {digest.hex()}")
             await self._units.pool.execute(Q["set_back"], state.retrieval, block["datablock"], True)
+        if not any(block["back"] for block in await self._units.pool.fetch(Q["blocks"], state.retrieval)):
+            raise UserError(await self._damage(state))  # trying again would find the same
+
+    async def _damage(self, state: Retrieving) -> str:
+        """What is damaged, by name; empty if nothing is."""
+        blocks = await self._units.pool.fetch(Q["damaged"], state.retrieval)
+        names = [f"{one['archive_id'].rpartition('/')[2]} ({MEANS[one['damage']]})" for one in blocks[:NAMED]]
+        more = f", and {len(blocks) - NAMED} more" if len(blocks) > NAMED else ""
+        return f"damaged on long-term storage: {', '.join(names)}{more}" if blocks else ""
 
     async def produce_results(self, ctx: StepContext, state: Retrieving) -> None:
         """Each wanted file becomes the value of its result, which releases the tasks that wait for nothing else."""
+        if state.session is not None:
+            lost = await self._units.pool.fetch(Q["in_damaged"], state.retrieval)
+            why = f"retrieval {state.retrieval} of {state.pid}: {await self._damage(state)}"
+            await self._peers.abort(state.owner, state.session, [row["result"] for row in lost], why)
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def one(row: Row) -> None:
@@ -139,8 +185,8 @@ class Retrieve:
 
     async def _produce(self, state: Retrieving, row: Row) -> None:
         result = row["result"]
-        if not await self._peers.is_complete(state.owner, result):
-            assert state.session is not None
+        assert state.session is not None
+        if not await self._peers.is_complete(state.owner, result, state.session):
             output = await self._value(state.session, row)
             used = await self._peers.complete(state.owner, output)
             if not used and output.object is not None:
@@ -162,10 +208,13 @@ class Retrieve:
         return Output(result, size, data=data)
 
     async def lifecycle_retrieved(self, ctx: StepContext, state: Retrieving) -> None:
-        await self._peers.lifecycle(state.owner, state.pid, "datasetRetrieved")
+        damage = await self._damage(state)
+        await self._peers.lifecycle(state.owner, state.pid, "datasetRetrievalFailed" if damage else "datasetRetrieved")
 
     async def job_finished(self, ctx: StepContext, state: Retrieving) -> None:
-        await self._peers.job(state.owner, state.job, "finishedSuccessful")
+        damage = await self._damage(state)
+        status: JobStatus = "finishedWithDatasetErrors" if damage else "finishedSuccessful"
+        await self._peers.job(state.owner, state.job, status, damage)
         ctx.tell(
             subjects.event("retrieval", "changed", state.retrieval),
             await changed(self._units.pool, state.retrieval, "done"),
@@ -193,4 +242,4 @@ async def _checked(chunks: AsyncIterator[bytes], row: Row) -> bytes:
 
 async def changed(db: object, retrieval: UUID, status: str) -> RetrievalChanged:
     row = await db.fetchrow(Q["retrieval"], retrieval)  # type: ignore[attr-defined]
-    return RetrievalChanged(retrieval, row["pid"], status, row["produced"], row["wanted"])
+    return RetrievalChanged(retrieval, row["pid"], status_of(row, status), row["produced"], row["wanted"])

@@ -33,13 +33,23 @@ def retrieval_of(row: Row, chain: ChainInfo) -> Retrieval:
         row["id"],
         row["pid"],
         row["owner"],
-        chain.status,
+        status_of(row, chain.status),
         chain.step,
-        chain.error,
+        chain.error or _damage(row),
         row["blocks"],
         row["back"],
         row["wanted"],
         row["produced"],
         rfc3339(row["created_at"]),
         row["size"],
+        row["damaged"],
     )
+
+
+def _damage(row: Row) -> str:
+    return f"{row['damaged']} of {row['blocks']} datablocks are damaged on long-term storage" if row["damaged"] else ""
+
+
+def status_of(row: Row, status: str) -> str:
+    """`partial` where a chain is done, and not everything came back."""
+    return "partial" if status == "done" and row["damaged"] else status

@@ -7,6 +7,7 @@ streams whose storage was lost meanwhile, then what was not acknowledged is sent
 import asyncio
 import re
 import signal
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeVar
 
@@ -22,8 +23,18 @@ from shared.contracts import headers as h
 from shared.contracts.errors import ErrorBody, HeadraceError, Internal, TimedOut, TooLarge, Unavailable, from_body
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff, retry
+from shared.runtime.startup import address, connect_patiently, reason
 
 _DENIED = re.compile(r"permissions violation for publish to \"([^\"]+)\"", re.IGNORECASE)
+
+_AWAY = (OSError, TimeoutError, nats.errors.Error)
+_REFUSED = re.compile("authorization violation|authentication", re.IGNORECASE)
+
+
+def _reason(error: BaseException) -> str:
+    """Why the bus does not let us in, for people."""
+    return "unknown user, or wrong password" if _REFUSED.search(str(error)) else reason(error)
+
 
 T = TypeVar("T")
 OnConnected = Callable[[frozenset[str]], Awaitable[None]]
@@ -57,39 +68,61 @@ class Bus:
 
     @classmethod
     async def connect(cls, settings: BusSettings, name: str, *, apply_topology: bool = True) -> "Bus":
-        """Connects, waiting for a server that is not up yet, and applies the topology."""
+        """Connects, waiting for a server that is not up yet, and applies the topology. StartFailed after two minutes."""
         bus = cls(name, apply_topology=apply_topology, replicas=settings.nats_replicas)
+        user = settings.nats_user
+
+        async def connect() -> None:
+            bus.nc = await bus._connected(settings)
+
+        await connect_patiently("NATS", settings.nats_url, connect, on=_AWAY, why=_reason, user=user)
+        log.info("bus.connected", address=address(settings.nats_url), user=user)
+        try:
+            bus._publisher = Publisher(bus.nc)
+            await bus._publisher.start()
+            away = (Unavailable, TimedOut)
+            await connect_patiently("JetStream", settings.nats_url, bus._settle, on=away, why=str, user=user)
+        except BaseException:
+            await bus.close()
+            raise
+        return bus
+
+    async def _connected(self, settings: BusSettings) -> Connection:
+        """One attempt. nats-py's own would be repeated for ever without a word."""
         user = settings.nats_user
         options: dict[str, Any] = {"user": user, "password": settings.nats_password} if user else {}
         prefix = f"_INBOX_{user}" if user else "_INBOX"
+        client, problems = Connection(), deque[Exception](maxlen=1)
 
-        async def connect() -> None:
-            await bus.nc.connect(
+        async def note(error: Exception) -> None:
+            problems.append(error)
+
+        try:
+            await client.connect(
                 settings.nats_url,
-                name=name,
+                name=self.name,
                 inbox_prefix=prefix.encode(),
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=1,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                connect_timeout=5,
                 ping_interval=10,
                 max_outstanding_pings=3,
                 pending_size=16 * 1024 * 1024,
                 skip_subject_validation=True,
-                reconnected_cb=bus._reconnected,
-                disconnected_cb=bus._disconnected,
-                closed_cb=bus._closed,
-                error_cb=bus._error,
+                error_cb=note,
                 **options,
             )
-
-        def tell(error: BaseException, tries: int) -> None:
-            log.warning("bus.away", error=repr(error), tries=tries)
-
-        away = (OSError, TimeoutError, nats.errors.Error)
-        await retry(connect, on=away, backoff=Backoff(first=0.1, ceiling=2), attempts=60, failed=tell)
-        bus._publisher = Publisher(bus.nc)
-        await bus._publisher.start()
-        await bus._settle()
-        return bus
+        except BaseException as error:
+            await client.close()
+            if isinstance(error, nats.errors.NoServersError) and problems:
+                raise problems[0] from error
+            raise
+        # From here on it reconnects by itself, for ever.
+        client.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1, "reconnect_time_wait": 1}
+        client._reconnected_cb, client._disconnected_cb = self._reconnected, self._disconnected
+        client._closed_cb, client._error_cb = self._closed, self._error
+        return client
 
     @property
     def is_connected(self) -> bool:

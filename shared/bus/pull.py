@@ -7,7 +7,7 @@ consumer that was lost and made again. Backpressure: a new request goes out only
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -21,8 +21,18 @@ from shared.runtime.retry import Backoff
 
 LINGER = 0.1
 """Seconds for which the ack of the newest message may wait for the next one to come."""
+MOST_BYTES = 4 * 1024 * 1024
+"""Bytes that one request for messages may bring, and that may lie here untaken before the next: 64 messages of a megabyte at
+once are more than the server keeps for a connection that does not read fast enough, and it would end it ("slow consumer").
+Twice the largest message at least: a request that the first message does not fit into is refused."""
 _SECOND = 1_000_000_000
 _NOTHING_HAPPENED = frozenset({"404", "408"})
+
+
+def is_over(headers: Mapping[str, str]) -> bool:
+    """Whether a status only says that a request has ended: its time is up, nothing is there, or the next message is one too
+    many for its bytes."""
+    return headers.get("Status") in _NOTHING_HAPPENED or headers.get("Description") == "Message Size Exceeds MaxBytes"
 
 
 def delivery(message: Msg) -> tuple[int, int]:
@@ -34,7 +44,7 @@ def delivery(message: Msg) -> tuple[int, int]:
 
 
 class Pull:
-    """Messages of one consumer. `batch`: most that may lie here untaken; `give_back`: for how many seconds (0: for ever).
+    """Messages of one consumer. `batch`: most that may lie here untaken, beside `MOST_BYTES`; `give_back`: for how many seconds (0: for ever).
 
     kept   what was delivered to us and is not answered stays ours while we live: renewed at every heartbeat
     rank   of this process now, for a consumer that is `ranked`
@@ -60,6 +70,7 @@ class Pull:
         self._expires, self._heartbeat = expires, heartbeat
         self._give_back = give_back
         self._waiting: deque[tuple[float, Msg]] = deque()  # since when
+        self._bytes = 0  # of those that wait
         self._newest = 0  # the last sequence that arrived
         self._unsaid: list[Msg] = []  # acks that wait
         self._saying: asyncio.Task[None] | None = None
@@ -91,7 +102,7 @@ class Pull:
                 async with asyncio.timeout(2):
                     await self._subscription.drain()  # what is on its way here arrives first
             while self._waiting:
-                await self.nak(self._waiting.popleft()[1])
+                await self.nak(self._next())
         self._arrived.set()
 
     @property
@@ -111,16 +122,21 @@ class Pull:
                 return []
             self._arrived.clear()
             await self._arrived.wait()
-        taken = [self._waiting.popleft()[1] for _ in range(min(most, len(self._waiting)))]
+        taken = [self._next() for _ in range(min(most, len(self._waiting)))]
         if self._asked + len(self._waiting) <= self._batch // 2:
             await self._ask()
         return taken
+
+    def _next(self) -> Msg:
+        message = self._waiting.popleft()[1]
+        self._bytes -= len(message.data)
+        return message
 
     async def _return_old(self) -> None:
         """What lies here untaken for too long: the bus would give it to somebody else, and we would run a stale copy."""
         before = asyncio.get_running_loop().time() - self._give_back
         while self._give_back and self._waiting and self._waiting[0][0] < before:
-            await self.nak(self._waiting.popleft()[1])
+            await self.nak(self._next())
             self._paused = True
 
     async def ack(self, message: Msg) -> None:
@@ -172,10 +188,10 @@ class Pull:
         want = self._batch - self._asked - len(self._waiting)
         if self._rank is not None:
             want = min(want, self._batch // 2)  # by halves: another is there when one expires, nobody gets in between
-        if self._stopped or self._paused or want <= 0 or not self._bus.is_connected:
+        if self._stopped or self._paused or want <= 0 or self._bytes > MOST_BYTES or not self._bus.is_connected:
             return
         self._asked += want
-        body: dict[str, Any] = {"batch": want, "expires": int(self._expires * _SECOND)}
+        body: dict[str, Any] = {"batch": want, "max_bytes": MOST_BYTES, "expires": int(self._expires * _SECOND)}
         body["idle_heartbeat"] = int(self._heartbeat * _SECOND)
         if self._rank is not None:
             body["group"], body["priority"] = self._group, self._rank()
@@ -195,6 +211,7 @@ class Pull:
             if self._unsaid:
                 await self._flush()
             self._waiting.append((self._heard, message))
+            self._bytes += len(message.data)
             if self._kept:
                 self._held[message.reply] = self._heard
             self._arrived.set()
@@ -208,7 +225,7 @@ class Pull:
             return  # an idle heartbeat, or the end of a request that we gave up
         self._asked -= int(headers.get("Nats-Pending-Messages", self._asked))
         self._asked = max(0, self._asked)
-        if status not in _NOTHING_HAPPENED:
+        if not is_over(headers):
             # The consumer is not there (yet): its maker is about to make it.
             self._asked = 0
             self._generation += 1

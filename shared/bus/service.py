@@ -20,12 +20,14 @@ from shared.bus import trace
 from shared.bus.client import Bus
 from shared.bus.context import Context, Handler, of_command, of_request
 from shared.bus.middleware import wrap
+from shared.bus.middleware.database import database
 from shared.bus.middleware.logging import logging
 from shared.bus.middleware.poison import guard
 from shared.bus.middleware.timeout import timeout
 from shared.bus.middleware.tracing import tracing
 from shared.bus.publish import LARGEST
 from shared.bus.pull import Pull, delivery
+from shared.bus.texts import check_texts
 from shared.bus.unit import Unit, Units
 from shared.contracts import headers as h
 from shared.contracts import subjects
@@ -163,7 +165,7 @@ class Service:
     def _add(self, noun: str, verb: str, call: Handler, seconds: float, at: At | None = None) -> None:
         key = f"{noun}.{verb}"
         self._places[key] = at or At(subjects.rpc(self.name, noun, verb))
-        self._handlers[key] = wrap(call, [tracing, logging, timeout(seconds)])
+        self._handlers[key] = wrap(call, [tracing, logging, timeout(seconds), database])
         self._stats[key] = Stats()
 
     async def start(self) -> None:
@@ -234,16 +236,20 @@ class Service:
 
     async def _answer(self, key: str, request: Request) -> None:
         stats, began = self._stats[key], time.perf_counter()
-        traced = ""
+        traced, logged = "", False
         try:
             ctx = of_request(request.subject, request.headers)
-            traced = ctx.trace
-            reply = self._fits(ctx, await self._handlers[key](ctx, request.data))
-            await request.respond(reply)
+            traced, logged = ctx.trace, True  # the middleware logs what goes wrong in the handler
+            reply = await self._handlers[key](ctx, request.data)
+            logged = False
+            await request.respond(self._fits(ctx, reply))
         except Exception as error:
             stats.errors += 1
+            named = trace.trace_id(traced)
             told = error if isinstance(error, HeadraceError) else Internal()
-            body = msgspec.json.encode(told.body(trace.trace_id(traced)))
+            if told is not error and not logged:
+                log.error("reply.failed", subject=request.subject, trace=named, error=repr(error), exc_info=error)
+            body = msgspec.json.encode(told.body(named))
             await request.respond_error(str(told.status), " ".join(told.message.split())[:200], body)
         finally:
             self._room_of(key).release()
@@ -254,7 +260,8 @@ class Service:
         """The reply; TooLarge, with a line in the log, if the bus would not carry it."""
         if len(reply) <= LARGEST:
             return reply
-        log.error("reply.too_large", subject=ctx.subject, user=ctx.user, bytes=len(reply), most=LARGEST)
+        named = trace.trace_id(ctx.trace)
+        log.error("reply.too_large", subject=ctx.subject, user=ctx.user, trace=named, bytes=len(reply), most=LARGEST)
         raise TooLarge(f"the reply has {len(reply)} bytes, a message at most {LARGEST}: ask for less at once")
 
     # -- commands
@@ -317,8 +324,10 @@ def _decoder(request: Any) -> Callable[[bytes], Any]:
 
     def typed(data: bytes) -> Any:
         try:
-            return decode(data or b"{}")
+            found = decode(data or b"{}")
         except MALFORMED as error:
             raise invalid(error) from None
+        check_texts(found, data)
+        return found
 
     return typed

@@ -15,6 +15,7 @@ what SciCat leaves to free text is an enum here. Endpoints, each that changes so
 | `hr.rpc.archiver.origdatablock.create` | OrigDatablockCreate  | OrigDatablock    |
 | `hr.rpc.archiver.datablock.list`       | DatablockQuery       | DatablockPage    |
 | `hr.rpc.archiver.datablock.files`      | FileQuery            | FilePage         |
+| `hr.rpc.archiver.datablock.report`     | DatablockReport      | Datablock        |
 | `hr.rpc.archiver.upload.list`          | UploadQuery          | UploadPage       |
 | `hr.rpc.archiver.upload.sign`          | UploadSign           | UploadUrls       |
 | `hr.rpc.archiver.upload.finish`        | DatasetRef           | Dataset          |
@@ -23,7 +24,8 @@ what SciCat leaves to free text is an enum here. Endpoints, each that changes so
 | `hr.rpc.archiver.job.update`           | JobUpdate            | Job              |
 
 Version 2: files of one datablock (`FileQuery.datablock`); paths are limited in bytes; uploads can be looked at
-(`upload.list`), corrected (`OrigDatablockCreate.replace`) and abandoned.
+(`upload.list`), corrected (`OrigDatablockCreate.replace`) and abandoned. What is found damaged on long-term storage is reported
+and named (`DatablockReport`, `Damage`, `Datablock.status`, `Located.damaged`).
 """
 
 from typing import Annotated, Final, Literal
@@ -65,6 +67,9 @@ JobStatus = Literal[
     "finishedUnsuccessful",
 ]
 JobType = Literal["archive", "retrieve"]
+DatablockStatus = Literal["registered", "stored", "validated", "damaged"]
+DamageKind = Literal["missing", "size", "checksum"]
+"""How a datablock differs from what was written: it is not there, has another size, or other bytes of the same size."""
 MOST_FILES: Final = 1000
 """Files of one original datablock, of one page of files, of one request for addresses."""
 
@@ -74,13 +79,15 @@ class Camel(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Lifecycle(Camel, frozen=True):
-    """Where a dataset is. Archivable: it may be archived. Retrievable: it is in long-term storage."""
+    """Where a dataset is. Archivable: it may be archived. Retrievable: it is in long-term storage. Both: it is there, but
+    damaged (to SciCat's user interface a system error), and may be archived again. `archive_return_message`: what is wrong."""
 
     archivable: bool = False
     retrievable: bool = False
     is_on_central_disk: bool = True
     archive_status_message: ArchiveStatus = "filesNotReadyYet"
     retrieve_status_message: RetrieveStatus = ""
+    archive_return_message: dict[str, str] = {}
 
 
 class DatasetCreate(Camel, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -117,6 +124,7 @@ class Dataset(Camel, frozen=True):
     created_at: str
     updated_at: str
     version: int
+    number_of_damaged_datablocks: int = 0
 
 
 class DatasetPage(msgspec.Struct, frozen=True):
@@ -136,11 +144,13 @@ class LifecycleUpdate(Camel, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class Located(msgspec.Struct, frozen=True):
-    """Where a dataset's datablocks lie: the names of long-term storages that hold all of them. `size`: bytes to move."""
+    """Where a dataset's datablocks lie: the names of long-term storages that hold all of them, whole. `size`: bytes to move.
+    `damaged`: datablocks that were found damaged there."""
 
     pid: str
     size: int
     storages: list[str]
+    damaged: int = 0
 
 
 class DatasetState(msgspec.Struct, frozen=True):
@@ -198,8 +208,18 @@ class OrigDatablock(Camel, frozen=True):
     chk_alg: str = "sha256"
 
 
+class Damage(Camel, frozen=True):
+    """What was found instead of a datablock, and when (RFC 3339). `found_size`: None if nothing was there."""
+
+    kind: DamageKind
+    found_at: str
+    found_size: int | None = None
+    found_chk: str = ""
+
+
 class Datablock(Camel, frozen=True):
-    """A tar in long-term storage. `size`: of its files; `packed_size`, `chk`: of the tar. `storage`: where it lies."""
+    """A tar in long-term storage. `size`: of its files; `packed_size`, `chk`: of the tar, as they have to be. `storage`: where
+    it lies. `copy`: counts how often it was written there; `damage`: what is wrong with it, or was until it is repaired."""
 
     id: UUID
     pid: str
@@ -211,6 +231,23 @@ class Datablock(Camel, frozen=True):
     number_of_files: int
     chk_alg: str = "sha256"
     version: str = "1.0"
+    status: DatablockStatus = "registered"
+    copy: int = 1
+    damage: Damage | None = None
+
+
+class DatablockReport(Camel, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """From the retriever: how it found a datablock on long-term storage. `damage`: None if it was whole.
+
+    `copy`: the one that it read. A report of a copy that has been replaced since changes nothing.
+    """
+
+    pid: Pid
+    datablock: UUID
+    copy: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+    damage: DamageKind | None = None
+    found_size: Size | None = None
+    found_chk: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
 class DatablockQuery(Page, frozen=True, forbid_unknown_fields=True, kw_only=True):

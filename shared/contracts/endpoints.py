@@ -99,6 +99,7 @@ ARCHIVER: Final = (
     Endpoint("archiver", "origdatablock", "create", k.OrigDatablockCreate, k.OrigDatablock, durable=True),
     Endpoint("archiver", "datablock", "list", k.DatablockQuery, k.DatablockPage),
     Endpoint("archiver", "datablock", "files", k.FileQuery, k.FilePage),
+    Endpoint("archiver", "datablock", "report", k.DatablockReport, k.Datablock),
     Endpoint("archiver", "upload", "list", k.UploadQuery, k.UploadPage),
     Endpoint("archiver", "upload", "sign", k.UploadSign, k.UploadUrls),
     Endpoint("archiver", "upload", "finish", k.DatasetRef, k.Dataset, durable=True),

@@ -7,6 +7,7 @@
 | `hr.rpc.retriever.retrieval.urls`    | DownloadQuery    | Downloads    |
 
 Version 2: addresses come in pages (`DownloadQuery`, `Downloads.next`); a retrieval says how many bytes its datablocks have.
+Damaged datablocks are named, the others are delivered (status `partial`, `Retrieval.damaged`, `Download.damage`).
 """
 
 from typing import Annotated, Final
@@ -45,9 +46,11 @@ class RetrievalRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Retrieval(msgspec.Struct, frozen=True):
-    """`status`: running, done, failed or cancelled; `step`: where it is. `produced` of `wanted` results have their value.
+    """`status`: running, done, partial, failed or cancelled; `step`: where it is. `produced` of `wanted` results have their
+    value.
 
-    `size`: bytes of the datablocks, once they are known.
+    `size`: bytes of the datablocks, once they are known. `damaged`: datablocks that are damaged on long-term storage; partial:
+    the others are back.
     """
 
     id: UUID
@@ -62,6 +65,7 @@ class Retrieval(msgspec.Struct, frozen=True):
     produced: int
     created_at: str
     size: int = 0
+    damaged: int = 0
 
 
 class DownloadQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -73,13 +77,17 @@ class DownloadQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 
 
 class Download(msgspec.Struct, frozen=True):
-    """A datablock in retrieval storage. `url` is a secret: it reads the tar until it expires. `datablock`: its id."""
+    """A datablock in retrieval storage. `url` is a secret: it reads the tar until it expires. `datablock`: its id.
+
+    `damage`: what is wrong with it on long-term storage (`DamageKind`); such a one is not back and has no `url`.
+    """
 
     name: str
     size: int
     chk: str
     url: str
     datablock: UUID | None = None
+    damage: str = ""
 
 
 class Downloads(msgspec.Struct, frozen=True):

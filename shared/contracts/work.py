@@ -14,12 +14,16 @@ from uuid import UUID
 
 import msgspec
 
+from shared.contracts import ids
 from shared.contracts.compute import Application, NewResult, PartitionName, Sha256, TaskSpec, Value
 
 VERSION: Final = 3
 MOST_HELD: Final = 10_000
 """Tasks that a heartbeat names at most."""
 
+AttemptNumber = Annotated[int, msgspec.Meta(ge=0, le=32_767)]
+Line = Annotated[int, msgspec.Meta(ge=0, le=ids.MAX_TASKS)]
+"""The number of a line, a part, an input: counted from 0."""
 LOG_KEPT: Final = 256 * 1024
 """Bytes (as UTF-8) that are kept of what one attempt prints."""
 LOG_CHUNK: Final = 16 * 1024
@@ -116,7 +120,7 @@ class Completed(msgspec.Struct, frozen=True, tag="completed", omit_defaults=True
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """`kind`: `error` (its own code raised: final), `timeout` (max_duration passed: final), `lost` (infrastructure: retried),
     `cancelled` (its code was stopped because the scheduler said so; counts for a CANCELLING task only), `returned` (this worker
-    cannot run it, and its code has not begun: it waits for its turn again, and no retry is used up)."""
+    cannot run it, or keep what it made: it waits for its turn again, and no retry is used up)."""
 
     task: UUID
     attempt: int
@@ -188,7 +192,7 @@ class Confirm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """May `worker` run these? Asked before tasks whose message was delivered before."""
 
     worker: WorkerName
-    tasks: list[tuple[UUID, int]]
+    tasks: list[tuple[UUID, AttemptNumber]]
 
 
 class Confirmed(msgspec.Struct, frozen=True):
@@ -201,7 +205,7 @@ class InputsOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The inputs of a task from number `start` on, as many as fit in one message."""
 
     task: UUID
-    start: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    start: Line = 0
 
 
 class Inputs(msgspec.Struct, frozen=True):
@@ -224,10 +228,10 @@ class Spawn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     """
 
     task: UUID
-    attempt: int
+    attempt: AttemptNumber
     submission: UUID
-    number: int = 0
-    first: int = 0
+    number: Line = 0
+    first: Line = 0
     last: bool = False
     results: list[NewResult] = []
     tasks: list[TaskSpec] = []

@@ -13,15 +13,25 @@ import asyncpg
 
 from shared.db.sql import load
 from shared.runtime.log import log
+from shared.runtime.startup import connect_patiently
 
 Q = load(__file__, "migrate.sql")
+
+
+class _Locked(Exception):
+    """Somebody else holds the lock."""
 
 
 async def migrate(pool: "asyncpg.Pool[Any]", schema: str, *folders: Path) -> list[str]:
     """Applies what is missing, folder by folder, in the order of the file names. Returns the names applied."""
     files = [file for folder in folders for file in sorted(folder.glob("[0-9]*.sql"))]
     async with pool.acquire() as connection:
-        await connection.execute(Q["lock"], schema)
+
+        async def lock() -> None:
+            if not await connection.fetchval(Q["lock"], schema):
+                raise _Locked(f"another process is migrating schema {schema}")
+
+        await connect_patiently("the lock of migrations", schema, lock, on=(_Locked,), why=str)
         try:
             return await _apply(connection, schema, files)
         finally:

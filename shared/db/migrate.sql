@@ -1,5 +1,5 @@
 -- name: lock
-SELECT pg_advisory_lock(hashtextextended('headrace.migrate.' || $1::text, 0));
+SELECT pg_try_advisory_lock(hashtextextended('headrace.migrate.' || $1::text, 0));
 
 -- name: unlock
 SELECT pg_advisory_unlock(hashtextextended('headrace.migrate.' || $1::text, 0));

@@ -6,7 +6,7 @@ import asyncpg
 
 from shared.contracts.errors import HeadraceError, Unavailable
 from shared.runtime.log import log
-from shared.runtime.retry import Backoff, retry
+from shared.runtime.startup import address, connect_patiently
 
 Pool = asyncpg.Pool
 Connection = asyncpg.Connection
@@ -26,6 +26,14 @@ AWAY = (
 )
 """What asyncpg raises when the server is away or full, or the connection is lost: try again, nothing is known to be committed."""
 
+NOT_LET_IN = (
+    asyncpg.InvalidPasswordError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
+"""At start the roles and the database may come later than we do."""
+
 RERUN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 """The transaction was rolled back and may simply run again."""
 
@@ -40,23 +48,23 @@ async def _keep(connection: Any) -> None:
 async def open_pool(
     url: str, schema: str, *, smallest: int = 1, largest: int = 8, settings: dict[str, str] | None = None
 ) -> "asyncpg.Pool[Any]":
-    """A pool on `url` with `schema` as its search path. Waits for a server that is not up yet."""
+    """A pool on `url` with `schema` as its search path. Waits for a server that is not up yet; StartFailed after two minutes."""
 
     async def connect() -> "asyncpg.Pool[Any]":
         return await asyncpg.create_pool(
             url,
             min_size=smallest,
             max_size=largest,
+            timeout=10,
             command_timeout=60,
             max_inactive_connection_lifetime=0,  # what a connection has prepared is worth keeping
             reset=_keep,
             server_settings={"search_path": schema, "application_name": f"headrace-{schema}", **(settings or {})},
         )
 
-    def tell(error: BaseException, tries: int) -> None:
-        log.warning("db.away", error=repr(error), tries=tries)
-
-    return await retry(connect, on=AWAY, backoff=Backoff(first=0.1, ceiling=2), attempts=60, failed=tell)
+    pool = await connect_patiently("PostgreSQL", url, connect, on=(*AWAY, *NOT_LET_IN), schema=schema)
+    log.debug("db.connected", address=address(url), schema=schema)
+    return pool
 
 
 async def ping(pool: "asyncpg.Pool[Any]") -> str:

@@ -1,31 +1,57 @@
 """One lifecycle for every process: start, run until told to stop, drain, exit.
 
-SIGTERM or SIGINT sets the stop event that `main` waits for. A second signal is harmless: what drains goes on draining.
+SIGTERM or SIGINT sets the stop event that `main` waits for. Before `main` waits for it, while it waits for a server, it is
+cancelled instead: there is nothing to drain. A second signal is harmless: what drains goes on draining.
 """
 
 import asyncio
 import gc
 import signal
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 import uvloop
 
 from shared.runtime.log import configure, log
 from shared.runtime.settings import ProcessSettings, load
+from shared.runtime.startup import StartFailed
 
 COLLECT = (50_000, 20, 50)
 """When the collector of cycles looks: rows and messages come by the ten thousand and hold none."""
 
 
+class Stop(asyncio.Event):
+    """`awaited`: whether `main` has come to where it waits for this, and drains by itself."""
+
+    awaited = False
+
+    async def wait(self) -> Literal[True]:
+        self.awaited = True
+        return await super().wait()
+
+
 async def _supervise(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    stop = asyncio.Event()
+    stop = Stop()
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
     log.info("process.started")
-    await main(stop)
+
+    async def work() -> None:
+        await main(stop)
+
+    working = loop.create_task(work())
+
+    def on_signal() -> None:
+        first = not stop.is_set()
+        stop.set()
+        if first and not stop.awaited:
+            working.cancel()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, on_signal)
+    await asyncio.wait({working})
+    if not (working.cancelled() and stop.is_set()):
+        working.result()
     log.info("process.stopped")
 
 
@@ -37,7 +63,10 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         uvloop.run(_supervise(main))
     except* Exception as group:
         for error in group.exceptions:
-            log.error("process.failed", error=repr(error), exc_info=error)
+            expected = isinstance(error, StartFailed)
+            log.error(
+                "process.failed", error=str(error) if expected else repr(error), exc_info=None if expected else error
+            )
         raise SystemExit(1) from None
 
 

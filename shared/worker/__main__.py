@@ -19,6 +19,7 @@ from shared.contracts.work import EXEC
 from shared.objects.s3 import open_objects
 from shared.runtime import lifecycle
 from shared.runtime.log import log
+from shared.runtime.startup import address
 from shared.worker.agent import Agent
 from shared.worker.blocked import end_if_blocked
 from shared.worker.children import Children
@@ -82,8 +83,7 @@ def leave_threads(status: int) -> None:
 
 def main() -> None:
     options = _options()
-    if options.exec:
-        hide()  # commands run as the same user, and could read our environment
+    hide()  # commands, and what functions start, run as the same user, and could read our environment
 
     async def run(found: Settings, stop: asyncio.Event) -> None:
         children = Children(options.app)
@@ -96,6 +96,11 @@ def main() -> None:
                     *(bus, objects, options.functions, children),
                     name=options.name or _name(), partitions=options.partitions, slots=options.slots, commands=commands,
                     alone=True,
+                )  # fmt: skip
+                known = sorted([*options.functions.functions, *([EXEC] if options.exec else [])])
+                log.info(
+                    "worker.started", worker=agent.name, nats=address(found.bus.nats_url), slots=options.slots,
+                    partitions=options.partitions, functions=known,
                 )  # fmt: skip
                 await agent.run(stop, found.drain_seconds)
                 blocked.cancel()

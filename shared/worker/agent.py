@@ -67,6 +67,7 @@ class Agent:
         self._health = Health(slots, self._on_health)
         self._slots = Slots(self._runner, self._holding, name, slots, self._health)
         self._alone = alone
+        self._state: ProcessState | None = None
         self._taking = Taking(bus, name, self._holding, self._stopped, self._slots.begin, self._health)
         self._every = 2.0
         self._beat_now = asyncio.Event()
@@ -79,15 +80,19 @@ class Agent:
         self._beat_now.set()  # the scheduler learns of us at once
         with streams.captured():
             if self._alone:
-                self._slots.restore = ProcessState().restore
+                self._state = ProcessState()
+                self._slots.restore = self._state.before_run
             try:
                 async with asyncio.TaskGroup() as group:
                     await self._work(group, stop, drain)
             finally:
                 await self._slots.close()
+                if self._state is not None:
+                    self._state.restore()
 
     async def _work(self, group: asyncio.TaskGroup, stop: asyncio.Event, drain: float) -> None:
         loops = [group.create_task(loop) for loop in (self._beats(), self._watch(), self._keep(), self._health.run())]
+        self._slots.loops = loops
         for queue in self._queues:
             await queue.pull.start()
         taking = [group.create_task(self._taking.run(queue, self._count)) for queue in self._queues]
@@ -132,7 +137,8 @@ class Agent:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LONG / 2)
-            self._slots.restore()
+            if self._state is not None:
+                self._state.restore()
             late = time.monotonic() - LONG
             for held in self._holding.all():
                 if held.began is not None and held.began < late and not (held.started_told or held.ended):

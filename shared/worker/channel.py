@@ -1,7 +1,7 @@
 """The worker's end of the channel to a child process: one call at a time, and nothing but its answer comes back."""
 
 import asyncio
-import secrets
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -49,7 +49,7 @@ class Channel(asyncio.Protocol):
 
     async def call(self, call: Call, progress: Callable[[float, str], None]) -> Answer:
         """The answer; Ended or Garbled otherwise. `progress` is called with what the function reports meanwhile."""
-        self._nonce = secrets.randbits(64) or 1
+        self._nonce = int.from_bytes(os.urandom(8)) or 1
         self._progress = progress
         self._answer = self._loop.create_future()
         self._transport.write(frame(self._nonce, CALL, call))
@@ -69,6 +69,8 @@ class Channel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer
+        if not buffer and self._is_answer(data):
+            return
         buffer += data
         at = frames = 0
         stage = b""
@@ -89,12 +91,24 @@ class Channel(asyncio.Protocol):
                 self._report(stage)
         except (Garbled, msgspec.MsgspecError) as error:
             self._fail(error if isinstance(error, Garbled) else Garbled(str(error)))
-            self._transport.abort()
             return
         del buffer[:at]
         if frames > FLOOD:
             self._transport.pause_reading()
             self._loop.call_later(PAUSE, self._resume)
+
+    def _is_answer(self, data: bytes) -> bool:
+        """Takes what is just the answer, which is what mostly comes."""
+        if len(data) < HEAD.size:
+            return False
+        nonce, kind, length = HEAD.unpack_from(data)
+        if kind != ANSWER or nonce != self._nonce or not nonce or length != len(data) - HEAD.size:
+            return False
+        try:
+            self._take(kind, data[HEAD.size :], b"")
+        except msgspec.MsgspecError as error:
+            self._fail(Garbled(str(error)))
+        return True
 
     def _check(self, nonce: int, kind: int, length: int) -> None:
         """Before its body is waited for: whoever wrote this knows the call, and it has a bound."""
@@ -124,6 +138,7 @@ class Channel(asyncio.Protocol):
 
     def _fail(self, error: Exception) -> None:
         self.usable = False
+        self._transport.abort()
         for future in (self.ready, self._answer):
             if future is not None and not future.done():
                 future.set_exception(error)

@@ -40,7 +40,7 @@ from shared.worker.leftovers import Leftovers
 
 HIGH = 100
 """The channel's descriptor is not below: what a function opens and closes by number is hardly there."""
-BLOCK, MOST = 64 * 1024, 1024 * 1024
+BLOCK, MOST = 4 * 1024, 1024 * 1024
 """Bytes of the first and of the further pieces in which a call is read."""
 
 
@@ -57,12 +57,20 @@ class Channel:
 
     def receive(self) -> tuple[int, Call] | None:
         """The next call and its nonce; None when the worker has closed the socket. It sends one when it has the answer to the last."""
-        data = os.read(self._fd, BLOCK)
-        if len(data) < HEAD.size:
-            return None
+        data = b""
+        while len(data) < HEAD.size:
+            if not (part := os.read(self._fd, BLOCK)):
+                return None
+            data += part
         nonce, _, length = HEAD.unpack_from(data)
-        missing, parts = length - len(data) + HEAD.size, [data]
-        while missing and (part := os.read(self._fd, min(missing, MOST))):
+        missing = length - len(data) + HEAD.size
+        if not missing:
+            self._nonce = nonce
+            return nonce, decode_call(memoryview(data)[HEAD.size :])
+        parts = [data]
+        while missing:
+            if not (part := os.read(self._fd, min(missing, MOST))):
+                return None
             parts.append(part)
             missing -= len(part)
         self._nonce = nonce
@@ -192,7 +200,7 @@ def main() -> None:
     try:
         pid = os.fork()
     except OSError as error:
-        launch.say(refused=error.strerror)
+        launch.send(refused=error.strerror)
         return
     if not pid:
         _inner(path, fd, outer)
@@ -202,7 +210,7 @@ def main() -> None:
     status, listens = launch.wait(pid, wake)
     status = launch.end(pid, status)
     if listens:
-        launch.say(status=status)
+        launch.send(status=status)
     os._exit(0)
 
 

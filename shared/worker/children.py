@@ -23,7 +23,7 @@ PATIENCE = 5.0
 """Seconds in which all that came of a task must have died of SIGKILL."""
 RESERVE = 20
 """Descriptors that must be left to start a child: it needs 6 of them for a moment, and 3 as long as it lives."""
-START = 60.0
+START = 300.0
 """Seconds in which a child must have loaded the functions."""
 
 
@@ -38,13 +38,13 @@ class Child:
         self.process, self.channel, self.tap = process, channel, tap
 
     async def status(self) -> int:
-        """How the inner process has ended; of the outer one, if that has died."""
+        """How the inner process has ended, which has closed the channel; of the outer one, if that has died."""
         try:
             async with asyncio.timeout(PATIENCE):
-                said = await self.process.receive()
-        except TimeoutError:
-            return 0
-        return await self.process.wait() if said is None else int(said.get("status", 0))
+                message = await self.process.receive()
+        except TimeoutError:  # it goes on without the channel
+            return CLOSED
+        return await self.process.wait() if message is None else int(message.get("status", 0))
 
     async def kill(self) -> None:
         """Returns when nothing lives that came of it."""
@@ -150,8 +150,8 @@ class Children:
 
     async def _why(self, child: Child) -> str:
         """Of a child that has ended before it could do anything."""
-        said = await child.process.receive() or {}
-        why = said.get("refused") or f"it {ending(said.get('status', 1))}"
+        message = await child.process.receive() or {}
+        why = message.get("refused") or f"it {ending(message.get('status', 1))}"
         child.tap.end()
         last = child.tap.last
         await self._leave(child)

@@ -38,6 +38,10 @@ def _rest(held: Held, coroutine: Coroutine[Any, Any, Any], awaited: Any) -> Gene
             except BaseException as error:
                 if held.left:
                     raise
+                if (
+                    error.__traceback__ is not None
+                ):  # its first entry is this very line, which is nothing to its readers
+                    error.__traceback__ = error.__traceback__.tb_next
                 resume, sent = coroutine.throw, error
             try:
                 awaited = resume(sent)

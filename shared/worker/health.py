@@ -53,6 +53,10 @@ class Health:
                 self.unwell = str(error)
                 tries += 1
                 continue
+            except Exception as error:  # a try may go wrong in other ways; without this loop the worker would end
+                log.warning("worker.probe_failed", error=repr(error))
+                tries += 1
+                continue
             tries = 0
             if self.allowed + 1 >= self._slots:
                 self.unwell = ""

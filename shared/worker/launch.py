@@ -42,7 +42,7 @@ LIMITS = {
 PATIENCE = 30.0
 """Seconds in which everything must have died of SIGKILL; what has not is not ours to kill (another user's)."""
 SCARCE = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-"""Errors that say that the machine, or the worker's user, has no more of something."""
+"""Errors that mean that the machine, or the worker's user, has no more of something."""
 
 
 def prctl(what: int, value: int) -> None:
@@ -107,9 +107,9 @@ def _begin(job: dict[str, Any], root: str) -> int:
     pid = os.fork()
     if pid:
         os.close(writes)
-        with os.fdopen(reads, "rb") as said:
-            why = said.read()
-        if why:
+        with os.fdopen(reads, "rb") as pipe:
+            why = pipe.read()
+        if why.isdigit():  # root's commands can write here
             os.waitpid(pid, 0)
             raise Refused(int(why))
         return pid
@@ -196,7 +196,7 @@ def _remove(path: str) -> None:
     os.rmdir(path)
 
 
-def say(**message: object) -> None:
+def send(**message: object) -> None:
     with contextlib.suppress(OSError):  # the worker is dead: what remains is to clean up
         os.write(0, json.dumps(message).encode() + b"\n")
 
@@ -222,17 +222,17 @@ def _serve(root: str, wake: int) -> None:
         # Too little memory for a program may be the command's own limit.
         own = refused.number == errno.ENOMEM and job["limits"]["memory_bytes"]
         scarce = refused.number in SCARCE and not own
-        say(**{"unwell" if scarce else "refused": str(refused)})
+        send(**{"unwell" if scarce else "refused": str(refused)})
     except OSError as error:
-        say(unwell=error.strerror)
+        send(unwell=error.strerror)
     else:
-        say(began=pid)
+        send(began=pid)
         status, listens = wait(pid, wake)
         status = end(pid, status)
         if listens:
-            say(status=status)
+            send(status=status)
     os.close(1)
-    say(gone=True)
+    send(gone=True)
     while os.read(0, 65536):  # until the worker has what it wants
         pass
 
@@ -244,10 +244,10 @@ def main() -> None:
     try:
         for folder in (root, os.path.join(root, "work"), os.path.join(root, "tmp")):
             os.mkdir(folder, 0o700)
-        say(folder=root)
+        send(folder=root)
         _serve(root, wake)
     except OSError as error:
-        say(unwell=f"{root}: {error.strerror}")
+        send(unwell=f"{root}: {error.strerror}")
     finally:
         if os.path.isdir(root):
             try:

@@ -27,7 +27,7 @@ from shared.worker.tap import Tap
 STREAM = "-"
 """The name of the standard input among inputs, of the standard output among outputs."""
 LAST_LINES, LAST_BYTES = 20, 2000
-"""What an error tells of what the command wrote to its standard error."""
+"""What an error quotes of what the command wrote to its standard error."""
 PATIENCE = 5.0
 """Seconds in which a command must have died of SIGKILL. Then its end is reported all the same; its launcher goes on."""
 RESERVE = 20
@@ -101,15 +101,15 @@ class Launcher:
             "stdout": STREAM in command.outputs,
         }
         await self._process.send(msgspec.json.encode(job) + b"\n")
-        said = await self._receive()
-        if "began" in said:
-            self._pid = said["began"]
-            said = await self._receive()
+        message = await self._receive()
+        if "began" in message:
+            self._pid = message["began"]
+            message = await self._receive()
         self._gone = True
         self._close_taps()
-        if "refused" in said:
-            raise TaskError(f"cannot run {command.command[0]!r}: {said['refused']}")
-        return int(said["status"])
+        if "refused" in message:
+            raise TaskError(f"cannot run {command.command[0]!r}: {message['refused']}")
+        return int(message["status"])
 
     def last_words(self) -> str:
         """The last lines that it wrote to its standard error."""
@@ -122,7 +122,8 @@ class Launcher:
         try:
             async with asyncio.timeout(PATIENCE):
                 while not self._gone:
-                    self._gone = "gone" in await self._receive()
+                    with contextlib.suppress(Unwell):
+                        self._gone = "gone" in await self._receive()
         except TimeoutError:
             log.warning("worker.command_lives", pid=self._pid)
         except Lost:
@@ -137,11 +138,11 @@ class Launcher:
 
     async def _receive(self) -> dict[str, Any]:
         """The launcher's next message. Lost if it has died: then what it ran is killed, as far as we know of it."""
-        said = await self._process.receive()
-        if said is not None and "unwell" in said:
-            raise Unwell(f"no command can be started: {said['unwell']}", probe)
-        if said is not None:
-            return said
+        message = await self._process.receive()
+        if message is not None and "unwell" in message:
+            raise Unwell(f"no command can be started: {message['unwell']}", probe)
+        if message is not None:
+            return message
         if self._pid and not self._gone:
             with contextlib.suppress(OSError):
                 os.killpg(self._pid, signal.SIGKILL)

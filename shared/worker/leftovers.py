@@ -21,6 +21,7 @@ SPARE = 64
 """Descriptors that functions may leave open in their process: connections that they keep, for one."""
 _SIGNALS = range(1, 32)
 _LIMITS = tuple(getattr(resource, f"RLIMIT_{name}") for name in ("NOFILE", "AS", "CPU", "FSIZE", "NPROC", "STACK"))
+_processors = getattr(os, "sched_getaffinity", lambda pid: None)  # Linux
 _NAMES = (
     *("sys.stdout", "sys.stderr", "standard output", "standard error", "the working directory", "the umask"),
     *("resource limits", "signal handlers", "blocked signals", "a timer", "the environment", "the priority"),
@@ -84,7 +85,7 @@ def _snapshot() -> tuple[Any, ...]:
         any(_signal.getitimer(0)),
         os.environ._data.copy(),  # type: ignore[attr-defined]
         os.getpriority(0, 0),
-        os.sched_getaffinity(0),
+        _processors(0),
         _locale.setlocale(_locale.LC_ALL),
         _policy(),
         sys.getrecursionlimit(),

@@ -4,32 +4,38 @@ Coroutine functions run in the worker's own process. One that changes the folder
 standard stream changes it for every other task, and for the worker.
 """
 
+import asyncio
+import gc
+import locale
 import os
 import resource
 import signal
+import socket
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 from shared.runtime.log import log
 
-EVERY = 0.005
-"""Seconds in which it is looked at most once."""
+EVERY = 0.001
+"""Seconds in which it is looked at most once before runs."""
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
-_SIGNALS = [number for number in signal.Signals if number not in (signal.SIGKILL, signal.SIGSTOP)]
+_SIGNALS = (
+    *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2),
+    *(signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGCHLD, signal.SIGPIPE),
+)
 
 
 class Setting:
-    """One of them: how it is read and set. It is put back if it is not as it was at first."""
+    """One of them: how it is read and set."""
 
     def __init__(self, name: str, read: Callable[[], Any], write: Callable[[Any], object]) -> None:
         self.name, self._read, self._write = name, read, write
         self._first = read()
 
     def restore(self) -> bool:
-        """Whether it had been changed. OSError or ValueError if it cannot be put back."""
+        """Puts it back if it is not as it was at first; whether it was not. An error if it cannot be put back."""
         try:
             if self._read() == self._first:
                 return False
@@ -40,31 +46,53 @@ class Setting:
 
 
 class ProcessState:
-    """Call it after a task's code has run. In the main thread."""
+    """As it is now. Make it, and call it, in the main thread."""
 
     def __init__(self) -> None:
-        self._settings = [
+        self._quick = [
             Setting("folder", os.getcwd, os.chdir),
             Setting("umask", _umask, os.umask),
+            _limit("RLIMIT_NOFILE"),
+        ]
+        self._settings = [
+            *self._quick,
             *(_stream(name) for name in ("stdin", "stdout", "stderr")),
-            *(_limit(name) for name in dir(resource) if name.startswith("RLIMIT_")),
+            *(_limit(name) for name in dir(resource) if name.startswith("RLIMIT_") and name != "RLIMIT_NOFILE"),
+            Setting("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+            Setting("switch interval", sys.getswitchinterval, sys.setswitchinterval),
+            Setting("collector", gc.get_threshold, lambda threshold: gc.set_threshold(*threshold)),
+            Setting("collecting", gc.isenabled, lambda enabled: gc.enable() if enabled else gc.disable()),
+            Setting("socket timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
+            Setting("locale", _locale, lambda name: locale.setlocale(locale.LC_ALL, name)),
+            Setting("event loop policy", asyncio.get_event_loop_policy, asyncio.set_event_loop_policy),
         ]
         if threading.current_thread() is threading.main_thread():
             self._settings += [_handler(number) for number in _SIGNALS if signal.getsignal(number) is not None]
             self._settings += [_timer(number) for number in _TIMERS if signal.getitimer(number) == (0.0, 0.0)]
-        self._looked = 0.0
+        self._looked, self._stdout, self._stderr = 0.0, sys.stdout, sys.stderr
         self._lost: set[str] = set()
 
+    def before_run(self, now: float) -> None:
+        """Puts back what a task is likely to need: what it prints has to come to it, and its files to be found.
+
+        now   time.monotonic()
+        """
+        if sys.stdout is not self._stdout or sys.stderr is not self._stderr:
+            self.restore()
+        elif now > self._looked + EVERY:
+            self._looked = now
+            self._restore(self._quick)
+
     def restore(self) -> None:
-        now = time.monotonic()
-        if now < self._looked + EVERY:
-            return
-        self._looked = now
-        for setting in self._settings:
+        """Puts back all of it: for every now and then, it takes 50 µs."""
+        self._restore(self._settings)
+
+    def _restore(self, settings: list[Setting]) -> None:
+        for setting in settings:
             try:
                 if setting.name not in self._lost and setting.restore():
                     log.warning("worker.process_restored", what=setting.name)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RecursionError, locale.Error) as error:
                 self._lost.add(setting.name)
                 log.error("worker.process_changed", what=setting.name, error=repr(error))
 
@@ -73,6 +101,10 @@ def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+def _locale() -> str:
+    return locale.setlocale(locale.LC_ALL)
 
 
 def _stream(name: str) -> Setting:

@@ -27,15 +27,16 @@ PATIENCE = 1.0
 class Slots:
     """`count` tasks of `holding` at once, or fewer, as `health` allows.
 
-    `restore` is called after each run, before the slot is used again.
+    `restore` is called before each run with the time. `loops`: those without which the worker ends.
     """
 
-    restore: Callable[[], None]
+    restore: Callable[[float], None]
 
     def __init__(self, runner: Runner, holding: Holding, worker: str, count: int, health: Health) -> None:
         self._runner, self._holding, self._worker, self._health = runner, holding, worker, health
         self._busy, self._closed = 0, False
         self.restore = _nothing
+        self.loops: list[asyncio.Task[None]] = []
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
 
@@ -79,9 +80,10 @@ class Slots:
                 held.left = True
 
     def _next(self) -> Held | None:
-        held = None if self._closed else self._holding.pop()
+        held, now = None if self._closed else self._holding.pop(), time.monotonic()
         if held is not None:
-            held.began, held.parcel.begun = time.monotonic(), True
+            held.began, held.parcel.begun = now, True
+            self.restore(now)
         return held
 
     async def _occupy(self, held: Held | None) -> None:
@@ -94,7 +96,6 @@ class Slots:
                 held.slot = task
                 await self._run(held)
                 held.slot = None
-                self.restore()
                 # Who has kept a reference may cancel it later; a variable that was set would be seen by the next task's code.
                 kept = getrefcount(task) != references or getweakrefcount(task) != weak
                 if kept or task.cancelling() or copy_context() != self._context:
@@ -136,12 +137,18 @@ class Slots:
             report = Failed(work.id, work.attempt, "lost", f"the worker failed: {describe(error)}")
         if timer is not None:
             timer.cancel()
-        if not self._closed:
+        asked = held.slot is not None and held.slot.cancelling() and held.stopping is None
+        if self._closed or (asked and self._swept()):
+            if held.printed is not None:
+                held.printed.end(tell=False)
+        else:
             self.report(held, report)
             self._holding.drop(held)
-        elif held.printed is not None:
-            held.printed.end(tell=False)
         trace.current.reset(token)
+
+    def _swept(self) -> bool:
+        """Whether somebody has cancelled the worker's own loops: it ends, and what was cancelled with them has not failed."""
+        return any(loop.done() or loop.cancelling() for loop in self.loops)
 
     def _insist(self, held: Held) -> None:
         """It was stopped, and has had its time."""
@@ -177,5 +184,5 @@ class Slots:
             held.parcel.queue.reports.add(progress)
 
 
-def _nothing() -> None:
+def _nothing(now: float) -> None:
     """Puts nothing back."""

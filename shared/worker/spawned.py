@@ -46,12 +46,13 @@ class Spawned:
         return msgspec.json.decode(line, type=dict[str, Any]) if line else None
 
     async def send(self, data: bytes) -> None:
-        with contextlib.suppress(ConnectionError):  # it has died: `receive` says so
+        with contextlib.suppress(ConnectionError):  # it has died: `receive` returns None
             self._writer.write(data)
             await self._writer.drain()
 
     def close(self) -> None:
-        """Tells it to end."""
+        """Makes it end, even if somebody has stopped it."""
+        self._process.send_signal(signal.SIGCONT)
         with contextlib.suppress(OSError):
             self._writer.write_eof()
 

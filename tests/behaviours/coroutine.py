@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import decimal
+import gc
+import locale
 import os
 import resource
 import signal
+import socket
 import sys
 import threading
 from contextvars import ContextVar
@@ -304,7 +307,7 @@ async def cancels_itself_and_returns(task: Task) -> str:
     return "early"
 
 
-@row("error", f"CancelledError{PLACE}")
+@row("error", f"CancelledError{PLACE}", log="^((?!worker/coroutine).)*$")
 async def awaits_what_was_cancelled(task: Task) -> None:
     inner = asyncio.get_running_loop().create_future()
     inner.cancel()
@@ -463,13 +466,35 @@ async def opens_ten_thousand_files(task: Task) -> None:
             files.enter_context(open(os.devnull, "rb"))
 
 
+@row()
+async def allows_no_recursion(task: Task) -> None:
+    sys.setrecursionlimit(80)
+
+
+@row()
+async def changes_the_event_loop_policy(task: Task) -> None:
+    class Policy(asyncio.DefaultEventLoopPolicy):
+        def new_event_loop(self) -> asyncio.AbstractEventLoop:
+            raise RuntimeError("no loop")
+
+    asyncio.set_event_loop_policy(Policy())
+
+
+@row()
+async def changes_what_is_left_of_the_process(task: Task) -> None:
+    gc.disable()
+    gc.set_threshold(1)
+    socket.setdefaulttimeout(1e-6)
+    sys.setswitchinterval(1.0)
+    locale.setlocale(locale.LC_ALL, "C")
+
+
 secret: ContextVar[str] = ContextVar("secret", default="")
 
 
-@row(value=b'[28,""]')
-async def sets_context_variables(task: Task) -> object:
-    seen = [decimal.getcontext().prec, secret.get()]
-    decimal.getcontext().prec = 3
+@row(value=b'""')
+async def sets_a_context_variable(task: Task) -> str:
+    seen = secret.get()
     secret.set("of this task")
     return seen
 

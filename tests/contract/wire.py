@@ -101,6 +101,8 @@ def _value(hint: Any, name: str, seed: int) -> Any:
         return arguments[seed % len(arguments)]
     if origin is list:
         return [_value(arguments[0], name, seed + n) for n in range(2)]
+    if origin is tuple and arguments[-1] is ...:
+        return (_value(arguments[0], name, seed),)
     if origin is tuple:
         return tuple(_value(each, name, seed + n) for n, each in enumerate(arguments))
     if origin is dict:

@@ -2,16 +2,17 @@
 
 import hashlib
 import io
+import json
 import tarfile
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
 from tests.conftest import folder
-from tests.support.datasets import ARCHIVER, CATALOGUE, DATA, Datasets, file_list
+from tests.support.datasets import ARCHIVER, CATALOGUE, DATA, Datasets, file_list, flip
 from tests.support.edge import Edge
 from tests.support.processes import Processes
 from tests.support.wait import wait_until
@@ -97,6 +98,7 @@ async def test_in_and_back_out(shared_system: Processes, edge: Edge, datasets: D
         "isOnCentralDisk": True,
         "archiveStatusMessage": "datasetCreated",
         "retrieveStatusMessage": "",
+        "archiveReturnMessage": {},
     }
     assert (packed["size"], packed["numberOfFiles"]) == (sum(map(len, files.values())), len(files))
     assert packed["numberOfDatablocks"] == 2
@@ -111,7 +113,7 @@ async def test_in_and_back_out(shared_system: Processes, edge: Edge, datasets: D
 
     await shared_system.wait_until(cleared)
     located = await edge.get(f"{DATA}/locate/{pid.replace('/', '%2F')}")
-    assert located == {"pid": pid, "size": packed["packedSize"], "storages": ["lts-a"]}
+    assert located == {"pid": pid, "size": packed["packedSize"], "storages": ["lts-a"], "damaged": 0}
 
     back = await datasets.job(pid, "retrieve")
     await datasets.until_job(back, "finishedSuccessful")
@@ -263,6 +265,7 @@ async def test_others_do_not_see_it(shared_system: Processes, edge: Edge, datase
     await datasets.register(pid, {"one": b"1"})
     made = await edge.ask("POST", "/ops/v1/users", json={"name": f"u{uuid4().hex[:8]}", "roles": ["user"]})
     async with Edge(shared_system.http, made.json()["token"]) as other:
+        await _others_sessions_are_unknown(edge, other, datasets)
         for method, path, body in (
             ("GET", f"{CATALOGUE}/datasets/{pid.replace('/', '%2F')}", None),
             ("POST", f"{ARCHIVER}/upload/urls", {"pid": pid, "paths": ["one"]}),
@@ -272,7 +275,45 @@ async def test_others_do_not_see_it(shared_system: Processes, edge: Edge, datase
         ):
             answer = await other.ask(method, path, json=body)
             assert answer.status_code == 404, (path, answer.text)
-        assert (await other.get(f"{CATALOGUE}/datasets"))["items"] == []
+            nowhere = "test/of-nobody"
+            unknown = await other.ask(
+                method,
+                path.replace(pid.replace("/", "%2F"), nowhere.replace("/", "%2F")),
+                json=body and body | {"pid": nowhere},
+            )
+            assert unknown.status_code == 404
+            assert _answer(unknown, nowhere) == _answer(answer, pid), "an answer of its own says that it is there"
+        assert {one["owner"] for one in (await other.get(f"{CATALOGUE}/datasets"))["items"]} == {made.json()["user"]}
+
+
+def _answer(answer: httpx.Response, name: str) -> dict[str, Any]:
+    """What is said, but for the name and the trace."""
+    body = json.loads(answer.text.replace(name, "…"))
+    return {key: value for key, value in body.items() if key not in ("trace", "instance")}
+
+
+async def _others_sessions_are_unknown(edge: Edge, other: Edge, datasets: Datasets) -> None:
+    """A retrieval was accepted for a session of somebody else, and its bytes stayed under it."""
+    theirs, nobodys = str(await edge.session(function="echo")), str(uuid4())
+    made = await datasets.post(f"/compute/v1/sessions/{theirs}/results", {"results": [{"name": "one"}]}, 201)
+    result = made["results"][0]["id"]
+    mine = Datasets(other)
+    pid = f"test/{uuid4().hex[:12]}"
+    await mine.store(pid, {"one": b"1" * 70_000})
+    answers = []
+    for session in (theirs, nobodys):
+        body = {"pid": pid, "session": session, "results": [{"path": "one", "result": result}]}
+        answers.append(await other.ask("POST", f"{DATA}/retrievals", json=body))
+        assert (answers[-1].status_code, answers[-1].json()["field"]) == (404, "session")
+    assert _answer(answers[0], theirs) == _answer(answers[1], nobodys)
+
+    # A session of one's own, and somebody else's result: it fails before there are bytes.
+    own = str(await other.session(function="echo"))
+    body = {"pid": pid, "session": own, "results": [{"path": "one", "result": result}]}
+    retrieval = await mine.post(f"{DATA}/retrievals", body, 201)
+    failed = await mine.until_retrieval(retrieval["id"], "failed")
+    assert "refuses result get" in failed["error"]
+    assert (await edge.get(f"/compute/v1/results/{result}"))["status"] == "created"
 
 
 async def test_a_datablock_that_rotted_on_the_way_is_not_believed(
@@ -282,7 +323,7 @@ async def test_a_datablock_that_rotted_on_the_way_is_not_believed(
     await datasets.store(pid, {"one": b"1" * 1000})
     dataset = await datasets.get(pid)
     tar = next((shared_system.stack.home.path / "lts/data/datasets" / dataset["id"]).rglob("*.tar"))
-    _flip(tar)
+    flip(tar)
     job = await datasets.job(pid, "retrieve")
     failed = await datasets.until_job(job, "finishedUnsuccessful", timeout=60)
     assert "hash" in failed["message"]
@@ -292,9 +333,31 @@ async def test_a_datablock_that_rotted_on_the_way_is_not_believed(
     assert lifecycle["retrievable"]
 
 
-def _flip(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.seek(700)
-        byte = file.read(1)
-        file.seek(700)
-        file.write(bytes([byte[0] ^ 1]))
+async def test_results_of_what_is_damaged_are_aborted_and_the_others_produced(
+    shared_system: Processes, edge: Edge, datasets: Datasets, pid: str
+) -> None:
+    """And when somebody has put the file back, a retrieval finds it, and everybody says so."""
+    files = {"bad": b"1" * LARGE, "good": b"2" * LARGE}
+    await datasets.store(pid, files)
+    dataset = await datasets.get(pid)
+    tar = min((shared_system.stack.home.path / "lts/data/datasets" / dataset["id"]).rglob("*.tar"))
+    flip(tar)
+    session = str(await edge.session(function="echo"))
+    body = {"results": [{"name": path} for path in files]}
+    made = (await datasets.post(f"/compute/v1/sessions/{session}/results", body, 201))["results"]
+    wanted = [{"path": one["name"], "result": one["id"]} for one in made]
+    retrieval = await datasets.retrieval(pid=pid, session=session, results=wanted)
+    partial = await datasets.until_retrieval(retrieval["id"], "partial")
+    assert (partial["produced"], partial["damaged"], partial["blocks_back"]) == (1, 1, 1)
+    results = {one["name"]: await edge.get(f"/compute/v1/results/{one['id']}") for one in made}
+    assert {name: one["status"] for name, one in results.items()} == {"bad": "aborted", "good": "completed"}
+    urls = (await edge.get(f"{DATA}/retrievals/{retrieval['id']}/urls"))["items"]
+    assert [(one["damage"], bool(one["url"])) for one in urls] == [("checksum", False), ("", True)]
+    assert (await datasets.get(pid))["numberOfDamagedDatablocks"] == 1
+
+    flip(tar)
+    job = await datasets.job(pid, "retrieve")
+    await datasets.until_job(job, "finishedSuccessful")
+    seen = await datasets.get(pid)
+    assert (seen["numberOfDamagedDatablocks"], seen["datasetlifecycle"]["archivable"]) == (0, False)
+    assert seen["datasetlifecycle"]["archiveStatusMessage"] == "datasetOnArchiveDisk"

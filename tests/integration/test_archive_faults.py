@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from services.archiver.machine import BlockState
 from shared.objects.init import init_folder
 from shared.objects.layout import MARKER
-from tests.support.datasets import CATALOGUE, DATA, file_list
+from tests.support.datasets import CATALOGUE, DATA, file_list, flip
 from tests.support.observed import World, observed
 from tests.support.wait import wait_until
 
@@ -63,14 +62,6 @@ async def test_what_does_not_come_back_as_it_was_written_is_undone(world: World)
     assert (await world.datasets.get(pid))["datasetlifecycle"]["archiveStatusMessage"] == "datasetOnArchiveDisk"
     assert await states(world, dataset) == [BlockState.VALIDATED] * 2
     assert len(world.on_lts(dataset)) == 4
-
-
-def flip(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.seek(700)
-        byte = file.read(1)
-        file.seek(700)
-        file.write(bytes([byte[0] ^ 1]))
 
 
 async def test_a_full_storage_is_waited_for(world: World) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,13 +15,17 @@ import msgspec
 import pytest
 
 from deploy.local.s3 import BUCKET
+from services.gateway.web import ROUTES
 from tests.conftest import folder
-from tests.support.datasets import CATALOGUE, Datasets
+from tests.contract.wire import example
+from tests.support.datasets import CATALOGUE, DATA, Datasets, flip
 from tests.support.edge import Edge
 from tests.support.processes import Processes
 from tests.support.servers import of_stack
 from tests.support.wait import wait_until
+from tests.unit.test_request_bounds import texts
 
+NAMED = re.compile(r"{[^}]+}")
 LARGE = 1_300_000
 """Bytes; more than the 1 MiB that a datablock aims at, so that there are two."""
 
@@ -281,6 +286,75 @@ async def stored(system: Processes, prefix: str) -> list[str]:
         return [entry["Key"] for entry in found.get("Contents", ())]
 
 
+async def test_what_is_damaged_is_named_the_rest_comes_back_and_archiving_repairs_it(
+    shared_system: Processes, cli: Cli, edge: Edge, datasets: Datasets, pid: str, tmp_path: Path
+) -> None:
+    """A flip, a truncation, a loss and a swap on long-term storage. Nothing was recorded: everybody went on saying that the dataset
+    is there, validated; what was whole was refused too; and `archive` from the source said `already`."""
+    source, names = tmp_path / "source", ["flipped", "gone", "kept", "short", "swapped"]
+    source.mkdir()
+    for number, name in enumerate(names):
+        (source / name).write_bytes(bytes([number]) * 700_000)
+    stored = (await cli("archive", pid, source, "--json")).told
+    lts = shared_system.stack.home.path / "lts/data"
+    tars = [lts / block["archiveId"] for block in stored["datablocks"]]
+    assert len(tars) == len(names)
+    before = [tar.read_bytes() for tar in tars]
+    flip(tars[0])
+    tars[1].unlink()
+    os.truncate(tars[3], 1000)
+    tars[4].write_bytes(before[2])
+
+    back = await cli("retrieve", pid, "--to", tmp_path / "back", "--json")
+    assert back.code == 1
+    told = json.loads(back.out)
+    assert (told["retrieval"]["status"], told["retrieval"]["damaged"], told["datablocks"]) == ("partial", 4, 1)
+    assert sorted(told["missing"]) == ["flipped", "gone", "short", "swapped"]
+    assert tree(tmp_path / "back") == {"kept": (source / "kept").read_bytes()}
+
+    seen = (await cli("dataset", pid, "--json")).told
+    lifecycle = seen["dataset"]["datasetlifecycle"]
+    assert (lifecycle["archivable"], lifecycle["retrievable"]) == (True, True), "SciCat's system error"
+    assert lifecycle["archiveStatusMessage"] == "scheduleArchiveJobFailed"
+    assert lifecycle["retrieveStatusMessage"] == "datasetRetrievalFailed"
+    assert lifecycle["archiveReturnMessage"]["message"] == "4 of 5 datablocks are damaged on long-term storage"
+    assert "4 of 5 datablocks are damaged" in seen["summary"]
+    reasons = " ".join(seen["reasons"][:4])
+    assert all(part in reasons for part in ("_0 hashes to", "_1 is not on lts-a", "_3 has 1000 bytes", "_4 hashes to"))
+    assert " 4 " in next(line for line in (await cli("datasets")).out.splitlines() if pid in line)
+    quoted = pid.replace("/", "%2F")
+    blocks = (await edge.get(f"{CATALOGUE}/datasets/{quoted}/datablocks"))["items"]
+    assert [block["damage"] and block["damage"]["kind"] for block in blocks] == [
+        *("checksum", "missing", None, "size", "checksum")
+    ]
+    assert [block["status"] for block in blocks] == ["damaged", "damaged", "validated", "damaged", "damaged"]
+    assert blocks[3]["damage"]["foundSize"] == 1000
+    located = await edge.get(f"{DATA}/locate/{quoted}")
+    assert (located["storages"], located["damaged"]) == ([], 4)
+    offers = await cli("offers", pid)
+    assert "is damaged on long-term storage" in offers.out + offers.err
+
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in names:
+        (other / name).write_bytes(b"of another night")
+    assert (await cli("archive", pid, other)).code == 1
+    kept = tars[2].stat().st_mtime_ns
+    repaired = (await cli("archive", pid, source, "--json")).told
+    assert repaired["repaired"] == [tars[n].name for n in (0, 1, 3, 4)]
+    assert [tar.read_bytes() for tar in tars] == before
+    assert tars[2].stat().st_mtime_ns == kept, "what was whole was not touched"
+    lifecycle = repaired["dataset"]["datasetlifecycle"]
+    assert (lifecycle["archivable"], lifecycle["retrievable"]) == (False, True)
+    assert (lifecycle["archiveStatusMessage"], lifecycle["archiveReturnMessage"]) == ("datasetOnArchiveDisk", {})
+    assert [block["status"] for block in repaired["datablocks"]] == ["validated"] * 5
+    assert [block["damage"] for block in repaired["datablocks"]] == [None] * 5
+    assert (await edge.get(f"{DATA}/locate/{quoted}"))["storages"] == ["lts-a"]
+    assert "already" in (await cli("archive", pid, source)).out
+    (await cli("retrieve", pid, "--to", tmp_path / "back", "--json")).told  # noqa: B018 (told checks the exit code)
+    assert tree(tmp_path / "back") == tree(source)
+
+
 async def test_values_go_up_and_come_down(shared_system: Processes, cli: Cli, edge: Edge, tmp_path: Path) -> None:
     session = str(await edge.session())
     large, small = os.urandom(LARGE), b"small"
@@ -323,3 +397,23 @@ async def test_of_two_uploads_at_once_one_wins(shared_system: Processes, edge: E
     assert (await edge.http.get(path)).content == won
     assert len(await stored(shared_system, f"results/{session}/")) == 1
     await edge.close(session)
+
+
+async def test_no_route_fails_over_a_nul(edge: Edge) -> None:
+    """In each name of a path, each text of a query, each text of a body: refused, and nothing is done."""
+    failed = []
+    for route in ROUTES:
+        plain = NAMED.sub(str(uuid4()), route.path)
+        asked: list[tuple[str, dict[str, Any]]] = []
+        if plain != route.path:
+            asked.append((NAMED.sub("a%00b", route.path), {}))
+        if route.query is not None:
+            asked += [(f"{plain}?{field.encode_name}=a%00b", {}) for field in msgspec.structs.fields(route.query)]
+        if isinstance(route.body, type) and issubclass(route.body, msgspec.Struct):
+            whole = msgspec.json.decode(msgspec.json.encode(example(route.body)))
+            asked += [(plain, {"json": changed}) for _, changed in texts(whole)]
+        for path, more in asked:
+            answer = await edge.http.request(route.method, path, **more)
+            if not 400 <= answer.status_code < 500:
+                failed.append((route.method, path, more, answer.status_code, answer.text[:200]))
+    assert not failed

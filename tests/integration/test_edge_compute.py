@@ -163,6 +163,15 @@ async def test_lists_counts_outputs_and_attempts(edge: Edge) -> None:
         ({"where": '[[{"field": "priority", "value": 1, "or": 2}]]'}, "where[0][0].or"),
         ({"where": "status=error"}, "where"),
         ({"where": "[" * 5000}, "where"),
+        ({"where": '[[{"field": "priority", "value": %s}]]' % ("9" * 400)}, "where[0][0].value"),
+        (
+            {"where": '[[{"field": "priority", "op": "in", "value": [1, %s]}]]' % ("-" + "9" * 400)},
+            "where[0][0].value[1]",
+        ),
+        ({"where": '[[{"field": "priority", "value": 9223372036854775808}]]'}, "where[0][0].value"),
+        ({"where": '[[{"field": "priority", "value": 1e300}]]'}, "where[0][0].value"),
+        ({"where": '[[{"field": "function", "value": "a\\u0000"}]]'}, "where[0][0].value"),
+        ({"token": "a\x00"}, "token"),
         ({"sort": "nothing"}, "sort"),
     ],
 )

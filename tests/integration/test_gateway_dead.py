@@ -55,6 +55,9 @@ async def test_list_and_replay(gateway: Gateway) -> None:
         assert not [name for name in again.headers if name.startswith("Hr-Dead")]
         assert again.headers["traceparent"] == "t"
         await pull.ack(again)
+        for beyond in (2**63, 2**64, 10**400, 0, -1):
+            done = await gateway.http.post("/ops/v1/dead/replay", json={"sequences": [second, beyond]})
+            assert (done.status_code, done.json()["field"]) == (400, "sequences[1]"), done.text
         done = await gateway.http.post("/ops/v1/dead/replay", json={"all": True})
         assert len(done.json()["replayed"]) == 4
         assert (await gateway.http.get("/ops/v1/dead")).json() == {"items": [], "next": ""}

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
+from services.gateway.feed import Feed
 from shared.bus import pull as pull_module
 from shared.bus import topology
 from shared.bus.client import Bus
@@ -197,3 +198,46 @@ async def test_the_ack_of_the_newest_goes_out_when_nothing_follows(bus: Bus, sou
 async def acknowledged(bus: Bus, sequence: int) -> bool:
     info = await topology.api(bus, "CONSUMER.INFO.REPORTS.schedulers")
     return bool(info["ack_floor"]["stream_seq"] == sequence)
+
+
+async def test_a_backlog_of_large_messages_comes_a_few_at_a_time(bus: Bus, source: Bus) -> None:
+    """64 messages of a megabyte pulled at once threw the scheduler off the bus as a slow consumer."""
+    large = [b"%02d" % number + b"x" * 1_000_000 for number in range(24)]
+    stored = [await source.send("hr.report.default", data) for data in large]
+    await asyncio.wait_for(asyncio.gather(*stored), 30)
+    pull = Pull(bus, "REPORTS", "schedulers", batch=1000, heartbeat=0.2, rank=lambda: 0)
+    await pull.start()
+    got: list[bytes] = []
+    # Nobody takes: no more than the bytes of a few requests lie here.
+    await wait_until(lambda: pull._bytes > pull_module.MOST_BYTES and not pull._asked)
+    assert pull._bytes <= 3 * pull_module.MOST_BYTES
+    async with asyncio.timeout(30):
+        while len(got) < len(large):
+            for message in await pull.take(1):
+                got.append(message.data)
+                await pull.ack(message)
+            assert pull._bytes <= 3 * pull_module.MOST_BYTES
+    assert sorted(got) == large
+    assert bus.nc.stats["reconnects"] == 0
+    assert await some_small(pull, source), "and small ones come as before"
+    await pull.stop()
+
+
+async def some_small(pull: Pull, source: Bus) -> bool:
+    await send(source, b"small")
+    return await some(pull, 1) == [b"small"]
+
+
+async def test_a_reader_of_events_takes_large_ones_a_few_at_a_time(bus: Bus) -> None:
+    events = [await bus.send("hr.evt.task.logged.1", b"%02d" % n + b"x" * 1_000_000) for n in range(20)]
+    await asyncio.wait_for(asyncio.gather(*events), 30)
+    feed = Feed(bus, "hr.evt.>", from_start=True)
+    await feed.open()
+    await wait_until(lambda: len(feed._waiting) > 3 and not feed._asked)
+    assert sum(len(event.data) for event in feed._waiting) <= 3 * pull_module.MOST_BYTES
+    got: list[bytes] = []
+    async with asyncio.timeout(30):
+        while len(got) < len(events):
+            got += [event.data[:2] for event in await feed.take(5)]
+    assert got == [b"%02d" % n for n in range(20)]
+    await feed.close()

@@ -3,7 +3,9 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 from nats.aio.msg import Msg
 
@@ -12,9 +14,11 @@ from shared.bus.context import Context
 from shared.bus.service import Service
 from shared.contracts import headers as h
 from shared.contracts.errors import BY_CODE, HeadraceError, Internal, Invalid, TimedOut, Unavailable
+from shared.db.pool import open_pool
 from shared.testing.conformance_bus import flushed
 from tests.conftest import Database
 from tests.integration.bus_rig import Bench, Said, Word, connected, open_bench
+from tests.support.proxy import Proxy
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 
@@ -165,3 +169,46 @@ async def test_two_processes_share_the_requests_of_a_service(nats: Servers) -> N
         assert min(seen.values()) > 0
         for service in services:
             await service.stop()
+
+
+async def test_a_read_while_the_database_is_away_says_so_and_goes_on_when_it_is_back(
+    bench: Bench, database: Database
+) -> None:
+    url = database.url("archiver")
+    async with (
+        Proxy(urlsplit(url).port or 0) as line,
+        await open_pool(line.url(url), "archiver", largest=1) as pool,
+    ):
+
+        async def read(ctx: Context, word: Word) -> Said:
+            return Said(await pool.fetchval("SELECT $1::text", word.text), ctx.user)
+
+        service = Service(bench.bus, None, "archiver", "1", "reads only")
+        service.reads("word", "read", Word, read)
+        ctx = Context("hr.rpc.archiver.word.read", "ann", {}, trace.new())
+
+        async def ask(text: str = "x") -> bytes:
+            return await service._handlers["word.read"](ctx, msgspec.json.encode(Word(text)))
+
+        assert await ask() == b'{"text":"x","user":"ann"}'
+        line.refuse()
+        for _ in range(3):
+            with pytest.raises(Unavailable, match="the database is away"):
+                await ask()
+        line.heal()
+        assert await ask() == b'{"text":"x","user":"ann"}'
+        with pytest.raises(Invalid) as refused:
+            await ask("a\x00")
+        assert refused.value.field == "text"
+
+
+async def test_what_no_column_holds_is_the_requests_fault_though_nobody_said_so(bench: Bench) -> None:
+    """The last net, for a bound that a contract forgot."""
+
+    async def store(ctx: Context, word: Word) -> Said:
+        return Said(str(await bench.pool.fetchval("SELECT $1::smallint", word.times)), ctx.user)
+
+    bench.service.reads("word", "store", Word, store)
+    ctx = Context("hr.rpc.archiver.word.store", "ann", {}, trace.new())
+    with pytest.raises(Invalid, match="outside of what can be stored"):
+        await bench.service._handlers["word.store"](ctx, b'{"text": "x", "times": 40000}')

@@ -1,6 +1,8 @@
 """Uploads that go on, are corrected, abandoned, or forgotten: the archiver's part, and the sweep of its rooms and the retriever's."""
 
 import asyncio
+import io
+import tarfile
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -23,6 +25,7 @@ from shared.runtime.clock import SystemClock
 from tests.integration.data_rig import DataRig, open_data_rig, pages
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
+from tests.unit.test_file_names import ORDINARY
 
 DAY = timedelta(days=1)
 
@@ -60,6 +63,18 @@ async def test_what_is_uploaded_is_seen_page_by_page(rig: DataRig, pid: str) -> 
     await rig.until(pid, "datasetCreated")
     with pytest.raises(Conflict):
         await uploads(rig, pid)
+
+
+async def test_every_name_that_is_allowed_comes_back(rig: DataRig, pid: str) -> None:
+    """Through the store, its lists, the tar and its manifest."""
+    files = {f"{n}/{path}": path.encode() for n, path in enumerate(ORDINARY)}
+    await rig.store(pid, files)
+    page = await rig.ask("retriever.retrieval.urls", r.DownloadQuery(await rig.retrieve(pid)), r.Downloads)
+    async with httpx.AsyncClient(trust_env=False) as http:
+        data = (await http.get(page.items[0].url)).content
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        found = {one.name.partition("/data/")[2]: tar.extractfile(one) for one in tar if "/data/" in one.name}
+        assert {path: file.read() for path, file in found.items() if file is not None} == files
 
 
 async def test_a_file_that_has_changed_is_registered_anew(rig: DataRig, pid: str) -> None:
@@ -151,6 +166,12 @@ async def test_what_is_archived_is_not_abandoned(rig: DataRig, pid: str) -> None
     with pytest.raises(Conflict, match="DATASET_ON_ARCHIVE_DISK"):
         await abandon(rig, pid)
     assert (await rig.dataset(pid)).datasetlifecycle.retrievable
+    await rig.sql("UPDATE archiver.datablocks SET state = 6 WHERE dataset = $1", (await rig.dataset(pid)).id)
+    await rig.sql("UPDATE archiver.datasets SET archive_state = 6, retrievable = false WHERE pid = $1", pid)
+    with pytest.raises(Conflict, match="was archived"):  # what is damaged may be repaired
+        await abandon(rig, pid)
+    dataset = await rig.dataset(pid)
+    assert list((rig.lts / "data/datasets" / str(dataset.id)).rglob("*.tar"))
     with pytest.raises(NotFound):
         await abandon(rig, f"{pid}-never")
 
@@ -200,6 +221,12 @@ def test_what_waits_for_something_is_never_swept(room: str, live: bool, old: boo
     )
     needed = is_needed(room, Seen(state, live, touched), now - 9 * DAY, now, keep)
     assert needed == (waits or not old)
+
+
+def test_what_was_sent_to_repair_a_dataset_is_swept_by_its_age() -> None:
+    now = SystemClock().now()
+    seen = [Seen(ArchiveState.SCHEDULE_ARCHIVE_JOB_FAILED, False, now - n * DAY, stored=True) for n in (0.5, 2)]
+    assert [is_needed(LANDING, one, now - 9 * DAY, now, DAY) for one in seen] == [True, False]
 
 
 def test_of_a_dataset_that_nobody_knows_its_age_counts() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -104,3 +105,12 @@ class Datasets:
         found = await wait_until(there, timeout=timeout, every=0.1, on_timeout=seen)
         assert found is not None
         return found
+
+
+def flip(path: Path) -> None:
+    """One bit, as a disk does it."""
+    with path.open("r+b") as file:
+        file.seek(700)
+        byte = file.read(1)
+        file.seek(700)
+        file.write(bytes([byte[0] ^ 1]))

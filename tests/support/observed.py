@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from deploy.local.s3 import BUCKET
+from shared.objects.layout import MARKER
 from tests.conftest import folder
 from tests.support.datasets import Datasets
 from tests.support.edge import Edge
@@ -116,10 +117,12 @@ class World:
         return sum((state.subjects or {}).values())
 
     async def objects(self, prefix: str) -> dict[str, bytes]:
-        """Whatever lies under the prefix in the bucket."""
+        """Whatever lies under the prefix in the bucket, but for its marker."""
         found: dict[str, bytes] = {}
         async for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix):
             for entry in page.get("Contents", ()):
+                if entry["Key"] == MARKER:
+                    continue
                 answer = await self._s3.get_object(Bucket=BUCKET, Key=entry["Key"])
                 found[entry["Key"]] = await answer["Body"].read()
         return found

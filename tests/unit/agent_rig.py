@@ -36,6 +36,7 @@ from shared.testing.objects import MemoryObjects
 from shared.worker import App, Task
 from shared.worker.agent import Agent
 from shared.worker.children import Children
+from shared.worker.commands import Commands
 from tests.integration.compute_functions import PATH
 from tests.integration.compute_functions import app as blocking
 from tests.support.wait import wait_until
@@ -92,6 +93,22 @@ async def tells(task: Task) -> None:
         task.progress(step / 1000)
 
 
+class Stubborn(asyncio.Future[None]):
+    """Cannot be cancelled."""
+
+    def cancel(self, msg: object = None) -> bool:
+        return False
+
+
+stubborn: list[Stubborn] = []
+
+
+@app.function
+async def waits_for_the_stubborn(task: Task) -> None:
+    stubborn.append(Stubborn())
+    await stubborn[-1]
+
+
 secret: ContextVar[str] = ContextVar("secret", default="")
 seen: list[tuple[str, str]] = []
 """The name of the asyncio task in which `who` ran, and what it found in `secret`."""
@@ -112,11 +129,24 @@ async def who(task: Task) -> None:
         me.cancel()
 
 
+SOON = 0.003
+"""Seconds between two looks: nothing here goes over a network."""
+
+
 class Rig:
     """`reply`: what heartbeats are answered; `meanwhile`: what happens before one is."""
 
     def __init__(
-        self, broker: MemoryBroker, bus: Bus, other: Bus, functions: App, path: str, slots: int, *, alone: bool
+        self,
+        broker: MemoryBroker,
+        bus: Bus,
+        other: Bus,
+        functions: App,
+        path: str,
+        slots: int,
+        *,
+        alone: bool,
+        commands: bool,
     ) -> None:
         self.broker, self.bus = broker, bus
         self.asked: list[Confirm] = []
@@ -126,16 +156,18 @@ class Rig:
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         self.stop = asyncio.Event()
         self.running: asyncio.Task[None]
-        self.children = Children(path)
+        self.children, objects = Children(path), MemoryObjects()
+        self.commands = Commands(objects) if commands else None
         self.agent = Agent(
             other,
-            MemoryObjects(),
+            objects,
             functions,
             self.children,
             name="w",
             partitions=["default", "express"],
             slots=slots,
             alone=alone,
+            commands=self.commands,
         )
 
     def work(self, function: str = "echo", payload: bytes = b"1", outputs: int = 1) -> Work:
@@ -156,10 +188,12 @@ class Rig:
 
     async def runs(self, work: Work) -> None:
         """Waits until it runs."""
-        await wait_until(lambda: (held := self.agent._holding.get(work.id)) is not None and held.began is not None)
+        await wait_until(
+            lambda: (held := self.agent._holding.get(work.id)) is not None and held.began is not None, every=SOON
+        )
 
     async def waits(self, *works: Work) -> None:
-        await wait_until(lambda: all(self.agent._holding.get(work.id) for work in works))
+        await wait_until(lambda: all(self.agent._holding.get(work.id) for work in works), every=SOON)
 
     def queued(self) -> list[tuple[str, bytes]]:
         """Messages of tasks that are not acknowledged."""
@@ -178,7 +212,7 @@ class Rig:
             ends = [r for r in self.reports() if isinstance(r, Completed | Failed) and r.task == work.id]
             return ends[0] if ends else None
 
-        report = await wait_until(found)
+        report = await wait_until(found, every=SOON)
         assert report is not None
         return report
 
@@ -190,12 +224,14 @@ async def rig() -> AsyncIterator[Rig]:
 
 
 @asynccontextmanager
-async def open_rig(functions: App, path: str = PATH, *, slots: int = 1, alone: bool = False) -> AsyncIterator[Rig]:
-    """`path`: where child processes find their functions."""
+async def open_rig(
+    functions: App, path: str = PATH, *, slots: int = 1, alone: bool = False, commands: bool = False
+) -> AsyncIterator[Rig]:
+    """`path`: where child processes find their functions. `commands`: it runs tasks of `exec`."""
     broker = MemoryBroker()
     bus = await broker.connect("scheduler")
     other = await broker.connect("worker", apply_topology=False)
-    rig = Rig(broker, bus, other, functions, path, slots, alone=alone)
+    rig = Rig(broker, bus, other, functions, path, slots, alone=alone, commands=commands)
 
     async def confirm(ctx: Context, request: Confirm) -> Confirmed:
         rig.asked.append(request)
@@ -225,6 +261,8 @@ async def open_rig(functions: App, path: str = PATH, *, slots: int = 1, alone: b
         rig.stop.set()
         await asyncio.wait_for(rig.running, 10)
         await rig.children.close()
+        if rig.commands is not None:
+            await rig.commands.close()
         await service.stop()
         await other.close()
         await bus.close()

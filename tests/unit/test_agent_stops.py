@@ -9,7 +9,7 @@ from shared.bus.pull import Pull, delivery
 from shared.contracts import subjects
 from shared.contracts.work import BeatReply, Completed, Failed, Progress
 from tests.support.wait import wait_until
-from tests.unit.agent_rig import Rig, gates, ran, rig
+from tests.unit.agent_rig import Rig, gates, ran, rig, stubborn
 
 __all__ = ["rig"]
 
@@ -175,3 +175,18 @@ async def test_at_its_end_it_stops_what_takes_too_long_and_gives_back_what_came_
     (message,) = await other.take()
     assert delivery(message)[0] == 2
     await other.stop()
+
+
+async def test_what_cannot_be_ended_is_reported_within_its_time_and_its_slot_is_shown_as_held(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.worker.slots.PATIENCE", 0.02)
+    work, waiting = rig.work("waits_for_the_stubborn"), rig.work()
+    await rig.send(msgspec.structs.replace(work, max_duration=0.02), waiting)
+    assert await rig.ended(work) == Failed(work.id, 0, "timeout", "it took longer than 0.02 s")
+    await rig.bus.nc.publish(subjects.HEARTBEAT_REQUEST, b"")
+    await wait_until(lambda: (work.id, 0) in rig.beats[-1].holds)
+    assert not [report for report in rig.reports() if report.task == waiting.id], "its only slot is taken"
+    stubborn[-1].set_result(None)
+    assert isinstance(await rig.ended(waiting), Completed)
+    assert len([report for report in rig.reports() if report.task == work.id]) == 1

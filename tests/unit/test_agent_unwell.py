@@ -5,7 +5,11 @@ import contextlib
 import errno
 import os
 import resource
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -153,3 +157,30 @@ def test_what_was_short_is_found_behind_other_errors(error: BaseException, words
     outer.__cause__ = KeyError("between")
     outer.__cause__.__context__ = error
     assert shortage(outer) == words
+
+
+@pytest.mark.skipif(
+    not shutil.which("setpriv") and os.geteuid() == 0, reason="root is not held to a number of processes"
+)
+def test_what_comes_when_the_process_table_is_full_goes_back(tmp_path: Path) -> None:
+    """A command has filled it. What ran goes on, and so does the worker; when that command has ended, there is room for all."""
+    user = max(os.geteuid(), 61_234)  # nobody else's
+    os.chown(tmp_path, user if os.geteuid() == 0 else -1, -1)
+    # Reads what root may read, so that it finds its Python, and has no other right of root's.
+    other = [
+        "setpriv",
+        f"--reuid={user}",
+        "--clear-groups",
+        *(f"--{kind}-caps=+dac_read_search" for kind in ("inh", "ambient")),
+    ]
+    run = subprocess.run(
+        [*(other if os.geteuid() == 0 else []), sys.executable, "-m", "tests.unit.process_table"],
+        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert [line for line in run.stdout.splitlines() if line.split(" ")[0] in ("command", "function", "bomb")] == [
+        "command Unwell: no command can be started: no processes or threads are left to this user",
+        "function Unwell: no child process can be started: no processes or threads are left to this user",
+        "bomb completed",
+        "command completed",
+        "function completed",
+    ]

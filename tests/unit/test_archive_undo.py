@@ -15,24 +15,29 @@ KEY = "datasets/one/datablocks/one_0.tar"
 
 
 class Pool:
-    def __init__(self, state: ArchiveState) -> None:
-        self._state = state
+    def __init__(self, state: ArchiveState, retrievable: bool) -> None:
+        self._row = {"archive_state": int(state), "retrievable": retrievable}
 
     async def fetchrow(self, query: str, *arguments: Any) -> dict[str, Any]:
-        return {"archive_state": int(self._state)}
+        return self._row
 
     async def fetch(self, query: str, *arguments: Any) -> list[dict[str, Any]]:
         return [{"id": uuid4(), "archive_id": KEY}]
 
 
 @pytest.mark.parametrize(
-    ("state", "stays"), [(ArchiveState.STARTED, False), (ArchiveState.DATASET_ON_ARCHIVE_DISK, True)]
+    ("state", "stays"),
+    [
+        (ArchiveState.STARTED, False),
+        (ArchiveState.DATASET_ON_ARCHIVE_DISK, True),
+        (ArchiveState.SCHEDULE_ARCHIVE_JOB_FAILED, True),  # found damaged while staging was cleared
+    ],
 )
 async def test_what_counts_as_archived_stays(state: ArchiveState, stays: bool) -> None:
     """A chain that is cancelled while it clears staging has its datablocks nowhere else."""
     lts = MemoryObjects()
     await lts.put(KEY, b"tar")
-    units: Any = SimpleNamespace(pool=Pool(state))
+    units: Any = SimpleNamespace(pool=Pool(state, retrievable=stays))
     context: Any = None
     await Archiving(units, MemoryObjects(), lts).delete_from_lts(context, OfDataset(uuid4(), "one", "ann"))
     assert (await lts.head(KEY) is not None) == stays

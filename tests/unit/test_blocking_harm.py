@@ -1,11 +1,15 @@
-"""Blocking functions that do harm: each ends as itself, with its own state and text, and nobody else notices."""
+"""Blocking functions that do harm, more closely than in the table: what is left, what a channel lets through, what is seen."""
 
 import asyncio
 import contextlib
+import gc
+import locale
 import os
-import re
+import resource
+import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,13 +18,15 @@ import msgspec
 import pytest
 
 from shared.contracts.work import Logged
-from shared.worker.children import Children, Lost
+from shared.worker.children import Children
 from shared.worker.describe import TaskError
 from shared.worker.frames import ANSWER, HEAD, Call
 from shared.worker.leftovers import Leftovers
 from shared.worker.printed import Printed
+from tests.behaviours.blocking import PATH
 from tests.support.wait import wait_until
-from tests.unit import blocking_functions as functions
+from tests.unit.test_behaviours_of_processes import named
+from tests.unit.test_commands import lives
 
 GARBAGE = "garbage\n", "g" * 4096, HEAD.pack(7, ANSWER, 2**32 - 1).decode("latin-1"), "\0" * 12, "\0" * 13
 
@@ -51,7 +57,7 @@ class Rig:
         return str(error.value)
 
     async def is_well(self) -> None:
-        """Whoever comes next gets its own answer, from a process as it should be."""
+        """Whoever comes next gets its own answer, and nothing of another's."""
         for _ in range(2):
             mark = str(uuid4())
             assert await self.run("echo", mark) == mark
@@ -60,7 +66,7 @@ class Rig:
 
 @pytest.fixture(scope="module")
 async def children() -> AsyncIterator[Children]:
-    made = Children(functions.PATH)
+    made = Children(PATH)
     yield made
     await made.close()
 
@@ -72,120 +78,98 @@ async def rig(children: Children) -> AsyncIterator[Rig]:
     await rig.is_well()
 
 
-async def together(children: Children, *cases: Coroutine[Any, Any, None]) -> None:
-    """Each is the others' neighbour, and one is well all the time."""
-    await asyncio.gather(*cases, Rig(children).is_well())
+@pytest.mark.parametrize("function", ["forks_and_both_return", "forks_in_c", "forks_in_a_thread"])
+async def test_the_next_task_of_a_process_that_was_copied_gets_its_own_answer(rig: Rig, function: str) -> None:
+    assert await rig.run(function) == "original"
+    assert rig.stages == []
+    await rig.is_well()
 
 
-COPIES = "fork_returns", "fork_raises", "pty_returns", "c_fork_returns", "c_fork_lives", "fork_in_a_thread"
-
-
-async def test_only_the_process_that_was_called_answers(children: Children) -> None:
-    """Of a function that forks, whose copy returns, raises or reports as well."""
-
-    async def case(function: str) -> None:
-        rig = Rig(children)
-        assert await rig.run(function) == "original"
-        assert rig.stages == []
-        await rig.is_well()
-
-    await together(children, *map(case, COPIES))
-
-
-async def test_a_process_of_multiprocessing_is_no_harm(rig: Rig) -> None:
-    await rig.run("echo")
-    idle = set(rig.children._idle)
-    assert await rig.run("process_of_multiprocessing") == "original"
-    assert rig.text == "in the process\n"
-    assert set(rig.children._idle) == idle
-
-
-async def test_every_exception_is_the_tasks_error_and_is_named(rig: Rig) -> None:
-    assert re.fullmatch(r"SystemExit: 3 \(blocking_functions\.py:\d+\)", await rig.fails("exits", 3))
-    for function, text in {
-        "raises_bare": "Bare: not an Exception",
-        "interrupts": "KeyboardInterrupt",
-        "runs_out_of_memory": "MemoryError",
-        "raises_mute": "Mute: (no text: its __str__ raised RuntimeError)",
-        "raises_endless": "Endless: (no text: its __str__ raised RecursionError)",
-        "raises_surrogates": "ValueError: cannot read caf",
-        "recurses": "RecursionError",
-        "yields": "return value",
-        "awaits_nothing": "return value",
-    }.items():
-        assert text in await rig.fails(function)
-    assert "KeyboardInterrupt" in await rig.fails("signals_itself", "SIGINT")
-    assert "in signals_itself" in rig.text, "the traceback, from the function on"
-    assert "shared/worker" not in rig.text
-
-
-DEATHS = (
-    ("segfaults", None, "was killed by SIGSEGV (status -11)"),
-    ("aborts", None, "was killed by SIGABRT (status -6)"),
-    ("leaves", None, "ended with status 0"),
-    ("replaces_itself", None, "ended with status 0"),
-    ("signals_itself", "SIGTERM", "was killed by SIGTERM (status -15)"),
-    ("signals_its_group", None, "was killed by SIGKILL (status -9)"),
-    ("signals_its_parent", "SIGKILL", "was killed by SIGKILL (status -9)"),
-)
-
-
-async def test_a_process_that_dies_is_a_lost_attempt_and_how_is_said(children: Children) -> None:
-    async def case(function: str, payload: Any, text: str) -> None:
-        with pytest.raises(Lost) as lost:
-            await Rig(children).run(function, payload)
-        assert str(lost.value) == f"the process that ran it {text}"
-
-    await together(children, *(case(*each) for each in DEATHS))
-
-
-async def test_a_stopped_process_is_killed_with_its_task(rig: Rig) -> None:
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.5):
-            await rig.run("signals_itself", "SIGSTOP")
+async def test_a_process_is_kept_while_nothing_is_left_behind(rig: Rig) -> None:
+    pid = (await rig.run("state"))[-1]
+    assert await rig.run("runs_a_process_of_multiprocessing") == "original"
+    assert (await rig.run("state"))[-1] == pid
 
 
 async def test_what_came_of_a_task_ends_with_it(rig: Rig) -> None:
-    """Whatever session it is in, and whether the task completes or is cancelled."""
-    for function, hangs in (("leaves_a_process", False), ("leaves_a_daemon", False), ("leaves_a_process", True)):
+    """Before the task has ended; whatever session it is in; and whether the task completes or is cancelled."""
+    for function in ("leaves_a_process", "leaves_a_daemon", "leaves_a_process_when_it_is_stopped"):
         mark = str(uuid4())
-        running = asyncio.create_task(rig.run(function, {"mark": mark, "hangs": hangs}))
-        if hangs:
-            await wait_until(lambda mark=mark: functions.named(mark))
+        running = asyncio.create_task(rig.run(function, mark))
+        if function == "leaves_a_process_when_it_is_stopped":
+            await wait_until(lambda mark=mark: named(mark))
             running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             assert await running == "done"
-        assert functions.named(mark) == []
-
-
-async def test_a_thread_that_goes_on_is_not_heard_by_the_next_task(rig: Rig) -> None:
-    assert await rig.run("leaves_a_thread") == "done"
-    assert rig.text.count("left over\n") < 100
+        assert named(mark) == []
 
 
 async def test_progress_from_threads_and_a_large_value_do_not_mix(rig: Rig) -> None:
-    assert await rig.run("reports_from_a_thread") == bytes(5_000_000)
-    assert rig.stages
-    assert set(rig.stages) == {(0.5, "x" * 300)}
+    assert await rig.run("reports_from_threads", 5_000_000) == b"x" * 5_000_000
+    assert set(rig.stages) == {(0.5, "y" * 300)}
 
 
 async def test_who_reports_without_end_leaves_the_loop_to_others(rig: Rig) -> None:
     running = asyncio.create_task(rig.run("reports_without_end"))
     await wait_until(lambda: rig.stages)
-    assert await asyncio.wait_for(rig.run("echo", 1), 20) == 1
+    assert await asyncio.wait_for(Rig(rig.children).run("echo", 1), 20) == 1
     running.cancel()
     await asyncio.wait([running])
 
 
 async def test_what_a_function_changes_of_its_process_no_other_finds(rig: Rig) -> None:
     before = await rig.run("state")
-    assert await rig.run("changes", "chdir") == "done"
+    assert await rig.run("goes_elsewhere") == "done"
     after = await rig.run("state")
     assert after[:-1] == before[:-1]
     assert after[-1] != before[-1], "another process"
 
 
-@pytest.mark.parametrize("change", functions.CHANGES)
+def _redirect() -> None:
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def _limit() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+
+
+CHANGES: dict[str, Callable[[], object]] = {
+    "chdir": lambda: os.chdir("/tmp"),
+    "umask": lambda: os.umask(0o777),
+    "setrlimit": _limit,
+    "environ": lambda: os.environ.update(LEFT="over"),
+    "signal": lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN),
+    "mask": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]),
+    "alarm": lambda: signal.alarm(1),
+    "close stdout": lambda: sys.stdout.close(),
+    "close descriptor 1": lambda: os.close(1),
+    "redirect": _redirect,
+    "policy": lambda: asyncio.set_event_loop_policy(type("Policy", (asyncio.DefaultEventLoopPolicy,), {})()),
+    "locale": lambda: locale.setlocale(locale.LC_ALL, "C.UTF-8" if locale.setlocale(locale.LC_ALL) == "C" else "C"),
+    "nice": lambda: os.nice(1),
+    "recursion": lambda: sys.setrecursionlimit(200),
+    "trace": lambda: sys.setprofile(lambda *_: None),
+    "collector": gc.disable,
+    "timeout": lambda: socket.setdefaulttimeout(0.001),
+    "files": lambda: KEPT.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(1000)),
+}
+KEPT: list[int] = []
+SEEN = {
+    **{"chdir": "the working directory", "umask": "the umask", "setrlimit": "resource limits"},
+    **{"environ": "the environment", "signal": "signal handlers", "mask": "blocked signals", "alarm": "a timer"},
+    **{
+        "close stdout": "a closed sys.stdout or sys.stderr",
+        "close descriptor 1": "standard output",
+        "redirect": "sys.stdout",
+    },
+    **{"policy": "the event loop's policy", "locale": "the locale", "nice": "the priority"},
+    **{"recursion": "the recursion limit", "trace": "a profile function", "collector": "the collector of cycles"},
+    **{"timeout": "the default time-out of sockets", "files": "open descriptors"},
+}
+"""How each is named."""
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_change_is_seen(change: str) -> None:
     reads, writes = os.pipe()
     if not (pid := os.fork()):
@@ -193,43 +177,50 @@ def test_a_change_is_seen(change: str) -> None:
             sys.stdout, sys.stderr = (os.fdopen(os.dup(fd), "w") for fd in (1, 2))  # not pytest's
             before = Leftovers()
             assert before.left() == ""
-            functions.CHANGES[change]()
+            CHANGES[change]()
             os.write(writes, before.left().encode())
         finally:
             os._exit(0)
     os.close(writes)
     with os.fdopen(reads, encoding="utf-8") as file:
-        assert file.read() == functions.SEEN[change]
+        assert file.read() == SEEN[change]
     os.waitpid(pid, 0)
 
 
 async def test_who_writes_into_the_channel_ends_his_own_task(children: Children) -> None:
     async def case(garbage: str) -> None:
-        rig = Rig(children)
-        text = await rig.fails("writes_anywhere", garbage)
-        assert text.startswith("writes_anywhere wrote to descriptors that are not its own")
+        text = await Rig(children).fails("writes_to_all_sockets", garbage)
+        assert text.startswith("writes_to_all_sockets wrote to descriptors that are not its own")
 
-    await together(children, *map(case, GARBAGE))
+    await asyncio.gather(*map(case, GARBAGE), Rig(children).is_well())
 
 
 async def test_who_closes_the_channel_ends_his_own_task_and_his_files_are_whole(rig: Rig, tmp_path: Path) -> None:
-    for function in ("closes_descriptors", "puts_a_file_there"):
+    for function in ("closes_descriptors", "puts_files_over_sockets"):
         file = tmp_path / function
         assert await rig.fails(function, str(file)) == f"{function} has closed descriptors that are not its own"
         assert file.read_bytes() == b""
 
 
-async def test_a_sub_process_has_no_descriptors_of_ours(rig: Rig) -> None:
-    seen = await rig.run("lists_descriptors")
-    assert not [name for name in seen if name.startswith("socket:")]
-    assert await rig.run("reads_its_input") == ""
+async def test_a_killed_worker_leaves_nothing_behind() -> None:
+    """The worker here: a process that starts a function and is killed."""
+    mark = str(uuid4())
+    code = f"""if True:
+        import asyncio, uuid
+        from shared.worker.children import Children
+        from shared.worker.frames import Call
+        from shared.worker.printed import Printed
 
+        async def main():
+            call = Call("leaves_a_process_when_it_is_stopped", uuid.uuid4(), 0, b'"{mark}"', [], 1)
+            await Children({PATH!r}).run(call, print, Printed(uuid.uuid4(), 0, print))
 
-async def test_a_value_has_a_bound(rig: Rig) -> None:
-    text = await rig.fails("returns_much", 2**28 + 1)
-    assert text == "returns_much: return value: 268435457 bytes; a blocking function returns at most 268435456"
-
-
-async def test_output_without_a_newline_is_cut_and_the_rest_is_not_kept(rig: Rig) -> None:
-    assert await rig.run("prints_without_newline", 20) == "done"
-    assert rig.text.endswith("bytes more were not kept\n")
+        asyncio.run(main())
+    """
+    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    (left,) = await wait_until(lambda: named(mark))
+    function = int(Path(f"/proc/{left}/stat").read_text().rpartition(") ")[2].split()[1])
+    outer = int(Path(f"/proc/{function}/stat").read_text().rpartition(") ")[2].split()[1])
+    worker.kill()
+    await worker.wait()
+    await wait_until(lambda: not any(map(lives, (left, function, outer))))

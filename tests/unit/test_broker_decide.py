@@ -53,6 +53,13 @@ def test_data_from_elsewhere_take_their_time() -> None:
     assert terms.reasons[1] == "would move 25.0 MB of headrace/big at 10 MB/s: 2.5 s"
 
 
+def test_what_is_damaged_is_not_offered() -> None:
+    """Also where the storage is near, and the other datasets are whole."""
+    damaged = Located("a/b", 1000, [], damaged=2)
+    answer = decide(SITE, ALL, wanting(), [ASTROPY, damaged])
+    assert answer == No("a/b is damaged on long-term storage: 2 datablocks; archive it again from its source")
+
+
 def test_at_least_the_minimum_and_never_more_than_the_maximum() -> None:
     assert [
         (terms.cores, terms.memory)

@@ -1,6 +1,8 @@
 """Functions in child processes: what is printed there, in whatever way, is their task's."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from shared.contracts.work import LOG_KEPT, Logged
 from shared.worker.children import Children, Lost
 from shared.worker.frames import Call
 from shared.worker.printed import Printed
+from shared.worker.shortage import Unwell
 from tests.integration.compute_functions import PATH
 from tests.support.wait import wait_until
 
@@ -71,3 +74,31 @@ async def test_a_child_that_is_killed_while_it_sends_a_large_answer_ends(childre
     await wait_until(lambda: len(child.channel._buffer) > 0, timeout=20, every=0)
     running.cancel()
     await asyncio.wait_for(child.kill(), 10)
+
+
+async def test_functions_that_cannot_be_loaded_are_the_workers_trouble_and_why_is_said() -> None:
+    children = Children("tests.no_such_module:app")
+    with pytest.raises(Unwell) as unwell:
+        await run(children, "double")
+    assert str(unwell.value) == (
+        "no child process can be started: it ended with status 1: ModuleNotFoundError: No module named 'tests.no_such_module'"
+    )
+    await children.close()
+
+
+async def test_a_child_that_dies_while_it_is_idle_is_nobodys_harm(children: Children) -> None:
+    assert await run(children, "double") == "a line that is not a frame\n"
+    (child,) = children._idle
+    os.kill(child.process.pid, signal.SIGKILL)
+    await wait_until(lambda: not child.channel.usable)
+    assert await run(children, "double") == "a line that is not a frame\n"
+
+
+async def test_what_comes_after_a_task_is_dropped_and_counted(children: Children) -> None:
+    """Of what a task has left behind."""
+    assert await run(children, "double") == "a line that is not a frame\n"
+    (child,) = children._idle
+    with open(f"/proc/{child.process.pid}/fd/1", "wb", buffering=0) as late:
+        late.write(b"late\n")
+    assert await run(children, "speak") == "by print\nby stderr\nby the descriptor\nby a sub-process\nby C\n"
+    assert child.tap.late == 5

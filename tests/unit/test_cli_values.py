@@ -1,16 +1,19 @@
 """The commands about values against an HTTP server with set answers."""
 
+import errno
 import hashlib
 import io
 import json
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from services.gateway.cli import fetch, giving
+from services.gateway.cli import fetch, giving, unnamed
 from services.gateway.cli.__main__ import run
 from shared.runtime.retry import Backoff
 from tests.unit import test_cli_commands
@@ -120,6 +123,42 @@ def test_a_download_goes_on_where_it_was_broken_off(
     assert run(["download", "r", "-o", str(tmp_path / "other")]) == 1
     assert "hashes to" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_two_downloads_of_one_result_to_one_place(edge: Edge, tmp_path: Path) -> None:
+    """Both arrive, though only one can go on with what lies there."""
+    edge.answers[f"GET {ROOT}/results/r"] = (200, result("r", "completed", VALUE))
+    both = threading.Barrier(2, timeout=30)
+
+    def together(headers: Any) -> Any:
+        both.wait()
+        return 200, VALUE
+
+    edge.answers[f"GET {ROOT}/results/r/data"] = together
+    with ThreadPoolExecutor(2) as pool:
+        codes = list(pool.map(run, [["download", "r", "-o", str(tmp_path / "value")]] * 2))
+    assert codes == [0, 0]
+    assert (tmp_path / "value").read_bytes() == VALUE
+    assert [path.name for path in tmp_path.iterdir()] == ["value"]
+
+
+def test_a_download_to_a_full_disk_leaves_nothing(
+    edge: Edge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edge.answers[f"GET {ROOT}/results/r"] = (200, result("r", "completed", VALUE))
+    edge.answers[f"GET {ROOT}/results/r/data"] = (200, VALUE)
+    write = unnamed.Unnamed.write
+
+    def refuse(self: unnamed.Unnamed, data: bytes) -> None:
+        write(self, data[:1000])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(unnamed.Unnamed, "write", refuse)
+        assert run(["download", "r", "-o", str(tmp_path / "value")]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    assert run(["download", "r", "-o", str(tmp_path / "value")]) == 0
 
 
 def test_import_makes_results_or_takes_those_named(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:

@@ -331,7 +331,7 @@ async def test_a_full_disk_is_the_workers_trouble_until_there_is_room(monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("number", "limit", "said"),
+    ("number", "limit", "sent"),
     [
         (errno.EAGAIN, 0, {"unwell": "Resource temporarily unavailable"}),
         (errno.ENOMEM, 0, {"unwell": "Cannot allocate memory"}),
@@ -340,19 +340,19 @@ async def test_a_full_disk_is_the_workers_trouble_until_there_is_room(monkeypatc
     ],
 )
 def test_a_launcher_tells_the_commands_fault_from_the_machines(
-    number: int, limit: int, said: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    number: int, limit: int, sent: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def begin(job: Any, root: str) -> int:
         raise launch.Refused(number)
 
     messages: list[dict[str, Any]] = []
     monkeypatch.setattr(launch, "_begin", begin)
-    monkeypatch.setattr(launch, "say", lambda **message: messages.append(message))
+    monkeypatch.setattr(launch, "send", lambda **message: messages.append(message))
     monkeypatch.setattr(launch, "_line", lambda: msgspec.json.encode({"limits": {"memory_bytes": limit}}))
     monkeypatch.setattr(launch.os, "close", lambda fd: None)
     monkeypatch.setattr(launch.os, "read", lambda fd, n: b"")
     launch._serve("", 0)
-    assert messages == [said, {"gone": True}]
+    assert messages == [sent, {"gone": True}]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from services.gateway import endless
 from services.gateway.endless import Endless
-from shared.contracts.errors import RateLimited
+from services.gateway.sse import BEAT
+from shared.contracts.errors import NotFound, RateLimited, TimedOut, Unavailable
 from shared.runtime.share import Share
 
 
@@ -55,3 +57,44 @@ async def test_a_stream_without_a_place_is_refused_before_it_begins_and_closed()
     await asyncio.gather(*running)
     assert first.closed
     assert not edge.streams._running
+
+
+async def test_a_stream_goes_on_when_a_server_that_was_away_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endless, "AGAIN", 0)
+    hung_up, sent = asyncio.Event(), list[bytes]()
+    edge = SimpleNamespace(streams=Share("event streams", most=1, of_one=1), stopping=asyncio.Event())
+    call: Any = SimpleNamespace(edge=edge, caller=SimpleNamespace(user="ann"), gone=hung_up.wait)
+
+    class Away(Source):
+        errors = (Unavailable(), TimedOut(), RateLimited())
+        calls = 0
+
+        async def next(self) -> bytes:
+            self.calls += 1
+            if self.calls <= len(self.errors):
+                raise self.errors[self.calls - 1]
+            hung_up.set()
+            return await super().next()  # woken when the client has hung up
+
+    async def send(message: Any) -> None:
+        sent.append(message.get("body", b""))
+
+    await Endless(call, "text/event-stream", Away())({}, hung_up.wait, send)  # type: ignore[arg-type]
+    assert sent == [b"", b"first", BEAT, BEAT, BEAT, b"next", b""]
+
+
+async def test_a_stream_ends_with_an_error_that_stays() -> None:
+    hung_up = asyncio.Event()
+    edge = SimpleNamespace(streams=Share("event streams", most=1, of_one=1), stopping=asyncio.Event())
+    call: Any = SimpleNamespace(edge=edge, caller=SimpleNamespace(user="ann"), gone=hung_up.wait)
+
+    class Gone(Source):
+        async def next(self) -> bytes:
+            raise NotFound("the session is gone")
+
+    async def send(message: Any) -> None: ...
+
+    source = Gone()
+    with pytest.raises(NotFound):
+        await Endless(call, "text/event-stream", source)({}, hung_up.wait, send)  # type: ignore[arg-type]
+    assert source.closed

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import asyncpg
 import pytest
 
 from shared.bus import trace
 from shared.bus.context import Context, Handler
 from shared.bus.middleware import wrap
+from shared.bus.middleware.database import database
 from shared.bus.middleware.logging import logging
 from shared.bus.middleware.timeout import timeout
 from shared.bus.middleware.tracing import tracing
-from shared.contracts.errors import NotFound, TimedOut
+from shared.contracts.errors import Invalid, NotFound, TimedOut, Unavailable
 
 CTX = Context("hr.rpc.s.n.v", "ann", {}, trace.new())
 
@@ -69,3 +71,40 @@ async def test_errors_pass_through_the_log(error: Exception) -> None:
     call: Awaitable[bytes] = logging(fail)(CTX, b"")
     with pytest.raises(type(error)):
         await call
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (ConnectionRefusedError(111, "refused"), Unavailable, "the database is away"),
+        (asyncpg.ConnectionDoesNotExistError("closed in the middle"), Unavailable, "the database is away"),
+        (asyncpg.AdminShutdownError("terminating connection"), Unavailable, "the database is away"),
+        (asyncpg.CannotConnectNowError("starting up"), Unavailable, "the database is away"),
+        (asyncpg.DeadlockDetectedError("deadlock"), Unavailable, "try again"),
+        (asyncpg.QueryCanceledError("statement timeout"), TimedOut, "took too long"),
+        (asyncpg.DataError("value out of int64 range"), Invalid, "outside of what can be stored"),
+        (asyncpg.CharacterNotInRepertoireError("0x00"), Invalid, "outside of what can be stored"),
+        (NotFound("no such thing"), NotFound, "no such thing"),
+        (KeyError("surprise"), KeyError, "surprise"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+async def test_what_the_database_says_is_what_a_caller_can_use(
+    error: Exception, kind: type[Exception], text: str
+) -> None:
+    async def fails(ctx: Context, data: bytes) -> bytes:
+        raise error
+
+    with pytest.raises(kind, match=text):
+        await database(fails)(CTX, b"")
+
+
+async def test_an_outage_is_logged_with_its_cause(capsys: pytest.CaptureFixture[str]) -> None:
+    async def fails(ctx: Context, data: bytes) -> bytes:
+        raise ConnectionRefusedError(111, "refused")
+
+    with pytest.raises(Unavailable):
+        await wrap(fails, [tracing, logging, database])(CTX, b"")
+    said = capsys.readouterr().out
+    assert "ConnectionRefusedError" in said
+    assert trace.trace_id(CTX.trace) in said

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from services.retriever.examine import Found
 from services.retriever.peers import Peers
 from shared.bus.client import Bus
 from shared.bus.context import Context
@@ -51,7 +52,8 @@ async def peers(others: Others) -> AsyncIterator[Peers]:
     there: list[Bus] = []
     for name, endpoints in (
         ("archiver", [("job", "update", k.JobUpdate), ("dataset", "lifecycle", k.LifecycleUpdate),
-                      ("datablock", "list", k.DatablockQuery), ("datablock", "files", k.FileQuery)]),
+                      ("datablock", "list", k.DatablockQuery), ("datablock", "files", k.FileQuery),
+                      ("datablock", "report", k.DatablockReport)]),
         ("scheduler", [("result", "get", c.ResultRef), ("result", "complete", c.ResultComplete),
                        ("result", "abort", c.ResultAbort)]),
     ):  # fmt: skip
@@ -97,6 +99,16 @@ async def test_a_catalogue_that_has_gone_on_is_left_alone(peers: Peers, others: 
     assert (said.archivable, said.retrievable, said.retrieve_status_message) == (False, True, "started")
 
 
+async def test_what_is_found_is_reported_in_the_owner_s_name(peers: Peers, others: Others) -> None:
+    others.says["datablock.report"] = [block(1), block(1)]
+    await peers.report("ann", "p/1", BLOCK, 2, Found("size", 7, "f" * 64))
+    await peers.report("ann", "p/1", BLOCK, 2, None)
+    assert [(user, asked) for _, user, asked in others.asked] == [
+        ("ann", k.DatablockReport("p/1", BLOCK, 2, "size", 7, "f" * 64)),
+        ("ann", k.DatablockReport("p/1", BLOCK, 2)),
+    ]
+
+
 async def test_without_a_job_nobody_is_asked(peers: Peers, others: Others) -> None:
     await peers.job("ann", None, "inProgress")
     assert others.asked == []
@@ -120,6 +132,14 @@ async def test_what_may_get_better_is_tried_again(peers: Peers, others: Others) 
     for asking in (peers.is_complete("ann", RESULT), peers.files("ann", "p/1", {"a"})):
         with pytest.raises(Unavailable):
             await asking
+
+
+async def test_a_result_of_another_session_gets_no_bytes(peers: Peers, others: Others) -> None:
+    """They would lie under the session that was named, and go with it."""
+    others.says["result.get"] = [result("created")] * 2
+    assert await peers.is_complete("ann", RESULT, SESSION) is False
+    with pytest.raises(UserError, match="is not of session"):
+        await peers.is_complete("ann", RESULT, uuid7())
 
 
 async def test_who_comes_second_does_not_count(peers: Peers, others: Others) -> None:

@@ -40,8 +40,14 @@ class Archive:
         return found
 
     async def upload(self, advance: Callable[[], None]) -> None:
-        """Straight to object storage, at addresses that the archiver signs."""
-        asked = {"pid": self.pid, "paths": [file.name for file in self._files]}
+        """Straight to object storage, at addresses that the archiver signs; what an earlier run has uploaded is not sent again."""
+        there = await self._uploaded()
+        for _ in there:
+            advance()
+        missing = [file for file in self._files if file.name not in there]
+        if not missing:
+            return
+        asked = {"pid": self.pid, "paths": [file.name for file in missing]}
         urls = {one["path"]: one["url"] for one in (await self._client.post(f"{ARCHIVER}/upload/urls", asked))["urls"]}
         gate = asyncio.Semaphore(UPLOADS)
 
@@ -50,7 +56,16 @@ class Archive:
                 await self._client.put(urls[file.name], await asyncio.to_thread(file.path.read_bytes))
                 advance()
 
-        await asyncio.gather(*(one(file) for file in self._files))
+        await asyncio.gather(*(one(file) for file in missing))
+
+    async def _uploaded(self) -> set[str]:
+        found: set[str] = set()
+        token = ""
+        while True:
+            page = await self._client.get(f"{ARCHIVER}/datasets/{self._at}/uploads", token=token)
+            found |= {one["path"] for one in page["items"] if one["uploaded"]}
+            if not (token := page["next"]):
+                return found
 
     async def pack(self, tell: Tell) -> dict[str, Any]:
         """Says that all is there, and waits for the datablocks."""

@@ -55,7 +55,7 @@ class Compute:
 
     async def until_retrieved(self, retrieval: str, progress: Progress) -> None:
         while (seen := await self._client.get(f"{DATA}/retrievals/{retrieval}"))["status"] != "done":
-            if seen["status"] in ("failed", "cancelled"):
+            if seen["status"] in ("failed", "cancelled", "partial"):
                 raise JobError(f"{self._pid} could not be retrieved: {seen['error']}")
             progress(seen["produced"])
             await asyncio.sleep(PACE)

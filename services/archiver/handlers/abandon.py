@@ -5,9 +5,9 @@ from uuid import UUID
 
 from services.archiver import store
 from services.archiver.chains import ArchiverChains
-from services.archiver.machine import ARCHIVE, ArchiveState
+from services.archiver.machine import ARCHIVE, ArchiveState, BlockState
 from services.archiver.state import OfDataset
-from shared.bus.access import check
+from shared.bus.access import owned
 from shared.bus.context import Context
 from shared.bus.service import Service
 from shared.bus.unit import Unit
@@ -35,7 +35,7 @@ class Abandonments:
         row = await db.fetchrow(Q["dataset"], asked.pid)
         if row is None or asked.id not in (None, row["id"]):
             return await self._again(db, ctx, asked)
-        check(ctx, row, "dataset")
+        owned(ctx, row, store.no_dataset(asked.pid))
         # The chain's row before the dataset's, as the runner of chains locks them.
         stopped = await self._stop(unit, row)
         locked = await db.fetchrow(Q["lock_dataset"], asked.pid)
@@ -43,16 +43,20 @@ class Abandonments:
             return await self._again(db, ctx, asked)
         if locked["chain"] != row["chain"]:
             raise Conflict(f"dataset {asked.pid} is being worked on since a moment: try again", field="pid")
-        if locked["archive_state"] not in ABANDONABLE or locked["retrievable"]:
-            state = ArchiveState(locked["archive_state"])
-            raise Conflict(
-                f"dataset {asked.pid} is {state.name}: only before it is archived it can be abandoned", field="pid"
-            )
+        await self._check_not_archived(db, locked)
         await db.fetchrow(Q["abandon"], row["id"])
         state_of = OfDataset(row["id"], row["pid"], row["owner"], stopped=stopped)
         await self._chains.start(unit, self._declared.abandonment, state_of, id=uuid7())
         unit.tell(subjects.event("dataset", "abandoned", row["id"]), store.changed(row))
         return Abandoned(row["id"], row["pid"], locked["size"], locked["files"])
+
+    async def _check_not_archived(self, db: store.Db, row: store.Row) -> None:
+        """Whatever its status says: a datablock on long-term storage may be the only copy, also of one that is damaged."""
+        state = ArchiveState(row["archive_state"])
+        counts = await db.fetch(Q["block_counts"], row["id"])
+        if state not in ABANDONABLE or row["retrievable"] or any(one["state"] >= BlockState.STORED for one in counts):
+            why = "only before it is archived it can be abandoned"
+            raise Conflict(f"dataset {row['pid']} is {state.name}, or was archived: {why}", field="pid")
 
     async def _stop(self, unit: Unit, row: store.Row) -> UUID | None:
         """The chain that is at work on the dataset, if it is one that packs."""
@@ -73,7 +77,5 @@ class Abandonments:
 
     async def _again(self, db: store.Db, ctx: Context, asked: DatasetAbandon) -> Abandoned:
         row = await db.fetchrow(Q["abandoned"], asked.pid, asked.id)
-        if row is None:
-            raise NotFound(f"there is no dataset {asked.pid!r}", field="pid")
-        check(ctx, row, "dataset")
+        row = owned(ctx, row, store.no_dataset(asked.pid))
         return Abandoned(row["id"], row["pid"], row["size"], row["files"])

@@ -2,16 +2,19 @@
 
 import re
 
-from services.archiver import store
+from services.archiver import damage, store
 from services.archiver.explain import explain
-from shared.bus.access import check
 from shared.bus.context import Context
 from shared.bus.paging import fitting
 from shared.bus.service import Service
+from shared.bus.unit import Unit
 from shared.chain.chains import Chains
+from shared.contracts import subjects
 from shared.contracts.catalogue import (
+    Datablock,
     DatablockPage,
     DatablockQuery,
+    DatablockReport,
     DatasetRef,
     DatasetState,
     FilePage,
@@ -19,7 +22,8 @@ from shared.contracts.catalogue import (
     Located,
     StoredFile,
 )
-from shared.contracts.errors import Invalid
+from shared.contracts.errors import Invalid, NotFound
+from shared.runtime.log import log
 
 Q = store.Q
 
@@ -31,6 +35,7 @@ class Datablocks:
     def register(self, service: Service) -> None:
         service.reads("datablock", "list", DatablockQuery, self.list)
         service.reads("datablock", "files", FileQuery, self.files)
+        service.writes("datablock", "report", DatablockReport, self.report, durable=False)
         service.reads("dataset", "locate", DatasetRef, self.locate)
         service.reads("dataset", "explain", DatasetRef, self.explain)
 
@@ -53,16 +58,27 @@ class Datablocks:
         items, more = fitting([StoredFile(**one) for one in rows], asked.size)
         return FilePage(items, items[-1].path if more else "")
 
+    async def report(self, unit: Unit, ctx: Context, asked: DatablockReport) -> Datablock:
+        """From the retriever. A repeat, and what is no news, changes nothing."""
+        row = await store.dataset(unit.connection, ctx, asked.pid, "lock_dataset")
+        block = await unit.connection.fetchrow(Q["block"], row["id"], asked.datablock)
+        if block is None:
+            raise NotFound(f"dataset {asked.pid} has no datablock {asked.datablock}", field="datablock")
+        found = await damage.record(unit, row, block, asked)
+        if found["state"] != block["state"]:
+            verb = "damaged" if asked.damage else "validated"
+            unit.tell(subjects.event("datablock", verb, row["id"]), store.changed(row))
+            log.warning("datablock.reported", dataset=asked.pid, datablock=str(block["id"]), damage=asked.damage or "")
+        return store.block_of(found, asked.pid)
+
     async def locate(self, ctx: Context, asked: DatasetRef) -> Located:
         row = await self._seen(ctx, asked.pid)
         storages = [one["storage"] for one in await self._db.fetch(Q["located"], row["id"])]
-        return Located(asked.pid, row["packed_size"] or row["size"], storages)
+        return Located(asked.pid, row["packed_size"] or row["size"], storages, row["damaged"])
 
     async def explain(self, ctx: Context, asked: DatasetRef) -> DatasetState:
         row = await self._seen(ctx, asked.pid)
         return await explain(self._db, self._chains, row)
 
     async def _seen(self, ctx: Context, pid: str) -> store.Row:
-        row = await store.dataset(self._db, pid)
-        check(ctx, row, "dataset")
-        return row
+        return await store.dataset(self._db, ctx, pid)

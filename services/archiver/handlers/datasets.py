@@ -8,7 +8,6 @@ from services.archiver.catalogue import builtin as catalogue
 from services.archiver.handlers.uploads import live
 from services.archiver.machine import ARCHIVE, RETRIEVE, ArchiveState, RetrieveState, verb_to, wire
 from services.archiver.pack import File
-from shared.bus.access import check
 from shared.bus.context import Context
 from shared.bus.paging import fitting, parse_token
 from shared.bus.service import Service
@@ -32,7 +31,6 @@ from shared.objects.port import Objects
 from shared.runtime.log import log
 
 Q = store.Q
-WHAT = "dataset"
 
 
 class Datasets:
@@ -59,16 +57,16 @@ class Datasets:
         if row is not None:
             unit.tell(subjects.event("dataset", "created", row["id"]), store.changed(row))
             return store.dataset_of(row)
-        row = await store.dataset(unit.connection, asked.pid)
+        row = await unit.connection.fetchrow(Q["dataset"], asked.pid)
+        if row is None:  # abandoned a moment ago
+            raise store.no_dataset(asked.pid)
         names = ("owner", "owner_group", "source_folder", "dataset_name", "contact_email", "description")
         if tuple(row[name] for name in names) != said:
             raise AlreadyExists(f"there is a dataset {asked.pid!r} already, and it is another", field="pid")
         return store.dataset_of(row)
 
     async def get(self, ctx: Context, asked: DatasetRef) -> Dataset:
-        row = await store.dataset(self._db, asked.pid)
-        check(ctx, row, WHAT)
-        return store.dataset_of(row)
+        return store.dataset_of(await store.dataset(self._db, ctx, asked.pid))
 
     async def list(self, ctx: Context, asked: Page) -> DatasetPage:
         owner = None if ctx.is_operator else ctx.user
@@ -78,8 +76,7 @@ class Datasets:
 
     async def lifecycle(self, unit: Unit, ctx: Context, asked: LifecycleUpdate) -> Dataset:
         """From the retriever. A status that is there already is no error."""
-        row = await store.dataset(unit.connection, asked.pid, "lock_dataset")
-        check(ctx, row, WHAT)
+        row = await store.dataset(unit.connection, ctx, asked.pid, "lock_dataset")
         archive, retrieve = None, None
         if asked.archive_status_message is not None:
             archive = next(state for state in ArchiveState if wire(state) == asked.archive_status_message)
@@ -92,7 +89,8 @@ class Datasets:
         row = await catalogue.set_lifecycle(
             unit,
             row["id"],
-            archivable=asked.archivable,
+            # A damaged dataset may be archived again until it is whole, whatever is said of a retrieval of it.
+            archivable=None if row["damaged"] else asked.archivable,
             retrievable=asked.retrievable,
             on_disk=asked.is_on_central_disk,
             archive_state=archive,
@@ -102,8 +100,7 @@ class Datasets:
 
     async def add_files(self, unit: Unit, ctx: Context, asked: OrigDatablockCreate) -> OrigDatablock:
         db = unit.connection
-        row = await store.dataset(db, asked.pid, "lock_dataset")
-        check(ctx, row, WHAT)
+        row = await store.dataset(db, ctx, asked.pid, "lock_dataset")
         files = _files(asked)
         there = {one["path"]: one for one in await db.fetch(Q["files_at"], row["id"], [file.path for file in files])}
         if there and (same := await self._again(db, asked.pid, files, there)) is not None:

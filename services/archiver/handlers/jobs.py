@@ -6,7 +6,6 @@ from services.archiver.chains import ArchiverChains
 from services.archiver.handlers.uploads import live
 from services.archiver.machine import ARCHIVE, JOB, ArchiveState, JobState, verb_to, wire
 from services.archiver.state import OfDataset
-from shared.bus.access import check
 from shared.bus.context import Context
 from shared.bus.service import Service
 from shared.bus.unit import Unit
@@ -30,8 +29,7 @@ class Jobs:
 
     async def create(self, unit: Unit, ctx: Context, asked: JobCreate) -> Job:
         db = unit.connection
-        row = await store.dataset(db, asked.pid, "lock_dataset")
-        check(ctx, row, "dataset")
+        row = await store.dataset(db, ctx, asked.pid, "lock_dataset")
         if asked.id is not None and (there := await db.fetchrow(Q["job"], asked.id)) is not None:
             if (there["dataset"], there["type"]) != (row["id"], asked.type):
                 raise AlreadyExists(f"there is a job {asked.id} already, and it is another", field="id")
@@ -39,7 +37,7 @@ class Jobs:
         chain = self._declared.retrieval
         if asked.type == "archive":
             await self._check_archivable(row)
-            chain = self._declared.archival
+            chain = self._declared.repair if row["damaged"] else self._declared.archival
         elif not row["retrievable"]:
             raise Conflict(f"dataset {asked.pid} is not retrievable: it is not on long-term storage", field="pid")
         job = await db.fetchrow(Q["add_job"], asked.id or uuid7(), asked.type, row["id"], row["owner"])
@@ -55,14 +53,12 @@ class Jobs:
         ARCHIVE.check("start", ArchiveState(row["archive_state"]), row["pid"])
 
     async def get(self, ctx: Context, asked: JobRef) -> Job:
-        row = await store.job(self._db, asked.job)
-        check(ctx, row, "job")
+        row = await store.job(self._db, ctx, asked.job)
         return store.job_of(row, row["pid"])
 
     async def update(self, unit: Unit, ctx: Context, asked: JobUpdate) -> Job:
         """From the retriever. A status that the job has already is no error."""
-        row = await store.job(unit.connection, asked.job)
-        check(ctx, row, "job")
+        row = await store.job(unit.connection, ctx, asked.job)
         target = next(state for state in JobState if wire(state) == asked.job_status_message)
         if target == row["state"]:
             return store.job_of(row, row["pid"])

@@ -6,9 +6,8 @@ from uuid import UUID
 
 from services.archiver import layout, store
 from services.archiver.chains import ArchiverChains
-from services.archiver.machine import ARCHIVE, ArchiveState
+from services.archiver.machine import ARCHIVE, ArchiveState, BlockState
 from services.archiver.state import OfDataset
-from shared.bus.access import check
 from shared.bus.context import Context
 from shared.bus.paging import fitting
 from shared.bus.service import Service
@@ -51,8 +50,7 @@ class Uploads:
 
     async def list(self, ctx: Context, asked: UploadQuery) -> UploadPage:
         """Registered files, each looked for in the landing zone."""
-        row = await store.dataset(self._db, asked.pid)
-        check(ctx, row, "dataset")
+        row = await store.dataset(self._db, ctx, asked.pid)
         _check_open(row)
         await self._keep(row)  # first: from now on the sweep leaves alone what is said to be there
         rows = await self._db.fetch(Q["files_page"], row["id"], asked.token, asked.size + 1)
@@ -74,10 +72,13 @@ class Uploads:
         return until
 
     async def sign(self, ctx: Context, asked: UploadSign) -> UploadUrls:
-        row = await store.dataset(self._db, asked.pid)
-        check(ctx, row, "dataset")
-        _check_open(row)
-        known = {one["path"] for one in await self._db.fetch(Q["files_at"], row["id"], asked.paths)}
+        row = await store.dataset(self._db, ctx, asked.pid)
+        if row["damaged"] and row["archive_state"] in ARCHIVE.sources("heal"):
+            found = await self._db.fetch(Q["files_to_repair"], row["id"], asked.paths, int(BlockState.DAMAGED))
+        else:
+            _check_open(row)
+            found = await self._db.fetch(Q["files_at"], row["id"], asked.paths)
+        known = {one["path"] for one in found}
         for place, path in enumerate(asked.paths):
             if path not in known:
                 raise NotFound(f"dataset {asked.pid} has no file {path!r}", field=f"paths[{place}]")
@@ -94,8 +95,7 @@ class Uploads:
     async def finish(self, unit: Unit, ctx: Context, asked: DatasetRef) -> Dataset:
         """Starts the post-upload chain. Repeated while that is under way: should it fail, it is started again, for it may have
         looked before the last file came. Repeated when it is done, it changes nothing."""
-        row = await store.dataset(unit.connection, asked.pid, "lock_dataset")
-        check(ctx, row, "dataset")
+        row = await store.dataset(unit.connection, ctx, asked.pid, "lock_dataset")
         if row["archive_state"] not in ARCHIVE.sources("pack"):
             return store.dataset_of(row)
         if await live(self._chains, row):

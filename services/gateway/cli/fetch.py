@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import httpx
 import msgspec
@@ -36,18 +36,39 @@ class Wanted(msgspec.Struct, frozen=True):
     refused: Callable[[], None] = _nothing
 
 
+class Clients:
+    """The connections of many downloads: to make a client anew for each costs more than a small download."""
+
+    def __init__(self) -> None:
+        self._made: dict[bool, httpx.Client] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        for client in self._made.values():
+            client.close()
+
+    def of(self, url: str) -> httpx.Client:
+        """The one for this address: a proxy from the environment is of no use for one on this machine."""
+        direct = is_loopback(url)
+        if direct not in self._made:
+            self._made[direct] = httpx.Client(timeout=_PATIENCE, trust_env=not direct)
+        return self._made[direct]
+
+
 class _AgainError(Exception):
     """It may work another time."""
 
 
-def fetch(want: Wanted, part: Unnamed, report: Callable[[int], None]) -> None:
+def fetch(clients: Clients, want: Wanted, part: Unnamed, report: Callable[[int], None]) -> None:
     """`part` holds all of it when this returns, and may hold its beginning before. `report`: how many bytes are there."""
     tries, whole = 0, True
     while True:
         before = _held(part)
         problem: CliError
         try:
-            _read(want, part, report)
+            _read(clients, want, part, report)
         except (httpx.TransportError, _AgainError) as error:
             problem = UnreachableError(f"{want.name}: object storage does not answer: {error or type(error).__name__}")
         else:
@@ -64,7 +85,7 @@ def fetch(want: Wanted, part: Unnamed, report: Callable[[int], None]) -> None:
         time.sleep(AGAIN.delay(tries - 1))
 
 
-def _read(want: Wanted, part: Unnamed, report: Callable[[int], None]) -> None:
+def _read(clients: Clients, want: Wanted, part: Unnamed, report: Callable[[int], None]) -> None:
     start = _held(part)
     if start > want.size:
         part.file.truncate(0)
@@ -73,10 +94,7 @@ def _read(want: Wanted, part: Unnamed, report: Callable[[int], None]) -> None:
         return
     url = want.address()
     headers = {"Accept-Encoding": "identity", **want.headers} | ({"Range": f"bytes={start}-"} if start else {})
-    with (
-        httpx.Client(timeout=_PATIENCE, trust_env=not is_loopback(url)) as http,
-        http.stream("GET", url, headers=headers) as answer,
-    ):
+    with clients.of(url).stream("GET", url, headers=headers) as answer:
         resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
         if not resumed and answer.status_code != 200:
             if answer.status_code == 403:

@@ -10,7 +10,7 @@ import msgspec
 
 from services.gateway.cli import bars
 from services.gateway.cli.api import ROOT, Api
-from services.gateway.cli.fetch import Wanted, fetch, sha256
+from services.gateway.cli.fetch import Clients, Wanted, fetch, sha256
 from services.gateway.cli.steady import Steady
 from services.gateway.cli.trouble import FailedError, RefusedError, UnreachableError, UsageError
 from services.gateway.cli.unnamed import resumable
@@ -118,7 +118,11 @@ def take(api: Api, result: str, to: Path, *, quiet: bool) -> int:
         headers,
     )
     try:
-        with resumable(part) as file, bars.by_bytes("download", about["size"], quiet=quiet) as advance:
+        with (
+            Clients() as clients,
+            resumable(part) as file,
+            bars.by_bytes("download", about["size"], quiet=quiet) as advance,
+        ):
             if not about["checksum"]:  # nobody could tell whether the beginning is right
                 file.file.truncate(0)
             at = 0
@@ -128,7 +132,7 @@ def take(api: Api, result: str, to: Path, *, quiet: bool) -> int:
                 advance(now - at)
                 at = now
 
-            fetch(wanted, file, report)
+            fetch(clients, wanted, file, report)
             file.place(to)
     except OSError as error:
         raise UsageError(f"{to}: {error.strerror}") from None

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from services.gateway.cli.bars import Advance, by_bytes, by_steps
 from services.gateway.cli.dataset import Dataset
-from services.gateway.cli.fetch import Wanted, fetch, sha256
+from services.gateway.cli.fetch import Clients, Wanted, fetch, sha256
 from services.gateway.cli.names import Names
 from services.gateway.cli.steady import Pause, Steady
 from services.gateway.cli.trouble import FailedError
@@ -30,10 +30,10 @@ class Retrieving:
         self._page_of: dict[str, str | None] = {}
 
     def wait(self) -> None:
-        """Until every datablock is back and validated."""
+        """Until every datablock that is not damaged is back and validated."""
         pause = Pause()
         with by_steps("retrieve", quiet=self._quiet) as tell:
-            while (seen := self._look())["status"] != "done":
+            while (seen := self._look())["status"] not in ("done", "partial"):
                 if seen["status"] in ("failed", "cancelled"):
                     raise FailedError(f"{seen['pid']} could not be retrieved: {seen['error'] or seen['status']}")
                 tell(seen["error"] or seen["step"], done=seen["blocks_back"], total=seen["datablocks"] or None)
@@ -64,21 +64,30 @@ class Retrieving:
             self._page(self._page_of[name])
         return self._addresses[name]
 
+    def missing(self) -> Iterator[str]:
+        """The files that did not come back: those of the damaged datablocks."""
+        for block in self.blocks():
+            if block.get("damage"):
+                yield from (file["path"] for file in self.dataset.files_of(block["datablock"]))
+
     def refused(self) -> None:
         """The addresses of the page have expired."""
         self._addresses = {}
 
 
 def bring(retrieving: Retrieving, folder: Path, keep_tars: bool, force: bool, quiet: bool) -> dict[str, int]:
-    """Datablock by datablock: never more than one tar is there, unless they are kept."""
+    """Datablock by datablock: never more than one tar is there, unless they are kept. Damaged ones are passed over."""
     counts = {"written": 0, "unchanged": 0, "bytes": 0, "datablocks": 0}
     begun, names = any(folder.iterdir()), Names(folder)
-    with by_bytes("download", retrieving.told["size"], quiet=quiet) as advance:
+    with Clients() as clients, by_bytes("download", retrieving.told["size"], quiet=quiet) as advance:
         for block in retrieving.blocks():
+            if block.get("damage"):
+                advance(block["size"])
+                continue
             try:
                 done = _there(retrieving, block, folder, names) if begun and not keep_tars else None
                 if done is None:
-                    done = _one(retrieving, block, folder, keep_tars, force, advance, names)
+                    done = _one(clients, retrieving, block, folder, keep_tars, force, advance, names)
                 else:
                     advance(block["size"])
             except OSError as error:
@@ -95,6 +104,7 @@ def _there(retrieving: Retrieving, block: dict[str, Any], folder: Path, names: N
 
 
 def _one(
+    clients: Clients,
     retrieving: Retrieving,
     block: dict[str, Any],
     folder: Path,
@@ -125,7 +135,7 @@ def _one(
             return unpack(source, bag, folder, force=force, reserved=reserved, names=names)
     with unnamed(folder) as part:
         wanted = Wanted(name, block["size"], block["chk"], lambda: retrieving.address(name), refused=retrieving.refused)
-        fetch(wanted, part, report)
+        fetch(clients, wanted, part, report)
         report(block["size"])
         done = unpack(part.file, bag, folder, force=force, reserved=reserved, names=names)
         if keep_tars:

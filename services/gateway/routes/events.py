@@ -86,17 +86,19 @@ class Happening:
 
     def __init__(self, feed: Feed, place: Place, keep: Keep | None) -> None:
         self._feed, self._place, self._keep = feed, place, keep
+        self._held: list[Event] = []
         self.wake, self.close = feed.wake, feed.close
 
     def first(self) -> bytes:
         return hello(self._place)
 
     async def next(self) -> bytes:
-        taken = await self._feed.take(HEARTBEAT)
+        taken = self._held or await self._feed.take(HEARTBEAT)
         if not taken:
             return BEAT
         if self._keep is not None:
-            taken = await self._keep(taken)
+            self._held = taken  # until it is known which of them the caller may see
+            taken, self._held = await self._keep(taken), []
         return b"".join([frame(e.incarnation, e.sequence, e.subject, e.data) for e in taken])
 
 

@@ -32,7 +32,7 @@ class Status(msgspec.Struct, frozen=True):
 class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Either `sequences` in DEAD, or `all`."""
 
-    sequences: Annotated[list[Annotated[int, msgspec.Meta(ge=1)]], msgspec.Meta(max_length=1000)] = []
+    sequences: Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]], msgspec.Meta(max_length=1000)] = []
     all: bool = False
 
 

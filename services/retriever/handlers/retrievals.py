@@ -2,10 +2,11 @@
 
 import asyncio
 from datetime import timedelta
+from uuid import UUID
 
 from services.retriever import store
 from services.retriever.retrieve import Retrieve, Retrieving, changed
-from shared.bus.access import check
+from shared.bus.access import owned
 from shared.bus.client import Bus
 from shared.bus.context import Context
 from shared.bus.paging import fitting
@@ -15,6 +16,7 @@ from shared.chain.chains import Chains
 from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.catalogue import Dataset, DatasetRef
+from shared.contracts.compute import Session, SessionGet
 from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound
 from shared.contracts.ids import uuid7
 from shared.contracts.retrieval import (
@@ -54,6 +56,7 @@ class Retrievals:
 
     async def create(self, unit: Unit, ctx: Context, asked: RetrievalCreate) -> Retrieval:
         _check(asked)
+        await self._check_session(ctx, asked.session)
         await self._check_retrievable(ctx, asked.pid)
         db, id = unit.connection, asked.id or uuid7()
         row = await db.fetchrow(Q["add"], id, asked.pid, ctx.user, asked.job, asked.session, len(asked.results))
@@ -68,6 +71,17 @@ class Retrievals:
             id, asked.pid, ctx.user, "running", self._retrieve.chain.steps[0].name, "", 0, 0, len(paths), 0,
             rfc3339(row["created_at"]),
         )  # fmt: skip
+
+    async def _check_session(self, ctx: Context, session: UUID | None) -> None:
+        """Bytes of results are kept under their session: nobody else may put any there. Somebody else's session gets the answer of
+        one that there is not."""
+        if session is None:
+            return
+        subject = subjects.rpc("scheduler", "session", "get")
+        try:
+            await self._bus.request(subject, SessionGet(session), Session, headers={h.USER: ctx.user})
+        except NotFound:
+            raise NotFound(f"there is no session {session}", field="session") from None
 
     async def _check_retrievable(self, ctx: Context, pid: str) -> None:
         """Now, so that who asks for what is not there learns it at once; what decides is the chain."""
@@ -91,12 +105,12 @@ class Retrievals:
         return store.retrieval_of(row, await self._chains.get(asked.retrieval))
 
     async def urls(self, ctx: Context, asked: DownloadQuery) -> Downloads:
-        """Addresses of a page of datablocks. Conflict while they are not all back."""
+        """Addresses of a page of datablocks. Conflict while they are not all back; those that are damaged have none."""
         row = await self._seen(ctx, RetrievalRef(asked.retrieval))
         if row["swept_at"] is not None:
             when = rfc3339(row["swept_at"])
             raise Conflict(f"the datablocks of retrieval {asked.retrieval} were removed again at {when}: make another")
-        if not row["blocks"] or row["back"] < row["blocks"]:
+        if not row["back"] or row["back"] + row["damaged"] < row["blocks"]:
             raise Conflict(f"retrieval {asked.retrieval} has {row['back']} of {row['blocks']} datablocks back")
         until = self._clock.now() + self._expiry
         await self._db.execute(Q["keep_addresses"], asked.retrieval, until)
@@ -107,15 +121,14 @@ class Retrievals:
     async def _download(self, block: store.Row) -> Download:
         await asyncio.sleep(0)  # signing is work of about a millisecond: others have their turn in between
         name = block["archive_id"].rpartition("/")[2]
+        if block["damage"]:
+            return Download(name, block["packed_size"], block["chk"], "", block["datablock"], block["damage"])
         url = await self._objects.presign_get(store.retrieval_key(block["archive_id"]), self._expiry, name)
         return Download(name, block["packed_size"], block["chk"], url, block["datablock"])
 
     async def _seen(self, ctx: Context, asked: RetrievalRef) -> store.Row:
         row: store.Row | None = await self._db.fetchrow(Q["retrieval"], asked.retrieval)
-        if row is None:
-            raise NotFound(f"there is no retrieval {asked.retrieval}", field="retrieval")
-        check(ctx, row, "retrieval")
-        return row
+        return owned(ctx, row, NotFound(f"there is no retrieval {asked.retrieval}", field="retrieval"))
 
 
 def _check(asked: RetrievalCreate) -> None:

@@ -24,6 +24,7 @@ from shared.bus import trace
 from shared.bus.access import check
 from shared.bus.context import Context
 from shared.bus.service import MALFORMED, Service, invalid
+from shared.bus.texts import check_texts
 from shared.bus.unit import Unit, Units
 from shared.contracts import headers as h
 from shared.contracts import ids, subjects
@@ -383,6 +384,7 @@ def _headers(ctx: Context, data: bytes, lists: decide.Lists) -> Chunk:
         options = None if raw is None else _options(raw)
     except MALFORMED as error:
         raise Invalid(invalid(error).message, field=h.OPTIONS) from None
+    check_texts(options, (raw or "").encode(), h.OPTIONS)
     number, first = read(h.CHUNK, int), read(h.FIRST, int)
     for name, place in ((h.CHUNK, number), (h.FIRST, first)):
         if not 0 <= place < ids.MAX_TASKS:
@@ -400,6 +402,12 @@ def _headers(ctx: Context, data: bytes, lists: decide.Lists) -> Chunk:
 
 
 def _decode(data: bytes) -> list[TaskSpec]:
+    specs = _decode_lines(data)
+    check_texts(specs, data, "tasks")
+    return specs
+
+
+def _decode_lines(data: bytes) -> list[TaskSpec]:
     try:
         return _lines(data)
     except msgspec.ValidationError as error:

@@ -41,8 +41,6 @@ class Subtasks:
         request: Spawn = asked.request
         if not ids.is_submission(request.submission):
             raise Invalid("not the id of a submission: a UUIDv7 with its low 33 bits clear", field="submission")
-        if not 0 <= request.number < ids.MAX_TASKS or not request.first >= 0:
-            raise Invalid("parts and lines are counted from 0", field="number")
         if request.first + len(request.tasks) > ids.MAX_TASKS:
             raise Invalid(f"a task submits at most {ids.MAX_TASKS} tasks", field="tasks")
         db = unit.connection

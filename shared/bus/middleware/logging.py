@@ -3,7 +3,7 @@
 import time
 
 from shared.bus.context import Context, Handler
-from shared.contracts.errors import HeadraceError
+from shared.contracts.errors import HeadraceError, Internal
 from shared.runtime.log import log
 
 
@@ -13,8 +13,9 @@ def logging(handler: Handler) -> Handler:
         try:
             reply = await handler(ctx, data)
         except HeadraceError as error:
-            tell = log.warning if error.retryable else log.info
-            tell("request.refused", subject=ctx.subject, user=ctx.user, code=error.code, why=error.message)
+            report = log.error if isinstance(error, Internal) else log.warning if error.retryable else log.info
+            cause = {"error": repr(error.__cause__)} if error.retryable and error.__cause__ else {}
+            report("request.refused", subject=ctx.subject, user=ctx.user, code=error.code, why=error.message, **cause)
             raise
         except Exception as error:
             log.error("request.failed", subject=ctx.subject, user=ctx.user, error=repr(error), exc_info=True)

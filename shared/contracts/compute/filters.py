@@ -26,14 +26,15 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 Op = Literal["=", "!=", "<", "<=", ">", ">=", "contains", "!contains", "starts", "ends", "in"]
-Scalar = str | int | float | bool | None
+Number = Annotated[int, msgspec.Meta(ge=-(10**18), le=10**18)]
+Scalar = str | Number | float | bool | None
 
 
 class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`field` `op` `value`."""
 
     field: Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
-    value: Scalar | list[str | int | float]
+    value: Scalar | list[str | Number | float]
     op: Op = "="
 
 

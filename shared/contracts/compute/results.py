@@ -13,6 +13,8 @@ Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 """A SHA-256 in hex, lower case."""
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 """Where an object lies in object storage."""
+Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""Bytes."""
 
 
 class NewResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -26,7 +28,7 @@ class NewResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     id: UUID | None = None
     data: bytes | None = None
     object: str | None = None
-    size: Annotated[int, msgspec.Meta(ge=0)] = 0
+    size: Size = 0
     sha256: Sha256 | None = None
 
 
@@ -44,7 +46,7 @@ class ResultComplete(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     result: UUID
     data: bytes | None = None
     object: str | None = None
-    size: Annotated[int, msgspec.Meta(ge=0)] = 0
+    size: Size = 0
     sha256: Sha256 | None = None
 
 

@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 
 from services.gateway.cli.options import PLAIN, Output, add
 from services.gateway.cli.trouble import RefusedError, UsageError
+from shared.objects.layout import name_fault
 
 STORED = "datasetOnArchiveDisk"
 
@@ -31,7 +32,8 @@ def archive(
     """Bring files to long-term storage, as a new dataset.
 
     The same call again goes on where an earlier one was broken off: what is uploaded already is not sent again, and a file that
-    has changed is registered anew. `headrace dataset abandon` gives the dataset up. Symbolic links are passed over.
+    has changed is registered anew. Where datablocks are damaged on long-term storage, it repairs them. `headrace dataset
+    abandon` gives the dataset up. Symbolic links are passed over.
 
     Parameters
     ----------
@@ -69,6 +71,7 @@ def _archive(
     from services.gateway.cli.dataset import status
     from services.gateway.cli.files import hashed
     from services.gateway.cli.register import OPEN, check_about, register
+    from services.gateway.cli.repairing import is_damaged, to_repair
 
     there = dataset.find()  # before anything long: whether anybody answers, and whether it is this dataset
     if there is not None:
@@ -80,6 +83,11 @@ def _archive(
     seen, missing = register(dataset, there, files, said)
     if status(seen) == STORED:
         return {"dataset": seen, "job": None, "already": True, "sent": 0}
+    repaired: list[str] = []
+    if is_damaged(seen):
+        repaired, missing = to_repair(dataset, files)
+        with by_bytes("upload", sum(file.size for file in missing), quiet=quiet) as advance:
+            _upload(dataset, missing, advance)
     if status(seen) in OPEN:
         total = sum(file.size for file in files)
         with by_bytes("upload", total, quiet=quiet) as advance:
@@ -91,7 +99,7 @@ def _archive(
         job = storing.hand_in(dataset, tell)
         if not no_wait:
             storing.store(dataset, job, tell)
-    return {"dataset": dataset.get(), "job": job, "already": False, "sent": len(missing)}
+    return {"dataset": dataset.get(), "job": job, "already": False, "sent": len(missing), "repaired": repaired}
 
 
 def _upload(dataset: Any, files: Sequence[Any], advance: Any) -> None:
@@ -114,7 +122,7 @@ def _source(paths: Sequence[Path]) -> str:
     """The folder that they come from, for the catalogue; `/` if it has no name that could be told."""
     folders = [os.path.abspath(path if path.is_dir() else path.parent) for path in paths]
     source = os.path.commonpath(folders)
-    return source if len(source) <= 1000 and source.isprintable() else "/"
+    return source if len(source) <= 1000 and not any(map(name_fault, source.split("/")[1:])) else "/"
 
 
 def _tell(told: dict[str, Any], output: Output) -> None:
@@ -129,7 +137,8 @@ def _tell(told: dict[str, Any], output: Output) -> None:
         show.console().print(show.cell(f"{dataset['pid']} is on long-term storage already: {size}"))
     else:
         status = dataset["datasetlifecycle"]["archiveStatusMessage"]
-        show.facts([("dataset", dataset["pid"]), ("files", size), ("status", status), ("job", told["job"])])
+        facts = [("dataset", dataset["pid"]), ("files", size), ("status", status), ("job", told["job"])]
+        show.facts([*facts, ("repaired", told["repaired"])])
     show.table("Datablocks", *datablock_table(told["datablocks"]))
     if told["links"]:
         show.console().print(show.cell(f"passed over, as symbolic links: {', '.join(told['links'])}"))
@@ -139,7 +148,13 @@ def datablock_table(blocks: Sequence[dict[str, Any]]) -> tuple[tuple[str, ...], 
     from services.gateway.cli import show
 
     rows = [
-        (one["archiveId"].rpartition("/")[2], one["numberOfFiles"], show.size(one["packedSize"]), one["storage"])
+        (
+            one["archiveId"].rpartition("/")[2],
+            one["numberOfFiles"],
+            show.size(one["packedSize"]),
+            one["storage"],
+            one.get("status", ""),
+        )
         for one in blocks
     ]
-    return ("datablock", "files", "size", "storage"), rows
+    return ("datablock", "files", "size", "storage", "status"), rows

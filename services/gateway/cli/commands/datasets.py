@@ -6,7 +6,7 @@ from cyclopts import App
 
 from services.gateway.cli.options import FIRST, PLAIN, Output, Paging, add
 
-HEADS = ("pid", "name", "status", "files", "size", "datablocks", "group", "created")
+HEADS = ("pid", "name", "status", "files", "size", "datablocks", "damaged", "group", "created")
 
 
 def register(app: App) -> None:
@@ -55,6 +55,7 @@ def _row(told: dict[str, Any]) -> tuple[Any, ...]:
         told["numberOfFiles"],
         show.size(told["size"]),
         told["numberOfDatablocks"],
+        told.get("numberOfDamagedDatablocks") or "",
         told["ownerGroup"],
         told["createdAt"][:19].replace("T", " "),
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from services.gateway.cli.options import PLAIN, Output, add
-from services.gateway.cli.trouble import UsageError
+from services.gateway.cli.trouble import FailedError, UsageError
 
 
 def register(app: App) -> None:
@@ -31,7 +31,7 @@ def retrieve(
 ) -> None:
     """Bring a dataset back from long-term storage: where its datablocks are then, or its files into a folder.
 
-    Every file is checked. The same call again goes on with the datablock at which an earlier one was broken off.
+    Every file is checked. What is damaged on long-term storage is listed, and everything else comes back. The same call again goes on with the datablock at which an earlier one was broken off.
 
     Parameters
     ----------
@@ -48,6 +48,7 @@ def retrieve(
         raise UsageError("--keep-tars and --force are about the folder: give --to")
     if to is not None and no_wait:
         raise UsageError("--no-wait cannot download: give no --to")
+    from services.gateway.cli import show
     from services.gateway.cli.api import Api
     from services.gateway.cli.retrieving import Retrieving, bring
     from services.gateway.cli.steady import Steady
@@ -59,11 +60,19 @@ def retrieve(
         if not no_wait:
             retrieving.wait()
         if to is None:
-            _tell(retrieving.told, [] if no_wait else list(retrieving.blocks()), output)
-            return
-        _make(to)
-        counts = bring(retrieving, to, keep_tars, force, output.json)
-    _tell_counts(retrieving.told, counts | {"folder": str(to)}, output)
+            told: dict[str, Any] = {"datablocks": [] if no_wait else list(retrieving.blocks())}
+        else:
+            _make(to)
+            told = bring(retrieving, to, keep_tars, force, output.json) | {"folder": str(to)}
+        missing = list(retrieving.missing()) if retrieving.told["status"] == "partial" else []
+    if missing:
+        told["missing"] = missing
+    if output.json:
+        show.document({"retrieval": retrieving.told} | told)
+    else:
+        (_tell if to is None else _tell_counts)(retrieving.told, told)
+    if missing:
+        raise FailedError(f"{retrieving.told['error']}: {len(missing)} files of {pid} did not come back")
 
 
 def _make(folder: Path) -> None:
@@ -73,22 +82,27 @@ def _make(folder: Path) -> None:
         raise UsageError(f"{folder}: {error.strerror}") from None
 
 
-def _tell(told: dict[str, Any], blocks: list[dict[str, Any]], output: Output) -> None:
+def _tell(told: dict[str, Any], rest: dict[str, Any]) -> None:
     """The addresses are secrets: on a terminal they are only counted."""
     from services.gateway.cli import show
 
-    if output.json:
-        show.document({"retrieval": told, "datablocks": blocks})
-        return
     show.facts([("retrieval", told["id"]), ("status", told["status"])])
-    if blocks:
-        show.table("Datablocks", ("datablock", "size"), ((one["name"], show.size(one["size"])) for one in blocks))
+    if blocks := rest["datablocks"]:
+        rows = ((one["name"], show.size(one["size"]), one.get("damage", "")) for one in blocks)
+        show.table("Datablocks", ("datablock", "size", "damage"), rows)
+    _tell_missing(rest)
 
 
-def _tell_counts(told: dict[str, Any], counts: dict[str, Any], output: Output) -> None:
+def _tell_counts(told: dict[str, Any], counts: dict[str, Any]) -> None:
     from services.gateway.cli import show
 
-    if output.json:
-        show.document({"retrieval": told} | counts)
-        return
-    show.facts([("retrieval", told["id"]), *counts.items(), ("size", show.size(counts["bytes"]))])
+    facts = [(name, count) for name, count in counts.items() if name != "missing"]
+    show.facts([("retrieval", told["id"]), *facts, ("size", show.size(counts["bytes"]))])
+    _tell_missing(counts)
+
+
+def _tell_missing(told: dict[str, Any]) -> None:
+    from services.gateway.cli import show
+
+    for path in told.get("missing", ()):
+        show.console().print(show.cell(f"missing: {path}"))

@@ -1,0 +1,44 @@
+"""A datablock on long-term storage that was not what it has to be, looked at once more: what is found is recorded, so it has to
+be found twice. A storage that is not there says nothing about a datablock (Unavailable)."""
+
+from contextlib import aclosing
+
+import msgspec
+
+from shared.contracts.catalogue import DamageKind
+from shared.contracts.errors import NotFound
+from shared.objects.hashing import Sha256
+from shared.objects.port import Store
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What is wrong, with the size (None: nothing is there) and the SHA-256 that were found."""
+
+    damage: DamageKind
+    size: int | None = None
+    chk: str = ""
+
+
+async def examine(lts: Store, key: str, size: int, chk: str) -> Found | None:
+    """Reads the object, whole; None if it is as it has to be."""
+    digest = Sha256()
+    try:
+        async with aclosing(lts.get(key)) as chunks:
+            async for chunk in chunks:
+                await digest.update(chunk)
+    except NotFound:
+        return Found("missing")
+    if digest.size != size:
+        return Found("size", digest.size, digest.hex())
+    return None if digest.hex() == chk else Found("checksum", digest.size, digest.hex())
+
+
+def told(archive_id: str, found: Found, size: int, chk: str) -> str:
+    """For people: what was found and what was expected."""
+    match found.damage:
+        case "missing":
+            return f"{archive_id} is not there"
+        case "size":
+            return f"{archive_id} has {found.size} bytes, not {size}"
+        case "checksum":
+            return f"{archive_id} hashes to {found.chk}, not to {chk}"
