@@ -23,7 +23,7 @@ from shared.contracts import headers as h
 from shared.contracts.errors import ErrorBody, HeadraceError, Internal, TimedOut, TooLarge, Unavailable, from_body
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff, retry
-from shared.runtime.startup import address, connect_patiently, reason
+from shared.runtime.startup import Absence, address, connect_patiently, reason
 
 _DENIED = re.compile(r"permissions violation for publish to \"([^\"]+)\"", re.IGNORECASE)
 
@@ -65,6 +65,7 @@ class Bus:
         self._applying = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._absence: Absence | None = None
 
     @classmethod
     async def connect(cls, settings: BusSettings, name: str, *, apply_topology: bool = True) -> "Bus":
@@ -120,6 +121,7 @@ class Bus:
             raise
         # From here on it reconnects by itself, for ever.
         client.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1, "reconnect_time_wait": 1}
+        self._absence = Absence("NATS", settings.nats_url, user=user)
         client._reconnected_cb, client._disconnected_cb = self._reconnected, self._disconnected
         client._closed_cb, client._error_cb = self._closed, self._error
         return client
@@ -225,6 +227,8 @@ class Bus:
             await self._publisher.resend()
 
     async def _reconnected(self) -> None:
+        if self._absence is not None:
+            self._absence.over()
         log.warning("bus.reconnected", bus=self.name)
         # Not in the client's own callback: it would wait for replies that only it can read.
         task = asyncio.create_task(self._settle_again())
@@ -252,7 +256,10 @@ class Bus:
             log.error("bus.denied", subject=denied[1])
             self._publisher.refuse(denied[1], f"this user may not publish on {denied[1]}")
             return
-        log.debug("bus.error", error=repr(error))  # one for each reconnect attempt: not worth more
+        if self._absence is not None and not self.is_connected and not self._closing:
+            self._absence.note(_reason(error))  # one for each attempt to reconnect
+            return
+        log.debug("bus.error", error=repr(error))
 
 
 def error_of(answer: Msg) -> HeadraceError:

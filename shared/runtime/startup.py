@@ -40,6 +40,35 @@ def address(url: str) -> str:
     return at.netloc.rpartition("@")[2] + at.path
 
 
+class Absence:
+    """Tells in the log that a server is not there: at once, at once when the reason changes, otherwise at growing distances.
+
+    `context`: what else the log should say.
+    """
+
+    def __init__(self, server: str, url: str, **context: Any) -> None:
+        self._where: dict[str, Any] = {"server": server, "address": address(url), **context}
+        self._clock = asyncio.get_running_loop().time
+        self.over()
+
+    def over(self) -> None:
+        """It is there again."""
+        self._began: float | None = None
+        self._why, self._logged, self._silence = "", 0.0, 1.0
+
+    def note(self, why: str) -> float:
+        """One more attempt has failed. Returns for how many seconds it has been away."""
+        now = self._clock()
+        if self._began is None:
+            self._began = now
+        away, changed = now - self._began, why != self._why
+        if changed or now - self._logged >= self._silence:
+            self._silence = 1.0 if changed else min(2 * self._silence, _LONGEST_SILENCE)
+            self._why, self._logged = why, now
+            log.warning("server.awaited", why=why, seconds=round(away), **self._where)
+        return away
+
+
 async def connect_patiently(
     server: str,
     url: str,
@@ -50,26 +79,16 @@ async def connect_patiently(
     patience: float | None = None,
     **context: Any,
 ) -> T:
-    """Connects, again and again for `patience` seconds (`PATIENCE`), then StartFailed. `context`: what else the log should say.
-
-    Says at once what is wrong, at once when that changes, and otherwise at growing distances.
-    """
+    """Connects, again and again for `patience` seconds (`PATIENCE`), then StartFailed. The log says why (`Absence`)."""
     patience = PATIENCE if patience is None else patience
-    clock = asyncio.get_running_loop().time
-    began, tries = clock(), 0
-    spoken, silence, last = began, 1.0, ""
+    absence, tries = Absence(server, url, **context), 0
     while True:
         try:
             return await connect()
         except on as error:
-            now, what = clock(), why(error)
-        if now - began >= patience:
-            raise StartFailed(f"{server} at {address(url)}: {what}; gave up after {now - began:.0f} s")
-        if what != last or now - spoken >= silence:
-            silence = 1.0 if what != last else min(2 * silence, _LONGEST_SILENCE)
-            log.warning(
-                "server.awaited", server=server, address=address(url), why=what, seconds=round(now - began), **context
-            )
-            spoken, last = now, what
-        await asyncio.sleep(min(_BACKOFF.delay(tries), max(0.0, began + patience - now)))
+            what = why(error)
+        away = absence.note(what)
+        if away >= patience:
+            raise StartFailed(f"{server} at {address(url)}: {what}; gave up after {away:.0f} s")
+        await asyncio.sleep(min(_BACKOFF.delay(tries), patience - away))
         tries += 1

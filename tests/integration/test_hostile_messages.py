@@ -1,10 +1,13 @@
 """Messages that a user may send and no client library would: each is answered or refused, and nobody is deaf afterwards."""
 
 import asyncio
+import contextlib
 from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from nats.aio.msg import Msg
+from nats.errors import ConnectionClosedError
 
 from services.gateway.watchers import Watchers
 from shared.bus.connection import LARGEST_HEADERS
@@ -13,7 +16,7 @@ from shared.contracts import subjects
 from shared.contracts.events import CommandRejected
 from tests.conftest import Database
 from tests.integration.bus_rig import connected, open_bench
-from tests.support.servers import Servers
+from tests.support.servers import Servers, settled
 from tests.support.wait import LIMIT, wait_until
 
 SAY = subjects.command("alice", "archiver", "word", "say").encode()
@@ -154,3 +157,40 @@ async def test_an_answer_goes_to_an_inbox_or_nowhere(nats: Servers, database: Da
         assert taken == []
         await admin.close()
         await bench.service.stop()
+
+
+async def test_a_person_who_subscribes_to_everything_or_reads_nothing_harms_nobody(nats: Servers) -> None:
+    """10,000 subscriptions; and answers of 700 KB, asked for and never read."""
+    problems: list[str] = []
+
+    async def note(error: Exception) -> None:
+        problems.append(str(error).lower())
+
+    greedy = await nats.connect("alice", error_cb=note, allow_reconnect=False)
+    with contextlib.suppress(ConnectionClosedError):
+        for number in range(10_000):
+            await greedy.subscribe(f"_INBOX_alice.{number}")
+    await wait_until(lambda: greedy.is_closed)
+    assert all("maximum subscriptions exceeded" in problem for problem in problems), problems[:3]
+    await greedy.close()
+
+    async with connected(nats, "gateway") as gateway:
+
+        async def answer(message: Msg) -> None:
+            await gateway.nc.publish(message.reply, b"x" * 700_000)
+
+        await gateway.nc.subscribe(subjects.watch("*", "*"), cb=answer)
+        await settled(gateway.nc)
+        at = urlsplit(nats.nats_url)
+        _, writer = await asyncio.open_connection(at.hostname, at.port, limit=1024)
+        login = {"user": "alice", "pass": nats.nats_logins["alice"]}
+        writer.write(b"CONNECT " + msgspec.json.encode(login) + b"\r\nSUB _INBOX_alice.x 1\r\n")
+        for _ in range(200):
+            writer.write(b"PUB %s _INBOX_alice.x 2\r\n{}\r\n" % WATCH)
+        await writer.drain()
+        alice = await nats.connect("alice")
+        for _ in range(5):
+            assert len((await alice.request(WATCH.decode(), b"{}", timeout=LIMIT)).data) == 700_000
+        assert gateway.nc.stats["reconnects"] == 0
+        await alice.close()
+        writer.close()

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 from structlog.testing import capture_logs
 
+from shared.bus.client import Bus
 from shared.runtime import lifecycle, startup
 from shared.runtime.startup import StartFailed, address, connect_patiently, reason
 
@@ -94,3 +95,12 @@ def test_a_signal_lets_what_runs_drain() -> None:
     _drained.clear()
     asyncio.run(asyncio.wait_for(lifecycle._supervise(main), 10))
     assert _drained == [True]
+
+
+async def test_a_connected_process_that_is_let_in_no_more_says_why() -> None:
+    bus = Bus("archiver")
+    bus._absence = startup.Absence("NATS", "nats://127.0.0.1:1", user="archiver")
+    with capture_logs() as logs:
+        for _ in range(5):
+            await bus._error(Exception("nats: 'Authorization Violation'"))
+    assert [(line["event"], line["why"]) for line in logs] == [("server.awaited", "unknown user, or wrong password")]
