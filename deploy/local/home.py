@@ -1,6 +1,6 @@
 """The folder that holds everything of one stack: `.headrace/`.
 
-Secrets are made once and lie in `secrets.json` and `token`, readable by the owner only. A lock keeps a second supervisor out.
+Secrets are made once and lie in `secrets.json` and `token`, readable by the owner only, as is the folder. A lock keeps a second supervisor out.
 """
 
 import contextlib
@@ -58,17 +58,18 @@ class Home:
             self.lock_fd = -1
 
     def _make(self) -> None:
-        # Root's PostgreSQL runs as somebody else, who has to pass through; the secrets in here are 0600 in any case.
-        mode = 0o711 if os.geteuid() == 0 else 0o700
         try:
-            self.path.mkdir(mode=mode, parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             owner = self.path.stat().st_uid
             if owner != os.geteuid():
                 raise HomeError(
                     f"{self.path} belongs to uid {owner}, and this is uid {os.geteuid()}: run as its owner, "
                     "remove it, or name another folder with --home"
                 )
-            self.path.chmod(mode)
+            self.path.chmod(0o700)
+            for file in self.path.iterdir():  # secrets among them, perhaps of an earlier version or another umask
+                if file.is_file() and not file.is_symlink():
+                    file.chmod(file.stat().st_mode & 0o700)
         except OSError as error:
             raise HomeError(f"{self.path} cannot be used: {error.strerror}") from error
 

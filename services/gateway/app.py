@@ -7,10 +7,12 @@ from pathlib import Path
 from services.gateway import __version__
 from services.gateway.auth import Auth
 from services.gateway.edge import Edge
+from services.gateway.limits import Limits
+from services.gateway.server import serve
 from services.gateway.settings import Settings
 from services.gateway.store import Store
 from services.gateway.watchers import Watchers
-from services.gateway.web import application, serve
+from services.gateway.web import application
 from shared.bus.health import serve_health
 from shared.bus.station import open_station
 from shared.db.pool import ping
@@ -25,8 +27,8 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     await run(settings, load(ObjectsSettings), stop)
 
 
-async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event) -> None:
-    """Serves until `stop`."""
+async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event, limits: Limits | None = None) -> None:
+    """Serves until `stop`. `limits`: of connections, if not the usual ones."""
     about = "The HTTP edge."
     own = Path(__file__).with_name("migrations")
     clock = SystemClock()
@@ -45,8 +47,9 @@ async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event)
         watchers = Watchers(station.bus)
         await watchers.start()
         stack.push_async_callback(watchers.stop)
-        edge = Edge(station.bus, objects, Auth(store, clock), store)
-        await serve(application(edge, __version__), edge, settings.http_host, settings.http_port, stop)
+        edge = Edge(station.bus, objects, Auth(store, clock), store, stop)
+        app, certificate = application(edge, __version__), (settings.tls_certificate_file, settings.tls_key_file)
+        await serve(app, settings.http_host, settings.http_port, stop, certificate=certificate, limits=limits)
 
 
 def _token(file: Path) -> str:

@@ -4,6 +4,8 @@ A token is never stored or compared as it is: its SHA-256 is looked up, so that 
 tells it. Which sessions a user may see is the owner's matter: the scheduler's.
 """
 
+import asyncio
+import contextlib
 import hashlib
 import secrets
 from typing import Protocol
@@ -84,6 +86,7 @@ class Auth:
     def __init__(self, store: TokenStore, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self._known: dict[bytes, tuple[float, Identity]] = {}
+        self._revocation = asyncio.Event()
 
     async def identify(self, authorization: str | None) -> Identity:
         key = digest(bearer(authorization))
@@ -112,6 +115,21 @@ class Auth:
             raise Forbidden(f"this needs the permission {permission!r}, which {caller.user} has not")
         return caller
 
+    async def until_revoked(self, authorization: str | None) -> None:
+        """Returns when the token is no longer valid: at once if it is revoked here, within 2 × `FRESH` s if elsewhere."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FRESH):
+                    await self._revocation.wait()
+            try:
+                await self.identify(authorization)
+            except Unauthenticated:
+                return
+            except Unavailable:
+                continue
+
     def forget(self) -> None:
-        """A token was revoked: believe nothing from memory."""
+        """A token was revoked: believe nothing from memory, and let those who wait for it look."""
         self._known.clear()
+        revocation, self._revocation = self._revocation, asyncio.Event()
+        revocation.set()

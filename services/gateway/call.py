@@ -146,12 +146,17 @@ class Call:
             raise Invalid("1 to 255 visible ASCII characters are expected", field="Idempotency-Key")
         return key
 
+    @property
+    def user(self) -> str:
+        """Who asks, on routes that are not open to all."""
+        assert self.caller is not None
+        return self.caller.user
+
     # -- asking others
 
     def told(self) -> dict[str, str]:
         """The headers that say who asks."""
-        assert self.caller is not None
-        return {h.USER: self.caller.user}
+        return {h.USER: self.user}
 
     async def scheduler(
         self, action: str, message: Any, reply: type[T], *, headers: dict[str, str] | None = None, timeout: float = 30

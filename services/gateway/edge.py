@@ -5,6 +5,7 @@ from typing import Final
 
 from services.gateway.auth import Auth
 from services.gateway.store import Store
+from services.gateway.survey import Readiness
 from services.gateway.worksteps import Worksteps
 from shared.bus.client import Bus
 from shared.objects.port import Objects
@@ -15,12 +16,19 @@ STREAMS: Final = 1000
 STREAMS_OF_ONE: Final = 64
 """And those of one user."""
 
+TRANSFERS: Final = 48
+"""Values on their way between clients and object storage, at a time: fewer than the store's client has connections."""
+TRANSFERS_OF_ONE: Final = 16
+"""And those of one user."""
+
 
 class Edge:
-    """`stopping` is set when the process ends: answers that go on for ever stop then. `streams`: the places for those."""
+    """`stopping` is set when the process ends: answers that go on for ever stop then. `streams`, `transfers`: the places."""
 
-    def __init__(self, bus: Bus, objects: Objects, auth: Auth, store: Store) -> None:
+    def __init__(self, bus: Bus, objects: Objects, auth: Auth, store: Store, stopping: asyncio.Event) -> None:
         self.bus, self.objects, self.auth, self.store = bus, objects, auth, store
         self.worksteps = Worksteps(store.pool)
-        self.stopping = asyncio.Event()
+        self.readiness = Readiness(bus)
+        self.stopping = stopping
         self.streams = Share("event streams", most=STREAMS, of_one=STREAMS_OF_ONE)
+        self.transfers = Share("transfers", most=TRANSFERS, of_one=TRANSFERS_OF_ONE, waiting=256)

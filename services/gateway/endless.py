@@ -1,4 +1,4 @@
-"""An answer that goes on until the client hangs up or the process stops."""
+"""An answer that goes on until the client hangs up, its token is revoked, or the process stops."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -46,8 +46,7 @@ class Endless:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            assert self._call.caller is not None
-            async with self._call.edge.streams.place(self._call.caller.user):
+            async with self._call.edge.streams.place(self._call.user):
                 await self._stream(send)
         finally:
             await self._source.close()
@@ -76,14 +75,16 @@ class Endless:
 
     @asynccontextmanager
     async def _ending(self) -> AsyncIterator[asyncio.Event]:
-        """Set when the client has hung up or the process stops."""
+        """Set when the client has hung up, its token is revoked, or the process stops."""
         ended = asyncio.Event()
 
         def end(_: object) -> None:
             ended.set()
             self._source.wake()
 
-        waits = [asyncio.create_task(self._call.gone()), asyncio.create_task(self._call.edge.stopping.wait())]
+        edge, token = self._call.edge, self._call.header(b"authorization")
+        ends = (self._call.gone(), edge.stopping.wait(), edge.auth.until_revoked(token))
+        waits = [asyncio.create_task(one) for one in ends]
         for wait in waits:
             wait.add_done_callback(end)
         try:

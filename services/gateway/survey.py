@@ -45,6 +45,19 @@ async def health(bus: Bus) -> list[Health]:
     return list(await asyncio.gather(*(health_of(bus, service) for service in subjects.SERVICES)))
 
 
+class Readiness:
+    """One round of questions for all who ask while it runs: anybody may ask, without a token."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._round: asyncio.Task[list[Health]] | None = None
+
+    async def health(self) -> list[Health]:
+        if self._round is None or self._round.done():
+            self._round = asyncio.create_task(health(self._bus))
+        return await asyncio.shield(self._round)
+
+
 async def micro(
     bus: Bus, verb: str, expected: int = len(subjects.SERVICES), within: float = 0.5
 ) -> list[dict[str, Any]]:

@@ -7,7 +7,8 @@ nobody's bytes are overwritten.
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing
 from uuid import UUID
 
 import msgspec
@@ -63,7 +64,8 @@ async def _put_object(call: Call, result: UUID, body: AsyncIterator[bytes], name
     announced = call.header(b"content-length")
     size = int(announced) if announced.isdigit() else None
     try:
-        stored = await objects.put(result_key(found.session, found.id), body, size=size, sha256=wanted)
+        async with call.edge.transfers.place(call.user):
+            stored = await objects.put(result_key(found.session, found.id), body, size=size, sha256=wanted)
     except Invalid as error:
         if error.field == "sha256":
             raise Invalid(error.message, field=name) from None
@@ -105,9 +107,11 @@ async def get(call: Call) -> ASGIApp:
         return Reply(value.data[start:end], status, media_type=BYTES, headers=headers)
     if value.object is None:
         raise Internal(f"the value of result {value.id} lies nowhere")
-    chunks = call.edge.objects.get(value.object, start=start, end=end)
-    first = await anext(chunks, b"")  # errors of the store come before the answer has begun
-    return Download(call, first, chunks, end - start, status, headers)
+    async with AsyncExitStack() as held:
+        await held.enter_async_context(call.edge.transfers.place(call.user))
+        chunks = await held.enter_async_context(aclosing(call.edge.objects.get(value.object, start=start, end=end)))
+        first = await anext(chunks, b"")  # errors of the store come before the answer has begun
+        return Download(call, first, chunks, end - start, status, headers, held.pop_all())
 
 
 def _names(header: str, tag: str) -> bool:
@@ -132,13 +136,20 @@ def span(header: str, size: int) -> tuple[int, int]:
 
 
 class Download:
-    """A value on its way out of object storage; it ends when the client hangs up."""
+    """A value on its way out of object storage; it ends when the client hangs up. `held` is released then."""
 
     def __init__(
-        self, call: Call, first: bytes, chunks: AsyncIterator[bytes], length: int, status: int, headers: dict[str, str]
+        self,
+        call: Call,
+        first: bytes,
+        chunks: AsyncIterator[bytes],
+        length: int,
+        status: int,
+        headers: dict[str, str],
+        held: AsyncExitStack,
     ) -> None:
         self._call, self._first, self._chunks = call, first, chunks
-        self._length, self._status, self._headers = length, status, headers
+        self._length, self._status, self._headers, self._held = length, status, headers, held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gone = asyncio.create_task(self._call.gone())
@@ -152,5 +163,4 @@ class Download:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             gone.cancel()
-            if isinstance(self._chunks, AsyncGenerator):
-                await self._chunks.aclose()
+            await self._held.aclose()

@@ -1,12 +1,7 @@
-"""The HTTP application and its server: Litestar routes, uvicorn serves, neither does more than it has to."""
+"""The HTTP application: Litestar does the routing and nothing else."""
 
-import asyncio
-import contextlib
-import socket
-from collections.abc import Iterator
 from typing import Any
 
-import uvicorn
 from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
@@ -34,8 +29,6 @@ ROUTES: list[Route] = [
     *ops.ROUTES,
     *health.ROUTES,
 ]
-_GRACE = 5
-"""Seconds that requests under way have to end when the process stops."""
 
 
 def application(edge: Edge, version: str) -> ASGIApp:
@@ -77,54 +70,3 @@ def _refused_by_framework(_: Request[Any, Any, Any], error: HTTPException) -> Re
 def _surprised(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     log.error("http.failed", error=repr(error), exc_info=error)
     return _answer(Internal())
-
-
-class Server(uvicorn.Server):
-    """uvicorn without its own signal handling: the process's lifecycle decides when it ends."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-async def serve(app: ASGIApp, edge: Edge, host: str, port: int, stop: asyncio.Event) -> None:
-    """Serves until `stop` is set, then ends the event streams and lets the other requests finish."""
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        loop="none",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=_GRACE,
-        backlog=1024,
-    )
-    server = Server(config)
-    listener = _listen(host, port)
-    log.info("http.listening", host=host, port=listener.getsockname()[1])
-
-    async def end() -> None:
-        await stop.wait()
-        edge.stopping.set()
-        server.should_exit = True
-
-    ending = asyncio.create_task(end())
-    try:
-        await server.serve(sockets=[listener])
-    finally:
-        ending.cancel()
-        listener.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=1024)
-    listener.setblocking(False)
-    return listener

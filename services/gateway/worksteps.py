@@ -7,11 +7,12 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from shared.bus.paging import fitting
+from shared.bus.paging import fitting, place_of, token_of
 from shared.contracts.compute import Label
 from shared.contracts.errors import Conflict, NotFound
 from shared.contracts.execution import ExecutionRequest, OfferSet
 from shared.contracts.ids import uuid7
+from shared.contracts.paging import Page
 from shared.db.pool import translate
 from shared.db.sql import load
 from shared.runtime.clock import rfc3339
@@ -66,10 +67,10 @@ class Worksteps:
             raise NotFound(f"there is no workstep {workstep}", field=field)
         return _workstep(row)
 
-    async def page(self, owner: str | None, size: int, before: UUID | None) -> WorkstepPage:
-        rows = await _told(self._pool.fetch(Q["worksteps"], owner, before, size + 1))
-        items, more = fitting([_workstep(row) for row in rows], size)
-        return WorkstepPage(items, str(items[-1].id) if more else "")
+    async def page(self, owner: str | None, asked: Page) -> WorkstepPage:
+        rows = await _told(self._pool.fetch(Q["worksteps"], owner, place_of(asked, UUID), asked.size + 1))
+        items, more = fitting([_workstep(row) for row in rows], asked.size)
+        return WorkstepPage(items, token_of(asked, items[-1].id) if more else "")
 
     async def keep(self, owner: str, made: OfferSet) -> None:
         """An offerset as it was answered."""

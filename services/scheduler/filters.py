@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from services.scheduler.places import Place
 from shared.contracts.compute import filters as f
 from shared.contracts.errors import Invalid
 from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus
@@ -136,9 +137,8 @@ SESSIONS: Final = Table(f.SESSION_FIELDS, SESSION, SessionStatus)
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What a list is sorted by. `key`: SQL; `kind`: its SQL type. Sorted by `id`, a token is an id."""
+    """What a list is sorted by. `key`: SQL; `type`: its SQL type."""
 
-    text: str
     field: str
     down: bool
     key: str
@@ -179,18 +179,17 @@ class Filter:
         if kind not in _LAST:
             raise Invalid(f"{name!r} has many values: nothing is sorted by it", field="sort")
         key = x if name == "id" else _LAST[kind].format(x=x)
-        return Order(text, name, text.startswith("-"), key, _TYPES[kind])
+        return Order(name, text.startswith("-"), key, _TYPES[kind])
 
-    def after(self, order: Order, token: str) -> str:
-        """SQL that is true of what comes after the last page."""
-        if not token:
+    def after(self, order: Order, place: Place | None) -> str:
+        """SQL that is true of what comes after the last page, which ended at `place`."""
+        if place is None:
             return "true"
-        sign = "<" if order.down else ">"
-        value, last = read_token(order, token)
+        sign, last = "<" if order.down else ">", self._add(place.last, "uuid")
         if order.field == "id":
-            return f"{order.key} {sign} {self._add(last, 'uuid')}"
-        place = f"({order.key}, {self._pieces['id']})"
-        return f"{place} {sign} ({self._add(value, f'text::{order.type}')}, {self._add(last, 'uuid')})"
+            return f"{order.key} {sign} {last}"
+        key = self._add(place.key, f"text::{order.type}")
+        return f"({order.key}, {self._pieces['id']}) {sign} ({key}, {last})"
 
     def _condition(self, one: f.Condition, at: str) -> str:
         kind, x = self._look(one.field, f"{at}.field")
@@ -237,24 +236,6 @@ class Filter:
         except KeyError:
             known = ", ".join(state.name.lower() for state in self._states)
             raise Invalid(f"{value!r} is not one of: {known}", field=at) from None
-
-
-def read_token(order: Order, token: str) -> tuple[str, UUID]:
-    """Where the last page ended: the value that it was sorted by (empty for ids), and the id."""
-    try:
-        if order.field == "id":
-            return "", UUID(token)
-        sort, value, last = msgspec.json.decode(bytes.fromhex(token), type=tuple[str, str, UUID])
-    except (ValueError, msgspec.MsgspecError):
-        raise Invalid("not a token that a page gave", field="token") from None
-    if sort != order.text:
-        raise Invalid(f"this token is of a list sorted by {sort!r}", field="token")
-    return value, last
-
-
-def token(order: Order, key: str, last: UUID) -> str:
-    """What names the end of a page."""
-    return str(last) if order.field == "id" else msgspec.json.encode((order.text, key, last)).hex()
 
 
 def _text(value: Any, at: str) -> str:

@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from services.scheduler import cost, store
-from services.scheduler.filters import RESULTS, SEEN, SESSIONS, TASKS, Filter, Order, token
+from services.scheduler import cost, places, store
+from services.scheduler.filters import RESULTS, SEEN, SESSIONS, TASKS, Filter, Order
+from services.scheduler.places import Place
 from shared.bus.context import Context
-from shared.bus.paging import T, fitting
+from shared.bus.paging import T, fitting, token_of
 from shared.contracts.compute import (
     Condition,
     ResultPage,
@@ -25,6 +26,7 @@ from shared.contracts.compute import (
     TaskPage,
     TaskQuery,
 )
+from shared.contracts.paging import Page
 from shared.contracts.states import SessionStatus, TaskStatus, name_of
 from shared.db.sql import load
 from shared.runtime.share import Share
@@ -65,17 +67,16 @@ async def tasks(db: store.Db, session: store.Row, asked: TaskQuery) -> TaskPage:
     seen = _seen(session)
     filter = Filter(TASKS, [None, None, asked.size + 1], seen)
     order = filter.order(asked.sort, "id")
-    query = _query(
-        "tasks", order, "t.id", filter.where(asked.where, asked.status), filter.after(order, asked.token), seen
-    )
+    place = places.read(asked, order.type)
+    query = _query("tasks", order, "t.id", filter.where(asked.where, asked.status), filter.after(order, place), seen)
     spans = [store.span(submission) for submission in await store.visible_of(db, session["id"])]
     rows: list[store.Row] = []
-    for part in _parts(spans, order, asked.token):
+    for part in _parts(spans, order, place):
         filter.values[:2] = [lo for lo, _ in part], [hi for _, hi in part]
         rows += await db.fetch(query, *filter.values)
         if len(rows) > asked.size:
             break
-    items, next = _page(rows, asked.size, order, lambda row: store.task_of(row, TaskStatus(row["seen"])))
+    items, next = _page(rows, asked, order, lambda row: store.task_of(row, TaskStatus(row["seen"])))
     return TaskPage(items, next)
 
 
@@ -98,10 +99,11 @@ async def results(db: store.Db, session: UUID, asked: ResultQuery) -> ResultPage
     order = filter.order(asked.sort, "id")
     named = [Condition("name", asked.name)] if asked.name else []
     where = [[*group, *named] for group in asked.where or [[]]]
-    query = _query("results", order, "r.id", filter.where(where, asked.status), filter.after(order, asked.token))
+    place = places.read(asked, order.type)
+    query = _query("results", order, "r.id", filter.where(where, asked.status), filter.after(order, place))
     spans = [store.result_span(submission) for submission in await store.visible_of(db, session)]
     rows: list[store.Row] = []
-    parts = list(_parts(spans, order, asked.token)) or [[]]
+    parts = list(_parts(spans, order, place)) or [[]]
     for number, part in enumerate(parts):
         # What was made by itself belongs to the part whose submissions it lies between.
         edge = (parts[number + 1][0][1 if order.down else 0]) if number + 1 < len(parts) else None
@@ -111,7 +113,7 @@ async def results(db: store.Db, session: UUID, asked: ResultQuery) -> ResultPage
         rows += await db.fetch(query, *filter.values)
         if len(rows) > asked.size:
             break
-    items, next = _page(rows, asked.size, order, store.result_of)
+    items, next = _page(rows, asked, order, store.result_of)
     return ResultPage(items, next)
 
 
@@ -120,9 +122,10 @@ async def sessions(db: store.Db, owner: str | None, asked: SessionList) -> Sessi
     cost.check(SESSIONS.fields, asked.where, asked.sort)
     filter = Filter(SESSIONS, [owner, asked.size + 1])
     order = filter.order(asked.sort, "-id")
-    where, after = filter.where(asked.where, asked.status), filter.after(order, asked.token)
+    place = places.read(asked, order.type)
+    where, after = filter.where(asked.where, asked.status), filter.after(order, place)
     rows = await db.fetch(_query("sessions", order, "e.id", where, after), *filter.values)
-    items, next = _page(rows, asked.size, order, store.session_of)
+    items, next = _page(rows, asked, order, store.session_of)
     return SessionPage(items, next)
 
 
@@ -150,15 +153,15 @@ def _query(name: str, order: Order, id: str, where: str, after: str, seen: str =
     return _put(Q[name], pieces)
 
 
-def _parts(spans: list[tuple[UUID, UUID]], order: Order, after: str) -> Iterator[Sequence[tuple[UUID, UUID]]]:
+def _parts(spans: list[tuple[UUID, UUID]], order: Order, after: Place | None) -> Iterator[Sequence[tuple[UUID, UUID]]]:
     """The spans that a page looks into, together or one part after the other."""
     if order.field != "id":
         yield spans
         return
     if order.down:
         spans = spans[::-1]
-    if after:
-        last = UUID(after)
+    if after is not None:
+        last = after.last
         spans = [one for one in spans if (one[0] <= last if order.down else one[1] >= last)]
     start, step = 0, 1
     while start < len(spans):
@@ -173,8 +176,10 @@ def _between(before: Sequence[Any] | None, edge: UUID | None, *, down: bool) -> 
     return before[1] if before else _FIRST, edge or _BEYOND
 
 
-def _page(rows: Sequence[store.Row], size: int, order: Order, make: Callable[[Any], T]) -> tuple[list[T], str]:
+def _page(rows: Sequence[store.Row], asked: Page, order: Order, make: Callable[[Any], T]) -> tuple[list[T], str]:
     """The items that fit into a reply, and the token of what comes after them."""
-    items, more = fitting([make(row) for row in rows], size)
+    items, more = fitting([make(row) for row in rows], asked.size)
     last = rows[len(items) - 1] if more else None
-    return items, "" if last is None else token(order, last["key"], last["id"])
+    if last is None:
+        return items, ""
+    return items, token_of(asked, Place("" if order.field == "id" else last["key"], last["id"]))

@@ -33,13 +33,10 @@ class Bucket:
         """Whether there is no object in it."""
         return not (await self._call("list_objects_v2", MaxKeys=1)).get("Contents")
 
-    async def marker(self, patience: float | None = None) -> bytes | None:
-        """Its marker; None if there is none. `patience`: as in Caller."""
-        call = self._call
-        if patience is not None:
-            call = Caller(call.client, call.bucket, patience, call.backoff)
+    async def marker(self) -> bytes | None:
+        """Its marker; None if there is none."""
         try:
-            return b"".join([chunk async for chunk in reading.stream(call, MARKER, 0, None)])
+            return b"".join([chunk async for chunk in reading.stream(self._call, MARKER, 0, None)])
         except NotFound:
             return None
 

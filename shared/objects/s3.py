@@ -42,15 +42,17 @@ _WRITER: Final = "headrace-writer"
 class S3Objects:
     """The `Objects` port on a bucket. Made by `open_objects`; safe for any number of tasks of one loop."""
 
-    def __init__(self, call: Caller, public: Any, guard: Guard, *, part: int = PART, fresh: float = FRESH) -> None:
-        self._call, self._public, self._guard, self._part = call, public, guard, part
+    def __init__(
+        self, call: Caller, public: Any, prober: Any, guard: Guard, *, part: int = PART, fresh: float = FRESH
+    ) -> None:
+        self._call, self._public, self._prober, self._guard, self._part = call, public, prober, guard, part
         self._multipart = Multipart(call)
         self._marker = Freshness(self._admit, fresh)
         self.bucket = Bucket(call)
 
-    async def _admit(self, patience: float | None = None) -> None:
+    async def _admit(self) -> None:
         """Unavailable unless the bucket is there and the right one."""
-        await self._guard.admit(await self.bucket.marker(patience), str(self.bucket))
+        await self._guard.admit(await self.bucket.marker(), str(self.bucket))
 
     async def put(
         self,
@@ -189,10 +191,11 @@ class S3Objects:
         return str(url)
 
     async def check(self) -> str:
+        call = Caller(self._prober, self._call.bucket, 0, self._call.backoff)
         try:
             async with asyncio.timeout(3):
-                await self._call("head_bucket", patience=0)
-                await self._admit(patience=0)
+                await call("head_bucket")
+                await self._guard.admit(await Bucket(call).marker(), str(self.bucket))
         except TimeoutError:
             return "no answer within 3 s"
         except NotFound:
@@ -271,8 +274,10 @@ async def open_objects(
             public = await stack.enter_async_context(
                 session.client("s3", endpoint_url=settings.s3_public_endpoint, config=config)
             )
+        # Of its own, so that a check says how the store is and not how busy the connections are.
+        prober = await stack.enter_async_context(session.client("s3", endpoint_url=settings.s3_endpoint, config=config))
         call = Caller(client, settings.s3_bucket, settings.s3_patience, backoff)
         guard = Guard(name or settings.s3_bucket, settings.s3_storage_id, record)
-        objects = S3Objects(call, public, guard, part=part, fresh=fresh)
+        objects = S3Objects(call, public, prober, guard, part=part, fresh=fresh)
         stack.push_async_callback(objects.close)
         yield objects

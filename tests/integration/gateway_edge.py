@@ -12,6 +12,7 @@ import httpx
 import msgspec
 
 from services.gateway.app import run
+from services.gateway.limits import Limits
 from services.gateway.settings import Settings
 from shared.bus.client import Bus, BusSettings
 from shared.bus.context import Context
@@ -188,9 +189,18 @@ class Gateway:
 
 @asynccontextmanager
 async def running(
-    servers: Servers, database: Database, s3: Bucket, folder: Path, *, stand_in: bool = True
+    servers: Servers,
+    database: Database,
+    s3: Bucket,
+    folder: Path,
+    *,
+    stand_in: bool = True,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Gateway]:
-    """A gateway and what it needs, until the end of the block. `stand_in`: for the scheduler too; there is a real one otherwise."""
+    """A gateway and what it needs, until the end of the block. `stand_in`: for the scheduler too; there is a real one otherwise.
+
+    `limits`: of connections, if not the usual ones.
+    """
     token = folder / "token"
     token.write_text(TOKEN)
     port = free_port()
@@ -220,7 +230,7 @@ async def running(
             )
         )
         gateway = Gateway(servers, f"http://127.0.0.1:{port}", scheduler, http)
-        task = asyncio.create_task(run(settings, storage, gateway.stop))
+        task = asyncio.create_task(run(settings, storage, gateway.stop, limits))
         try:
             await wait_until(lambda: _answers(http, task))
             yield gateway

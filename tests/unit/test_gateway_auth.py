@@ -1,5 +1,6 @@
 """Who may do what, and for how long a token is believed."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -20,6 +21,7 @@ from services.gateway.auth import (
 )
 from services.gateway.web import ROUTES
 from shared.contracts.errors import Forbidden, Unauthenticated, Unavailable
+from tests.support.wait import LIMIT, wait_until
 
 ADA = Identity("ada", ("user",))
 
@@ -126,3 +128,27 @@ async def test_without_a_database_known_tokens_go_on_for_a_while() -> None:
 async def test_permission_denied() -> None:
     with pytest.raises(Forbidden, match="'ops'"):
         await Auth(Tokens(t=ADA), Clock()).admit("Bearer t", OPS)
+
+
+async def test_who_waits_for_a_revocation_learns_of_it_at_once() -> None:
+    store = Tokens(t=ADA, u=ADA)
+    gate = Auth(store, Clock())
+    ended, other = (asyncio.create_task(gate.until_revoked(f"Bearer {token}")) for token in "tu")
+    await asyncio.sleep(0)
+    del store.known[digest("t")]
+    gate.forget()
+    await asyncio.wait_for(ended, LIMIT)
+    assert not other.done()
+    other.cancel()
+
+
+async def test_a_revocation_elsewhere_is_seen_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "FRESH", 0.01)
+    store = Tokens(t=ADA)
+    ended = asyncio.create_task(Auth(store, Clock()).until_revoked("Bearer t"))
+    store.away = True
+    await wait_until(lambda: store.asked > 2)
+    assert not ended.done(), "nobody can have revoked it while the database is away"
+    store.away = False
+    store.known.clear()
+    await asyncio.wait_for(ended, LIMIT)

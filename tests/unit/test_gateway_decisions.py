@@ -1,11 +1,13 @@
 """What the edge decides without asking anybody: places, ranges, ids, problems, figures."""
 
+import asyncio
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
 import pytest
 
-from services.gateway import metrics, openapi, problem
+from services.gateway import metrics, openapi, problem, survey
 from services.gateway.access import span_of
 from services.gateway.feed import nanoseconds, starting
 from services.gateway.problem import Unsatisfiable
@@ -177,3 +179,22 @@ def test_the_document_has_what_its_references_name() -> None:
     submit = document["paths"]["/compute/v1/sessions/{session}/submissions"]["post"]
     assert set(submit["requestBody"]["content"]) == {"application/json", "application/x-ndjson"}
     assert {one["name"] for one in submit["parameters"]} == {"session", "id", "options"}
+
+
+async def test_many_who_ask_for_the_health_at_once_are_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    async def health(bus: Any) -> list[Health]:
+        asked.append(bus)
+        await asyncio.sleep(0)
+        return []
+
+    monkeypatch.setattr(survey, "health", health)
+    readiness = survey.Readiness(cast(Any, "bus"))
+    waits = [asyncio.create_task(readiness.health()) for _ in range(50)]
+    await asyncio.sleep(0)
+    waits[0].cancel()  # who began it and has hung up does not take it from the others
+    assert [await wait for wait in waits[1:]] == [[]] * 49
+    assert asked == ["bus"]
+    await readiness.health()
+    assert asked == ["bus", "bus"]

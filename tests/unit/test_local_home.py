@@ -93,3 +93,30 @@ def test_a_private_file_is_replaced_whole(tmp_path: Path) -> None:
     assert path.read_text() == "new"
     assert path.stat().st_mode & 0o777 == 0o600
     assert [*tmp_path.iterdir()] == [path]
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_nobody_else_can_look_into_it_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        home = Home(tmp_path / "home")
+        home.open()
+        home.secrets(["a"])
+        home.close()
+    finally:
+        os.umask(before)
+    assert home.path.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o077 for path in home.path.iterdir() if path.is_file()} == {0}
+
+
+def test_a_home_that_is_open_to_others_is_closed(opened: Home) -> None:
+    opened.secrets(["a"])
+    opened.close()
+    opened.path.chmod(0o755)
+    for name in ("token", "secrets.json", "lock"):
+        (opened.path / name).chmod(0o644)
+    again = Home(opened.path)
+    again.open()
+    again.close()
+    assert again.path.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o077 for path in again.path.iterdir() if path.is_file()} == {0}

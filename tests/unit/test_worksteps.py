@@ -10,6 +10,7 @@ from services.gateway.worksteps import Worksteps
 from shared.bus.paging import ROOM
 from shared.contracts.execution import MOST_DATA, ExecutionRequest, SimpleData
 from shared.contracts.ids import uuid7
+from shared.contracts.paging import Page
 
 COUNT = 45
 LARGE = ExecutionRequest(data=[SimpleData("x" * 1000)] * MOST_DATA)
@@ -30,14 +31,14 @@ class Pool:
 async def test_all_are_there_page_by_page() -> None:
     pool: Any = Pool()
     found: list[UUID] = []
-    before, pages = None, 0
+    token, pages = "", 0
     while True:
-        page = await Worksteps(pool).page("ann", 1000, before)
+        page = await Worksteps(pool).page("ann", Page(1000, token))
         assert len(msgspec.json.encode(page)) < ROOM + 100_000
         found += [one.id for one in page.items]
         pages += 1
         if not page.next:
             break
-        before = UUID(page.next)
+        token = page.next
     assert found == [row["id"] for row in pool.rows]
     assert pages > 3

@@ -1,11 +1,13 @@
 """Datablocks: what they are, what is in them, where they lie; and why a dataset is where it is."""
 
-import re
+from typing import Annotated
+
+import msgspec
 
 from services.archiver import damage, store
 from services.archiver.explain import explain
 from shared.bus.context import Context
-from shared.bus.paging import fitting
+from shared.bus.paging import fitting, place_of, token_of
 from shared.bus.service import Service
 from shared.bus.unit import Unit
 from shared.chain.chains import Chains
@@ -22,10 +24,12 @@ from shared.contracts.catalogue import (
     Located,
     StoredFile,
 )
-from shared.contracts.errors import Invalid, NotFound
+from shared.contracts.errors import NotFound
 from shared.runtime.log import log
 
 Q = store.Q
+NUMBER = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+"""Of a datablock within its dataset: where a page of them ends."""
 
 
 class Datablocks:
@@ -41,22 +45,20 @@ class Datablocks:
 
     async def list(self, ctx: Context, asked: DatablockQuery) -> DatablockPage:
         row = await self._seen(ctx, asked.pid)
-        if asked.token and not re.fullmatch("[0-9]{1,9}", asked.token):
-            raise Invalid("not a token that a page gave", field="token")
-        after = int(asked.token or -1)
-        rows = await self._db.fetch(Q["blocks_page"], row["id"], after, asked.size + 1)
+        after = place_of(asked, NUMBER)
+        rows = await self._db.fetch(Q["blocks_page"], row["id"], -1 if after is None else after, asked.size + 1)
         items, more = fitting([store.block_of(one, asked.pid) for one in rows], asked.size)
-        return DatablockPage(items, str(rows[len(items) - 1]["number"]) if more else "")
+        return DatablockPage(items, token_of(asked, rows[len(items) - 1]["number"]) if more else "")
 
     async def files(self, ctx: Context, asked: FileQuery) -> FilePage:
         row = await self._seen(ctx, asked.pid)
-        where = (row["id"], asked.token, asked.size + 1)
+        where = (row["id"], place_of(asked, str) or "", asked.size + 1)
         if asked.datablock is None:
             rows = await self._db.fetch(Q["stored_files"], *where)
         else:
             rows = await self._db.fetch(Q["stored_files_of"], *where, asked.datablock)
         items, more = fitting([StoredFile(**one) for one in rows], asked.size)
-        return FilePage(items, items[-1].path if more else "")
+        return FilePage(items, token_of(asked, items[-1].path) if more else "")
 
     async def report(self, unit: Unit, ctx: Context, asked: DatablockReport) -> Datablock:
         """From the retriever. A repeat, and what is no news, changes nothing."""

@@ -9,7 +9,7 @@ from services.archiver.handlers.uploads import live
 from services.archiver.machine import ARCHIVE, RETRIEVE, ArchiveState, RetrieveState, verb_to, wire
 from services.archiver.pack import File
 from shared.bus.context import Context
-from shared.bus.paging import fitting, parse_token
+from shared.bus.paging import fitting, place_of, token_of
 from shared.bus.service import Service
 from shared.bus.unit import Unit
 from shared.chain.chains import Chains
@@ -70,9 +70,9 @@ class Datasets:
 
     async def list(self, ctx: Context, asked: Page) -> DatasetPage:
         owner = None if ctx.is_operator else ctx.user
-        rows = await self._db.fetch(Q["datasets"], parse_token(asked.token), owner, asked.size + 1)
+        rows = await self._db.fetch(Q["datasets"], place_of(asked, UUID), owner, asked.size + 1)
         items, more = fitting([store.dataset_of(row) for row in rows], asked.size)
-        return DatasetPage(items, str(items[-1].id) if more else "")
+        return DatasetPage(items, token_of(asked, items[-1].id) if more else "")
 
     async def lifecycle(self, unit: Unit, ctx: Context, asked: LifecycleUpdate) -> Dataset:
         """From the retriever. A status that is there already is no error."""

@@ -9,7 +9,7 @@ from services.archiver.chains import ArchiverChains
 from services.archiver.machine import ARCHIVE, ArchiveState, BlockState
 from services.archiver.state import OfDataset
 from shared.bus.context import Context
-from shared.bus.paging import fitting
+from shared.bus.paging import fitting, place_of, token_of
 from shared.bus.service import Service
 from shared.bus.unit import Unit
 from shared.chain.chains import Chains
@@ -53,7 +53,7 @@ class Uploads:
         row = await store.dataset(self._db, ctx, asked.pid)
         _check_open(row)
         await self._keep(row)  # first: from now on the sweep leaves alone what is said to be there
-        rows = await self._db.fetch(Q["files_page"], row["id"], asked.token, asked.size + 1)
+        rows = await self._db.fetch(Q["files_page"], row["id"], place_of(asked, str) or "", asked.size + 1)
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def seen(file: store.Row) -> UploadFile:
@@ -63,7 +63,7 @@ class Uploads:
 
         found = await asyncio.gather(*(seen(one) for one in rows[: asked.size]))
         items, more = fitting(found, asked.size)
-        return UploadPage(items, items[-1].path if more or len(rows) > asked.size else "")
+        return UploadPage(items, token_of(asked, items[-1].path) if more or len(rows) > asked.size else "")
 
     async def _keep(self, row: store.Row) -> datetime:
         """Until when addresses of now are valid: so long at least, what is uploaded stays."""

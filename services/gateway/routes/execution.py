@@ -34,11 +34,7 @@ async def create_workstep(call: Call) -> ASGIApp:
 
 async def list_worksteps(call: Call) -> ASGIApp:
     asked = call.asked(Page)
-    try:
-        before = UUID(asked.token) if asked.token else None
-    except ValueError:
-        raise Invalid("not a token that a page gave", field="token") from None
-    return Reply(await call.edge.worksteps.page(_owner(call), asked.size, before))
+    return Reply(await call.edge.worksteps.page(_owner(call), asked))
 
 
 async def get_workstep(call: Call) -> ASGIApp:

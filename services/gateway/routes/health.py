@@ -20,7 +20,7 @@ async def live(call: Call) -> ASGIApp:
 
 async def ready(call: Call) -> ASGIApp:
     """All five services answer and are well, or 503 saying which are not."""
-    found = await survey.health(call.edge.bus)
+    found = await call.edge.readiness.health()
     well = all(one.ok for one in found)
     body = {"ok": well, "services": {one.service: "ok" if one.ok else one.checks for one in found}}
     return Reply(body, 200 if well else 503, headers={} if well else {"Retry-After": "1"})

@@ -9,7 +9,7 @@ from services.retriever.retrieve import Retrieve, Retrieving, changed
 from shared.bus.access import owned
 from shared.bus.client import Bus
 from shared.bus.context import Context
-from shared.bus.paging import fitting
+from shared.bus.paging import fitting, place_of, token_of
 from shared.bus.service import Service
 from shared.bus.unit import Unit
 from shared.chain.chains import Chains
@@ -114,9 +114,9 @@ class Retrievals:
             raise Conflict(f"retrieval {asked.retrieval} has {row['back']} of {row['blocks']} datablocks back")
         until = self._clock.now() + self._expiry
         await self._db.execute(Q["keep_addresses"], asked.retrieval, until)
-        rows = await self._db.fetch(Q["blocks_page"], asked.retrieval, asked.token, asked.size + 1)
+        rows = await self._db.fetch(Q["blocks_page"], asked.retrieval, place_of(asked, str) or "", asked.size + 1)
         items, more = fitting([await self._download(one) for one in rows], asked.size)
-        return Downloads(items, rfc3339(until), rows[len(items) - 1]["archive_id"] if more else "")
+        return Downloads(items, rfc3339(until), token_of(asked, rows[len(items) - 1]["archive_id"]) if more else "")
 
     async def _download(self, block: store.Row) -> Download:
         await asyncio.sleep(0)  # signing is work of about a millisecond: others have their turn in between

@@ -11,7 +11,7 @@ from services.scheduler.turns import Turns
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.bus.context import Context
-from shared.bus.paging import fitting
+from shared.bus.paging import fitting, place_of, token_of
 from shared.bus.service import Service
 from shared.bus.unit import Unit
 from shared.contracts import subjects
@@ -19,6 +19,7 @@ from shared.contracts.compute import (
     DEFAULT_PARTITION,
     Partition,
     PartitionCreate,
+    PartitionName,
     PartitionPage,
     PartitionRef,
     PartitionUpdate,
@@ -121,9 +122,10 @@ class Partitions:
 
     async def list(self, ctx: Context, request: Page) -> PartitionPage:
         await self._turns.refresh()
-        known = sorted((p for p in self._turns.partitions() if p.name > request.token), key=lambda p: p.name)
+        after = place_of(request, PartitionName) or ""
+        known = sorted((p for p in self._turns.partitions() if p.name > after), key=lambda p: p.name)
         items, more = fitting(await self._counted(known[: request.size + 1]), request.size)
-        return PartitionPage(items, items[-1].name if more else "")
+        return PartitionPage(items, token_of(request, items[-1].name) if more else "")
 
 
 def _partition(known: Known, running: int, waiting: int, placeless: dict[str, int] | None = None) -> Partition:

@@ -3,7 +3,7 @@
 from services.scheduler import lists, store
 from shared.bus.access import check
 from shared.bus.context import Context
-from shared.bus.paging import fitting
+from shared.bus.paging import fitting, place_of, token_of
 from shared.bus.service import Service
 from shared.contracts.compute import (
     AttemptPage,
@@ -16,8 +16,9 @@ from shared.contracts.compute import (
     TaskPage,
     TaskQuery,
 )
-from shared.contracts.errors import Invalid, NotFound
+from shared.contracts.errors import NotFound
 from shared.contracts.states import SessionStatus
+from shared.contracts.work import AttemptNumber
 
 Q = store.Q
 
@@ -58,19 +59,12 @@ class Queries:
         row = await store.task(self._db, request.task)
         session = await store.session(self._db, row["session"])
         check(ctx, session, "task")
-        after = _number(request.token)
+        place = place_of(request, AttemptNumber)
+        after = -1 if place is None else place
         rows = await self._db.fetch(Q["attempts"], request.task, after, row["attempt"], request.size + 1)
         found = [store.attempt_of(row["id"], old) for old in rows]
         if len(rows) <= request.size and row["attempt"] > after:
             status = store.status_of(row, await store.cursors(self._db, [row]), SessionStatus(session["status"]))
             found.append(store.attempt_of(row["id"], {**row, "status": status}))
         items, more = fitting(found, request.size)
-        return AttemptPage(items, str(items[-1].attempt) if more else "")
-
-
-def _number(token: str) -> int:
-    if not token:
-        return -1
-    if not token.isdecimal() or len(token) > 5:
-        raise Invalid("not a token that a page gave", field="token")
-    return int(token)
+        return AttemptPage(items, token_of(request, items[-1].attempt) if more else "")
