@@ -5,7 +5,7 @@ brought back, and until the last address that was handed out has expired. Result
 their bytes under keys of their own.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
 from typing import Final
 
@@ -38,17 +38,22 @@ class Sweep:
         return objects
 
     async def _portion(self, portion: list[Stored]) -> list[Stored]:
-        """While it looks and removes, no retrieval begins: what is there when one has begun stays until it has ended."""
+        """While it removes, no retrieval begins: what is there when one has begun stays until it has ended."""
         found = {store.archive_id(one.key): one for one in portion}
-        now = self._clock.now()
+        if not await self._useless(self._units.pool, found):
+            return []
         async with self._units.begin() as unit:
             db = unit.connection
             await db.execute(Q["lock_sweep"])
-            needed = {row["archive_id"] for row in await db.fetch(Q["needed"], list(found), now - self._keep, now)}
-            gone = [archive for archive in found if archive not in needed]
-            await db.execute(Q["note_swept"], gone, now)
+            gone = await self._useless(db, found)
+            await db.execute(Q["note_swept"], gone, self._clock.now())
             await self._objects.delete([found[archive].key for archive in gone])
         return [found[archive] for archive in gone]
+
+    async def _useless(self, db: store.Db, found: Collection[str]) -> list[str]:
+        now = self._clock.now()
+        needed = {row["archive_id"] for row in await db.fetch(Q["needed"], list(found), now - self._keep, now)}
+        return [archive for archive in found if archive not in needed]
 
 
 async def _portions(objects: Objects) -> AsyncIterator[list[Stored]]:

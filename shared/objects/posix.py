@@ -161,9 +161,11 @@ class PosixStore:
     def _open(self) -> tuple[Folder, bytes | None]:
         try:
             folder = Folder(str(self.root))
+            return folder, folder.marker()
         except (FileNotFoundError, NotADirectoryError):
             raise Unavailable(f"storage {self._guard.name!r} is not there: no folder {self.root}") from None
-        return folder, folder.marker()
+        except OSError as error:  # whatever it is: what cannot be looked at is not there
+            raise Unavailable(f"storage {self._guard.name!r}: {self.root}: {error.strerror}") from error
 
     def _check_room(self, folder: Folder, size: int) -> None:
         if (free := folder.free()) < size + self._reserve:

@@ -355,6 +355,12 @@ async def test_results_of_what_is_damaged_are_aborted_and_the_others_produced(
     assert [(one["damage"], bool(one["url"])) for one in urls] == [("checksum", False), ("", True)]
     assert (await datasets.get(pid))["numberOfDamagedDatablocks"] == 1
 
+    failed = await datasets.until_job(await datasets.job(pid, "archive"), "finishedUnsuccessful")  # nothing was sent
+    assert "bad was not uploaded" in failed["message"]
+    seen = await datasets.until(pid, "scheduleArchiveJobFailed")
+    assert (seen["numberOfDamagedDatablocks"], seen["datasetlifecycle"]["archivable"]) == (1, True)
+    assert seen["datasetlifecycle"]["retrievable"]
+
     flip(tar)
     job = await datasets.job(pid, "retrieve")
     await datasets.until_job(job, "finishedSuccessful")

@@ -146,6 +146,21 @@ async def test_a_share_that_is_really_unmounted() -> None:
             subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk.folder], check=True)  # for `small_disk` to take away
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.EKEYEXPIRED, errno.ENOTCONN])
+async def test_a_share_that_cannot_be_opened_is_away(
+    objects: PosixStore, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As with an expired ticket, or too many open files: it is waited for, and nobody takes it for a datablock's fault."""
+
+    def refuses(path: str) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("shared.objects.posix.Folder", refuses)
+    with pytest.raises(Unavailable, match=os.strerror(number)):
+        await objects.head("a")
+    assert os.strerror(number) in await objects.check()
+
+
 async def test_a_listing_that_fails_is_not_an_empty_one(objects: PosixStore, share: Path) -> None:
     """A folder that cannot be read, as on a disk that fails, was passed over without a word."""
     await objects.put("a/b", b"x")
