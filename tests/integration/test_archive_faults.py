@@ -1,6 +1,5 @@
 """Long-term storage that lies, long-term storage that is full, and files that come too late."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 
@@ -146,42 +145,6 @@ async def storage_is_missed(world: World, pid: str, why: str) -> None:
 async def waits(world: World, retrieval: str, why: str) -> bool:
     seen = await world.edge.get(f"{DATA}/retrievals/{retrieval}")
     return seen["status"] == "running" and why in seen["error"]
-
-
-async def test_an_archiver_that_is_killed_while_it_repairs_goes_on(world: World) -> None:
-    """Only the damaged datablock is written, and it is right in the end."""
-    steps = ("repack_damaged_datablocks", "move_datablocks_to_lts")
-    places = [f"repair.{step}" for step in steps]
-    pids = [f"faults/{step}" for step in steps]
-    await asyncio.gather(*(world.datasets.store(pid, FILES) for pid in pids))
-    tars = {}
-    for pid in pids:
-        dataset = (await world.datasets.get(pid))["id"]
-        tars[pid] = sorted((world.lts / "data/datasets" / dataset).rglob("*.tar"))
-    before = {pid: [tar.read_bytes() for tar in tars[pid]] for pid in pids}
-    kept = {pid: tars[pid][1].stat().st_mtime_ns for pid in pids}
-
-    async def damaged(pid: str) -> None:
-        flip(tars[pid][0])
-        retrieval = await world.datasets.retrieval(pid=pid)
-        await world.datasets.until_retrieval(retrieval["id"], "partial")
-        await world.datasets.upload(pid, {"a.fits": FILES["a.fits"]})
-
-    await asyncio.gather(*(damaged(pid) for pid in pids))
-    for pid, place in zip(pids, places, strict=True):
-        await world.stops.set(place, pid)
-    jobs = [await world.datasets.job(pid, "archive") for pid in pids]
-    for pid, place in zip(pids, places, strict=True):
-        await world.stops.reached(place, pid)
-    await world.stops.killed("archiver")
-    await world.system.restart("archiver")
-    for pid, job in zip(pids, jobs, strict=True):
-        await world.datasets.until_job(job, "finishedSuccessful", timeout=60)
-        assert [tar.read_bytes() for tar in tars[pid]] == before[pid]
-        assert tars[pid][1].stat().st_mtime_ns == kept[pid]
-        seen = await world.datasets.until(pid, "datasetOnArchiveDisk")
-        assert seen["numberOfDamagedDatablocks"] == 0
-        assert await states(world, seen["id"]) == [BlockState.VALIDATED] * 2
 
 
 async def test_what_a_killed_archiver_left_half_written_goes(world: World) -> None:
