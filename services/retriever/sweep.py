@@ -1,7 +1,7 @@
 """Datablocks in retrieval storage that nobody needs any more: removed by their age, every quarter of an hour.
 
 Needed is what a retrieval that has not ended works with, and what somebody may still download: for a while after it was
-brought back, and until the last address that was handed out has expired. Results of sessions do not point here: they have
+brought back, and after the last address that was handed out has expired, so that a long download can have new ones. Results of sessions do not point here: they have
 their bytes under keys of their own.
 """
 
@@ -22,7 +22,7 @@ PORTION: Final = 100
 
 
 class Sweep:
-    """`keep`: how long a datablock stays after it was asked for, at least."""
+    """`keep`: how long a datablock stays after it was asked for, and after the last address of it has expired."""
 
     def __init__(self, units: Units, objects: Objects, clock: Clock, keep: timedelta) -> None:
         self._units, self._objects, self._clock, self._keep = units, objects, clock, keep
@@ -52,7 +52,7 @@ class Sweep:
 
     async def _useless(self, db: store.Db, found: Collection[str]) -> list[str]:
         now = self._clock.now()
-        needed = {row["archive_id"] for row in await db.fetch(Q["needed"], list(found), now - self._keep, now)}
+        needed = {row["archive_id"] for row in await db.fetch(Q["needed"], list(found), now - self._keep)}
         return [archive for archive in found if archive not in needed]
 
 
