@@ -183,10 +183,14 @@ DELETE FROM datasets WHERE id = $1 RETURNING *;
 -- name: abandoned
 SELECT * FROM abandoned WHERE pid = $1 AND ($2::uuid IS NULL OR id = $2) ORDER BY abandoned_at DESC LIMIT 1;
 
--- name: lock_swept
--- Datasets of which bytes were found. Rows that somebody works on now are passed over: they are needed.
+-- name: seen
+-- Datasets of which bytes were found.
 SELECT d.id, d.archive_state, d.retrievable, d.updated_at, d.addresses_until, coalesce(c.due_at IS NOT NULL, false) AS live
-FROM datasets d LEFT JOIN chains c ON c.id = d.chain WHERE d.id = ANY($1::uuid[]) FOR UPDATE OF d SKIP LOCKED;
+FROM datasets d LEFT JOIN chains c ON c.id = d.chain WHERE d.id = ANY($1::uuid[]);
+
+-- name: lock_swept
+-- Those that somebody works on now are passed over.
+SELECT id FROM datasets WHERE id = ANY($1::uuid[]) FOR UPDATE SKIP LOCKED;
 
 -- name: known
 SELECT id FROM datasets WHERE id = ANY($1::uuid[]);

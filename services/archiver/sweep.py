@@ -71,22 +71,26 @@ class Sweep:
         return objects
 
     async def _portion(self, room: str, portion: list[Stored]) -> list[Stored]:
-        """Under a lock of their datasets: who goes on with one waits, and then sees that nothing is there."""
+        """Under a lock of the datasets that lose something: who goes on with one waits, and then sees that nothing is there."""
         owners = {one.key: layout.dataset_of(one.key) for one in portion}
+        useless = await self._useless(self._units.pool, room, {id for id in owners.values() if id is not None})
+        if not useless:
+            return []
         async with self._units.begin() as unit:
-            useless = await self._useless(unit.connection, room, {id for id in owners.values() if id is not None})
+            db = unit.connection
+            locked = {row["id"] for row in await db.fetch(Q["lock_swept"], list(useless))}
+            known = {row["id"] for row in await db.fetch(Q["known"], list(useless))}
+            useless = await self._useless(db, room, locked | (useless - known))
             gone = [one for one in portion if owners[one.key] in useless]
             await self._objects.delete([one.key for one in gone])
             if room == LANDING:
-                await unit.connection.execute(Q["note_swept"], list(useless), self._clock.now(), list(_OPEN))
+                await db.execute(Q["note_swept"], list(useless), self._clock.now(), list(_OPEN))
         return gone
 
     async def _useless(self, db: store.Db, room: str, ids: Collection[UUID]) -> set[UUID]:
         now = self._clock.now()
-        seen = {row["id"]: _seen(row) for row in await db.fetch(Q["lock_swept"], list(ids))}
-        known = {row["id"] for row in await db.fetch(Q["known"], list(ids))}
-        judged = [id for id in ids if id in seen or id not in known]  # the others are locked: somebody works on them
-        return {id for id in judged if not is_needed(room, seen.get(id), _created(id), now, self._keep)}
+        seen = {row["id"]: _seen(row) for row in await db.fetch(Q["seen"], list(ids))}
+        return {id for id in ids if not is_needed(room, seen.get(id), _created(id), now, self._keep)}
 
 
 def _seen(row: store.Row) -> Seen:

@@ -18,6 +18,7 @@ from nats.aio.subscription import Subscription
 from services.gateway.sse import Place
 from shared.bus.client import Bus
 from shared.bus.pull import MOST_BYTES, is_over
+from shared.bus.service import MALFORMED
 from shared.bus.topology import api
 from shared.contracts.errors import Unavailable
 from shared.contracts.ids import uuid7
@@ -32,6 +33,7 @@ _BEAT = 1.0
 _EXPIRES = 30.0
 _LATE = 60
 """Seconds after which the stream may have dropped what a slow reader has not seen."""
+_json = msgspec.json.Decoder(msgspec.Raw).decode
 _BACKOFF = Backoff(first=0.1, ceiling=2)
 
 
@@ -40,6 +42,16 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     sequence: int
     subject: str
     data: bytes
+
+
+def is_readable(subject: str, data: bytes) -> bool:
+    """Whether an event is one: `hr.evt.<noun>.<event>.<id>`, and JSON. Another would end every reader that comes to it."""
+    try:
+        data.decode()
+        _json(data)
+    except MALFORMED:
+        return False
+    return subject.count(".") >= 4
 
 
 def nanoseconds(rfc3339: str) -> int:
@@ -215,6 +227,9 @@ class Feed:
         if behind and sequence > self.place.sequence + 1 and self._late is None:
             self._late = self.place.sequence
         self.place = Place(self.place.incarnation, sequence)
+        if not is_readable(message.subject, message.data):
+            log.warning("event.unreadable", subject=message.subject, sequence=sequence)
+            return
         self._waiting.append(Event(self.place.incarnation, sequence, message.subject, message.data))
         self._arrived.set()
 

@@ -6,42 +6,22 @@ request that is being answered is not parsed at all. Seconds are looked at by `C
 """
 
 import asyncio
-from enum import Enum
 from typing import Any, Final
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from services.gateway import problem
 from services.gateway.connections import Connections
+from services.gateway.flow import HeldFlow, Reading
 from services.gateway.limits import RequestTimeout, TooManyConnections
 from shared.contracts.errors import HeadraceError, Invalid
 from shared.runtime.log import log
 
 _PER_BODY_BYTE: Final = 16
 """Bytes around each byte of a body that comes in chunks: a chunk of one byte has five."""
-
-
-class Reading(Enum):
-    """What the next bytes of the client belong to."""
-
-    HEAD = 1
-    BODY = 2
-    NOTHING = 3
-    """The connection was refused: they are dropped."""
-
-
-class _Flow(FlowControl):
-    """Does not read on while bytes wait here."""
-
-    held = False
-
-    def resume_reading(self) -> None:
-        if not self.held:
-            super().resume_reading()
 
 
 class EdgeProtocol(HttpToolsProtocol):
@@ -67,7 +47,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.flow: _Flow = _Flow(transport)
+        self.flow: HeldFlow = HeldFlow(transport)
         self.address = self.client[0] if self.client else ""
         try:
             self._places.add(self)

@@ -4,6 +4,7 @@ from uuid import UUID
 
 import msgspec
 
+from shared.bus.service import MALFORMED
 from shared.contracts.errors import Invalid
 from shared.contracts.events import Frame
 
@@ -40,9 +41,12 @@ class Wanted:
             return data
         if noun != "task":
             return None
-        if name == "changed":
-            return self._cut(_frame(data))
-        return data if _of_task(data).task in self._ids[0] else None
+        try:
+            if name == "changed":
+                return self._cut(_frame(data))
+            return data if _of_task(data).task in self._ids[0] else None
+        except MALFORMED:  # of no task that anybody could name
+            return None
 
     def _cut(self, frame: Frame) -> bytes | None:
         """A frame with the wanted ids only."""

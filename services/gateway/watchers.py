@@ -142,7 +142,7 @@ class Watchers:
             events: list[WatchEvent] = []
             while not events and (taken := await feed.take(max(0, end - clock()))):
                 for event in taken:
-                    if _command_of(event.data).subject.startswith(mine):
+                    if _command(event).startswith(mine):
                         room -= len(event.data) + 200
                         if events and room < 0:
                             break
@@ -178,6 +178,14 @@ async def _until(watch: Watch, wait: float) -> list[Told]:
         await asyncio.sleep(_LINGER)
         told += await watch.take(0)
     return told
+
+
+def _command(event: Event) -> str:
+    """The subject of the command whose outcome it is; nobody's, if it does not say so."""
+    try:
+        return _command_of(event.data).subject
+    except MALFORMED:
+        return ""
 
 
 def _event(event: Event) -> WatchEvent:

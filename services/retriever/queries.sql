@@ -67,9 +67,9 @@ SELECT pg_advisory_xact_lock_shared(hashtextextended('headrace.retrieval', 0));
 SELECT pg_advisory_xact_lock(hashtextextended('headrace.retrieval', 0));
 
 -- name: needed
--- Which of these datablocks have to stay ($2: retrievals made since then keep theirs; $3: now).
+-- Which of these datablocks have to stay ($2: retrievals made since then, or of which an address expired since then, keep theirs).
 SELECT DISTINCT b.archive_id FROM blocks b JOIN retrievals r ON r.id = b.retrieval LEFT JOIN chains c ON c.id = r.id
-WHERE b.archive_id = ANY($1::text[]) AND (c.due_at IS NOT NULL OR r.created_at > $2 OR r.addresses_until > $3);
+WHERE b.archive_id = ANY($1::text[]) AND (c.due_at IS NOT NULL OR r.created_at > $2 OR r.addresses_until > $2);
 
 -- name: note_swept
 -- Of all retrievals that had them: to download, they have to be retrieved again.

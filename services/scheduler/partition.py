@@ -32,6 +32,7 @@ class Partition:
         self.rebuilt = 0
         self.ready = False  # recovered: this process may dispatch it
         self.moved = time.monotonic()  # when a task of it was last chosen, or ended
+        self.recounted = 0.0  # what `moved` was when those outstanding were last counted anew
 
     def hear(self, beat: Beat, now: float) -> bool:
         """Takes a heartbeat. Whether it says something new of what the worker can do: most do not."""

@@ -855,6 +855,18 @@ UPDATE sessions SET epoch = epoch + 1 WHERE id IN (
 -- name: outstanding
 SELECT count(*) FROM running r JOIN tasks t ON t.id = r.task WHERE t.partition = $1;
 
+-- name: recount
+-- Chosen and not ended: what a window counts as outstanding, exactly. Nothing, if that would read more than $2 rows.
+WITH active AS MATERIALIZED (
+    SELECT s.id, s.tasks FROM submissions s WHERE NOT s.settled AND s.status = 2
+)
+SELECT count(*) FROM active s JOIN tasks t ON t.id >= s.id AND t.id <= (left(s.id::text, 28) || 'ffffffff')::uuid
+LEFT JOIN lanes l ON l.submission = s.id AND l.partition = t.partition AND l.priority = t.priority
+WHERE (SELECT coalesce(sum(tasks), 0) FROM active) <= $2
+  AND t.partition = $1 AND (t.status IN (3, 4, 5, 11) OR (t.status = 2 AND t.deps = 0 AND t.attempt = 0
+    AND ('x' || right(t.id::text, 8))::bit(32)::integer < coalesce(l.cursor, 0)))
+HAVING (SELECT coalesce(sum(tasks), 0) FROM active) <= $2;
+
 -- Reports and leases
 
 -- name: complete

@@ -24,6 +24,10 @@ from shared.runtime.clock import Clock
 from shared.runtime.log import log
 
 Q = store.Q
+CALM = 0.5
+"""Seconds without a task that was chosen or ended after which those outstanding are counted anew."""
+COUNTED = 100_000
+"""Most tasks that are read for that."""
 QUIET = 2.0
 """Seconds without an ended task after which an outstanding one is looked for."""
 LOCK_PATIENCE = 10.0
@@ -48,6 +52,7 @@ class Recovery:
         self._database_url, self._wait = database_url, wait
         self._lock: Any = None
         self._asking = asyncio.Lock()
+        self._seen: dict[int, tuple[float, int]] = {}  # by partition: what was counted last, and when it had last moved
         bus.on_connected(self._on_connected)
 
     async def run_once(self) -> int:
@@ -55,6 +60,8 @@ class Recovery:
         await self._turns.refresh()
         await self.keep_locks()
         mine = await self._taken_up()
+        for partition in self._turns.partitions():
+            await self.recount(partition)
         stuck = [
             partition for partition in self._turns.partitions() if partition.ready and await self._stuck(partition)
         ]
@@ -108,6 +115,27 @@ class Recovery:
         """The advisory lock of a partition: one process dispatches it."""
         async with self._asking:
             return self._lock is not None and bool(await self._lock.fetchval(Q["dispatcher_lock"], partition.name))
+
+    async def recount(self, partition: Partition) -> None:
+        """Sets right what is outstanding, in a quiet moment: a late report of a task that had been taken back counts twice.
+
+        What is on its way between a commit and the count would be counted twice: so the second of two equal counts is believed.
+        """
+        moved = partition.moved
+        if not partition.ready or moved == partition.recounted or time.monotonic() - moved < CALM:
+            return
+        found = await self._pool.fetchval(Q["recount"], partition.number, COUNTED)
+        if found is not None and self._seen.get(partition.number) != (moved, found):
+            self._seen[partition.number] = (moved, found)
+            return
+        if partition.moved != moved or not partition.ready or partition.promised:
+            return
+        partition.recounted = moved
+        if found is not None and found != partition.outstanding:
+            log.info("partition.recounted", partition=partition.name, was=partition.outstanding, now=found)
+            partition.outstanding = found
+            partition.rebuilt += 1
+            await self._turns.wake([partition.number])
 
     async def _stuck(self, partition: Partition) -> bool:
         """Outstanding, yet neither queued, nor with a worker, nor reported: lost with an acknowledged tail of a stream."""

@@ -111,7 +111,7 @@ class Runner:
         """Stale and repeated messages end here, harmless. A message that makes no sense is Invalid, and buried."""
         try:
             due = msgspec.json.decode(message.data, type=StepDue)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise Invalid(f"not a due step: {error}") from None
         chain = self._chains.registry.find(due.kind, due.version)
         if chain is None:

@@ -85,7 +85,8 @@ class Channel(asyncio.Protocol):
                 if kind == PROGRESS:  # the last one of a piece is enough
                     stage = bytes(buffer[begin:at])
                     continue
-                self._take(kind, bytes(buffer[begin:at]), stage)
+                with memoryview(buffer) as view, view[begin:at] as body:  # it may be large
+                    self._take(kind, body, stage)
                 stage = b""
             if stage:
                 self._report(stage)
@@ -120,7 +121,7 @@ class Channel(asyncio.Protocol):
         elif kind not in (PROGRESS, ANSWER) or length > LIMIT:
             raise Garbled(f"a frame of the kind {kind} with {length} bytes")
 
-    def _take(self, kind: int, body: bytes, stage: bytes) -> None:
+    def _take(self, kind: int, body: bytes | memoryview, stage: bytes) -> None:
         if kind == READY:
             self.ready.set_result(None)
             self.usable = True

@@ -1,6 +1,7 @@
 """One run of a coroutine function, of which the worker can let go even if the code does not end."""
 
 import contextlib
+import os
 import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
@@ -9,9 +10,23 @@ from shared.worker import streams
 from shared.worker.holding import Held
 
 
+class _Process:
+    """Whether this process is a copy that the code of a task has made of the worker."""
+
+    copied = False
+
+
+def _on_copy() -> None:
+    _Process.copied = True
+
+
+os.register_at_fork(after_in_child=_on_copy)
+
+
 async def run_code(held: Held, coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Awaits a coroutine: returns what it returns, raises what it raises.
 
+    A copy of the worker's process that the code makes (`os.fork`) ends here, when it would go on as the worker: they share connections.
     Once `held.left` is set, the next time that the code would go on (cancel its asyncio task to make that now) it does not: it is
     closed as far as it lets itself be closed, never runs again, and `CancelledError` goes on to who awaits.
     """
@@ -22,6 +37,8 @@ async def run_code(held: Held, coroutine: Coroutine[Any, Any, Any]) -> Any:
     except StopIteration as ended:  # it has returned without waiting for anything, as small functions do
         return ended.value
     finally:
+        if _Process.copied:
+            os._exit(1)
         streams.current.reset(token)
 
 
@@ -33,6 +50,8 @@ def _rest(held: Held, coroutine: Coroutine[Any, Any, Any], awaited: Any) -> Gene
     held.code_waits = True
     try:
         while True:
+            if _Process.copied:
+                os._exit(1)
             try:
                 resume, sent = coroutine.send, (yield awaited)
             except BaseException as error:

@@ -29,7 +29,7 @@ from shared.worker.subtasks import Made
 FETCHES = 8
 """Objects fetched at once for one task."""
 MEMORY = 256 * 1024 * 1024
-"""Most bytes of inputs that a task may be handed in memory."""
+"""Most bytes of inputs that a task may be handed in memory, and of outputs that it may return."""
 
 INLINE = 256 * 1024
 """Most bytes of values that travel in one report."""
@@ -141,8 +141,12 @@ class Runner:
         """The values, stored where they are large."""
         if len(values) == 1:
             (value,) = values
+            if len(value) > MEMORY:
+                raise Trouble("error", f"its return value has more than {MEMORY} bytes")
             kept = inline(names[0], value) if fits(len(value)) else await keep(self._objects, session, names[0], value)
             return [kept]
+        if sum(map(len, values)) > MEMORY:
+            raise Trouble("error", f"its return values have more than {MEMORY} bytes together")
         stores, room = [], INLINE
         for name, value in zip(names, values, strict=True):
             room -= len(value) if fits(len(value)) else 0

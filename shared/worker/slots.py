@@ -30,12 +30,10 @@ class Slots:
     `restore` is called before each run with the time. `loops`: those without which the worker ends.
     """
 
-    restore: Callable[[float], None]
-
     def __init__(self, runner: Runner, holding: Holding, worker: str, count: int, health: Health) -> None:
         self._runner, self._holding, self._worker, self._health = runner, holding, worker, health
         self._busy, self._closed = 0, False
-        self.restore = _nothing
+        self.restore: Callable[[float], None] | None = None
         self.loops: list[asyncio.Task[None]] = []
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
@@ -83,7 +81,8 @@ class Slots:
         held, now = None if self._closed else self._holding.pop(), time.monotonic()
         if held is not None:
             held.began, held.parcel.begun = now, True
-            self.restore(now)
+            if self.restore is not None:
+                self.restore(now)
         return held
 
     async def _occupy(self, held: Held | None) -> None:
@@ -182,7 +181,3 @@ class Slots:
         progress, held.progress = held.progress, None
         if progress is not None:
             held.parcel.queue.reports.add(progress)
-
-
-def _nothing(now: float) -> None:
-    """Puts nothing back."""

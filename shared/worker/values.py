@@ -16,6 +16,8 @@ _DIGITS = 4000
 
 def encode(value: Any) -> bytes:
     """Bytes as they are, anything else as JSON. ValueError with the place in it if it would not come back as it was."""
+    if value is None:  # what most functions return that return nothing
+        return b"null"
     return bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else encode_json(value)
 
 

@@ -20,7 +20,7 @@ class Case(msgspec.Struct, frozen=True):
     progress      text of the last progress that it reported
     payload       JSON
     max_duration  seconds; 0: no limit
-    fatal         it ends the worker's own process, which nothing can prevent: only for a worker that is started again
+    fatal         it may end the worker's own process, or is not for one that runs tests: only for a worker that is started again
     """
 
     name: str

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from contextvars import ContextVar
 from typing import Any, NoReturn
 
@@ -413,9 +414,43 @@ async def creates_a_result_of_infinity(task: Task) -> None:
     task.create_result(float("inf"), name="r")
 
 
+@row("error", "its return value has more than 268435456 bytes")
+async def returns_a_gigabyte(task: Task) -> bytes:
+    return bytes(2**30)
+
+
 @row(value=b"x" * 10)
 async def returns_a_view(task: Task) -> object:
     return memoryview(b"x" * 20)[::2]
+
+
+# -- copies of the process
+
+
+@row(value=b'"the worker"')
+async def forks_and_both_return(task: Task) -> str:
+    return "the worker" if os.fork() else "its copy"
+
+
+@row(value=b'"the worker"')
+async def forks_and_the_copy_exits(task: Task) -> str:
+    if not os.fork():
+        sys.exit(0)
+    return "the worker"
+
+
+@row(value=b'"the worker"')
+async def forks_and_the_copy_waits(task: Task) -> str:
+    copy = not os.fork()
+    await asyncio.sleep(0.001)
+    return "its copy" if copy else "the worker"
+
+
+@row(value=b"0")
+async def forks_and_the_copy_does_some_work(task: Task) -> int:
+    if not (copy := os.fork()):
+        os.execvp("true", ["true"])
+    return os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
 
 
 # -- what belongs to the process
@@ -499,6 +534,17 @@ async def sets_a_context_variable(task: Task) -> str:
     return seen
 
 
+@row()
+async def blocks_the_loop_for_a_while(task: Task) -> None:
+    time.sleep(0.2)
+
+
+@row(fatal=True)
+async def sets_an_alarm(task: Task) -> None:
+    """The timer is the process's own."""
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+
+
 # -- what goes on after the end
 
 
@@ -533,7 +579,25 @@ async def leaves_an_asyncio_task_that_prints(task: Task) -> None:
     left.add(asyncio.create_task(prints()))
 
 
+@row(fatal=True)
+async def leaves_a_thread_that_keeps_the_process(task: Task) -> None:
+    threading.Thread(target=threading.Event().wait).start()
+
+
 # -- what ends the process of the worker, which nothing can prevent
+
+
+@row(fatal=True)
+async def asks_the_worker_to_end(task: Task) -> None:
+    """It drains, and this is among what it finishes."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(0.2)
+
+
+@row("lost", fatal=True)
+async def signals_its_own_process(task: Task) -> None:
+    os.kill(os.getpid(), signal.SIGUSR1)
+    await asyncio.sleep(3600)
 
 
 @row("lost", fatal=True)

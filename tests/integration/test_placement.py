@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from shared.contracts import compute as c
-from shared.contracts import ids
+from shared.contracts import ids, subjects
 from shared.contracts.paging import Page
+from shared.contracts.work import Beat, BeatReply
 from shared.worker import App, Task
 from tests.integration.compute_rig import Rig, open_rig, spec
 from tests.support.servers import Servers
@@ -120,6 +121,23 @@ async def test_where_one_worker_of_four_has_the_function_all_runs_there_once(rig
         last = await rig.task(ids.task_id(id, 300))
         assert last.max_retries == 2
         assert (await partition(rig, name)).outstanding == 0
+
+
+async def test_an_unwell_worker_is_named_with_its_reason_and_its_slots_do_not_count(rig: Rig) -> None:
+    name = await rig.partition()
+    session = await rig.session(name)
+    beat = Beat(f"sick-{name}", name, 8, ["f"], [], unwell="no file descriptors are left")
+    await rig.bus.request(subjects.beat(beat.worker), beat, BeatReply)
+    seen = await partition(rig, name)
+    assert (seen.workers, seen.slots, seen.unwell) == (1, 0, {beat.worker: "no file descriptors are left"})
+    id = await rig.submit(session, [spec("f", "sick")])
+    await wait_until(lambda: _says(rig, id, f"worker {beat.worker} is unwell: no file descriptors are left"))
+    async with rig.worker(having("f"), partition=name):
+        assert (await rig.all_ended(session)).completed == 1
+
+
+async def _says(rig: Rig, submission: Any, reason: str) -> bool:
+    return reason in (await explained(rig, submission, 0)).reasons
 
 
 async def test_an_upgraded_worker_takes_what_waited_for_its_new_function(rig: Rig) -> None:

@@ -23,6 +23,7 @@ from services.scheduler.input_lists import InputLists
 from services.scheduler.leases import Leases
 from services.scheduler.lists import Desk
 from services.scheduler.machine import SESSION
+from services.scheduler.pace import Pace
 from services.scheduler.partition import Partition
 from services.scheduler.queue import Queue
 from services.scheduler.recovery import Recovery
@@ -50,6 +51,11 @@ WORKER = "w"
 PARTITION = "default"
 
 
+class Wide(Pace):
+    def window(self, slots: int) -> int:
+        return 1_000
+
+
 class Real:
     """Names are those of the rules. Begin each example with `begin`."""
 
@@ -72,8 +78,9 @@ class Real:
         self.queries = Queries(pool, desk)
         self.changes = Changes(self.turns, self.release)
 
-    def begin(self) -> None:
-        """Other names, other sessions; what earlier ones left belongs to nobody."""
+    async def begin(self) -> None:
+        """Other names, other sessions; what earlier ones left belongs to nobody, and is read no more."""
+        await self.pool.execute("UPDATE scheduler.submissions SET settled = true WHERE NOT settled")
         self.session_ids: dict[int, UUID] = {}
         self.result_ids: dict[int, UUID] = {}
         self.task_ids: dict[int, UUID] = {}
@@ -87,6 +94,11 @@ class Real:
         found = self.turns.named(PARTITION)
         assert found is not None
         return found
+
+    def widen(self) -> int:
+        """The window, so wide that what is outstanding never comes near to nothing."""
+        self.partition.pace = Wide()
+        return self.partition.window
 
     # -- what can be seen
 
@@ -118,6 +130,11 @@ class Real:
             for result in (await self.results.list(_ctx(), c.ResultQuery(session=session, size=500))).items:
                 results[self.names[result.id]] = ResultStatus[result.status.upper()]
         return sessions, tasks, results
+
+    async def outstanding(self) -> int:
+        """How many tasks are, exactly."""
+        found: int = await self.pool.fetchval(store.Q["recount"], self.partition.number, 1_000_000)
+        return found
 
     # -- operations
 

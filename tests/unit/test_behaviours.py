@@ -67,7 +67,9 @@ everything = App()
 everything.functions |= healthy.functions | coroutine.app.functions
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings(
+    "ignore::RuntimeWarning", "ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 @pytest.mark.parametrize("case", CASES)
 async def test_a_task_ends_as_the_table_says_and_nobody_else_notices(
     case: Case, monkeypatch: pytest.MonkeyPatch

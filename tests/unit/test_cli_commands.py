@@ -204,6 +204,22 @@ def test_submit_waits_for_its_own_tasks(
     assert json.loads(query["options"]) == {"function": "f", "priority": 5}
     assert body == file.read_bytes()
     assert edge.seen[1][0] == "GET /events", "the subscription comes before the submission"
+    assert json.loads(edge.seen[0][2]) == {"partitions": [], "close_when_done": True}
+    assert run(["submit", str(file), "--function", "f", "--keep"]) == 0
+    assert json.loads(edge.seen[-2][2]) == {"partitions": [], "close_when_done": False}
+    assert run(["submit", str(file), "--keep", "--session", SESSION]) == 2, "it is not a new one"
+
+
+def test_rerun_says_why_tasks_stay_as_they_are(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
+    task, why = str(task_id(SUBMISSION, 0)), "result 1, which it needs, was deleted"
+    told = {"changed": 2, "unchanged": 1, "reasons": [{"task": task, "reason": why}]}
+    edge.answers[f"POST /compute/v1/sessions/{SESSION}/tasks/rerun"] = (200, told)
+    assert run(["rerun", SESSION, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == told
+    assert run(["rerun", SESSION]) == 0
+    shown = capsys.readouterr().out
+    assert task in shown
+    assert why in shown
 
 
 def test_events_come_back_where_they_were(
