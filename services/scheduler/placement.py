@@ -98,7 +98,7 @@ class Placement:
         """Of tasks that were chosen: those that can be placed, and how many were set aside. Those of sessions that have ended
         meanwhile are neither."""
         placed = partition.functions.open
-        if placed is None or all(row["function"] in placed for row in rows):
+        if placed is None or placed.issuperset({row["function"] for row in rows}):
             return rows, 0
         partition.functions.waiting = True
         others = [row for row in rows if row["function"] not in placed]

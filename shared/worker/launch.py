@@ -63,8 +63,12 @@ def hide() -> None:
 
 
 def become_reaper() -> int:
-    """Orphans among our descendants become our children. Returns a descriptor that can be read when a child has ended."""
+    """Orphans among our descendants become our children. Returns a descriptor that can be read when a child has ended.
+
+    If the worker dies while somebody has stopped us, we go on: there is something to clean up.
+    """
     prctl(SUBREAPER, 1)
+    prctl(PARENT_DEATH, signal.SIGCONT)
     reads, writes = os.pipe()
     os.set_blocking(writes, False)
     signal.set_wakeup_fd(writes, warn_on_full_buffer=False)

@@ -233,6 +233,7 @@ def stops_itself(task: Task) -> None:
 @row("timeout", "it took longer than 0.3 s", max_duration=0.3)
 def stops_its_parent(task: Task) -> None:
     os.kill(os.getppid(), signal.SIGSTOP)
+    subprocess.Popen([*SLEEP, str(task.payload)])
     time.sleep(3600)
 
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from services.archiver.machine import BlockState, JobState
 from shared.contracts.states import ResultStatus
+from tests.support.datasets import flip
 from tests.support.observed import World
 from tests.support.tars import members
 
@@ -50,6 +51,17 @@ class Paths:
 
         await world.system.wait_until(cleared, timeout=LIMIT, on_timeout=lambda: world.datasets.explain(pid))
 
+    async def damaged(self, pid: str) -> None:
+        """Archived; then its first datablock is found damaged, and the file of that is uploaded once more."""
+        await self.packed(pid)
+        await self.archive(pid)
+        await self.archived(pid)
+        dataset = (await self.world.datasets.get(pid))["id"]
+        flip(min((self.world.lts / "data/datasets" / dataset).rglob("*.tar")))
+        retrieval = await self.world.datasets.retrieval(pid=pid)
+        await self.world.datasets.until_retrieval(retrieval["id"], "partial")
+        await self.world.datasets.upload(pid, {"a.fits": FILES["a.fits"]})
+
     async def asked(self, pid: str) -> tuple[str, dict[str, str]]:
         """A retrieval that is to produce results of a session: its id, and results by path."""
         world = self.world
@@ -88,7 +100,7 @@ async def on_lts(world: World, pid: str) -> None:
     for room in ("landing", "staging"):
         assert await world.objects(f"{room}/{dataset['id']}/") == {}
     jobs = await world.rows("SELECT * FROM archiver.jobs WHERE dataset = $1 AND type = 'archive'", dataset["id"])
-    assert [job["state"] for job in jobs] == [JobState.FINISHED_SUCCESSFUL]
+    assert {job["state"] for job in jobs} == {JobState.FINISHED_SUCCESSFUL}
 
 
 async def clean(world: World) -> None:

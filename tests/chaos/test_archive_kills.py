@@ -36,6 +36,7 @@ ARCHIVAL = (
     "archival.job_finished",
     "archival.clear_staging_and_landing_zone",
 )
+REPAIR = ("repair.repack_damaged_datablocks", "repair.move_datablocks_to_lts")
 RETRIEVAL = (
     "retrieval.job_in_progress",
     "retrieval.lifecycle_started",
@@ -57,12 +58,17 @@ async def world(system: Processes) -> AsyncIterator[World]:
 
 
 async def test_the_archiver_is_killed_at_each_step_after_an_upload(world: World) -> None:
-    paths, stops, datasets = Paths(world, len(POST_UPLOAD)), world.stops, world.datasets
-    await paths.each(paths.uploaded)
-    for pid, place in zip(paths.pids, POST_UPLOAD, strict=True):
+    """And while it repairs what was found damaged: the datablock that is whole is not touched."""
+    paths, repairs, stops = Paths(world, len(POST_UPLOAD)), Paths(world, len(REPAIR)), world.stops
+    datasets = world.datasets
+    await asyncio.gather(paths.each(paths.uploaded), repairs.each(repairs.damaged))
+    kept = {pid: await _written(world, pid) for pid in repairs.pids}
+    struck = [*zip(paths.pids, POST_UPLOAD, strict=True), *zip(repairs.pids, REPAIR, strict=True)]
+    for pid, place in struck:
         await stops.set(place, pid)
-        await datasets.finish(pid)
-    for pid, place in zip(paths.pids, POST_UPLOAD, strict=True):
+    await paths.each(datasets.finish)
+    again = await repairs.each(repairs.archive)
+    for pid, place in struck:
         await stops.reached(place, pid)
     await stops.killed("archiver")
     await world.system.restart("archiver")
@@ -72,8 +78,12 @@ async def test_the_archiver_is_killed_at_each_step_after_an_upload(world: World)
         assert len(world.arrows.all(f"hr.evt.datablock.registered.{dataset}")) == 1
     await paths.each(paths.archive)
     await paths.each(paths.archived)
-    for pid in paths.pids:
+    for job in again:
+        await datasets.until_job(job, "finishedSuccessful", timeout=LIMIT)
+    await wait_until(lambda: _cleared(world), timeout=LIMIT)
+    for pid in [*paths.pids, *repairs.pids]:
         await on_lts(world, pid)
+    assert {pid: await _written(world, pid) for pid in repairs.pids} == kept
     await clean(world)
 
 
@@ -94,6 +104,16 @@ async def test_the_archiver_is_killed_at_each_step_of_archiving(world: World) ->
         told = [one["status"] for one in world.arrows.all(f"hr.evt.archive.changed.{job}")]
         assert told == ["jobSubmitted", "jobForwarded", "inProgress", "finishedSuccessful"]
     await clean(world)
+
+
+async def _written(world: World, pid: str) -> int:
+    """When the last datablock was."""
+    dataset = (await world.datasets.get(pid))["id"]
+    return max((world.lts / "data/datasets" / dataset).rglob("*.tar")).stat().st_mtime_ns
+
+
+async def _cleared(world: World) -> bool:
+    return not await world.objects("landing/") and not await world.objects("staging/")
 
 
 async def test_the_retriever_is_killed_at_each_step(world: World) -> None:

@@ -10,12 +10,16 @@ import asyncpg
 import msgspec
 import pytest
 
+from services.scheduler.app import LISTS
 from services.scheduler.lists import PLACES_OF_ONE
+from shared.bus.context import Context
+from shared.bus.middleware.database import database
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.contracts.compute import filters as f
-from shared.contracts.errors import Invalid, NotFound
+from shared.contracts.errors import Invalid, NotFound, TimedOut
 from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus
+from shared.db.pool import open_pool
 from shared.worker import App, Task
 from tests.integration import compute_functions
 from tests.integration.compute_rig import Rig, open_rig, spec
@@ -452,6 +456,19 @@ async def test_lists_of_one_user_keep_nobody_waiting(rig: Rig) -> None:
         assert all(page.items == [] for page in await asyncio.gather(*mine))
     finally:
         await admin.close()
+
+
+async def test_a_list_that_takes_too_long_is_ended_by_the_database(rig: Rig) -> None:
+    url = rig.database.url("scheduler")
+    async with await open_pool(url, "scheduler", settings=LISTS) as pool:
+        assert await pool.fetchval("SHOW statement_timeout") == "8s"
+    async with await open_pool(url, "scheduler", settings=LISTS | {"statement_timeout": "20ms"}) as pool:
+
+        async def slow(ctx: Context, data: bytes) -> bytes:
+            return bytes(await pool.fetchval("SELECT pg_sleep(60)::text::bytea"))
+
+        with pytest.raises(TimedOut, match="the database took too long"):
+            await database(slow)(Context("hr.rpc.scheduler.task.list", "ann", {}, ""), b"")
 
 
 async def test_a_filter_that_costs_too_much_is_refused_by_its_name(rig: Rig) -> None:

@@ -19,7 +19,7 @@ from tests.support.wait import wait_until
 from tests.unit.agent_rig import Rig, echo, open_rig
 
 SLOTS = 4
-MARKED = ("leaves_a_process", "leaves_a_process_when_it_is_stopped", "leaves_a_daemon")
+MARKED = ("leaves_a_process", "stops_its_parent", "leaves_a_process_when_it_is_stopped", "leaves_a_daemon")
 """Functions whose payload is found among the arguments of the processes that they leave."""
 SOAKED = (
     *(

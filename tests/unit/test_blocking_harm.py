@@ -202,7 +202,8 @@ async def test_who_closes_the_channel_ends_his_own_task_and_his_files_are_whole(
         assert file.read_bytes() == b""
 
 
-async def test_a_killed_worker_leaves_nothing_behind() -> None:
+@pytest.mark.parametrize("function", ["leaves_a_process_when_it_is_stopped", "stops_its_parent"])
+async def test_a_killed_worker_leaves_nothing_behind(function: str) -> None:
     """The worker here: a process that starts a function and is killed."""
     mark = str(uuid4())
     code = f"""if True:
@@ -212,15 +213,15 @@ async def test_a_killed_worker_leaves_nothing_behind() -> None:
         from shared.worker.printed import Printed
 
         async def main():
-            call = Call("leaves_a_process_when_it_is_stopped", uuid.uuid4(), 0, b'"{mark}"', [], 1)
+            call = Call({function!r}, uuid.uuid4(), 0, b'"{mark}"', [], 1)
             await Children({PATH!r}).run(call, print, Printed(uuid.uuid4(), 0, print))
 
         asyncio.run(main())
     """
     worker = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
     (left,) = await wait_until(lambda: named(mark))
-    function = int(Path(f"/proc/{left}/stat").read_text().rpartition(") ")[2].split()[1])
-    outer = int(Path(f"/proc/{function}/stat").read_text().rpartition(") ")[2].split()[1])
+    inner = int(Path(f"/proc/{left}/stat").read_text().rpartition(") ")[2].split()[1])
+    outer = int(Path(f"/proc/{inner}/stat").read_text().rpartition(") ")[2].split()[1])
     worker.kill()
     await worker.wait()
-    await wait_until(lambda: not any(map(lives, (left, function, outer))))
+    await wait_until(lambda: not any(map(lives, (left, inner, outer))))
