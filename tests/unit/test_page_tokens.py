@@ -2,7 +2,7 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -15,7 +15,8 @@ from shared.contracts.errors import Invalid
 from shared.contracts.paging import Page
 from shared.contracts.work import AttemptNumber
 
-SESSION, LAST = uuid4(), uuid4()
+# The same in every process that collects these tests.
+SESSION, LAST, OTHER = (UUID(f"019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6{n}") for n in "abc")
 ASKED = c.TaskQuery(session=SESSION, sort="priority", where=[[c.Condition("function", "f")]])
 PLACE = Place("7", LAST)
 
@@ -35,7 +36,7 @@ def test_a_page_goes_on_where_the_last_one_ended() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        {"session": uuid4()},
+        {"session": OTHER},
         {"sort": "-priority"},
         {"sort": ""},
         {"status": "error"},
