@@ -17,7 +17,7 @@ from shared.chain.declare import Chain, critical, retry
 from shared.chain.errors import Later, UserError
 from shared.contracts import subjects
 from shared.contracts.catalogue import JobStatus
-from shared.contracts.errors import AlreadyExists, HeadraceError, Invalid, NotFound
+from shared.contracts.errors import AlreadyExists, HeadraceError, Invalid, NotFound, Unreadable
 from shared.contracts.events import RetrievalChanged
 from shared.contracts.topology import INLINE_LIMIT
 from shared.contracts.work import Output
@@ -34,7 +34,12 @@ AGAIN: Final = 5.0
 """Seconds after which a datablock that is being archived again is looked at."""
 NAMED: Final = 10
 """Damaged datablocks that a message names; the others are counted."""
-MEANS: Final = {"missing": "not there", "size": "wrong size", "checksum": "hashes differ"}
+MEANS: Final = {
+    "missing": "not there",
+    "size": "wrong size",
+    "checksum": "hashes differ",
+    "unreadable": "cannot be read",
+}
 
 
 class Retrieving(msgspec.Struct, frozen=True):
@@ -114,7 +119,7 @@ class Retrieve:
             await self._objects.put(key, self._lts.get(archive), size=block["packed_size"], sha256=block["chk"])
         except AlreadyExists:
             return True  # another retrieval of the same dataset was first
-        except (Invalid, NotFound):
+        except (Invalid, NotFound, Unreadable):
             await self._damaged(state, block)
             return False
         if block["suspect"]:  # somebody has put it right without us
@@ -146,9 +151,13 @@ class Retrieve:
             if not await self._bring(state, block):  # again, if the last try found it wrong
                 continue
             digest, key = Sha256(), retrieval_key(block["archive_id"])
-            async with aclosing(self._objects.get(key)) as chunks:
-                async for chunk in chunks:
-                    await digest.update(chunk)
+            try:
+                async with aclosing(self._objects.get(key)) as chunks:
+                    async for chunk in chunks:
+                        await digest.update(chunk)
+            except Unreadable as error:
+                await self._objects.delete([key])
+                raise CorruptError(f"{block['archive_id']} in retrieval storage: {error.message}") from error
             if (digest.size, digest.hex()) != (block["packed_size"], block["chk"]):
                 await self._objects.delete([key])
                 raise CorruptError(f"{block['archive_id']} in retrieval storage hashes to {digest.hex()}")

@@ -10,7 +10,7 @@ import pytest
 from services.archiver.damage import verb_for
 from services.archiver.machine import BlockState
 from services.retriever.examine import Found, examine
-from services.retriever.retrieve import Retrieve, Retrieving
+from services.retriever.retrieve import CorruptError, Retrieve, Retrieving
 from services.retriever.store import Q, retrieval_key
 from shared.chain.errors import Later
 from shared.contracts.catalogue import DamageKind, Datablock, DatablockReport
@@ -44,6 +44,43 @@ async def test_a_storage_that_is_not_there_says_nothing_about_a_datablock() -> N
     await lts.put(KEY, DATA)
     with lts.replaced(), pytest.raises(Unavailable):
         await examine(lts, KEY, len(DATA), CHK)
+
+
+async def test_an_object_that_cannot_be_read_on_a_storage_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was waited for, for ever, as if the storage were away."""
+    monkeypatch.setattr("services.retriever.examine.PAUSES", (0, 0))
+    retrieve, objects, lts, pool, catalogue = rig()
+    await lts.put(KEY, DATA)
+    lts.unreadable.add(KEY)
+    await retrieve.download_datablocks(None, STATE)
+    assert [found.damage for found in catalogue.reports] == ["unreadable"]
+    assert pool.writes == [("set_damage", "unreadable")]
+    objects.assert_empty()
+
+
+async def test_an_object_that_can_be_read_again_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    lts = MemoryObjects()
+    await lts.put(KEY, DATA)
+    lts.unreadable.add(KEY)
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        lts.unreadable.clear()
+
+    monkeypatch.setattr("services.retriever.examine.asyncio.sleep", sleep)
+    assert await examine(lts, KEY, len(DATA), CHK) is None
+    assert len(waits) == 1
+
+
+async def test_a_copy_in_retrieval_storage_that_cannot_be_read_is_brought_again() -> None:
+    retrieve, objects, lts, _, _ = rig()
+    await lts.put(KEY, DATA)
+    await objects.put(retrieval_key(KEY), DATA)
+    objects.unreadable.add(retrieval_key(KEY))
+    with pytest.raises(CorruptError):
+        await retrieve.validate_datablocks(None, STATE)
+    objects.assert_empty()
 
 
 @pytest.mark.parametrize(
