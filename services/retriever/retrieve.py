@@ -17,7 +17,7 @@ from shared.chain.declare import Chain, critical, retry
 from shared.chain.errors import Later, UserError
 from shared.contracts import subjects
 from shared.contracts.catalogue import JobStatus
-from shared.contracts.errors import AlreadyExists, HeadraceError, Invalid, NotFound, Unreadable
+from shared.contracts.errors import AlreadyExists, HeadraceError, Invalid, NotFound, Unavailable, Unreadable
 from shared.contracts.events import RetrievalChanged
 from shared.contracts.topology import INLINE_LIMIT
 from shared.contracts.work import Output
@@ -57,8 +57,10 @@ class CorruptError(HeadraceError):
 
 
 class Retrieve:
-    def __init__(self, units: Units, objects: Objects, lts: Store, peers: Peers) -> None:
-        self._units, self._objects, self._lts, self._peers = units, objects, lts, peers
+    """`storage`: what `lts` is called."""
+
+    def __init__(self, units: Units, objects: Objects, lts: Store, peers: Peers, storage: str) -> None:
+        self._units, self._objects, self._lts, self._peers, self._storage = units, objects, lts, peers, storage
         self.chain = Chain(
             "retrieval", Retrieving,
             retry(self.job_in_progress, backoff=SOON),
@@ -95,7 +97,7 @@ class Retrieve:
         async def keep(unit: Unit) -> None:
             await unit.connection.execute(Q["lock_begin"])
             rows = [
-                (state.retrieval, b.id, b.archive_id, b.packed_size, b.chk, b.copy, b.damage is not None)
+                (state.retrieval, b.id, b.archive_id, b.packed_size, b.chk, b.copy, b.damage is not None, b.storage)
                 for b in blocks
             ]
             await unit.connection.executemany(Q["add_block"], rows)
@@ -115,6 +117,8 @@ class Retrieve:
         key, archive = retrieval_key(block["archive_id"]), block["archive_id"]
         if await self._objects.head(key) is not None:
             return True
+        if block["storage"] not in (None, self._storage):  # None: from before that was noted
+            raise Unavailable(f"{archive} is on storage {block['storage']!r}; the retriever reads {self._storage!r}")
         try:
             await self._objects.put(key, self._lts.get(archive), size=block["packed_size"], sha256=block["chk"])
         except AlreadyExists:

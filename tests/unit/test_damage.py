@@ -120,7 +120,7 @@ class Pool:
     def __init__(self) -> None:
         self.block: dict[str, Any] = {
             "archive_id": KEY, "packed_size": len(DATA), "chk": CHK, "datablock": ID, "copy": 1, "suspect": False,
-            "damage": "", "back": False,
+            "damage": "", "back": False, "storage": "lts",
         }  # fmt: skip
         self.writes: list[tuple[str, Any]] = []
 
@@ -135,7 +135,7 @@ def rig(status: Any = "damaged", copy: int = 1) -> tuple[Any, MemoryObjects, Mem
     objects, lts, pool, catalogue = MemoryObjects(), MemoryObjects(), Pool(), Catalogue(status, copy)
     units: Any = SimpleNamespace(pool=pool)
     peers: Any = catalogue
-    return Retrieve(units, objects, lts, peers), objects, lts, pool, catalogue
+    return Retrieve(units, objects, lts, peers, "lts"), objects, lts, pool, catalogue
 
 
 STATE = Retrieving(ID, "a/b", "ann")
@@ -194,3 +194,21 @@ async def test_a_storage_that_is_away_is_waited_for() -> None:
     with lts.replaced(), pytest.raises(Unavailable):
         await retrieve.download_datablocks(None, STATE)
     assert (pool.writes, catalogue.reports) == ([], [])
+
+
+async def test_a_datablock_of_another_storage_is_waited_for() -> None:
+    """Long-term storage moved, or the retriever's settings are not the archiver's: each of its datablocks was found missing."""
+    retrieve, _, _, pool, catalogue = rig()
+    pool.block["storage"] = "lts-before"
+    with pytest.raises(Unavailable, match=r"'lts-before'.*'lts'"):
+        await retrieve.download_datablocks(None, STATE)
+    assert (pool.writes, catalogue.reports) == ([], [])
+
+
+@pytest.mark.parametrize("storage", ["lts", None])
+async def test_a_datablock_of_this_storage_is_brought(storage: str | None) -> None:
+    retrieve, objects, lts, pool, _ = rig()
+    await lts.put(KEY, DATA)
+    pool.block["storage"] = storage
+    await retrieve.download_datablocks(None, STATE)
+    assert objects.objects == {retrieval_key(KEY): DATA}
