@@ -18,7 +18,8 @@ FROM retrievals r WHERE r.id = $1;
 SELECT * FROM wanted WHERE retrieval = $1 ORDER BY path;
 
 -- name: add_block
-INSERT INTO blocks (retrieval, datablock, archive_id, packed_size, chk, copy, suspect) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO blocks (retrieval, datablock, archive_id, packed_size, chk, copy, suspect, storage)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT DO NOTHING;
 
 -- name: place
