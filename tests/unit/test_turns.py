@@ -58,7 +58,9 @@ class Tables:
     def waiting_ready(self, number: int, most: int) -> list[Any]:
         return [{"priority": 1, "session": SESSION}] if self.ready else []
 
-    def take_lane(self, submission: UUID, number: int, priority: int, first: UUID, end: UUID, n: int, session: UUID) -> Any:
+    def take_lane(
+        self, submission: UUID, number: int, priority: int, first: UUID, end: UUID, n: int, session: UUID
+    ) -> Any:
         lines = range(self.cursor, min(self.cursor + n, len(self.functions)))
         self.cursor = lines.stop
         return [self._row(line) for line in lines]
@@ -142,7 +144,9 @@ def dispatcher(tables: Any, workers: Workers) -> tuple[Turns, Partition]:
     return turns, partition
 
 
-async def run(turns: Any, partition: Partition, tables: Tables, workers: Workers, *, steps: int, seconds: float = 1.0) -> None:
+async def run(
+    turns: Any, partition: Partition, tables: Tables, workers: Workers, *, steps: int, seconds: float = 1.0
+) -> None:
     """One look in each step, as `Turns.run` does it when nobody wakes it."""
     for _ in range(steps):
         workers.now.time += STEP
