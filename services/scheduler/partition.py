@@ -64,6 +64,11 @@ class Partition:
         return max(0, self.window - self.outstanding - self.promised) if self.ready else 0
 
     @property
+    def hurried(self) -> bool:
+        """Something is set aside here that could be placed soon."""
+        return self.ready and self.functions.waiting and bool(self.functions.offered)
+
+    @property
     def counted(self) -> int:
         """Tasks outstanding, whoever counts them."""
         return self.outstanding if self.ready else self.heard[0]

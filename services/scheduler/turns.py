@@ -43,6 +43,8 @@ WOKEN = "hr.ctl.scheduler.woken"
 """Core publish between schedulers: something may be ready, in the partitions of these numbers. Lost ones cost half a second."""
 LAST_EPOCH = 2**31 - 1
 """Nothing of the session is to run any more."""
+IDLE = 0.5
+"""Seconds after which a partition is looked at, though nothing is known to have happened there."""
 LANES = 256
 """Sessions looked at in one round, the most urgent first, with a few submissions of each."""
 
@@ -227,13 +229,18 @@ class Turns:
     # -- dispatch
 
     async def run(self) -> None:
-        """Dispatches until cancelled. Woken by submissions, releases and room in a window; looks by itself every 0.5 s."""
+        """Dispatches until cancelled. Woken by submissions, releases and room in a window; looks by itself every `IDLE` seconds,
+        and every `TICK` seconds where something was set aside."""
+        looked = -IDLE
         while True:
-            hurried = any(partition.functions.waiting for partition in self._partitions.values())
+            hurried = [number for number, partition in self._partitions.items() if partition.hurried]
             try:
-                async with asyncio.timeout(TICK if hurried else 0.5):
+                async with asyncio.timeout(TICK if hurried else IDLE):
                     await self._woken.wait()
             except TimeoutError:
+                self._due.update(hurried)
+            if (now := time.monotonic()) - looked >= IDLE:
+                looked = now
                 self._due.update(self._partitions)
             self._woken.clear()
             due, self._due = self._due, set()
@@ -245,8 +252,11 @@ class Turns:
                     self._doubt(partition, error)
 
     async def _round(self, partition: Partition) -> int:
-        """One sharing of the credit there is. Returns how many tasks were published."""
-        await self._placement.look(partition)
+        """One sharing of the credit there is. Returns how many tasks were published; none: others' turn, then it is `hurried`."""
+        try:
+            await self._placement.look(partition)
+        except Exception as error:  # nothing was chosen: the queue is as it was, and so it is tried again
+            log.warning("placement.failed", partition=partition.name, error=repr(error))
         credit, number, placed = partition.credit, partition.number, partition.functions.open
         waiting = await self._pool.fetch(Q["waiting_lanes"], number, LANES, None if placed is None else list(placed))
         ready = await self._pool.fetch(Q["waiting_ready"], number, LANES)
@@ -255,16 +265,13 @@ class Turns:
         if not lanes:
             partition.pace.hungry = False
             return 0
-        taken = given = 0
+        given = 0
         for lane, n in share(credit, lanes):
             if lane.source is None:  # among them what has its turn again, though more of its function wait
                 rows, placed = await self._take_ready(number, lane, n), partition.functions.offered
             else:
                 rows, placed = await self._take_lane(number, lane, n), partition.functions.open
-            taken += len(rows)
             given += await self._publish(partition, rows, placed)
-        if taken and not given:
-            self._look([number])  # all were set aside: the other partitions first, then again
         partition.pace.hungry = partition.credit == 0
         return given
 
