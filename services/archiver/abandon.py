@@ -15,15 +15,17 @@ AGAIN = 0.5
 
 
 class Abandoning:
-    """The rows are gone when this begins: nothing finds the dataset, and what is still being packed is thrown away."""
+    """The rows are gone when this begins: nothing finds the dataset, and what is still being packed is thrown away. `storage`: what `lts`
+    is called."""
 
-    def __init__(self, units: Units, objects: Objects, lts: Store) -> None:
-        self._units, self._objects, self._lts = units, objects, lts
+    def __init__(self, units: Units, objects: Objects, lts: Store, storage: str) -> None:
+        self._units, self._objects, self._lts, self._storage = units, objects, lts, storage
 
     async def remove_bytes(self, ctx: StepContext, state: OfDataset) -> None:
         if state.stopped is not None and await self._units.pool.fetchval(Q["chain_is_live"], state.stopped):
             raise Later(AGAIN, f"chain {state.stopped} to stop")
         removed = await remove(self._objects, layout.landing_prefix(state.dataset))
         removed += await remove(self._objects, layout.staging_prefix(state.dataset))
+        store.check_storage(layout.archive_prefix(state.dataset), state.storage, self._storage)
         removed += await remove(self._lts, layout.archive_prefix(state.dataset))
         log.info("dataset.abandoned", dataset=str(state.dataset), pid=state.pid, objects=removed)

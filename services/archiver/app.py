@@ -49,10 +49,10 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         packing = PostUpload(units, objects, target=target, storage=storage)
         declared = declare(
             packing,
-            Archiving(units, objects, lts),
+            Archiving(units, objects, lts, storage),
             Repairing(units, objects, packing),
             Forwarding(station.bus),
-            Abandoning(units, objects, lts),
+            Abandoning(units, objects, lts, storage),
         )
         chains = Chains(station.bus, units, "archiver", *declared)
         packing.start = lambda unit, state: chains.start(unit, declared.post_upload, state)

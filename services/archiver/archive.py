@@ -27,8 +27,10 @@ class CorruptError(HeadraceError):
 
 
 class Archiving:
-    def __init__(self, units: Units, objects: Objects, lts: Store) -> None:
-        self._units, self._objects, self._lts = units, objects, lts
+    """`storage`: what `lts` is called."""
+
+    def __init__(self, units: Units, objects: Objects, lts: Store, storage: str) -> None:
+        self._units, self._objects, self._lts, self._storage = units, objects, lts, storage
 
     async def job_forwarded(self, ctx: StepContext, state: OfDataset) -> None:
         catalogue.tell_job(ctx, state.job, "forward")
@@ -41,8 +43,11 @@ class Archiving:
 
     async def move_datablocks_to_lts(self, ctx: StepContext, state: OfDataset) -> None:
         """Copies; the staged ones stay until what was written has been read back."""
-        for block in await self._units.pool.fetch(Q["blocks"], state.dataset):
-            if block["state"] in BLOCK.sources("store"):
+        for one in await self._units.pool.fetch(Q["blocks"], state.dataset):
+            # As it is now: copying takes long, and what was validated meanwhile may have no staged copy any more.
+            block = await self._units.pool.fetchrow(Q["block"], state.dataset, one["id"])
+            if block is not None and block["state"] in BLOCK.sources("store"):
+                store.check_storage(block["archive_id"], block["storage"], self._storage)
                 await self._store(block)
                 await self._move(block, "store")
 
@@ -57,12 +62,13 @@ class Archiving:
 
     async def _copy(self, block: store.Row) -> None:
         key, size = block["archive_id"], block["packed_size"]
-        there = await self._lts.head(key)
-        if there is not None and there.size == size and not block["damage"]:
-            return  # an earlier run was killed behind it; whether it is right is the next step's question
-        if there is not None:
-            await self._lts.delete([key])
-        await self._lts.put(key, self._objects.get(block["staging_key"]), size=size, sha256=block["chk"])
+        if not block["damage"]:
+            there = await self._lts.head(key)
+            if there is not None and there.size == size:
+                return  # an earlier run was killed behind it; whether it is right is the next step's question
+        # In the place of what is there, at once: if this fails, nothing has been lost.
+        staged = self._objects.get(block["staging_key"])
+        await self._lts.put(key, staged, size=size, sha256=block["chk"], if_absent=False)
 
     async def _put(self, key: str, data: bytes) -> None:
         try:
@@ -75,6 +81,7 @@ class Archiving:
         for block in await self._units.pool.fetch(Q["blocks"], state.dataset):
             if block["state"] not in BLOCK.sources("validate"):
                 continue
+            store.check_storage(block["archive_id"], block["storage"], self._storage)
             digest = Sha256()
             async with aclosing(self._lts.get(block["archive_id"])) as chunks:
                 async for chunk in chunks:
@@ -96,6 +103,7 @@ class Archiving:
         if row["retrievable"]:
             return
         for block in await self._units.pool.fetch(Q["blocks"], state.dataset):
+            store.check_storage(block["archive_id"], block["storage"], self._storage)
             await self._lts.delete([block["archive_id"], layout.manifest_key(block["archive_id"])])
             await self._move(block, "take back")
 

@@ -53,6 +53,8 @@ def _damage(block: store.Row) -> str:
     match block["damage"]:
         case "missing":
             return f"is not on {block['storage']}"
+        case "unreadable":
+            return f"cannot be read on {block['storage']}"
         case "size":
             return f"has {block['found_size']} bytes on {block['storage']}, {block['packed_size']} were written"
         case _:

@@ -63,10 +63,14 @@ def wire(state: IntEnum) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
+INNER = frozenset({"take back", "damage", "heal", "repack", "give up"})
+"""Verbs that the archiver itself chooses, by what it has found; nobody gets them by naming a state."""
+
+
 def verb_to(machine: Machine[State], state: State) -> str:
     """The verb that leads to `state`, for those who name where they want to be; Conflict if that is only a beginning."""
     for verb, (_, target) in machine.moves.items():
-        if target is state:
+        if target is state and verb not in INNER:
             return verb
     raise Conflict(f"{state.name} is where a {machine.noun} begins: nothing leads back to it")
 

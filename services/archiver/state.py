@@ -6,10 +6,12 @@ import msgspec
 
 
 class OfDataset(msgspec.Struct, frozen=True):
-    """`job`: whose status the chain tells; the post-upload chain has none. `stopped`: the chain that is stopped for this one."""
+    """`job`: whose status the chain tells; the post-upload chain has none. `stopped`: the chain that is stopped for this one.
+    `storage`: where the datablocks of an abandoned dataset were to lie; empty if it had none."""
 
     dataset: UUID
     pid: str
     owner: str
     job: UUID | None = None
     stopped: UUID | None = None
+    storage: str = ""

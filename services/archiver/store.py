@@ -9,7 +9,7 @@ from services.archiver.pack import File
 from shared.bus.access import owned
 from shared.bus.context import Context
 from shared.contracts.catalogue import Damage, Datablock, Dataset, Job, Lifecycle
-from shared.contracts.errors import NotFound
+from shared.contracts.errors import NotFound, Unavailable
 from shared.contracts.events import DatasetChanged, JobChanged
 from shared.db.sql import load
 from shared.runtime.clock import rfc3339
@@ -105,6 +105,12 @@ def block_of(row: Row, pid: str) -> Datablock:
 async def dataset(db: Db, ctx: Context, pid: str, query: str = "dataset") -> Row:
     """NotFound if there is none that the asker may see."""
     return owned(ctx, await db.fetchrow(Q[query], pid), no_dataset(pid))
+
+
+def check_storage(archive: str, storage: str, here: str) -> None:
+    """Unavailable if what is archived as `archive` is on another storage than the one called `here`."""
+    if storage not in ("", here):
+        raise Unavailable(f"{archive} is on storage {storage!r}; the archiver writes to {here!r}")
 
 
 def no_dataset(pid: str) -> NotFound:

@@ -37,7 +37,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         objects = await stack.enter_async_context(open_objects(settings.objects, record=record))
         lts = await stack.enter_async_context(open_lts(settings.lts, settings.objects, record=record))
         service, pool, units, bus = station.service, station.pool, station.units, station.bus
-        retrieve = Retrieve(units, objects, lts, Peers(bus))
+        retrieve = Retrieve(units, objects, lts, Peers(bus), settings.lts.lts_name)
         chains = Chains(bus, units, "retriever", retrieve.chain)
         expiry = timedelta(seconds=settings.keep.download_seconds)
         Retrievals(pool, bus, chains, retrieve, objects, clock, expiry).register(service)

@@ -1,18 +1,23 @@
 """A datablock on long-term storage that was not what it has to be, looked at once more: what is found is recorded, so it has to
 be found twice. A storage that is not there says nothing about a datablock (Unavailable)."""
 
+import asyncio
 from contextlib import aclosing
+from typing import Final
 
 import msgspec
 
 from shared.contracts.catalogue import DamageKind
-from shared.contracts.errors import NotFound
+from shared.contracts.errors import NotFound, Unreadable
 from shared.objects.hashing import Sha256
 from shared.objects.port import Store
 
+PAUSES: Final = (2.0, 8.0)
+"""Seconds between tries to read what cannot be read."""
+
 
 class Found(msgspec.Struct, frozen=True):
-    """What is wrong, with the size (None: nothing is there) and the SHA-256 that were found."""
+    """What is wrong, with the size (None: nothing is there, or it cannot be read) and the SHA-256 that were found."""
 
     damage: DamageKind
     size: int | None = None
@@ -21,6 +26,18 @@ class Found(msgspec.Struct, frozen=True):
 
 async def examine(lts: Store, key: str, size: int, chk: str) -> Found | None:
     """Reads the object, whole; None if it is as it has to be."""
+    for pause in PAUSES:
+        try:
+            return await _examine(lts, key, size, chk)
+        except Unreadable:
+            await asyncio.sleep(pause)
+    try:
+        return await _examine(lts, key, size, chk)
+    except Unreadable:
+        return Found("unreadable")
+
+
+async def _examine(lts: Store, key: str, size: int, chk: str) -> Found | None:
     digest = Sha256()
     try:
         async with aclosing(lts.get(key)) as chunks:
@@ -42,3 +59,5 @@ def told(archive_id: str, found: Found, size: int, chk: str) -> str:
             return f"{archive_id} has {found.size} bytes, not {size}"
         case "checksum":
             return f"{archive_id} hashes to {found.chk}, not to {chk}"
+        case "unreadable":
+            return f"{archive_id} cannot be read"

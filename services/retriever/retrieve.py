@@ -17,7 +17,7 @@ from shared.chain.declare import Chain, critical, retry
 from shared.chain.errors import Later, UserError
 from shared.contracts import subjects
 from shared.contracts.catalogue import JobStatus
-from shared.contracts.errors import AlreadyExists, HeadraceError, Invalid, NotFound
+from shared.contracts.errors import AlreadyExists, HeadraceError, Invalid, NotFound, Unavailable, Unreadable
 from shared.contracts.events import RetrievalChanged
 from shared.contracts.topology import INLINE_LIMIT
 from shared.contracts.work import Output
@@ -34,7 +34,12 @@ AGAIN: Final = 5.0
 """Seconds after which a datablock that is being archived again is looked at."""
 NAMED: Final = 10
 """Damaged datablocks that a message names; the others are counted."""
-MEANS: Final = {"missing": "not there", "size": "wrong size", "checksum": "hashes differ"}
+MEANS: Final = {
+    "missing": "not there",
+    "size": "wrong size",
+    "checksum": "hashes differ",
+    "unreadable": "cannot be read",
+}
 
 
 class Retrieving(msgspec.Struct, frozen=True):
@@ -52,8 +57,10 @@ class CorruptError(HeadraceError):
 
 
 class Retrieve:
-    def __init__(self, units: Units, objects: Objects, lts: Store, peers: Peers) -> None:
-        self._units, self._objects, self._lts, self._peers = units, objects, lts, peers
+    """`storage`: what `lts` is called."""
+
+    def __init__(self, units: Units, objects: Objects, lts: Store, peers: Peers, storage: str) -> None:
+        self._units, self._objects, self._lts, self._peers, self._storage = units, objects, lts, peers, storage
         self.chain = Chain(
             "retrieval", Retrieving,
             retry(self.job_in_progress, backoff=SOON),
@@ -90,7 +97,7 @@ class Retrieve:
         async def keep(unit: Unit) -> None:
             await unit.connection.execute(Q["lock_begin"])
             rows = [
-                (state.retrieval, b.id, b.archive_id, b.packed_size, b.chk, b.copy, b.damage is not None)
+                (state.retrieval, b.id, b.archive_id, b.packed_size, b.chk, b.copy, b.damage is not None, b.storage)
                 for b in blocks
             ]
             await unit.connection.executemany(Q["add_block"], rows)
@@ -110,11 +117,13 @@ class Retrieve:
         key, archive = retrieval_key(block["archive_id"]), block["archive_id"]
         if await self._objects.head(key) is not None:
             return True
+        if block["storage"] not in (None, self._storage):  # None: from before that was noted
+            raise Unavailable(f"{archive} is on storage {block['storage']!r}; the retriever reads {self._storage!r}")
         try:
             await self._objects.put(key, self._lts.get(archive), size=block["packed_size"], sha256=block["chk"])
         except AlreadyExists:
             return True  # another retrieval of the same dataset was first
-        except (Invalid, NotFound):
+        except (Invalid, NotFound, Unreadable):
             await self._damaged(state, block)
             return False
         if block["suspect"]:  # somebody has put it right without us
@@ -146,13 +155,17 @@ class Retrieve:
             if not await self._bring(state, block):  # again, if the last try found it wrong
                 continue
             digest, key = Sha256(), retrieval_key(block["archive_id"])
-            async with aclosing(self._objects.get(key)) as chunks:
-                async for chunk in chunks:
-                    await digest.update(chunk)
+            try:
+                async with aclosing(self._objects.get(key)) as chunks:
+                    async for chunk in chunks:
+                        await digest.update(chunk)
+            except Unreadable as error:
+                await self._objects.delete([key])
+                raise CorruptError(f"{block['archive_id']} in retrieval storage: {error.message}") from error
             if (digest.size, digest.hex()) != (block["packed_size"], block["chk"]):
                 await self._objects.delete([key])
                 raise CorruptError(f"{block['archive_id']} in retrieval storage hashes to {digest.hex()}")
-            await self._units.pool.execute(Q["set_back"], state.retrieval, block["datablock"], True)
+            await self._units.pool.execute(Q["set_back"], state.retrieval, block["datablock"])
         if not any(block["back"] for block in await self._units.pool.fetch(Q["blocks"], state.retrieval)):
             raise UserError(await self._damage(state))  # trying again would find the same
 

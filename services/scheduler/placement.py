@@ -36,7 +36,7 @@ class Functions:
     """Of one partition: which functions its live workers have, and which of these are chosen now.
 
     offered   None: no live worker is known, so nobody knows; the first that comes takes what is in the queue
-    open      those of `offered` of which not too many wait already, set aside; None: all
+    open      those of `offered` of which not too many wait already, set aside: only of these, lanes and reports choose; None: all
     waiting   something was set aside, or is still
     """
 
@@ -94,10 +94,11 @@ class Placement:
     def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
         self._pool = pool
 
-    async def split(self, partition: "Partition", rows: Sequence[Any]) -> tuple[Sequence[Any], int]:
-        """Of tasks that were chosen: those that can be placed, and how many were set aside. Those of sessions that have ended
-        meanwhile are neither."""
-        placed = partition.functions.open
+    async def split(
+        self, partition: "Partition", rows: Sequence[Any], placed: frozenset[str] | None
+    ) -> tuple[Sequence[Any], int]:
+        """Of tasks that were chosen: those whose function is in `placed` (None: all), and how many were set aside. Those of
+        sessions that have ended meanwhile are neither."""
         if placed is None or placed.issuperset({row["function"] for row in rows}):
             return rows, 0
         partition.functions.waiting = True

@@ -181,7 +181,7 @@ class Turns:
             own = [row for row in rows if row["partition"] == number]
             partition = self._partitions[number]
             try:
-                await self._publish(partition, own, values)
+                await self._publish(partition, own, partition.functions.open, values)
             except Exception as error:
                 self._doubt(partition, error)
 
@@ -257,11 +257,12 @@ class Turns:
             return 0
         taken = given = 0
         for lane, n in share(credit, lanes):
-            rows = await (
-                self._take_ready(number, lane, n) if lane.source is None else self._take_lane(number, lane, n)
-            )
+            if lane.source is None:  # among them what has its turn again, though more of its function wait
+                rows, placed = await self._take_ready(number, lane, n), partition.functions.offered
+            else:
+                rows, placed = await self._take_lane(number, lane, n), partition.functions.open
             taken += len(rows)
-            given += await self._publish(partition, rows)
+            given += await self._publish(partition, rows, placed)
         if taken and not given:
             self._look([number])  # all were set aside: the other partitions first, then again
         partition.pace.hungry = partition.credit == 0
@@ -282,14 +283,18 @@ class Turns:
         return rows
 
     async def _publish(
-        self, partition: Partition, rows: Sequence[Any], values: Mapping[UUID, Value] | None = None
+        self,
+        partition: Partition,
+        rows: Sequence[Any],
+        placed: frozenset[str] | None,
+        values: Mapping[UUID, Value] | None = None,
     ) -> int:
-        """How many went to the queue; the others cannot be placed."""
+        """How many went to the queue; the others cannot be placed: their functions are not in `placed`."""
         if not rows:
             return 0
         partition.outstanding += len(rows)
         partition.moved = time.monotonic()  # on their way to the queue: not lost, though it is empty still
-        rows, aside = await self._placement.split(partition, rows)
+        rows, aside = await self._placement.split(partition, rows, placed)
         if aside:
             self._leave(partition, aside)
         if rows:

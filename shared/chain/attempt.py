@@ -16,7 +16,7 @@ from shared.chain.declare import Action, Chain
 from shared.chain.errors import Later, Superseded, UserError
 from shared.chain.machine import Fault
 from shared.chain.store import Row
-from shared.contracts.errors import NoRoom, RateLimited, TimedOut, Unavailable
+from shared.contracts.errors import NoRoom, RateLimited, TimedOut, Unavailable, Unreadable
 from shared.db.pool import translate
 from shared.runtime.log import log
 
@@ -109,6 +109,8 @@ async def run(chain: Chain[Any], state: bytes, action: Action, ctx: StepContext)
         return Postponed(max(0.0, later.seconds), later.why), None
     except UserError as error:
         return Broke(Fault.USER, str(error)), None
+    except Unreadable as error:  # waiting would not help: the storage is there
+        return _broke(action, ctx, error), None
     except AWAY as error:
         return Postponed(AWAY_AGAIN, error.message), None
     except Superseded:

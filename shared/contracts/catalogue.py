@@ -68,8 +68,9 @@ JobStatus = Literal[
 ]
 JobType = Literal["archive", "retrieve"]
 DatablockStatus = Literal["registered", "stored", "validated", "damaged"]
-DamageKind = Literal["missing", "size", "checksum"]
-"""How a datablock differs from what was written: it is not there, has another size, or other bytes of the same size."""
+DamageKind = Literal["missing", "size", "checksum", "unreadable"]
+"""How a datablock differs from what was written: it is not there, has another size, other bytes of the same size, or
+cannot be read though its storage is there."""
 MOST_FILES: Final = 1000
 """Files of one original datablock, of one page of files, of one request for addresses."""
 
@@ -209,7 +210,8 @@ class OrigDatablock(Camel, frozen=True):
 
 
 class Damage(Camel, frozen=True):
-    """What was found instead of a datablock, and when (RFC 3339). `found_size`: None if nothing was there."""
+    """What was found instead of a datablock, and when (RFC 3339). `found_size`: None if nothing was there, or
+    it could not be read."""
 
     kind: DamageKind
     found_at: str

@@ -119,6 +119,10 @@ class NoRoom(HeadraceError):
     code, status, retryable = "no_room", 507, True
 
 
+class Unreadable(Unavailable):
+    """One object cannot be read, though its storage is there. To others it looks as if the storage were away."""
+
+
 BY_CODE: dict[str, type[HeadraceError]] = {cls.code: cls for cls in HeadraceError.__subclasses__()}
 
 

@@ -30,6 +30,7 @@ from shared.contracts.errors import (
     NotFound,
     TooLarge,
     Unavailable,
+    Unreadable,
 )
 from shared.objects.cut import cut
 from shared.objects.folder import DATA, PARTS, SUMS, Folder, write
@@ -100,11 +101,11 @@ class PosixStore:
         return self._stream(key, start, end)
 
     async def _stream(self, key: str, start: int, end: int | None) -> AsyncGenerator[bytes, None]:
-        file = await self._disk(key, (await self._folder()).open, f"{DATA}/{key}", start)
+        file = await self._reading(key, (await self._folder()).open, f"{DATA}/{key}", start)
         try:
             while end is None or start < end:
                 length = PIECE if end is None else min(PIECE, end - start)
-                chunk = await self._disk(key, file.read, length)
+                chunk = await self._reading(key, file.read, length)
                 if not chunk:
                     return
                 start += len(chunk)
@@ -155,6 +156,14 @@ class PosixStore:
         folder, marker = await self._disk("", self._open)
         await self._guard.admit(marker, str(self.root))
         return folder
+
+    async def _reading(self, key: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Unreadable if it is the object that cannot be read, such as one on a bad sector: the storage's marker can."""
+        try:
+            return await self._disk(key, call, *args, **kwargs)
+        except (Unavailable, Internal) as error:
+            await self._folder()
+            raise Unreadable(f"object {key!r} cannot be read: {error.message}") from error
 
     # -- on a thread
 

@@ -19,7 +19,7 @@ from uuid import uuid4
 import aioboto3
 from aiobotocore.config import AioConfig
 
-from shared.contracts.errors import AlreadyExists, HeadraceError, Invalid, NotFound, TooLarge
+from shared.contracts.errors import AlreadyExists, HeadraceError, Invalid, NotFound, TooLarge, Unavailable, Unreadable
 from shared.objects import reading
 from shared.objects.bucket import Bucket
 from shared.objects.caller import Caller
@@ -128,6 +128,9 @@ class S3Objects:
         except NotFound:
             await self._marker.now()
             raise
+        except Unavailable as error:
+            await self._marker.now()  # the storage is there: it is this object's trouble
+            raise Unreadable(f"object {key!r} cannot be read: {error.message}") from error
 
     async def read(self, key: str, *, limit: int) -> bytes:
         data = bytearray()

@@ -6,7 +6,7 @@ from contextlib import aclosing, contextmanager
 from datetime import timedelta
 from urllib.parse import quote
 
-from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound, TooLarge, Unavailable
+from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound, TooLarge, Unavailable, Unreadable
 from shared.objects.cut import cut
 from shared.objects.identity import Guard, encode, new
 from shared.objects.layout import check_key
@@ -16,11 +16,13 @@ CHUNK = 64 * 1024
 
 
 class MemoryObjects:
-    """`away`: every call is Unavailable while it is set. `written`: the keys of all puts, in order."""
+    """`away`: every call is Unavailable while it is set. `unreadable`: keys of objects that cannot be read. `written`: the keys of
+    all puts, in order."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.written: list[str] = []
+        self.unreadable: set[str] = set()
         self.away = False
         self.marker: bytes | None = encode(new("memory"))
         self._guard = Guard("memory")
@@ -75,6 +77,8 @@ class MemoryObjects:
     async def _stream(self, key: str, start: int, end: int | None) -> AsyncGenerator[bytes, None]:
         await self._reach()
         value = self._value(key)
+        if key in self.unreadable:
+            raise Unreadable(f"object {key!r} cannot be read (test)")
         stop = len(value) if end is None else min(end, len(value))
         for at in range(start, stop, CHUNK):
             await self._reach()

@@ -170,10 +170,10 @@ async def test_many_at_once_look_at_the_marker_once(settings: ObjectsSettings) -
         looks = 0
         marker = objects.bucket.marker
 
-        async def counted(patience: float | None = None) -> bytes | None:
+        async def counted() -> bytes | None:
             nonlocal looks
             looks += 1
-            return await marker(patience)
+            return await marker()
 
         objects.bucket.marker = counted  # type: ignore[method-assign]
         keys = [fresh() for _ in range(20)]

@@ -1,5 +1,6 @@
 """A task goes only where its function is: real workers with different functions, one scheduler, two partitions."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -121,6 +122,31 @@ async def test_where_one_worker_of_four_has_the_function_all_runs_there_once(rig
         last = await rig.task(ids.task_id(id, 300))
         assert last.max_retries == 2
         assert (await partition(rig, name)).outstanding == 0
+
+
+async def test_where_one_worker_of_two_has_the_function_more_than_fit_all_run_once(rig: Rig) -> None:
+    """They take a while, so that many are set aside, more than have their turn at once."""
+    name = await rig.partition()
+    session = await rig.session(name)
+    begun, go, ran = asyncio.Semaphore(0), asyncio.Semaphore(0), Counter[str]()
+    slow = App()
+
+    @slow.function(name="slow")
+    async def held(task: Task) -> None:
+        ran[task.payload] += 1
+        begun.release()
+        await go.acquire()
+
+    async with rig.worker(slow, partition=name), rig.worker(having("g"), partition=name):
+        await wait_until(lambda: _seen(rig, name, 2))
+        await rig.submit(session, [spec("slow", str(n)) for n in range(60)])
+        await wait_until(lambda: len(rig.framed(session, "retried")) > 20)
+        async with asyncio.timeout(30):
+            for _ in range(60):
+                await begun.acquire()
+                go.release()
+        assert (await rig.all_ended(session)).completed == 60
+    assert ran == {str(n): 1 for n in range(60)}
 
 
 async def test_an_unwell_worker_is_named_with_its_reason_and_its_slots_do_not_count(rig: Rig) -> None:

@@ -22,7 +22,7 @@ class Pool:
         return self._row
 
     async def fetch(self, query: str, *arguments: Any) -> list[dict[str, Any]]:
-        return [{"id": uuid4(), "archive_id": KEY}]
+        return [{"id": uuid4(), "archive_id": KEY, "storage": "lts"}]
 
 
 @pytest.mark.parametrize(
@@ -39,5 +39,5 @@ async def test_what_counts_as_archived_stays(state: ArchiveState, stays: bool) -
     await lts.put(KEY, b"tar")
     units: Any = SimpleNamespace(pool=Pool(state, retrievable=stays))
     context: Any = None
-    await Archiving(units, MemoryObjects(), lts).delete_from_lts(context, OfDataset(uuid4(), "one", "ann"))
+    await Archiving(units, MemoryObjects(), lts, "lts").delete_from_lts(context, OfDataset(uuid4(), "one", "ann"))
     assert (await lts.head(KEY) is not None) == stays

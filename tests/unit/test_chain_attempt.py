@@ -12,7 +12,7 @@ from shared.chain.decide import Broke, Outcome, Postponed
 from shared.chain.declare import Action, Chain, critical
 from shared.chain.errors import UserError
 from shared.chain.machine import Fault
-from shared.contracts.errors import Internal, Invalid, NoRoom, TimedOut, Unavailable
+from shared.contracts.errors import Internal, Invalid, NoRoom, TimedOut, Unavailable, Unreadable
 
 
 class Empty(msgspec.Struct, frozen=True):
@@ -53,6 +53,7 @@ async def test_a_server_that_is_away_or_full_is_waited_for(error: Exception) -> 
     "error",
     [
         Internal(),
+        Unreadable("a bad sector"),  # of one object, on a storage that is there
         Invalid("no"),
         OSError("a bug"),
         ValueError("a bug"),

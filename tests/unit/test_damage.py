@@ -10,7 +10,7 @@ import pytest
 from services.archiver.damage import verb_for
 from services.archiver.machine import BlockState
 from services.retriever.examine import Found, examine
-from services.retriever.retrieve import Retrieve, Retrieving
+from services.retriever.retrieve import CorruptError, Retrieve, Retrieving
 from services.retriever.store import Q, retrieval_key
 from shared.chain.errors import Later
 from shared.contracts.catalogue import DamageKind, Datablock, DatablockReport
@@ -44,6 +44,43 @@ async def test_a_storage_that_is_not_there_says_nothing_about_a_datablock() -> N
     await lts.put(KEY, DATA)
     with lts.replaced(), pytest.raises(Unavailable):
         await examine(lts, KEY, len(DATA), CHK)
+
+
+async def test_an_object_that_cannot_be_read_on_a_storage_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was waited for, for ever, as if the storage were away."""
+    monkeypatch.setattr("services.retriever.examine.PAUSES", (0, 0))
+    retrieve, objects, lts, pool, catalogue = rig()
+    await lts.put(KEY, DATA)
+    lts.unreadable.add(KEY)
+    await retrieve.download_datablocks(None, STATE)
+    assert [found.damage for found in catalogue.reports] == ["unreadable"]
+    assert pool.writes == [("set_damage", "unreadable")]
+    objects.assert_empty()
+
+
+async def test_an_object_that_can_be_read_again_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    lts = MemoryObjects()
+    await lts.put(KEY, DATA)
+    lts.unreadable.add(KEY)
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        lts.unreadable.clear()
+
+    monkeypatch.setattr("services.retriever.examine.asyncio.sleep", sleep)
+    assert await examine(lts, KEY, len(DATA), CHK) is None
+    assert len(waits) == 1
+
+
+async def test_a_copy_in_retrieval_storage_that_cannot_be_read_is_brought_again() -> None:
+    retrieve, objects, lts, _, _ = rig()
+    await lts.put(KEY, DATA)
+    await objects.put(retrieval_key(KEY), DATA)
+    objects.unreadable.add(retrieval_key(KEY))
+    with pytest.raises(CorruptError):
+        await retrieve.validate_datablocks(None, STATE)
+    objects.assert_empty()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +120,7 @@ class Pool:
     def __init__(self) -> None:
         self.block: dict[str, Any] = {
             "archive_id": KEY, "packed_size": len(DATA), "chk": CHK, "datablock": ID, "copy": 1, "suspect": False,
-            "damage": "", "back": False,
+            "damage": "", "back": False, "storage": "lts",
         }  # fmt: skip
         self.writes: list[tuple[str, Any]] = []
 
@@ -98,7 +135,7 @@ def rig(status: Any = "damaged", copy: int = 1) -> tuple[Any, MemoryObjects, Mem
     objects, lts, pool, catalogue = MemoryObjects(), MemoryObjects(), Pool(), Catalogue(status, copy)
     units: Any = SimpleNamespace(pool=pool)
     peers: Any = catalogue
-    return Retrieve(units, objects, lts, peers), objects, lts, pool, catalogue
+    return Retrieve(units, objects, lts, peers, "lts"), objects, lts, pool, catalogue
 
 
 STATE = Retrieving(ID, "a/b", "ann")
@@ -157,3 +194,21 @@ async def test_a_storage_that_is_away_is_waited_for() -> None:
     with lts.replaced(), pytest.raises(Unavailable):
         await retrieve.download_datablocks(None, STATE)
     assert (pool.writes, catalogue.reports) == ([], [])
+
+
+async def test_a_datablock_of_another_storage_is_waited_for() -> None:
+    """Long-term storage moved, or the retriever's settings are not the archiver's: each of its datablocks was found missing."""
+    retrieve, _, _, pool, catalogue = rig()
+    pool.block["storage"] = "lts-before"
+    with pytest.raises(Unavailable, match=r"'lts-before'.*'lts'"):
+        await retrieve.download_datablocks(None, STATE)
+    assert (pool.writes, catalogue.reports) == ([], [])
+
+
+@pytest.mark.parametrize("storage", ["lts", None])
+async def test_a_datablock_of_this_storage_is_brought(storage: str | None) -> None:
+    retrieve, objects, lts, pool, _ = rig()
+    await lts.put(KEY, DATA)
+    pool.block["storage"] = storage
+    await retrieve.download_datablocks(None, STATE)
+    assert objects.objects == {retrieval_key(KEY): DATA}

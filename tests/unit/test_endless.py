@@ -11,6 +11,17 @@ from services.gateway.endless import Endless
 from services.gateway.sse import BEAT
 from shared.contracts.errors import NotFound, RateLimited, TimedOut, Unavailable
 from shared.runtime.share import Share
+from tests.support.wait import wait_until
+
+
+async def _never(_: str) -> None:
+    await asyncio.Event().wait()
+
+
+def call_of(user: str, streams: Share, hung_up: asyncio.Event) -> Any:
+    """As much of a call as a stream has to know."""
+    edge = SimpleNamespace(streams=streams, stopping=asyncio.Event(), auth=SimpleNamespace(until_revoked=_never))
+    return SimpleNamespace(edge=edge, user=user, header=lambda name: "", gone=hung_up.wait)
 
 
 class Source:
@@ -34,9 +45,8 @@ class Source:
 
 async def test_a_stream_without_a_place_is_refused_before_it_begins_and_closed() -> None:
     hung_up, sent = asyncio.Event(), list[Any]()
-    edge = SimpleNamespace(streams=Share("event streams", most=2, of_one=1), stopping=asyncio.Event())
-    call: Any = SimpleNamespace(edge=edge, caller=SimpleNamespace(user="ann"), gone=hung_up.wait)
-    bob: Any = SimpleNamespace(edge=edge, caller=SimpleNamespace(user="bob"), gone=hung_up.wait)
+    streams = Share("event streams", most=2, of_one=1)
+    call, bob = call_of("ann", streams, hung_up), call_of("bob", streams, hung_up)
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -47,8 +57,7 @@ async def test_a_stream_without_a_place_is_refused_before_it_begins_and_closed()
 
     first, second, others = Source(), Source(), Source()
     running = [asyncio.create_task(begin(call, first)), asyncio.create_task(begin(bob, others))]
-    while sum(message["type"] == "http.response.start" for message in sent) < 2:
-        await asyncio.sleep(0)
+    await wait_until(lambda: sum(message["type"] == "http.response.start" for message in sent) == 2)
     with pytest.raises(RateLimited):
         await begin(call, second)
     assert second.closed
@@ -56,14 +65,13 @@ async def test_a_stream_without_a_place_is_refused_before_it_begins_and_closed()
     hung_up.set()
     await asyncio.gather(*running)
     assert first.closed
-    assert not edge.streams._running
+    assert not streams._running
 
 
 async def test_a_stream_goes_on_when_a_server_that_was_away_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endless, "AGAIN", 0)
     hung_up, sent = asyncio.Event(), list[bytes]()
-    edge = SimpleNamespace(streams=Share("event streams", most=1, of_one=1), stopping=asyncio.Event())
-    call: Any = SimpleNamespace(edge=edge, caller=SimpleNamespace(user="ann"), gone=hung_up.wait)
+    call = call_of("ann", Share("event streams", most=1, of_one=1), hung_up)
 
     class Away(Source):
         errors = (Unavailable(), TimedOut(), RateLimited())
@@ -85,8 +93,7 @@ async def test_a_stream_goes_on_when_a_server_that_was_away_is_back(monkeypatch:
 
 async def test_a_stream_ends_with_an_error_that_stays() -> None:
     hung_up = asyncio.Event()
-    edge = SimpleNamespace(streams=Share("event streams", most=1, of_one=1), stopping=asyncio.Event())
-    call: Any = SimpleNamespace(edge=edge, caller=SimpleNamespace(user="ann"), gone=hung_up.wait)
+    call = call_of("ann", Share("event streams", most=1, of_one=1), hung_up)
 
     class Gone(Source):
         async def next(self) -> bytes:

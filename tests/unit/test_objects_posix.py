@@ -9,12 +9,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
-from shared.contracts.errors import NoRoom, Unavailable
+from shared.contracts.errors import NoRoom, Unavailable, Unreadable
+from shared.objects.folder import Folder
 from shared.objects.identity import Guard
 from shared.objects.init import init_folder
+from shared.objects.layout import MARKER
 from shared.objects.posix import PosixStore
 from shared.testing.conformance_objects import Replaced, StoreConformance, fresh, noise
 from tests.support.smalldisk import small_disk
@@ -169,3 +172,25 @@ async def test_a_listing_that_fails_is_not_an_empty_one(objects: PosixStore, sha
         patch.setattr(os, "fwalk", lambda *_, onerror, **__: iter([onerror(OSError(errno.EIO, "broken"))]))
         with pytest.raises(Unavailable, match="broken"):
             _ = [one async for one in objects.list("a/")]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EUCLEAN, errno.EACCES])
+async def test_one_object_that_cannot_be_read(
+    objects: PosixStore, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a bad sector: the marker can be read, so the storage is there. With the storage away it is Unavailable, no more."""
+    await objects.put("a", b"x")
+    bad, open_file = {"data/a"}, Folder.open
+
+    def fails(folder: Folder, path: str, start: int = 0) -> BinaryIO:
+        if path in bad:
+            raise OSError(number, os.strerror(number))
+        return open_file(folder, path, start)
+
+    monkeypatch.setattr(Folder, "open", fails)
+    with pytest.raises(Unreadable, match="object 'a'"):
+        await objects.read("a", limit=9)
+    bad.add(MARKER)
+    with pytest.raises(Unavailable) as away:
+        await objects.read("a", limit=9)
+    assert not isinstance(away.value, Unreadable)

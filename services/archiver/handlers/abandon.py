@@ -44,8 +44,10 @@ class Abandonments:
         if locked["chain"] != row["chain"]:
             raise Conflict(f"dataset {asked.pid} is being worked on since a moment: try again", field="pid")
         await self._check_not_archived(db, locked)
+        blocks = await db.fetch(Q["blocks_page"], row["id"], -1, 1)
         await db.fetchrow(Q["abandon"], row["id"])
-        state_of = OfDataset(row["id"], row["pid"], row["owner"], stopped=stopped)
+        storage = blocks[0]["storage"] if blocks else ""
+        state_of = OfDataset(row["id"], row["pid"], row["owner"], stopped=stopped, storage=storage)
         await self._chains.start(unit, self._declared.abandonment, state_of, id=uuid7())
         unit.tell(subjects.event("dataset", "abandoned", row["id"]), store.changed(row))
         return Abandoned(row["id"], row["pid"], locked["size"], locked["files"])

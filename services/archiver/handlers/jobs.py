@@ -43,7 +43,8 @@ class Jobs:
         job = await db.fetchrow(Q["add_job"], asked.id or uuid7(), asked.type, row["id"], row["owner"])
         state = OfDataset(row["id"], asked.pid, row["owner"], job["id"])
         await self._chains.start(unit, chain, state, id=job["id"])
-        await db.execute(Q["set_chain"], row["id"], job["id"])
+        if asked.type == "archive":  # the one chain that writes; a retrieval beside it must not take its place
+            await db.execute(Q["set_chain"], row["id"], job["id"])
         unit.tell(subjects.event("archive", "changed", job["id"]), store.job_changed(job))
         return store.job_of(job, asked.pid)
 
