@@ -183,6 +183,9 @@ DELETE FROM datasets WHERE id = $1 RETURNING *;
 -- name: abandoned
 SELECT * FROM abandoned WHERE pid = $1 AND ($2::uuid IS NULL OR id = $2) ORDER BY abandoned_at DESC LIMIT 1;
 
+-- name: were_abandoned
+SELECT id FROM abandoned WHERE id = ANY($1::uuid[]);
+
 -- name: seen
 -- Datasets of which bytes were found.
 SELECT d.id, d.archive_state, d.retrievable, d.updated_at, d.addresses_until, coalesce(c.due_at IS NOT NULL, false) AS live

@@ -35,13 +35,15 @@ class Seen(msgspec.Struct, frozen=True):
     stored: bool = False
 
 
-def is_needed(room: str, seen: Seen | None, created: datetime, now: datetime, keep: timedelta) -> bool:
+def is_needed(
+    room: str, seen: Seen | None, created: datetime, now: datetime, keep: timedelta, *, abandoned: bool = False
+) -> bool:
     """Whether a dataset's bytes in `room` have to stay. `seen` None: there is no such dataset (any more).
 
-    Never are those swept of a dataset that waits for something to be done with it: packing, or archiving.
+    What a database does not know, and was not abandoned, stays: it may be the wrong database, or an older one. Never are those swept of a dataset that waits for something to be done with it: packing, or archiving.
     """
     if seen is None:
-        return created > now - keep
+        return not abandoned or created > now - keep
     if seen.live:
         return True
     if seen.stored or seen.state is ArchiveState.DATASET_ON_ARCHIVE_DISK:
@@ -90,7 +92,12 @@ class Sweep:
     async def _useless(self, db: store.Db, room: str, ids: Collection[UUID]) -> set[UUID]:
         now = self._clock.now()
         seen = {row["id"]: _seen(row) for row in await db.fetch(Q["seen"], list(ids))}
-        return {id for id in ids if not is_needed(room, seen.get(id), _created(id), now, self._keep)}
+        abandoned = {row["id"] for row in await db.fetch(Q["were_abandoned"], list(ids))}
+
+        def needed(id: UUID) -> bool:
+            return is_needed(room, seen.get(id), _created(id), now, self._keep, abandoned=id in abandoned)
+
+        return {id for id in ids if not needed(id)}
 
 
 def _seen(row: store.Row) -> Seen:

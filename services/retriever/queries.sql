@@ -32,7 +32,8 @@ SELECT * FROM blocks WHERE retrieval = $1 ORDER BY archive_id;
 SELECT * FROM blocks WHERE retrieval = $1 AND archive_id > $2 ORDER BY archive_id LIMIT $3;
 
 -- name: set_back
-UPDATE blocks SET back = $3 WHERE retrieval = $1 AND datablock = $2;
+WITH noted AS (UPDATE retrievals SET back_at = now() WHERE id = $1)
+UPDATE blocks SET back = true WHERE retrieval = $1 AND datablock = $2;
 
 -- name: set_damage
 UPDATE blocks SET damage = $3 WHERE retrieval = $1 AND datablock = $2;
@@ -58,7 +59,9 @@ WHERE w.retrieval = $1 AND NOT w.produced AND b.damage = '' ORDER BY b.archive_i
 SELECT result FROM wanted WHERE retrieval = $1 AND NOT produced ORDER BY result;
 
 -- name: keep_addresses
-UPDATE retrievals SET addresses_until = greatest(addresses_until, $2) WHERE id = $1;
+-- No row: the datablocks were swept. Not while the sweep looks, which may have found already that nobody has addresses.
+WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(hashtextextended('headrace.retrieval', 0)) AS done)
+UPDATE retrievals SET addresses_until = greatest(addresses_until, $2) FROM locked WHERE id = $1 AND swept_at IS NULL RETURNING id;
 
 -- name: lock_begin
 -- Retrievals may begin side by side, but not while the sweep looks.
@@ -68,9 +71,11 @@ SELECT pg_advisory_xact_lock_shared(hashtextextended('headrace.retrieval', 0));
 SELECT pg_advisory_xact_lock(hashtextextended('headrace.retrieval', 0));
 
 -- name: needed
--- Which of these datablocks have to stay ($2: retrievals made since then, or of which an address expired since then, keep theirs).
+-- Which of these datablocks have to stay ($2: retrievals made or brought back since then, or of which an address
+-- expired since then, keep theirs).
 SELECT DISTINCT b.archive_id FROM blocks b JOIN retrievals r ON r.id = b.retrieval LEFT JOIN chains c ON c.id = r.id
-WHERE b.archive_id = ANY($1::text[]) AND (c.due_at IS NOT NULL OR r.created_at > $2 OR r.addresses_until > $2);
+WHERE b.archive_id = ANY($1::text[]) AND (c.due_at IS NOT NULL OR r.created_at > $2 OR r.back_at > $2
+    OR r.addresses_until > $2);
 
 -- name: note_swept
 -- Of all retrievals that had them: to download, they have to be retrieved again.

@@ -165,7 +165,7 @@ class Retrieve:
             if (digest.size, digest.hex()) != (block["packed_size"], block["chk"]):
                 await self._objects.delete([key])
                 raise CorruptError(f"{block['archive_id']} in retrieval storage hashes to {digest.hex()}")
-            await self._units.pool.execute(Q["set_back"], state.retrieval, block["datablock"], True)
+            await self._units.pool.execute(Q["set_back"], state.retrieval, block["datablock"])
         if not any(block["back"] for block in await self._units.pool.fetch(Q["blocks"], state.retrieval)):
             raise UserError(await self._damage(state))  # trying again would find the same
 

@@ -9,7 +9,7 @@ from shared.objects.settings import ObjectsSettings
 
 class KeepSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`download_seconds`: how long an address to download from is valid. `retrieval_seconds`: how long a datablock stays in
-    retrieval storage after it was asked for, and after the last address of it has expired."""
+    retrieval storage after it was asked for, or brought back, and after the last address of it has expired."""
 
     download_seconds: int = 24 * 3600
     retrieval_seconds: int = 24 * 3600

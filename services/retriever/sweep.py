@@ -1,8 +1,8 @@
 """Datablocks in retrieval storage that nobody needs any more: removed by their age, every quarter of an hour.
 
 Needed is what a retrieval that has not ended works with, and what somebody may still download: for a while after it was
-brought back, and after the last address that was handed out has expired, so that a long download can have new ones. Results of sessions do not point here: they have
-their bytes under keys of their own.
+brought back, and after the last address that was handed out has expired, so that a long download can have new ones. Results of
+sessions do not point here: they have their bytes under keys of their own.
 """
 
 from collections.abc import AsyncIterator, Collection
@@ -22,7 +22,7 @@ PORTION: Final = 100
 
 
 class Sweep:
-    """`keep`: how long a datablock stays after it was asked for, and after the last address of it has expired."""
+    """`keep`: how long a datablock stays after it was asked for, or brought back, and after the last address of it has expired."""
 
     def __init__(self, units: Units, objects: Objects, clock: Clock, keep: timedelta) -> None:
         self._units, self._objects, self._clock, self._keep = units, objects, clock, keep

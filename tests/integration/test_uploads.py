@@ -229,10 +229,17 @@ def test_what_was_sent_to_repair_a_dataset_is_swept_by_its_age() -> None:
     assert [is_needed(LANDING, one, now - 9 * DAY, now, DAY) for one in seen] == [True, False]
 
 
-def test_of_a_dataset_that_nobody_knows_its_age_counts() -> None:
+def test_of_an_abandoned_dataset_its_age_counts() -> None:
     now = SystemClock().now()
-    assert is_needed(LANDING, None, now - DAY / 2, now, DAY)
-    assert not is_needed(LANDING, None, now - 2 * DAY, now, DAY)
+    assert is_needed(LANDING, None, now - DAY / 2, now, DAY, abandoned=True)
+    assert not is_needed(LANDING, None, now - 2 * DAY, now, DAY, abandoned=True)
+
+
+@pytest.mark.parametrize("room", [LANDING, STAGING])
+def test_what_the_database_does_not_know_stays(room: str) -> None:
+    """It may be the wrong one, or an older one."""
+    now = SystemClock().now()
+    assert is_needed(room, None, now - 900 * DAY, now, DAY)
 
 
 class Later(SystemClock):
@@ -255,6 +262,19 @@ async def sweep(rig: DataRig, service: str, days: float, keep: timedelta = 7 * D
         await pool.close()
 
 
+async def abandoned(rig: DataRig, pid: str) -> UUID:
+    """The id of a dataset that was given up, and whose chain has ended."""
+    made = await rig.register(pid, {"a": b"one"})
+    await rig.ask("archiver.dataset.abandon", k.DatasetAbandon(pid), k.Abandoned)
+
+    async def ended() -> bool:
+        query = "SELECT 1 FROM archiver.chains WHERE due_at IS NOT NULL AND state->>'dataset' = $1"
+        return not await rig.sql(query, str(made.id))
+
+    await wait_until(ended)
+    return made.id
+
+
 async def test_uploads_with_which_nobody_goes_on_are_swept(rig: DataRig, pid: str) -> None:
     begun = await rig.register(f"{pid}-begun", {"a": b"one", "b": b"two"})
     await rig.upload(f"{pid}-begun", {"a": b"one"})
@@ -264,10 +284,11 @@ async def test_uploads_with_which_nobody_goes_on_are_swept(rig: DataRig, pid: st
     await rig.until(f"{pid}-waits", "datasetCreated")
     await rig.store(f"{pid}-stored", {"a": b"one"})
     late = (await rig.dataset(f"{pid}-stored")).id
-    orphan = uuid7()
-    for dataset in (late, orphan):  # sent to an address that was still valid
+    orphan, unknown = (await abandoned(rig, f"{pid}-orphan")), uuid7()
+    for dataset in (late, orphan, unknown):  # sent to an address that was still valid
         await rig.objects.put(f"{LANDING}{dataset}/late", b"x" * 100)
-    await rig.objects.put(f"{STAGING}{orphan}/{uuid7()}/x.tar", b"x" * 100)
+    for dataset in (orphan, unknown):
+        await rig.objects.put(f"{STAGING}{dataset}/{uuid7()}/x.tar", b"x" * 100)
     await rig.objects.put(f"{LANDING}not-ours", b"x")
 
     async def left() -> dict[UUID, int]:
@@ -280,6 +301,7 @@ async def test_uploads_with_which_nobody_goes_on_are_swept(rig: DataRig, pid: st
     await sweep(rig, "archiver", 8.5)
     assert await left() == {begun.id: 0, waits.id: 2, late: 0, orphan: 0}
     assert await sweep(rig, "archiver", 900) == 0
+    assert len(await bytes_of(rig, unknown)) == 2, "a database that does not know a dataset may be the wrong one"
     assert await rig.keys(f"{LANDING}not-ours") == [f"{LANDING}not-ours"]
     assert "nobody went on with it" in (await rig.explain(f"{pid}-begun")).reasons[0]
     assert await uploads(rig, f"{pid}-begun") == {"a": False, "b": False}
@@ -300,8 +322,10 @@ async def test_retrieval_storage_is_swept_and_filled_again(rig: DataRig, pid: st
 
     await sweep(rig, "retriever", 0.5, DAY)
     assert await there()
-    page = await rig.ask("retriever.retrieval.urls", r.DownloadQuery(first), r.Downloads)
     await rig.sql("UPDATE retriever.retrievals SET created_at = now() - interval '30 days' WHERE id = $1", first)
+    await sweep(rig, "retriever", 0.5, DAY)
+    assert await there(), "it took a month to bring it back, and nobody could have had it before"
+    page = await rig.ask("retriever.retrieval.urls", r.DownloadQuery(first), r.Downloads)
     await sweep(rig, "retriever", 1.9, DAY)
     assert await there(), "an address of it expires in a day, and a long download may ask for another a day later"
     async with httpx.AsyncClient(trust_env=False) as http:
@@ -324,7 +348,7 @@ async def test_retrievals_that_begin_while_it_is_swept(rig: DataRig, pid: str) -
     await rig.store(pid, {"a": b"one"})
     await rig.retrieve(pid)
     for _ in range(5):
-        await rig.sql("UPDATE retriever.retrievals SET created_at = now() - interval '30 days'")
+        await rig.sql("UPDATE retriever.retrievals SET created_at = now() - interval '30 days', back_at = NULL")
         done, _ = await asyncio.gather(rig.retrieve(pid), sweep(rig, "retriever", 0, DAY))
         page = await rig.ask("retriever.retrieval.urls", r.DownloadQuery(done), r.Downloads)
         async with httpx.AsyncClient(trust_env=False) as http:

@@ -108,12 +108,14 @@ class Retrievals:
         """Addresses of a page of datablocks. Conflict while they are not all back; those that are damaged have none."""
         row = await self._seen(ctx, RetrievalRef(asked.retrieval))
         if row["swept_at"] is not None:
-            when = rfc3339(row["swept_at"])
-            raise Conflict(f"the datablocks of retrieval {asked.retrieval} were removed again at {when}: make another")
+            raise _swept(asked, f" at {rfc3339(row['swept_at'])}")
         if not row["back"] or row["back"] + row["damaged"] < row["blocks"]:
             raise Conflict(f"retrieval {asked.retrieval} has {row['back']} of {row['blocks']} datablocks back")
         until = self._clock.now() + self._expiry
-        await self._db.execute(Q["keep_addresses"], asked.retrieval, until)
+        if (
+            await self._db.fetchrow(Q["keep_addresses"], asked.retrieval, until) is None
+        ):  # the sweep was here in between
+            raise _swept(asked)
         rows = await self._db.fetch(Q["blocks_page"], asked.retrieval, place_of(asked, str) or "", asked.size + 1)
         items, more = fitting([await self._download(one) for one in rows], asked.size)
         return Downloads(items, rfc3339(until), token_of(asked, rows[len(items) - 1]["archive_id"]) if more else "")
@@ -129,6 +131,10 @@ class Retrievals:
     async def _seen(self, ctx: Context, asked: RetrievalRef) -> store.Row:
         row: store.Row | None = await self._db.fetchrow(Q["retrieval"], asked.retrieval)
         return owned(ctx, row, NotFound(f"there is no retrieval {asked.retrieval}", field="retrieval"))
+
+
+def _swept(asked: DownloadQuery, when: str = "") -> Conflict:
+    return Conflict(f"the datablocks of retrieval {asked.retrieval} were removed again{when}: make another")
 
 
 def _check(asked: RetrievalCreate) -> None:
