@@ -9,6 +9,9 @@ from services.scheduler.pace import Pace
 from services.scheduler.placement import Functions
 from shared.contracts.work import Beat
 
+IDLE = 0.5
+"""Seconds after which a partition is looked at, though nothing is known to have happened there."""
+
 
 class Partition:
     """`outstanding` is counted by its dispatcher alone; others know what that one said last (`heard`).

@@ -22,7 +22,7 @@ from nats.aio.msg import Msg
 
 from services.scheduler import store
 from services.scheduler.decide import Lane, share
-from services.scheduler.partition import Partition, by_partition
+from services.scheduler.partition import IDLE, Partition, by_partition
 from services.scheduler.placement import TICK, Placement
 from services.scheduler.queue import Queue
 from shared.bus import topology
@@ -43,8 +43,6 @@ WOKEN = "hr.ctl.scheduler.woken"
 """Core publish between schedulers: something may be ready, in the partitions of these numbers. Lost ones cost half a second."""
 LAST_EPOCH = 2**31 - 1
 """Nothing of the session is to run any more."""
-IDLE = 0.5
-"""Seconds after which a partition is looked at, though nothing is known to have happened there."""
 LANES = 256
 """Sessions looked at in one round, the most urgent first, with a few submissions of each."""
 
@@ -229,8 +227,7 @@ class Turns:
     # -- dispatch
 
     async def run(self) -> None:
-        """Dispatches until cancelled. Woken by submissions, releases and room in a window; looks by itself every `IDLE` seconds,
-        and every `TICK` seconds where something was set aside."""
+        """Dispatches until cancelled: when woken, every `IDLE` seconds, and every `TICK` seconds where something is set aside."""
         looked = -IDLE
         while True:
             hurried = [number for number, partition in self._partitions.items() if partition.hurried]
@@ -253,10 +250,7 @@ class Turns:
 
     async def _round(self, partition: Partition) -> int:
         """One sharing of the credit there is. Returns how many tasks were published; none: others' turn, then it is `hurried`."""
-        try:
-            await self._placement.look(partition)
-        except Exception as error:  # nothing was chosen: the queue is as it was, and so it is tried again
-            log.warning("placement.failed", partition=partition.name, error=repr(error))
+        await self._placement.look(partition)
         credit, number, placed = partition.credit, partition.number, partition.functions.open
         waiting = await self._pool.fetch(Q["waiting_lanes"], number, LANES, None if placed is None else list(placed))
         ready = await self._pool.fetch(Q["waiting_ready"], number, LANES)
@@ -268,16 +262,13 @@ class Turns:
         given = 0
         for lane, n in share(credit, lanes):
             if lane.source is None:  # among them what has its turn again, though more of its function wait
-                rows, placed = await self._take_ready(number, lane, n), partition.functions.offered
+                rows = await self._pool.fetch(Q["take_ready"], number, lane.priority, lane.session, n)
+                placed = partition.functions.offered
             else:
                 rows, placed = await self._take_lane(number, lane, n), partition.functions.open
             given += await self._publish(partition, rows, placed)
         partition.pace.hungry = partition.credit == 0
         return given
-
-    async def _take_ready(self, number: int, lane: Lane, n: int) -> list[Any]:
-        rows: list[Any] = await self._pool.fetch(Q["take_ready"], number, lane.priority, lane.session, n)
-        return rows
 
     async def _take_lane(self, number: int, lane: Lane, n: int) -> list[Any]:
         row: Any = lane.source
