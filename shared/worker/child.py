@@ -186,6 +186,8 @@ def _inner(path: str, fd: int, outer: int) -> None:
     launch.prctl(launch.SUBREAPER, 1)  # a process that leaves its parent is still found here
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    launch.heed_signals(signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores these two, and functions count on it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.closerange(3, fd)
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]

@@ -1,6 +1,7 @@
 """What a worker can run: functions by name."""
 
 import inspect
+import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar, overload
 from uuid import UUID
@@ -167,20 +168,21 @@ class App:
         return register if call is None else register(call)
 
 
-def encode_outputs(value: Any, count: int, function: str = "the function") -> list[bytes]:
+def encode_outputs(value: Any, count: int, function: str = "the function", most: float = math.inf) -> list[bytes]:
     """What a function returned, as its outputs' bytes: bytes as they are, anything else as JSON.
 
-    TaskError where that cannot be, with the place: `f: return value $.a[3]: nan is no number in JSON`.
+    TaskError where that cannot be, with the place: `f: return value $.a[3]: nan is no number in JSON`. Long if more than `most`
+    items of a value have to be looked at to know.
     """
     if count == 0:
         return []
     encoded: list[bytes] = []
     try:
         if count == 1:
-            return [encode(value)]
+            return [encode(value, most)]
         if isinstance(value, (list, tuple)) and len(value) == count:
             for one in value:
-                encoded.append(encode(one))  # noqa: PERF401 (its length says where it has failed)
+                encoded.append(encode(one, most))  # noqa: PERF401 (its length says where it has failed)
             return encoded
     except ValueError as error:
         raise TaskError(f"{function}: return value {f'[{len(encoded)}] ' if count > 1 else ''}{error}") from None

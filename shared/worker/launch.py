@@ -62,6 +62,14 @@ def hide() -> None:
     prctl(DUMPABLE, 0)
 
 
+def heed_signals(*kept: int) -> None:
+    """Ignores and blocks no signal but `kept`: who started the worker (a shell's `&`, nohup) may have passed that on."""
+    for number in signal.valid_signals() - set(kept):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def become_reaper() -> int:
     """Orphans among our descendants become our children. Returns a descriptor that can be read when a child has ended.
 
@@ -120,8 +128,8 @@ def _begin(job: dict[str, Any], root: str) -> int:
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):  # Python ignores the first two
-            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        heed_signals()
         os.dup2(os.open(f"{root}/stdin" if job["stdin"] else os.devnull, os.O_RDONLY), 0)
         if job["stdout"]:
             os.dup2(os.open(f"{root}/stdout", os.O_WRONLY | os.O_CREAT, 0o600), 1)

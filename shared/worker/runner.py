@@ -25,6 +25,7 @@ from shared.worker.handover import hand_over
 from shared.worker.holding import Held
 from shared.worker.shortage import Unwell, shortage
 from shared.worker.subtasks import Made
+from shared.worker.values import SHORT, Long
 
 FETCHES = 8
 """Objects fetched at once for one task."""
@@ -207,7 +208,10 @@ async def _run(held: Held, function: Function, task: Task) -> tuple[list[bytes],
         value = await run_code(held, coroutine if hasattr(coroutine, "send") else _awaited(coroutine))
         made, task.made = task.made, None  # what its threads add from here on comes too late
         left = task.expected if made is None else [one for one in task.expected if one not in made.delegated]
-        return encode_outputs(value, len(left), function.name), made
+        try:
+            return encode_outputs(value, len(left), function.name, SHORT), made
+        except Long:
+            return await asyncio.to_thread(encode_outputs, value, len(left), function.name), made
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: they are for this task, not for the worker
         if held.stopping is None and held.printed is not None and (text := trace(error)):
             held.printed.write(text.encode())

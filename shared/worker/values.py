@@ -1,9 +1,14 @@
 """What a function hands over as JSON: encoded, or refused with the place in it that JSON cannot say."""
 
 import dataclasses
+import datetime
+import decimal
 import enum
 import json
 import math
+import re
+import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -13,25 +18,42 @@ _KEPT = 64 * 1024
 _DIGITS = 4000
 """Digits that Python turns into an integer in one go (its limit is 4,300, as msgspec's is)."""
 
+SHORT = 10_000
+"""Items of a value that a worker's loop looks through: some 10 ms."""
+_no_number = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]").search
+"""Not a number or infinity in MessagePack. Other values may look like it; these never look otherwise."""
+_LEAVES = (
+    *(bytes, bytearray, memoryview, msgspec.Raw, msgspec.UnsetType, uuid.UUID, decimal.Decimal),
+    *(datetime.date, datetime.time, datetime.timedelta),
+)
+"""Further types that JSON can say, and that have no numbers in them."""
 
-def encode(value: Any) -> bytes:
-    """Bytes as they are, anything else as JSON. ValueError with the place in it if it would not come back as it was."""
+
+class Long(Exception):
+    """To look through the value takes long: encode it in a thread, without a bound."""
+
+
+def encode(value: Any, most: float = math.inf) -> bytes:
+    """Bytes as they are, anything else as JSON. ValueError with the place in it if it would not come back as it was.
+
+    Long, if more than `most` items have to be looked at to know.
+    """
     if value is None:  # what most functions return that return nothing
         return b"null"
-    return bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else encode_json(value)
+    return bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else encode_json(value, most)
 
 
-def encode_json(value: Any) -> bytes:
-    """A value as JSON; ValueError as `encode`: `$.a[3]: nan is no number in JSON`."""
+def encode_json(value: Any, most: float = math.inf) -> bytes:
+    """A value as JSON; ValueError and Long as `encode`: `$.a[3]: nan is no number in JSON`."""
     try:
         data = msgspec.json.encode(value)
     except RecursionError:
         raise ValueError("it is nested too deep, or contains itself") from None
     except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
-        raise ValueError(_fault(value, "$") or f"$: {error}") from None
+        raise ValueError(_fault(value, most) or f"$: {error}") from None
     # Not a number and infinity are encoded as null (as a key by name), without a word.
     suspect = value is not None and (b"null" in data or b'nan"' in data or b'inf"' in data)
-    if suspect and (fault := _fault(value, "$")):
+    if suspect and _may_lack_numbers(value) and (fault := _fault(value, most, encoded=True)):
         raise ValueError(fault)
     return data
 
@@ -55,42 +77,100 @@ def _integer(text: str) -> int:
     return -value if text.startswith("-") else value
 
 
-def _fault(value: Any, path: str) -> str:
-    """The first place that JSON cannot say, and why not; empty if there is none that is known here."""
-    if value is None or isinstance(value, bool):
-        return ""
-    if isinstance(value, float):
-        return "" if math.isfinite(value) else f"{path}: {float(value)} is no number in JSON"
-    if isinstance(value, int):
-        return _digits(value, path)
-    if isinstance(value, str):
-        return _surrogate(value, path)
-    if isinstance(value, dict):
-        entries = (_fault(key, f"{path}, a key") or _fault(item, f"{path}.{key}") for key, item in value.items())
-        return next(filter(None, entries), "")
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return next(filter(None, (_fault(item, f"{path}[{n}]") for n, item in enumerate(value))), "")
-    if isinstance(value, enum.Enum):
-        return _fault(value.value, path)
-    names: tuple[str, ...] = ()
-    if isinstance(value, msgspec.Struct):
-        names = value.__struct_fields__
-    elif dataclasses.is_dataclass(value):
-        names = tuple(field.name for field in dataclasses.fields(value))
-    return next(filter(None, (_fault(getattr(value, name, None), f"{path}.{name}") for name in names)), "")
-
-
-def _digits(value: int, path: str) -> str:
+def _may_lack_numbers(value: Any) -> bool:
+    """Whether it has to be looked through: in C, a fiftieth of the time."""
     try:
-        str(int(value))
-    except ValueError:
-        return f"{path}: an integer of about {round(value.bit_length() * math.log10(2))} digits (the most is 4,300)"
+        return _no_number(msgspec.msgpack.encode(value)) is not None
+    except Exception:  # it has what only JSON can say
+        return True
+
+
+def _fault(value: Any, most: float, *, encoded: bool = False) -> str:
+    """The first place that JSON cannot say, and why not; empty if there is none that is known here.
+
+    encoded   it could be encoded: only numbers are looked for, and what is of no known type is a fault, as it may have some
+    """
+    names: list[str] = ["$"]
+    within: list[tuple[str, Iterator[tuple[Any, Any]], int]] = [("{}", iter([("$", value)]), 0)]
+    entered: set[int] = set()  # on the way to here: what contains itself is not entered again
+    while within:
+        form, items, entrance = within[-1]
+        for name, item in items:
+            most -= 1
+            if most < 0:
+                raise Long
+            if (kind := type(item)) in (str, int) and encoded:
+                continue
+            if item is None or kind is bool:
+                continue
+            if isinstance(item, enum.Enum):
+                item = item.value
+            inner = _items(item)
+            if why := _leaf(item, encoded) if inner is None else _key(item):
+                return "".join([*names[1:], form.format(name)]) + why
+            if inner is not None and id(item) not in entered:
+                entered.add(id(item))
+                names.append(form.format(name))
+                within.append((*inner, id(item)))
+                break
+        else:
+            within.pop()
+            names.pop()
+            entered.discard(entrance)
     return ""
 
 
-def _surrogate(text: str, path: str) -> str:
+def _items(value: Any) -> tuple[str, Iterator[tuple[Any, Any]]] | None:
+    """How a place within is written, and the places with what is there; None of what has nothing within."""
+    if isinstance(value, dict):
+        return ".{}", iter(value.items())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return "[{}]", enumerate(value)
+    names: Any = ()
+    if isinstance(value, msgspec.Struct):
+        names = value.__struct_fields__
+    elif hasattr(value, "__attrs_attrs__") and not isinstance(value, type):
+        # Its instance's further attributes are encoded, too.
+        names = {**dict.fromkeys(each.name for each in value.__attrs_attrs__), **getattr(value, "__dict__", {})}
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+    else:
+        return None
+    return ".{}", ((name, getattr(value, name, None)) for name in names)
+
+
+def _key(value: Any) -> str:
+    for key in value if isinstance(value, dict) else ():
+        if type(key) is not str or not key.isascii():
+            key = key.value if isinstance(key, enum.Enum) else key
+            if why := _leaf(key, False):
+                return f", a key{why}"
+    return ""
+
+
+def _leaf(value: Any, encoded: bool) -> str:
+    if value is None or isinstance(value, (bool, *_LEAVES)):
+        return ""
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else f": {float(value)} is no number in JSON"
+    if isinstance(value, int):
+        return _digits(value)
+    if isinstance(value, str):
+        return _surrogate(value)
+    return f": {type(value).__name__} is no type whose numbers are known" if encoded else ""
+
+
+def _digits(value: int) -> str:
+    try:
+        str(int(value))
+    except ValueError:
+        return f": an integer of about {round(value.bit_length() * math.log10(2))} digits (the most is 4,300)"
+    return ""
+
+
+def _surrogate(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        return f"{path}: the character {text[error.start]!a} cannot be encoded"
+        return f": the character {text[error.start]!a} cannot be encoded"
     return ""

@@ -1,6 +1,8 @@
 """The worker's loop on the bus in memory: messages and functions that misbehave."""
 
 import asyncio
+import dataclasses
+import threading
 
 import msgspec
 import pytest
@@ -10,8 +12,10 @@ from shared.bus.pull import delivery
 from shared.contracts import subjects
 from shared.contracts.topology import DEAD_WHOLE
 from shared.contracts.work import Completed, Failed, Progress, Started
+from shared.worker import App, Task
+from shared.worker.values import SHORT
 from tests.support.wait import wait_until
-from tests.unit.agent_rig import Rig, gates, rig, seen
+from tests.unit.agent_rig import Rig, gates, open_rig, rig, seen
 
 __all__ = ["rig"]
 
@@ -162,3 +166,28 @@ async def test_one_asyncio_task_serves_many_runs_but_none_after_one_that_has_lef
     assert names[:5] == [names[0]] * 5
     assert names[5] != names[0]
     assert {secret for _, secret in seen} == {""}
+
+
+async def test_a_long_value_with_a_fault_is_looked_through_beside_the_loop() -> None:
+    functions, threads = App(), set[threading.Thread]()
+
+    @dataclasses.dataclass
+    class Seen:
+        def __getattribute__(self, name: str) -> object:
+            if name == "x":
+                threads.add(threading.current_thread())
+            return super().__getattribute__(name)
+
+        x: float = 0.5
+
+    @functions.function
+    async def long(task: Task) -> object:
+        return [*[None] * SHORT, Seen(), float("nan")]
+
+    async with open_rig(functions) as rig:
+        work = rig.work("long")
+        await rig.send(work)
+        ended = await rig.ended(work)
+    assert isinstance(ended, Failed)
+    assert ended.message == f"long: return value $[{SHORT + 1}]: nan is no number in JSON"
+    assert len(threads) > 1

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from shared.contracts.work import Logged
-from shared.worker.children import Children
+from shared.worker.children import Children, Lost
 from shared.worker.describe import TaskError
 from shared.worker.frames import ANSWER, HEAD, Call
 from shared.worker.leftovers import Leftovers
@@ -26,7 +26,7 @@ from shared.worker.printed import Printed
 from tests.behaviours.blocking import PATH
 from tests.support.wait import wait_until
 from tests.unit.test_behaviours_of_processes import named
-from tests.unit.test_commands import lives
+from tests.unit.test_commands import ignored, lives
 
 GARBAGE = "garbage\n", "g" * 4096, HEAD.pack(7, ANSWER, 2**32 - 1).decode("latin-1"), "\0" * 12, "\0" * 13
 
@@ -225,3 +225,14 @@ async def test_a_killed_worker_leaves_nothing_behind(function: str) -> None:
     worker.kill()
     await worker.wait()
     await wait_until(lambda: not any(map(lives, (left, inner, outer))))
+
+
+async def test_a_signal_that_the_worker_was_started_to_ignore_or_block_is_not_ignored_by_functions() -> None:
+    made = Children(PATH)
+    try:
+        with ignored(signal.SIGINT, signal.SIGTERM):
+            assert (await Rig(made).fails("interrupts_itself")).startswith("KeyboardInterrupt")
+        with pytest.raises(Lost, match="SIGTERM"):
+            await Rig(made).run("ends_itself")
+    finally:
+        await made.close()

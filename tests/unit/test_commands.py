@@ -1,12 +1,13 @@
 """Commands as tasks: files before and after, limits, what is left behind, what they may know."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -83,6 +84,19 @@ async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     assert rig.left() == [], "every folder is gone"
 
 
+@contextlib.contextmanager
+def ignored(*numbers: signal.Signals) -> Iterator[None]:
+    """Signals that this process ignores or, the last one, blocks, as it would if it had been started so."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers[:-1]}
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers[-1:])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers[-1:])
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def lives(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
@@ -153,6 +167,13 @@ async def test_how_it_failed_is_told(rig: Rig) -> None:
     assert await rig.fails("mkdir", "there", outputs=["there"]) == "the output 'there' is not a file"
     long = await rig.fails("sh", "-c", "seq 100000 >&2; exit 1")
     assert long.splitlines()[1:] == [str(n) for n in range(99981, 100001)]
+
+
+async def test_a_signal_that_the_worker_was_started_to_ignore_or_block_is_not_ignored_by_commands(rig: Rig) -> None:
+    """As a shell's `&` does with SIGINT, and nohup with SIGHUP."""
+    with ignored(signal.SIGINT, signal.SIGHUP):
+        assert (await rig.fails("sh", "-c", "kill -INT $$")).startswith("the command was killed by SIGINT")
+        assert (await rig.fails("sh", "-c", "kill -HUP $$")).startswith("the command was killed by SIGHUP")
 
 
 async def test_an_output_that_leads_elsewhere_is_none(rig: Rig) -> None:

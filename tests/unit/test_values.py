@@ -2,13 +2,16 @@
 
 import dataclasses
 import datetime
+import decimal
 import enum
+import uuid
 from typing import Any
 
+import attrs
 import msgspec
 import pytest
 
-from shared.worker.values import decode_json, encode, encode_json
+from shared.worker.values import SHORT, Long, _items, decode_json, encode, encode_json
 
 
 @dataclasses.dataclass
@@ -20,11 +23,21 @@ class Star(msgspec.Struct):
     flux: float
 
 
+@attrs.define(slots=False)
+class Galaxy:
+    z: float
+
+
 class Band(enum.Enum):
     RED = float("nan")
 
 
 NAN, INF = float("nan"), float("inf")
+
+
+def with_more(value: Any) -> Any:
+    value.more = NAN
+    return value
 
 
 @pytest.mark.parametrize(
@@ -38,6 +51,9 @@ NAN, INF = float("nan"), float("inf")
         ({INF: 1}, "$, a key: inf"),
         (Point(NAN), "$.x: nan"),
         ([Star(1.0), Star(NAN)], "$[1].flux: nan"),
+        ([Galaxy(1.0), Galaxy(NAN)], "$[1].z: nan"),
+        (with_more(Galaxy(1.0)), "$.more: nan"),
+        ({Band.RED: 1}, "$, a key: nan"),
         ({"band": Band.RED}, "$.band: nan"),
         ({"n": -(10**5000)}, "$.n: an integer of about 5000 digits"),
         (["caf\udce9"], "$[0]: the character '\\udce9' cannot be encoded"),
@@ -81,3 +97,50 @@ def test_integers_of_any_length_are_read(digits: int) -> None:
 def test_an_integer_that_would_take_too_long_to_read_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError):
         decode_json(b"9" * 100_000)
+
+
+def test_what_is_nested_as_deep_as_json_can_say_is_no_fault_and_a_fault_is_found_there() -> None:
+    value: Any = [None]
+    for _ in range(900):
+        value = [value]
+    assert decode_json(encode_json(value)) == value
+    value = [None, NAN]
+    for _ in range(900):
+        value = [value]
+    with pytest.raises(ValueError, match=r"^\$(\[0\]){900}\[1\]: nan is no number"):
+        encode(value)
+
+
+def test_what_contains_itself_beside_what_cannot_be_encoded_is_refused() -> None:
+    value: list[Any] = [{(1, 2): 3}]
+    value.append(value)
+    with pytest.raises(ValueError, match="Only dicts"):
+        encode(value)
+
+
+def test_numbers_in_what_msgpack_cannot_say_are_found_too() -> None:
+    assert encode_json([2**70, None]) == b"[1180591620717411303424,null]"
+    with pytest.raises(ValueError, match=r"^\$\[1\]: nan"):
+        encode([2**70, NAN])
+
+
+def test_what_merely_looks_like_no_number_is_none() -> None:
+    value = [None, b"\xcb\x7f\xf0", uuid.uuid4(), decimal.Decimal("NaN"), datetime.timedelta(1), Galaxy(1.0)]
+    assert encode_json(value) == msgspec.json.encode(value)
+
+
+def test_a_long_value_with_ordinary_nulls_is_not_looked_through() -> None:
+    """In the loop of a worker: only what may lack a number is, and not there if it takes long."""
+    records = [{"a": None, "b": 0.5} for _ in range(SHORT)]
+    assert encode(records, SHORT) == msgspec.json.encode(records)
+    for last in (NAN, object()):
+        with pytest.raises(Long):
+            encode([*records, last], SHORT)
+    with pytest.raises(ValueError, match=rf"^\$\[{SHORT}\]: nan"):
+        encode([*records, NAN])
+
+
+def test_a_type_whose_numbers_are_not_known_is_refused_where_one_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.worker.values._items", lambda value: None if isinstance(value, Star) else _items(value))
+    with pytest.raises(ValueError, match=r"^\$\[0\]: Star is no type"):
+        encode([Star(NAN)])
