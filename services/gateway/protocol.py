@@ -13,8 +13,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from services.gateway import problem
-from services.gateway.connections import Connections
+from services.gateway import problem, upgrade
+from services.gateway.connections import Connections, Outsider
 from services.gateway.flow import HeldFlow, Reading
 from services.gateway.limits import RequestTimeout, TooManyConnections
 from shared.contracts.errors import HeadraceError, Invalid
@@ -34,14 +34,14 @@ class EdgeProtocol(HttpToolsProtocol):
         self._since = self.loop.time()
         self._head_fed = 0
         self._target = self._fields = self._size = 0
-        self._ended = self._chunked = False
+        self._ended = self._chunked = self._over = False
+        self._again = b""
         self._around = self._window = 0
         self._held = bytearray()
         self._refusal: HeadraceError | None = None
-        self._unsent: tuple[float, int] | None = None
-        self._resumed = False
         self._answering: RequestResponseCycle | None = None
         self.address = ""
+        self.handshake: Outsider | None = None
 
     # -- the connection
 
@@ -49,10 +49,14 @@ class EdgeProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.flow: HeldFlow = HeldFlow(transport)
         self.address = self.client[0] if self.client else ""
+        if self.handshake is not None:
+            self._places.outside.remove(self.handshake)
+            self.handshake = None
         try:
             self._places.add(self)
         except TooManyConnections as error:
             self._refuse(error)
+            self._places.outside.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._places.remove(self)
@@ -63,10 +67,6 @@ class EdgeProtocol(HttpToolsProtocol):
             self._answering.disconnected = True
             self._answering.message_event.set()
         super().connection_lost(exc)
-
-    def resume_writing(self) -> None:
-        self._resumed = True
-        super().resume_writing()
 
     def handle_websocket_upgrade(self) -> None:
         self._places.remove(self)  # from here on it is another protocol's, with limits of its own
@@ -101,16 +101,26 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _parse(self, piece: bytes) -> None:
         try:
-            self.parser.feed_data(piece)
-        except httptools.HttpParserUpgrade:
-            self._reading = Reading.NOTHING
-            if self._should_upgrade():
-                self.handle_websocket_upgrade()
-            else:  # what follows could be in any protocol: one answer, then the end
-                self.cycle.keep_alive = False
+            while piece:
+                piece = self._parse_to_upgrade(piece)
         except httptools.HttpParserError as error:
             cause = error.__context__
             self._refuse(cause if isinstance(cause, HeadraceError) else Invalid(f"not an HTTP request: {error}"))
+
+    def _parse_to_upgrade(self, piece: bytes) -> bytes:
+        """Returns what is still to be parsed: a request whose offer to upgrade is ignored, and what follows it."""
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as end:
+            if self._again:
+                again, self._again = self._again, b""
+                return again + piece[end.args[0] :]
+            self._reading = Reading.NOTHING
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:  # CONNECT: what follows could be in any protocol: one answer, then the end
+                self.cycle.keep_alive = False
+        return b""
 
     def _count(self, size: int) -> None:
         """Adds what was fed, and refuses what is too much."""
@@ -160,16 +170,25 @@ class EdgeProtocol(HttpToolsProtocol):
         self._limits.check_head(self._target, self._fields, self._size + line)
         if self._chunked and self.parser.get_http_version() == "1.0":
             raise Invalid("HTTP/1.0 has no transfer codings", field="Transfer-Encoding")
+        if self.parser.should_upgrade() and self._ignores_upgrade():
+            method, version = self.parser.get_method(), self.parser.get_http_version()
+            self._again = upgrade.head_without(method, self.url, version, self.headers)
+            return
         self._reading = Reading.BODY
         self._since = self.loop.time()
         self._head_fed = self._around = self._window = 0
         super().on_headers_complete()
+
+    def _ignores_upgrade(self) -> bool:
+        return upgrade.is_offered(self.headers) and (upgrade.has_body(self.headers) or not self._should_upgrade())
 
     def on_body(self, body: bytes) -> None:
         self._around -= (1 + _PER_BODY_BYTE) * len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._again:
+            return
         super().on_message_complete()
         self._reading, self._ended = Reading.HEAD, True
 
@@ -227,6 +246,7 @@ class EdgeProtocol(HttpToolsProtocol):
         dates = [b"%b: %b\r\n" % pair for pair in self.server_state.default_headers]
         self.transport.write(b"".join([STATUS_LINE[error.status], *dates, "".join(lines).encode(), b"\r\n", body]))
         self._reading, self._since, self._refusal = Reading.NOTHING, self.loop.time(), error
+        self._over = True
         self.flow.resume_reading()
         # To close with bytes unread would take the answer back: they are dropped for a while.
         if self.transport.can_write_eof():
@@ -237,16 +257,16 @@ class EdgeProtocol(HttpToolsProtocol):
     @property
     def _busy(self) -> bool:
         """Whether a request is being answered."""
-        return self.cycle is not None and not self.cycle.response_complete
+        return not self._over and self.cycle is not None and not self.cycle.response_complete
 
     def idle_since(self) -> float | None:
-        return None if self._busy or self._reading is Reading.BODY else self._since
+        return None if self._busy else self._since
 
     def give_up(self) -> None:
         self.transport.abort()
 
     def check(self, now: float) -> None:
-        if self._is_stuck(now):
+        if self.flow.is_stuck(now, self._limits):
             log.info("http.stalled", client=self.address, size=self.transport.get_write_buffer_size())
             self.transport.abort()
         elif self._reading is Reading.NOTHING:
@@ -256,15 +276,6 @@ class EdgeProtocol(HttpToolsProtocol):
             self._check_body(now)
         elif not self._busy:
             self._check_head(now)
-
-    def _is_stuck(self, now: float) -> bool:
-        """Whether the client takes nothing of what waits for it."""
-        size = self.transport.get_write_buffer_size()
-        if not size:
-            self._unsent = None
-        elif self._unsent is None or self._resumed or size <= self._unsent[1] - self._limits.write_least:
-            self._unsent, self._resumed = (now, size), False
-        return self._unsent is not None and now - self._unsent[0] > self._limits.write_window
 
     def _check_head(self, now: float) -> None:
         waited = now - self._since

@@ -9,6 +9,7 @@ from typing import Any, Final
 import uvicorn
 
 from services.gateway.connections import Connections
+from services.gateway.handshake import Handshake
 from services.gateway.limits import Limits, for_this_process
 from services.gateway.protocol import EdgeProtocol
 from shared.runtime.log import log
@@ -31,18 +32,15 @@ class Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        tls = self.config.ssl
         self.servers = [
-            await asyncio.get_running_loop().create_server(
-                lambda: EdgeProtocol(self.config, self.server_state, self._places),
-                sock=one,
-                ssl=tls,
-                backlog=self.config.backlog,
-                ssl_handshake_timeout=self._places.limits.head_seconds if tls else None,
-            )
+            await asyncio.get_running_loop().create_server(self._connection, sock=one, backlog=self.config.backlog)
             for one in sockets or ()
         ]
         self.started = True
+
+    def _connection(self) -> asyncio.BaseProtocol:
+        edge = EdgeProtocol(self.config, self.server_state, self._places)
+        return Handshake(edge, self.config.ssl, self._places) if self.config.ssl else edge
 
     async def on_tick(self, counter: int) -> bool:
         if counter % _TICKS == 0:

@@ -50,7 +50,8 @@ class Share:
             if turn.done() and not turn.cancelled():  # it came at the same moment
                 self._leave(user)
             else:
-                queue.remove(turn)
+                if turn in queue:  # a place that got free at the same moment may have taken it out
+                    queue.remove(turn)
                 self._forget(user)
             if isinstance(error, TimeoutError):
                 raise self._refusal(user) from None
@@ -78,7 +79,7 @@ class Share:
         self._forget(user)
 
     def _forget(self, user: str) -> None:
-        if not self._waiting[user]:
+        if user in self._waiting and not self._waiting[user]:
             del self._waiting[user]
 
     def _refusal(self, user: str) -> RateLimited:

@@ -2,7 +2,9 @@
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,11 +13,13 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from services.gateway.connections import Connections
+from services.gateway.handshake import Handshake
 from services.gateway.limits import Limits
 from services.gateway.protocol import EdgeProtocol
 from tests.support.wait import wait_until
 
 LIMITS = Limits(connections=4, address_connections=3)
+PEM = Path(__file__).parents[1] / "support" / "localhost.pem"
 
 
 class Transport(asyncio.Transport):
@@ -54,16 +58,22 @@ class Transport(asyncio.Transport):
     def write_eof(self) -> None:
         self.eof = True
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self.protocol
+
 
 class Client:
     """`requests`: (method, path, headers, body) as the application received them."""
 
-    def __init__(self, connections: Connections, address: str = "192.0.2.1") -> None:
+    def __init__(self, connections: Connections, address: str = "192.0.2.1", ws: Any = "none") -> None:
         self.requests: list[tuple[str, str, dict[bytes, bytes], bytes]] = []
         self.disconnected: list[str] = []
         self.release = asyncio.Event()
         config = uvicorn.Config(
-            self._app, http=EdgeProtocol, ws="none", interface="asgi3", proxy_headers=False, log_config=None
+            self._app, http=EdgeProtocol, ws=ws, interface="asgi3", proxy_headers=False, log_config=None
         )
         self.protocol = EdgeProtocol(config, ServerState(), connections)
         self.transport = Transport(address)
@@ -83,6 +93,8 @@ class Client:
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
         body = b""
+        if scope["type"] == "websocket":
+            return
         if scope["path"] == "/busy":
             await self.release.wait()
         elif scope["path"] == "/held":
@@ -171,6 +183,7 @@ REFUSED: list[tuple[str, list[bytes], int]] = [
     ("HTTP/3", [b"GET / HTTP/3.0\r\n\r\n"], 400),
     ("a TLS hello", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"], 400),
     ("CONNECT", [b"CONNECT example.org:80 HTTP/1.1\r\n\r\n"], 400),
+    ("CONNECT with an offer", [b"CONNECT a:80 HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"], 400),
     ("a bad chunk", [CHUNKED, b"x\r\n"], 400),
 ]
 
@@ -240,10 +253,67 @@ async def test_a_request_before_a_pipelined_one_notices_that_the_client_is_gone(
     assert client.requests == []
 
 
-async def test_an_upgrade_that_is_not_known_is_answered_and_the_last(client: Client) -> None:
-    await client.send(b"GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n", GET % b"smuggled")
-    assert [path for _, path, _, _ in client.requests] == ["/"]
-    assert client.transport.closed
+OFFERS: list[tuple[str, bytes]] = [
+    (
+        "as curl and Java send it",
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+    ),
+    ("without websockets", b"Connection: upgrade\r\nUpgrade: websocket\r\n"),
+    ("two Connection fields", b"Connection: upgrade\r\nUpgrade: h2c\r\nConnection: keep-alive\r\n"),
+    ("the upgrade first", b"UPGRADE: h2c, x/1\r\nConnection: x, uPgRaDe\r\n"),
+]
+BODIES: list[tuple[str, bytes]] = [
+    ("a length", b"Content-Length: 5\r\n\r\nhello"),
+    ("chunks", b"Transfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"),
+]
+
+
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+@pytest.mark.parametrize("body", [case[1] for case in BODIES], ids=[case[0] for case in BODIES])
+@pytest.mark.parametrize("offer", [case[1] for case in OFFERS], ids=[case[0] for case in OFFERS])
+async def test_an_offer_to_upgrade_is_ignored_and_its_body_read(
+    client: Client, offer: bytes, body: bytes, step: int
+) -> None:
+    sent = b"PUT /a?b HTTP/1.1\r\nHost: a\r\n" + offer + body + GET % b"next"
+    await client.send(*(sent[at : at + step] for at in range(0, len(sent), step)))
+    assert client.statuses == [200, 200]
+    [(method, path, headers, read), (_, after, _, _)] = client.requests
+    assert (method, path, headers[b"host"], read, after) == ("PUT", "/a", b"a", b"hello", "/next")
+    assert not client.transport.closed
+
+
+WEBSOCKET = (
+    b"Host: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
+
+async def test_an_upgrade_to_websocket_is_not_ignored_where_the_application_knows_it() -> None:
+    places = Connections(LIMITS)
+    client = Client(places, ws="websockets-sansio")
+    await client.send(b"GET /ws HTTP/1.1\r\n" + WEBSOCKET + b"\r\n")
+    assert type(client.transport.protocol).__name__ == "WebSocketsSansIOProtocol"
+    assert (client.requests, len(places)) == ([], 0)
+
+
+async def test_but_one_with_a_body_is() -> None:
+    client = Client(Connections(LIMITS), ws="websockets-sansio")
+    await client.send(b"PUT /a HTTP/1.1\r\n" + WEBSOCKET + b"Content-Length: 5\r\n\r\nhello")
+    assert [(path, body) for _, path, _, body in client.requests] == [("/a", b"hello")]
+    await _leave(client)
+
+
+async def test_many_offers_at_once_are_answered_each(client: Client) -> None:
+    await client.send(b"GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n" * 1000)
+    await wait_until(lambda: len(client.requests) == 1000)
+    await settle()
+    assert client.statuses == [200] * 1000
+
+
+async def test_an_offer_does_not_escape_the_bounds(client: Client) -> None:
+    await client.send(b"PUT / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 9999\r\n\r\n", b"x")
+    await Clock(client).go_on(31)
+    assert (client.statuses, client.requests) == ([408], [])
 
 
 async def test_a_body_that_breaks_off_is_not_carried_out(client: Client) -> None:
@@ -280,6 +350,14 @@ LATE: list[tuple[str, list[Step], list[int], bool]] = [
     ("the same, too long", [_to("early") + b"\r\n", *[b"x", 1.0] * 6], [200], True),
     ("a refused client that stays", [b"nonsense\r\n", 6.0], [400], True),
 ]
+STAYS: list[tuple[str, list[Step], int]] = [
+    ("nonsense", [b"nonsense\r\n"], 400),
+    ("half a head", [b"GET", 11.0], 408),
+    ("a slow body", [_to("") + b"\r\n", b"x", 31.0], 408),
+    ("a slow body that the route does not read", [_to("held") + b"\r\n", b"x", 31.0], 408),
+    ("a bad chunk", [CHUNKED, b"1\r\nx\r\n", b"zz\r\n"], 400),
+    ("a bad trailer", [CHUNKED, b"1\r\nx\r\n0\r\n" + b"A: b\r\n" * 101], 431),
+]
 
 
 @pytest.mark.parametrize(("steps", "statuses", "ends"), [case[1:] for case in LATE], ids=[case[0] for case in LATE])
@@ -290,6 +368,19 @@ async def test_time(client: Client, steps: list[Step], statuses: list[int], ends
         await (client.send(step) if isinstance(step, bytes) else clock.go_on(step))
     assert client.statuses == statuses
     assert (client.transport.closed or client.transport.eof) == ends
+
+
+@pytest.mark.parametrize(("steps", "status"), [case[1:] for case in STAYS], ids=[case[0] for case in STAYS])
+async def test_who_was_refused_loses_the_place_although_he_stays(steps: list[Step], status: int) -> None:
+    client = Client(Connections(LIMITS))
+    clock = Clock(client)
+    for step in steps:
+        await (client.send(step) if isinstance(step, bytes) else clock.go_on(step))
+    assert client.protocol.idle_since() is not None, "a newcomer may have the place"
+    await clock.go_on(LIMITS.linger + 1)
+    assert (client.statuses, client.transport.aborted) == ([status], True)
+    client.protocol.connection_lost(None)
+    await settle()
 
 
 class Clock:
@@ -360,3 +451,145 @@ async def test_one_address_does_not_take_all_places() -> None:
     other = Client(places, "203.0.113.1")
     assert not other.transport.closed
     assert len(places) == 4
+
+
+async def test_who_has_his_answer_but_sends_no_body_makes_room() -> None:
+    places = Connections(LIMITS)
+    early = [Client(places, f"192.0.2.{number}") for number in range(4)]
+    for one in early:
+        await one.send(_to("early") + b"\r\n")
+    new = Client(places, "198.51.100.1")
+    assert (new.statuses, [one.transport.aborted for one in early]) == ([], [True, False, False, False])
+
+
+class Greeting:
+    """A client's TLS, in memory."""
+
+    def __init__(self, places: Connections) -> None:
+        self.client = Client(places)  # for its application
+        places.remove(self.client.protocol)
+        self.edge = EdgeProtocol(self.client.protocol.config, ServerState(), places)
+        self.transport = Transport("192.0.2.1")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(PEM)
+        self.server = Handshake(self.edge, context, places)
+        self.server.connection_made(self.transport)
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        trusting = ssl.create_default_context(cafile=str(PEM))
+        self.tls = trusting.wrap_bio(self._in, self._out, server_hostname="localhost")
+
+    async def shake_hands(self) -> None:
+        while True:
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self.exchange()
+            else:
+                return await self.exchange()
+
+    async def exchange(self) -> None:
+        if sent := self._out.read():
+            self.server.get_buffer(len(sent))[: len(sent)] = sent
+            self.server.buffer_updated(len(sent))
+        await settle()
+        self._in.write(bytes(self.transport.written))
+        self.transport.written.clear()
+
+
+async def test_tls_counts_from_the_moment_a_connection_is_accepted() -> None:
+    places = Connections(LIMITS)
+    greeting = Greeting(places)
+    assert (len(places), len(places.outside)) == (0, 1)
+    await greeting.shake_hands()
+    assert (len(places), len(places.outside)) == (1, 0)
+    greeting.tls.write(GET % b"")
+    await greeting.exchange()
+    assert greeting.tls.read(1000).startswith(b"HTTP/1.1 200")
+    greeting.server.connection_lost(None)
+    await settle()
+    assert len(places) == 0
+
+
+async def test_handshakes_that_never_end_are_not_many() -> None:
+    places = Connections(msgspec.structs.replace(LIMITS, outside=3))
+    greetings = [Greeting(places) for _ in range(5)]
+    assert [one.transport.aborted for one in greetings] == [True] * 2 + [False] * 3
+    for one in greetings:
+        one.server.connection_lost(None)
+    assert (len(places), len(places.outside)) == (0, 0)
+
+
+async def _full(places: Connections) -> list[Client]:
+    busy = [Client(places, f"192.0.2.{number}") for number in range(LIMITS.connections)]
+    for one in busy:
+        await one.send(GET % b"held")
+    return busy
+
+
+async def _leave(*clients: Client) -> None:
+    for one in clients:
+        one.release.set()
+        one.protocol.connection_lost(None)
+    await settle()
+
+
+async def test_who_found_no_place_is_closed_although_he_stays() -> None:
+    places = Connections(LIMITS)
+    busy = await _full(places)
+    late = Client(places, "203.0.113.1")
+    now = late.protocol.loop.time()
+    places.check(now + LIMITS.linger - 1)
+    assert (late.statuses, late.transport.aborted) == ([503], False)
+    places.check(now + LIMITS.linger + 1)
+    assert late.transport.aborted
+    await _leave(late, *busy)
+    assert (len(places), len(places.outside)) == (0, 0)
+
+
+async def test_those_who_found_no_place_are_not_many() -> None:
+    places = Connections(LIMITS)
+    busy = await _full(places)
+    late = [Client(places, "203.0.113.1") for _ in range(LIMITS.outside + 9)]
+    assert [one.statuses for one in late] == [[503]] * len(late)
+    assert [one.transport.aborted for one in late] == [True] * 9 + [False] * LIMITS.outside
+    assert len(places.outside) == LIMITS.outside
+    await _leave(*late, *busy)
+    assert len(places.outside) == 0
+
+
+async def test_a_flood_of_newcomers_does_not_cost_a_look_at_everybody_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    def idle_since(protocol: EdgeProtocol) -> float | None:
+        nonlocal looks
+        looks += 1
+        return EDGE_IDLE(protocol)
+
+    monkeypatch.setattr(EdgeProtocol, "idle_since", idle_since)
+    places = Connections(LIMITS)
+    busy = await _full(places)
+    late = [Client(places, "203.0.113.1") for _ in range(50)]
+    assert looks <= LIMITS.connections
+    await _leave(busy[0])
+    rotating = [Client(places, f"198.51.100.{number}") for number in range(50)]
+    assert [one.transport.aborted for one in rotating] == [False, *[False] * 49], "nobody was idle a moment ago"
+    places.check(busy[0].protocol.loop.time())
+    looks = 0
+    rotating += [Client(places, f"198.51.101.{number}") for number in range(50)]
+    assert [one.transport.aborted for one in rotating[50:]] == [True] * 49 + [False]
+    assert looks <= LIMITS.connections + 50
+    await _leave(*late, *busy[1:], *rotating)
+
+
+EDGE_IDLE = EdgeProtocol.idle_since
+
+
+async def test_who_gets_no_place_costs_nobody_his() -> None:
+    places = Connections(LIMITS)
+    idle = Client(places, "203.0.113.1")
+    busy = [Client(places) for _ in range(LIMITS.address_connections)]
+    for one in busy:
+        await one.send(GET % b"held")
+    late = Client(places)
+    assert (late.statuses, idle.transport.aborted) == ([503], False)
+    await _leave(late, idle, *busy)

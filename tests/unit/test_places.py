@@ -100,6 +100,31 @@ async def test_who_gives_up_as_his_turn_comes_gives_the_place_on() -> None:
     assert "eve" in visitors.entered
 
 
+async def test_who_gives_up_in_the_round_in_which_his_turn_comes_is_only_cancelled() -> None:
+    visitors = Visitors(Share("lists", most=1, of_one=1, waiting=5))
+    await visitors.come("ann", "bob", "eve")
+    visitors._ends[0].set()  # ann leaves first, and finds bob's turn cancelled
+    visitors.tasks[1].cancel()
+    await visitors.rest()
+    assert visitors.tasks[1].cancelled()
+    assert visitors.entered == ["ann", "eve"]
+    await visitors.end(2)
+    assert not visitors.share._waiting
+    assert not visitors.share._running
+
+
+async def test_whose_patience_ends_in_the_round_in_which_his_turn_comes_is_refused() -> None:
+    visitors = Visitors(Share("lists", most=1, of_one=1, waiting=5, patience=0))
+    visitors.tasks = [asyncio.create_task(visitors._stay(user, at)) for at, user in enumerate(("ann", "bob"))]
+    await asyncio.sleep(0)
+    visitors._ends[0].set()
+    await visitors.rest()
+    assert [each.exception() for each in visitors.tasks] == [None, None]
+    assert visitors.entered == ["ann"]
+    assert len(visitors.refused) == 1
+    assert not visitors.share._waiting
+
+
 async def test_nobody_waits_for_ever() -> None:
     visitors = Visitors(Share("lists", most=1, of_one=1, waiting=5, patience=0.01))
     await visitors.come("ann", "bob")
