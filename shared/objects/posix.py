@@ -15,8 +15,10 @@ import errno
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, ParamSpec, TypeVar
 from uuid import uuid4
@@ -41,6 +43,10 @@ from shared.objects.port import Data, Stored
 
 PIECE: Final = 4 * 1024 * 1024
 """Bytes written or read in one go."""
+THREADS: Final = 8
+"""Calls at once. They are the store's own threads: a share that hangs keeps them, and nobody else's."""
+PATIENCE: Final = 2.0
+"""Seconds in which a share answers that is well."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _AWAY: Final = frozenset(
     {
@@ -61,6 +67,9 @@ class PosixStore:
 
     def __init__(self, root: Path, guard: Guard, *, reserve: int = 0) -> None:
         self.root, self._guard, self._reserve = root, guard, reserve
+        self._threads = ThreadPoolExecutor(THREADS, "share")
+        self._prober = ThreadPoolExecutor(1, "share-check")
+        self._probe: asyncio.Task[str] | None = None
 
     async def put(
         self,
@@ -141,8 +150,20 @@ class PosixStore:
             yield one
 
     async def check(self) -> str:
+        """All who ask share one look at the share, so that one that hangs keeps one thread."""
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._look())
+        done, _ = await asyncio.wait({self._probe}, timeout=PATIENCE)
+        return (
+            self._probe.result()
+            if done
+            else f"storage {self._guard.name!r}: no answer from {self.root} within {PATIENCE:g} s"
+        )
+
+    async def _look(self) -> str:
         try:
-            await self._disk("", self._check_room, await self._folder(), 0)
+            folder = await self._folder(self._prober)
+            await self._on(self._prober, "", self._check_room, folder, 0)
         except HeadraceError as error:
             return error.message
         return "ok"
@@ -151,9 +172,9 @@ class PosixStore:
         """Whatever the prefix: what is half written has no key yet."""
         return await self._disk("", (await self._folder()).sweep, time.time() - older_than.total_seconds())
 
-    async def _folder(self) -> Folder:
+    async def _folder(self, threads: Executor | None = None) -> Folder:
         """The root, opened for one operation, if it is the right storage; Unavailable otherwise."""
-        folder, marker = await self._disk("", self._open)
+        folder, marker = await self._on(threads or self._threads, "", self._open)
         await self._guard.admit(marker, str(self.root))
         return folder
 
@@ -183,9 +204,12 @@ class PosixStore:
             )
 
     async def _disk(self, key: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._on(self._threads, key, call, *args, **kwargs)
+
+    async def _on(self, threads: Executor, key: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """A call on a thread, with what the file system raises made ours."""
         try:
-            return await asyncio.to_thread(call, *args, **kwargs)
+            return await asyncio.get_running_loop().run_in_executor(threads, partial(call, *args, **kwargs))
         except FileNotFoundError:
             raise NotFound(f"there is no object {key!r}") from None
         except FileExistsError:

@@ -36,6 +36,8 @@ MOST_KEYS: Final = 1000
 """Keys that one delete request takes."""
 LONGEST_EXPIRY: Final = timedelta(days=7)
 """S3's limit for presigned URLs."""
+PATIENCE: Final = 2.0
+"""Seconds in which a store answers that is well; a service's health has to answer in 3."""
 _WRITER: Final = "headrace-writer"
 
 
@@ -196,11 +198,11 @@ class S3Objects:
     async def check(self) -> str:
         call = Caller(self._prober, self._call.bucket, 0, self._call.backoff)
         try:
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(PATIENCE):
                 await call("head_bucket")
                 await self._guard.admit(await Bucket(call).marker(), str(self.bucket))
         except TimeoutError:
-            return "no answer within 3 s"
+            return f"{self.bucket}: no answer within {PATIENCE:g} s"
         except NotFound:
             return f"there is no bucket {self._call.bucket!r}"
         except HeadraceError as error:

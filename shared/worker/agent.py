@@ -16,6 +16,7 @@ from shared.contracts.work import MOST_HELD, Beat, BeatReply, Control, Failed, S
 from shared.objects.port import Objects
 from shared.runtime.log import log
 from shared.worker import streams
+from shared.worker.asyncio_tasks import asyncio_tasks_kept
 from shared.worker.children import Children
 from shared.worker.commands import Commands
 from shared.worker.functions import App
@@ -78,7 +79,7 @@ class Agent:
         await self._bus.nc.subscribe("hr.ctl.session.*", cb=self._on_control)
         self._bus.on_connected(self._on_connected)
         self._beat_now.set()  # the scheduler learns of us at once
-        with streams.captured():
+        with streams.captured(), asyncio_tasks_kept():
             if self._alone:
                 self._state = ProcessState()
                 self._slots.restore = self._state.before_run

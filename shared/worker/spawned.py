@@ -53,7 +53,7 @@ class Spawned:
     def close(self) -> None:
         """Makes it end, even if somebody has stopped it."""
         self._process.send_signal(signal.SIGCONT)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RuntimeError):  # uvloop: it has died, and `wait` has closed our end
             self._writer.write_eof()
 
     def kill(self) -> None:

@@ -40,6 +40,30 @@ async def exits_after_a_wait(task: Task) -> None:
     raise SystemExit
 
 
+@row("error", f"RuntimeError: SystemExit: 3{PLACE}{PLACE}")
+async def exits_in_what_it_gathers(task: Task) -> None:
+    async def exits() -> None:
+        await asyncio.sleep(0)
+        sys.exit(3)
+
+    await asyncio.gather(exits(), asyncio.sleep(0))
+
+
+@row(value=b'"RuntimeError"')
+async def exits_in_an_asyncio_task_when_that_is_cancelled(task: Task) -> str:
+    async def exits() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+
+    made = asyncio.create_task(exits())
+    await asyncio.sleep(0)
+    made.cancel()
+    await asyncio.wait([made])
+    return type(made.exception()).__name__
+
+
 @row("error", f"KeyboardInterrupt{PLACE}")
 async def interrupts(task: Task) -> None:
     raise KeyboardInterrupt

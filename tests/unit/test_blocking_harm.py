@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+import uvloop
 
 from shared.contracts.work import Logged
 from shared.worker.children import Children, Lost
@@ -236,3 +237,18 @@ async def test_a_signal_that_the_worker_was_started_to_ignore_or_block_is_not_ig
             await Rig(made).run("ends_itself")
     finally:
         await made.close()
+
+
+def test_who_kills_the_process_above_loses_his_attempt_and_it_is_named() -> None:
+    """On the loop that workers have."""
+
+    async def run() -> None:
+        children = Children(PATH)
+        try:
+            with pytest.raises(Lost, match="was killed by SIGKILL"):
+                await Rig(children).run("kills_its_parent")
+            await Rig(children).is_well()
+        finally:
+            await children.close()
+
+    uvloop.run(run())

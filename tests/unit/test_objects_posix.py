@@ -1,10 +1,12 @@
 """Storage on a file system, held to the suite of the others; and what only it can do."""
 
+import asyncio
 import errno
 import hashlib
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -15,12 +17,14 @@ import pytest
 
 from shared.contracts.errors import NoRoom, Unavailable, Unreadable
 from shared.objects.folder import Folder
+from shared.objects.hashing import sha256
 from shared.objects.identity import Guard
 from shared.objects.init import init_folder
 from shared.objects.layout import MARKER
 from shared.objects.posix import PosixStore
 from shared.testing.conformance_objects import Replaced, StoreConformance, fresh, noise
 from tests.support.smalldisk import small_disk
+from tests.support.wait import wait_until
 
 
 @pytest.fixture
@@ -194,3 +198,34 @@ async def test_one_object_that_cannot_be_read(
     with pytest.raises(Unavailable) as away:
         await objects.read("a", limit=9)
     assert not isinstance(away.value, Unreadable)
+
+
+async def test_a_share_that_hangs_holds_up_nobody_else(objects: PosixStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a hard mount does whose server is away: each question about its health kept a thread, and hashing had none left."""
+    monkeypatch.setattr("shared.objects.posix.PATIENCE", 0.05)
+    back, begun = threading.Event(), 0
+
+    def hangs(path: str) -> Folder:
+        nonlocal begun
+        begun += 1
+        back.wait()
+        return Folder(path)
+
+    monkeypatch.setattr("shared.objects.posix.Folder", hangs)
+    reading = asyncio.create_task(objects.head("a"))
+    try:
+        async with asyncio.timeout(30):
+            answers = await asyncio.gather(*(objects.check() for _ in range(50)))
+            assert len({*answers}) == 1
+            assert "'lts'" in answers[0]
+            assert "no answer" in answers[0]
+            assert await sha256(noise(200_000)) == hashlib.sha256(noise(200_000)).hexdigest()
+        assert begun <= 2
+    finally:
+        back.set()
+    assert await reading is None
+    await wait_until(lambda: is_well(objects))
+
+
+async def is_well(objects: PosixStore) -> bool:
+    return await objects.check() == "ok"
