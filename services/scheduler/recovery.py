@@ -27,7 +27,9 @@ Q = store.Q
 CALM = 0.5
 """Seconds without a task that was chosen or ended after which those outstanding are counted anew."""
 COUNTED = 100_000
-"""Most tasks that are read for that."""
+"""Most tasks that are read for that, of all partitions."""
+REST = 30
+"""For so many times as long as a count took, a partition is not counted again: 5 to 10 s with as many tasks as that."""
 QUIET = 2.0
 """Seconds without an ended task after which an outstanding one is looked for."""
 LOCK_PATIENCE = 10.0
@@ -52,6 +54,7 @@ class Recovery:
         self._database_url, self._wait = database_url, wait
         self._lock: Any = None
         self._asking = asyncio.Lock()
+        self._resting: dict[int, float] = {}  # by partition: until when it is not counted again
         self._seen: dict[int, tuple[float, int]] = {}  # by partition: what was counted last, and when it had last moved
         bus.on_connected(self._on_connected)
 
@@ -61,7 +64,7 @@ class Recovery:
         await self.keep_locks()
         mine = await self._taken_up()
         for partition in self._turns.partitions():
-            await self.recount(partition)
+            await self.recount_sparingly(partition)
         stuck = [
             partition for partition in self._turns.partitions() if partition.ready and await self._stuck(partition)
         ]
@@ -115,6 +118,15 @@ class Recovery:
         """The advisory lock of a partition: one process dispatches it."""
         async with self._asking:
             return self._lock is not None and bool(await self._lock.fetchval(Q["dispatcher_lock"], partition.name))
+
+    async def recount_sparingly(self, partition: Partition) -> None:
+        """`recount`, unless the last one took long, and not long ago: with slow tasks, each pause between two would ask for it."""
+        began = self._clock.monotonic()
+        if began < self._resting.get(partition.number, began):
+            return
+        await self.recount(partition)
+        ended = self._clock.monotonic()
+        self._resting[partition.number] = ended + REST * (ended - began)
 
     async def recount(self, partition: Partition) -> None:
         """Sets right what is outstanding, in a quiet moment: a late report of a task that had been taken back counts twice.

@@ -56,7 +56,7 @@ def table(endpoints: Any) -> dict[str, tuple[Any, Any, bool]]:
 def test_the_scheduler_registers_what_the_table_says() -> None:
     service: Any = Recorder("scheduler")
     nothing: Any = None
-    Partitions(nothing, nothing, nothing).register(service)
+    Partitions(nothing, nothing, nothing, nothing).register(service)
     Sessions(nothing, nothing, nothing, nothing, nothing).register(service)
     Changes(nothing, nothing).register(service)
     Results(nothing, nothing, nothing).register(service)

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from services.scheduler import store
+from services.scheduler.lists import Desk
 from services.scheduler.partition import Partition as Known
 from services.scheduler.placement import SHOWN, unplaced
 from services.scheduler.turns import Turns
@@ -33,8 +34,8 @@ Q = store.Q
 
 
 class Partitions:
-    def __init__(self, bus: Bus, db: store.Db, turns: Turns) -> None:
-        self._bus, self._db, self._turns = bus, db, turns
+    def __init__(self, bus: Bus, db: store.Db, turns: Turns, desk: Desk) -> None:
+        self._bus, self._db, self._turns, self._desk = bus, db, turns, desk
 
     def register(self, service: Service) -> None:
         service.writes("partition", "create", PartitionCreate, self.create)
@@ -99,7 +100,7 @@ class Partitions:
         known = self._turns.named(request.name)
         if known is None:
             raise _unknown(request.name)
-        return (await self._counted([known]))[0]
+        return (await self._counted(ctx, [known]))[0]
 
     async def _lock(self, unit: Unit, name: str) -> store.Row:
         row: store.Row | None = await unit.connection.fetchrow(Q["lock_partition"], name)
@@ -107,11 +108,12 @@ class Partitions:
             raise _unknown(name)
         return row
 
-    async def _counted(self, known: list[Known]) -> list[Partition]:
+    async def _counted(self, ctx: Context, known: list[Known]) -> list[Partition]:
         rows = await self._db.fetch(Q["partition_counts"], [partition.number for partition in known])
         counts = {row["id"]: (row["running"], row["waiting"]) for row in rows}
         numbered = {partition.number: partition for partition in known}
-        placeless = unplaced(await self._db.fetch(Q["unplaced"], list(numbered)), numbered)
+        async with self._desk.place(ctx) as db:  # it may read many tasks
+            placeless = unplaced(await db.fetch(Q["unplaced"], list(numbered)), numbered)
         return [_partition(p, *counts.get(p.number, (0, 0)), placeless.get(p.number)) for p in known]
 
     def _shown(self, row: Any) -> Partition:
@@ -124,7 +126,7 @@ class Partitions:
         await self._turns.refresh()
         after = place_of(request, PartitionName) or ""
         known = sorted((p for p in self._turns.partitions() if p.name > after), key=lambda p: p.name)
-        items, more = fitting(await self._counted(known[: request.size + 1]), request.size)
+        items, more = fitting(await self._counted(ctx, known[: request.size + 1]), request.size)
         return PartitionPage(items, token_of(request, items[-1].name) if more else "")
 
 
