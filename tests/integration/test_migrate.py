@@ -51,6 +51,16 @@ async def test_a_migration_that_was_changed_is_refused(pool: Any, tmp_path: Path
     assert await pool.fetchval("SELECT to_regclass('b')") is None
 
 
+async def test_one_may_give_itself_more_time(pool: Any, tmp_path: Path) -> None:
+    """Such as one that makes an index of a large table; those after it have as long as before."""
+    longer = "SET LOCAL statement_timeout = '20ms'; SET LOCAL statement_timeout = '1h'; SELECT pg_sleep(0.1)"
+    folder = write(
+        tmp_path, m0001_a=longer, m0002_b="CREATE TABLE b AS SELECT current_setting('statement_timeout') AS t"
+    )
+    await migrate(pool, "broker", folder)
+    assert await pool.fetchval("SELECT t FROM b") == "1min"
+
+
 async def test_one_that_fails_leaves_nothing_and_can_be_repaired(pool: Any, tmp_path: Path) -> None:
     folder = write(tmp_path, m0001_a="CREATE TABLE a (x int)", m0002_b="CREATE TABLE b (x int); SELECT 1 / 0")
     with pytest.raises(asyncpg.DivisionByZeroError):

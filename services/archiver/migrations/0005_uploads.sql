@@ -16,7 +16,8 @@ CREATE TABLE abandoned (
 
 CREATE INDEX abandoned_of_pid ON abandoned (pid, abandoned_at);
 
--- What a dataset's rows are removed by.
+-- What a dataset's rows are removed by. The table of files may be large: minutes, not the one minute of other migrations.
+SET LOCAL statement_timeout = '1h';
 CREATE INDEX files_of_origdatablock ON files (origdatablock);
 CREATE INDEX origdatablocks_of_dataset ON origdatablocks (dataset);
 CREATE INDEX jobs_of_dataset ON jobs (dataset);
