@@ -1,6 +1,6 @@
 """What to do, without doing it: options inherited, a submission's lines turned into rows, turns shared out."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import cast
 from uuid import UUID
@@ -189,10 +189,12 @@ class Plan:
         return Counter(cast(int, task[6]) for task in self.tasks if task[3] == 0)
 
     @property
-    def function(self) -> str | None:
-        """The one that all tasks have; None: they have several."""
-        names = {cast(str, task[10]) for task in self.tasks}
-        return names.pop() if len(names) == 1 else None
+    def functions(self) -> list[str | None]:
+        """Of each lane, in their order: the function that all its tasks have; None: they have several."""
+        found: dict[object, list[str]] = defaultdict(list)
+        for *lane, name in {(task[6], task[7], task[10]) for task in self.tasks if task[3] == 0}:
+            found[tuple(lane)].append(cast(str, name))
+        return [found[lane][0] if len(found[lane]) == 1 else None for lane in self.lanes]
 
     @property
     def has_outside(self) -> bool:

@@ -9,6 +9,9 @@ from services.scheduler.pace import Pace
 from services.scheduler.placement import Functions
 from shared.contracts.work import Beat
 
+IDLE = 0.5
+"""Seconds after which a partition is looked at, though nothing is known to have happened there."""
+
 
 class Partition:
     """`outstanding` is counted by its dispatcher alone; others know what that one said last (`heard`).
@@ -62,6 +65,11 @@ class Partition:
     @property
     def credit(self) -> int:
         return max(0, self.window - self.outstanding - self.promised) if self.ready else 0
+
+    @property
+    def hurried(self) -> bool:
+        """Something is set aside here that could be placed soon."""
+        return self.ready and self.functions.waiting and bool(self.functions.offered)
 
     @property
     def counted(self) -> int:

@@ -16,6 +16,7 @@ from services.scheduler import store
 from services.scheduler.machine import TASK
 from services.scheduler.pace import LARGEST
 from shared.contracts.work import Beat
+from shared.runtime.log import log
 
 if TYPE_CHECKING:
     from services.scheduler.partition import Partition
@@ -117,9 +118,15 @@ class Placement:
 
     async def look(self, partition: "Partition") -> None:
         """Gives those set aside their turn again, as far as there may be room; at most every `TICK` seconds."""
-        functions, beats = partition.functions, [beat for beat, _ in partition.workers.values()]
-        if not functions.due():
+        if not partition.functions.due():
             return
+        try:
+            await self._place(partition)
+        except Exception as error:  # nothing was chosen: the queue is as it was, and so it is tried again
+            log.warning("placement.failed", partition=partition.name, error=repr(error))
+
+    async def _place(self, partition: "Partition") -> None:
+        functions, beats = partition.functions, [beat for beat, _ in partition.workers.values()]
         found = await self._pool.fetch(Q["placeable"], partition.number, list(functions.offered or ()), LARGEST + 1)
         closed = []
         for row in found:

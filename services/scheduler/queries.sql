@@ -269,7 +269,10 @@ UPDATE results SET status = 3, completed_at = now()
 WHERE status = 1 AND id IN (SELECT unnest(outputs) FROM tasks WHERE id = ANY($1::uuid[])) RETURNING id;
 
 -- name: drop_ready
-WITH placeless AS (DELETE FROM unplaced WHERE session = $1)
+WITH placeless AS (
+    DELETE FROM unplaced WHERE (partition, function, task) IN (
+        SELECT partition, function, task FROM unplaced WHERE session = $1 ORDER BY task FOR UPDATE)
+)
 DELETE FROM ready WHERE session = $1;
 
 -- Submissions
@@ -339,9 +342,9 @@ UPDATE results r SET owner = c.task FROM unnest($1::uuid[], $2::uuid[]) AS c(res
 WHERE r.id = c.result AND r.owner IS NULL AND r.status = 1 AND r.session = $3 RETURNING r.id;
 
 -- name: add_lanes
--- $6: the function of all tasks of the chunk, or NULL.
+-- $6: the function of all tasks of the chunk in this lane, or NULL.
 INSERT INTO lanes (submission, session, partition, priority, upto, function)
-SELECT $1, $2, l.partition, l.priority, l.upto, $6 FROM unnest($3::smallint[], $4::smallint[], $5::integer[]) AS l(partition, priority, upto)
+SELECT $1, $2, l.* FROM unnest($3::smallint[], $4::smallint[], $5::integer[], $6::text[]) AS l(partition, priority, upto, function)
 ON CONFLICT (submission, partition, priority) DO UPDATE SET upto = greatest(lanes.upto, excluded.upto),
     function = CASE WHEN lanes.function = excluded.function THEN lanes.function END;
 
@@ -741,10 +744,12 @@ FROM unnest($2::text[]) AS f(function)
 WHERE EXISTS (SELECT 1 FROM unplaced u WHERE u.partition = $1 AND u.function = f.function);
 
 -- name: place
--- The first $3 that wait for a function have their turn again. What went another way meanwhile is forgotten.
+-- The first $3 that wait for a function have their turn again. What went another way meanwhile is forgotten. Whose session is
+-- being ended is left to who ends it.
 WITH gone AS (
     DELETE FROM unplaced WHERE (partition, function, task) IN (
-        SELECT partition, function, task FROM unplaced WHERE partition = $1 AND function = $2 ORDER BY task LIMIT $3)
+        SELECT partition, function, task FROM unplaced WHERE partition = $1 AND function = $2
+        ORDER BY task LIMIT $3 FOR UPDATE SKIP LOCKED)
     RETURNING task, attempt
 ), locked AS MATERIALIZED (
     SELECT t.id, t.partition, t.priority, t.session FROM gone g JOIN tasks t ON t.id = g.task

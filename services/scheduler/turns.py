@@ -22,7 +22,7 @@ from nats.aio.msg import Msg
 
 from services.scheduler import store
 from services.scheduler.decide import Lane, share
-from services.scheduler.partition import Partition, by_partition
+from services.scheduler.partition import IDLE, Partition, by_partition
 from services.scheduler.placement import TICK, Placement
 from services.scheduler.queue import Queue
 from shared.bus import topology
@@ -227,13 +227,17 @@ class Turns:
     # -- dispatch
 
     async def run(self) -> None:
-        """Dispatches until cancelled. Woken by submissions, releases and room in a window; looks by itself every 0.5 s."""
+        """Dispatches until cancelled: when woken, every `IDLE` seconds, and every `TICK` seconds where something is set aside."""
+        looked = -IDLE
         while True:
-            hurried = any(partition.functions.waiting for partition in self._partitions.values())
+            hurried = [number for number, partition in self._partitions.items() if partition.hurried]
             try:
-                async with asyncio.timeout(TICK if hurried else 0.5):
+                async with asyncio.timeout(TICK if hurried else IDLE):
                     await self._woken.wait()
             except TimeoutError:
+                self._due.update(hurried)
+            if (now := time.monotonic()) - looked >= IDLE:
+                looked = now
                 self._due.update(self._partitions)
             self._woken.clear()
             due, self._due = self._due, set()
@@ -245,7 +249,7 @@ class Turns:
                     self._doubt(partition, error)
 
     async def _round(self, partition: Partition) -> int:
-        """One sharing of the credit there is. Returns how many tasks were published."""
+        """One sharing of the credit there is. Returns how many tasks were published; none: others' turn, then it is `hurried`."""
         await self._placement.look(partition)
         credit, number, placed = partition.credit, partition.number, partition.functions.open
         waiting = await self._pool.fetch(Q["waiting_lanes"], number, LANES, None if placed is None else list(placed))
@@ -255,22 +259,16 @@ class Turns:
         if not lanes:
             partition.pace.hungry = False
             return 0
-        taken = given = 0
+        given = 0
         for lane, n in share(credit, lanes):
             if lane.source is None:  # among them what has its turn again, though more of its function wait
-                rows, placed = await self._take_ready(number, lane, n), partition.functions.offered
+                rows = await self._pool.fetch(Q["take_ready"], number, lane.priority, lane.session, n)
+                placed = partition.functions.offered
             else:
                 rows, placed = await self._take_lane(number, lane, n), partition.functions.open
-            taken += len(rows)
             given += await self._publish(partition, rows, placed)
-        if taken and not given:
-            self._look([number])  # all were set aside: the other partitions first, then again
         partition.pace.hungry = partition.credit == 0
         return given
-
-    async def _take_ready(self, number: int, lane: Lane, n: int) -> list[Any]:
-        rows: list[Any] = await self._pool.fetch(Q["take_ready"], number, lane.priority, lane.session, n)
-        return rows
 
     async def _take_lane(self, number: int, lane: Lane, n: int) -> list[Any]:
         row: Any = lane.source

@@ -4,9 +4,12 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
+import asyncpg
 import pytest
 
+from services.scheduler import store
 from shared.contracts import compute as c
 from shared.contracts import ids, subjects
 from shared.contracts.paging import Page
@@ -147,6 +150,23 @@ async def test_where_one_worker_of_two_has_the_function_more_than_fit_all_run_on
                 go.release()
         assert (await rig.all_ended(session)).completed == 60
     assert ran == {str(n): 1 for n in range(60)}
+
+
+async def test_placing_does_not_wait_for_who_ends_a_session(rig: Rig) -> None:
+    """Both take rows of `unplaced` away, several at a time: who waited for the other might do so for ever."""
+    admin = [await asyncpg.connect(rig.database.admin_url) for _ in range(2)]
+    try:
+        for one in admin:
+            await one.execute("SET search_path = scheduler; SET lock_timeout = '5s'")
+        session, task = uuid4(), uuid4()
+        await admin[0].execute("INSERT INTO unplaced VALUES (32000, 'f', $1, 1, $2)", task, session)
+        async with admin[0].transaction():
+            await admin[0].execute(store.Q["drop_ready"], session)
+            assert await admin[1].fetchval(store.Q["place"], 32000, "f", 10) == 0
+        assert await admin[0].fetchval("SELECT count(*) FROM unplaced WHERE task = $1", task) == 0
+    finally:
+        for one in admin:
+            await one.close()
 
 
 async def test_an_unwell_worker_is_named_with_its_reason_and_its_slots_do_not_count(rig: Rig) -> None:

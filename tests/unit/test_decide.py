@@ -188,3 +188,15 @@ def test_a_claimed_output_is_named_by_its_id_not_by_its_line() -> None:
     made.add(TaskSpec(outputs=[uuid4()]))
     with pytest.raises(Invalid, match="no output 0 of its own"):
         made.add(TaskSpec(inputs=["@0"]))
+
+
+def test_each_lane_knows_the_function_that_all_its_tasks_have() -> None:
+    """One of two partitions, or of two priorities, may have one function though the submission has several."""
+    made = plan()
+    for partition, function in (("default", "f"), ("gpu", "g"), ("default", "f"), ("gpu", "h")):
+        made.add(TaskSpec(options=Options(partition=partition, function=function)))
+    made.add(TaskSpec(options=Options(priority=7, function="g")))
+    made.add(TaskSpec(inputs=["@0"], options=Options(function="waits")))
+    made.settle({})
+    lanes = dict(zip(made.lanes, made.functions, strict=True))
+    assert lanes == {(1, 1): "f", (2, 1): None, (1, 7): "g"}

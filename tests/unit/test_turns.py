@@ -1,5 +1,6 @@
 """What a dispatcher chooses, round by round: the real one over modelled tables and workers, in a time that the test sets."""
 
+import asyncio
 from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
@@ -167,3 +168,65 @@ async def test_what_one_of_two_workers_has_is_all_run_once_however_much_waits(on
         tables.cursor, tables.unplaced = 60, dict.fromkeys(range(60), "f")
     await run(turns, partition, tables, workers, steps=350)
     assert sorted(workers.done.values()) == [1] * 60
+
+
+def test_what_nobody_here_can_place_is_not_looked_at_more_often() -> None:
+    workers = Workers(Now(), a=["f"])
+    _, partition = dispatcher(Tables([]), workers)
+    assert not partition.hurried
+    partition.functions.waiting = True
+    assert partition.hurried
+    partition.ready = False
+    assert not partition.hurried, "another process dispatches it"
+    partition.ready = True
+    partition.forget("a")
+    assert not partition.hurried, "its last worker is gone"
+
+
+async def test_only_where_something_is_set_aside_is_looked_at_more_often() -> None:
+    turns, first = dispatcher(Tables([]), Workers(Now(), a=["f"]))
+    for number in (2, 3):
+        turns._partitions[number] = Partition(number, f"p{number}")
+        turns._partitions[number].ready = True
+    first.functions.waiting = True
+    looks = await _looks(turns, 9)
+    assert looks[1] > looks[2] == looks[3] > 0
+
+
+async def _looks(turns: Any, least: int) -> Counter[int]:
+    """How often each partition is looked at, until one of them was so often; what waits stays as it is."""
+    seen, enough = Counter[int](), asyncio.Event()
+
+    async def look(partition: Partition) -> int:
+        seen[partition.number] += 1
+        if seen[3] and max(seen.values()) >= least:
+            enough.set()
+        return 0
+
+    turns._round = look
+    running = asyncio.create_task(turns.run())
+    await asyncio.wait_for(enough.wait(), 30)
+    running.cancel()
+    return seen
+
+
+async def test_the_queue_is_not_rebuilt_because_what_was_set_aside_could_not_be_looked_at() -> None:
+    tables = Tables(["g"] * 8, one="g")
+    workers = Workers(Now(), a=["f", "g"], b=["g"])
+    turns, partition = dispatcher(tables, workers)
+    tables.unplaced, tables.broken = {100: "f"}, "placeable"
+    await run(turns, partition, tables, workers, steps=20)
+    assert partition.ready
+    assert len(workers.done) == 8
+
+
+async def test_a_lane_of_several_functions_that_nobody_has_is_set_aside_a_little_at_a_time() -> None:
+    tables = Tables(["typo"] * 1000)
+    workers = Workers(Now(), a=["f"])
+    turns, partition = dispatcher(tables, workers)
+    again: Any = turns
+    again._look = lambda numbers: pytest.fail("it is looked at again at once")
+    await run(turns, partition, tables, workers, steps=1)
+    assert tables.asked["take_lane"] == 1
+    assert len(tables.unplaced) == partition.credit
+    assert partition.hurried, "the rest soon"

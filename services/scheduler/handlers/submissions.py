@@ -315,7 +315,7 @@ async def write(db: Any, chunk: Chunk, plan: decide.Plan) -> None:
         keys = list(plan.lanes)
         await db.execute(
             Q["add_lanes"], chunk.submission, chunk.session,
-            [partition for partition, _ in keys], [priority for _, priority in keys], list(plan.lanes.values()), plan.function,
+            [partition for partition, _ in keys], [priority for _, priority in keys], list(plan.lanes.values()), plan.functions,
         )  # fmt: skip
 
 
