@@ -91,6 +91,9 @@ class Channel:
         """Sends the answer: nothing more is sent of this call."""
         try:
             data = frame(nonce, ANSWER, answer)
+            if (size := len(data) - HEAD.size) > LIMIT:
+                why = f"what it returns and creates has {size} bytes together; of a blocking function it is at most {LIMIT}"
+                data = frame(nonce, ANSWER, Raised(why, answer.left))
         except BaseException as error:  # too little memory, for one
             data = frame(nonce, ANSWER, Raised(describe(error), answer.left))
         with self._lock:

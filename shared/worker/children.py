@@ -28,7 +28,7 @@ START = 300.0
 
 
 class Lost(Exception):
-    """The child process died under the task."""
+    """The attempt counts: the process that ran the task has died, or its inputs do not fit the disk of this worker."""
 
 
 class Child:

@@ -1,11 +1,12 @@
 """Tasks of the function `exec`: a command, with the task's inputs as files before it and its outputs as files after it."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import stat
+import tempfile
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 from uuid import UUID
@@ -18,6 +19,7 @@ from shared.contracts.work import Command, Output
 from shared.objects.inline import fits, keep, keep_stream
 from shared.objects.layout import check_key
 from shared.objects.port import Objects
+from shared.worker.children import Lost
 from shared.worker.describe import TaskError
 from shared.worker.launch import SCARCE
 from shared.worker.launched import STREAM, Launcher, probe
@@ -55,6 +57,7 @@ class Commands:
         When it returns, or is cancelled, no process of the command lives any more.
         """
         command = parse(payload, len(values), len(outputs))
+        _check_room(values)
         launcher = await Launcher.start(printed)
         try:
             for name, value in zip(command.inputs, values, strict=True):
@@ -87,7 +90,7 @@ class Commands:
                 elif value.object is None:
                     raise Internal(f"the value of result {value.id} lies nowhere")
                 else:
-                    async with aclosing(self._objects.get(value.object)) as pieces:
+                    async with contextlib.aclosing(self._objects.get(value.object)) as pieces:
                         async for piece in pieces:
                             await asyncio.to_thread(file.write, piece)
         except OSError as error:
@@ -97,7 +100,7 @@ class Commands:
         with _opened(path) as file:
             if ride or not size:
                 return await keep(self._objects, session, result, file.read())
-            async with aclosing(_pieces(file)) as pieces:
+            async with contextlib.aclosing(_pieces(file)) as pieces:
                 return await keep_stream(self._objects, session, result, pieces, size=size)
 
 
@@ -123,6 +126,15 @@ def parse(payload: bytes, inputs: int, outputs: int) -> Command:
             except Invalid as error:
                 raise TaskError(f"{field}: {name!r}: {error}") from None
     return command
+
+
+def _check_room(values: Sequence[Value]) -> None:
+    """Lost, which counts, if the inputs would not fit an empty disk: to give the task back would fill it again, for ever."""
+    needed = sum(value.size for value in values)
+    with contextlib.suppress(OSError):  # who starts the launcher finds out
+        disk = os.statvfs(tempfile.gettempdir())
+        if needed > (room := disk.f_blocks * disk.f_frsize):
+            raise Lost(f"its inputs have {needed} bytes together, and the disk of this worker has {room}")
 
 
 def _found(launcher: Launcher, name: str) -> tuple[Path, int]:

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import locale
 import os
+import re
 import resource
 import signal
 import socket
@@ -19,11 +20,13 @@ import pytest
 import uvloop
 
 from shared.contracts.work import Logged
+from shared.worker.child import Channel
 from shared.worker.children import Children, Lost
 from shared.worker.describe import TaskError
-from shared.worker.frames import ANSWER, HEAD, Call
+from shared.worker.frames import ANSWER, HEAD, Call, Raised, Returned, decode_answer
 from shared.worker.leftovers import Leftovers
 from shared.worker.printed import Printed
+from shared.worker.subtasks import Made
 from tests.behaviours.blocking import PATH
 from tests.support.wait import wait_until
 from tests.unit.test_behaviours_of_processes import named
@@ -252,3 +255,18 @@ def test_who_kills_the_process_above_loses_his_attempt_and_it_is_named() -> None
             await children.close()
 
     uvloop.run(run())
+
+
+def test_an_answer_that_is_too_large_for_a_frame_is_named_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values of results that it created count, too."""
+    monkeypatch.setattr("shared.worker.child.LIMIT", 10_000)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        channel = Channel(theirs.fileno())
+        for size in (4_000, 6_000):
+            channel.answer(1, Returned([bytes(5_000)], Made(uuid4(), results=[(uuid4(), "", bytes(size))]), "a thread"))
+            answer = decode_answer(ours.recv(20_000)[HEAD.size :])
+            assert isinstance(answer, Returned if size == 4_000 else Raised)
+            assert answer.left == "a thread"
+    assert isinstance(answer, Raised)
+    assert re.match(r"what it returns and creates has 11\d\d\d bytes together; .* at most 10000$", answer.message)

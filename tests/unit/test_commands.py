@@ -351,6 +351,21 @@ async def test_a_full_disk_is_the_workers_trouble_until_there_is_room(monkeypatc
         await rig.commands.close()
 
 
+async def test_inputs_that_would_not_fit_an_empty_disk_are_not_begun_and_it_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each alone would; given back, the task would fill the disk of one worker after the other."""
+    with small_disk(4) as disk:
+        monkeypatch.setattr("tempfile.tempdir", str(disk.folder))
+        rig = Rig(disk.folder)
+        free = disk.free
+        values = [bytes(2_500_000)] * 2
+        with pytest.raises(Lost, match=f"5000000 bytes together, and the disk of this worker has {4 * 2**20}"):
+            await rig.run("cat", "a", values=values, inputs=["a", "b"])
+        assert disk.free == free
+        await rig.commands.close()
+
+
 @pytest.mark.parametrize(
     ("number", "limit", "sent"),
     [
