@@ -27,12 +27,15 @@ once are more than the server keeps for a connection that does not read fast eno
 Twice the largest message at least: a request that the first message does not fit into is refused."""
 _SECOND = 1_000_000_000
 _NOTHING_HAPPENED = frozenset({"404", "408"})
+_FULFILLED = frozenset({"Batch Completed", "Message Size Exceeds MaxBytes"})
+"""What the server says, as 409, of a request with `max_bytes` of which nothing more will come. Tried: without `max_bytes` it
+says nothing when a batch is complete."""
 
 
 def is_over(headers: Mapping[str, str]) -> bool:
-    """Whether a status only says that a request has ended: its time is up, nothing is there, or the next message is one too
-    many for its bytes."""
-    return headers.get("Status") in _NOTHING_HAPPENED or headers.get("Description") == "Message Size Exceeds MaxBytes"
+    """Whether a status only says that a request has ended: its time is up, nothing is there, all of it has come, or the next
+    message is one too many for its bytes."""
+    return headers.get("Status") in _NOTHING_HAPPENED or headers.get("Description") in _FULFILLED
 
 
 def delivery(message: Msg) -> tuple[int, int]:

@@ -223,6 +223,17 @@ async def test_a_backlog_of_large_messages_comes_a_few_at_a_time(bus: Bus, sourc
     await pull.stop()
 
 
+async def test_a_batch_that_is_complete_is_no_refusal(bus: Bus, source: Bus) -> None:
+    """Asked for bytes too, the server says 409 at the end of each batch: taken for a refusal, it cost a pause each time."""
+    pull = await pulling(bus, batch=8)
+    generation = pull._generation
+    for _ in range(4):
+        await send(source, *(b"%d" % number for number in range(8)))
+        assert len(await some(pull, 8)) == 8
+    assert (pull._generation, pull._failures) == (generation, 0)
+    await pull.stop()
+
+
 async def some_small(pull: Pull, source: Bus) -> bool:
     await send(source, b"small")
     return await some(pull, 1) == [b"small"]
