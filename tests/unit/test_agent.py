@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import threading
+import time
 
 import msgspec
 import pytest
@@ -191,3 +192,25 @@ async def test_a_long_value_with_a_fault_is_looked_through_beside_the_loop() -> 
     assert isinstance(ended, Failed)
     assert ended.message == f"long: return value $[{SHORT + 1}]: nan is no number in JSON"
     assert len(threads) > 1
+
+
+async def test_what_a_task_waits_for_the_others_of_its_turn_is_not_its_own_time() -> None:
+    """A worker's window follows from how long its tasks take: counted in, one task's time would make all look slow."""
+    functions = App()
+
+    @functions.function
+    async def holds_the_loop(task: Task) -> None:
+        time.sleep(0.2)
+
+    @functions.function
+    async def echo(task: Task) -> bytes:
+        return b"1"
+
+    async with open_rig(functions, slots=2) as rig:
+        long, short = rig.work("holds_the_loop"), rig.work()
+        await rig.send(long, short)  # both begin in one turn of the loop
+        first, second = await rig.ended(long), await rig.ended(short)
+        assert isinstance(first, Completed)
+        assert first.seconds >= 0.2
+        assert isinstance(second, Completed)
+        assert second.seconds < 0.1
