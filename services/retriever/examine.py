@@ -1,7 +1,7 @@
 """A datablock on long-term storage that was not what it has to be, looked at once more: what is found is recorded, so it has to
 be found twice. A storage that is not there says nothing about a datablock (Unavailable)."""
 
-import asyncio
+from asyncio import sleep
 from contextlib import aclosing
 from typing import Final
 
@@ -30,7 +30,7 @@ async def examine(lts: Store, key: str, size: int, chk: str) -> Found | None:
         try:
             return await _examine(lts, key, size, chk)
         except Unreadable:
-            await asyncio.sleep(pause)
+            await sleep(pause)
     try:
         return await _examine(lts, key, size, chk)
     except Unreadable:

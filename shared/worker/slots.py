@@ -90,7 +90,9 @@ class Slots:
         task = asyncio.current_task()
         assert task is not None
         references, weak = getrefcount(task), getweakrefcount(task)
-        if held is not None:  # others may have run since it was chosen, and how long it takes decides how much is sent to workers
+        if (
+            held is not None
+        ):  # others may have run since it was chosen, and how long it takes decides how much is sent to workers
             held.began = time.monotonic()
         with contextlib.suppress(Exception):  # values of context variables are compared as they like
             while held is not None:

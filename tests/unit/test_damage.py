@@ -68,7 +68,7 @@ async def test_an_object_that_can_be_read_again_is_no_damage(monkeypatch: pytest
         waits.append(seconds)
         lts.unreadable.clear()
 
-    monkeypatch.setattr("services.retriever.examine.asyncio.sleep", sleep)
+    monkeypatch.setattr("services.retriever.examine.sleep", sleep)
     assert await examine(lts, KEY, len(DATA), CHK) is None
     assert len(waits) == 1
 
