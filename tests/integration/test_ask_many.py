@@ -10,7 +10,7 @@ from shared.bus.context import Context
 from shared.bus.many import ask_many
 from shared.bus.service import At, Service
 from shared.contracts.errors import NotFound
-from tests.integration.bus_rig import Said, Word, connected
+from tests.support.bus_rig import Said, Word, connected
 from tests.support.servers import Servers, settled
 
 SUBJECT = "hr.offer.request"

@@ -21,8 +21,8 @@ from shared.contracts.errors import Invalid, NotFound, TimedOut
 from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus
 from shared.db.pool import open_pool
 from shared.worker import App, Task
-from tests.integration import compute_functions
-from tests.integration.compute_rig import Rig, open_rig, spec
+from tests.support import compute_functions
+from tests.support.compute_rig import Rig, open_rig, spec
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

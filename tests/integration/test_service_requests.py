@@ -16,8 +16,8 @@ from shared.contracts import headers as h
 from shared.contracts.errors import BY_CODE, HeadraceError, Internal, Invalid, TimedOut, Unavailable
 from shared.db.pool import open_pool
 from shared.testing.conformance_bus import flushed
-from tests.conftest import Database
-from tests.integration.bus_rig import Bench, Said, Word, connected, open_bench
+from tests.support.bus_rig import Bench, Said, Word, connected, open_bench
+from tests.support.databases import Database
 from tests.support.proxy import Proxy
 from tests.support.servers import Servers
 from tests.support.wait import wait_until

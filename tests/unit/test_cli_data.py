@@ -13,8 +13,8 @@ from services.gateway.cli.__main__ import run
 from services.gateway.cli.files import File, find, portions
 from services.gateway.cli.register import difference
 from services.gateway.cli.trouble import UsageError
+from tests.support.data_edge import edge, facility
 from tests.support.facility import AT, PID, Edge, Facility
-from tests.unit.data_edge import edge, facility
 
 __all__ = ["edge", "facility"]
 

@@ -18,8 +18,8 @@ from services.gateway.cli.__main__ import run
 from services.gateway.cli.names import Names
 from services.gateway.cli.trouble import FailedError
 from services.gateway.cli.unpack import unpack
+from tests.support.data_edge import edge
 from tests.support.facility import AT, PID, Edge
-from tests.unit.data_edge import edge
 
 __all__ = ["edge"]
 

@@ -13,7 +13,7 @@ from services.scheduler.turns import Turns
 from shared.bus.outbox import Relay
 from shared.bus.unit import Units
 from shared.runtime.clock import SystemClock
-from tests.integration.compute_rig import Rig
+from tests.support.compute_rig import Rig
 
 
 def sweep(rig: Rig, pool: "asyncpg.Pool[Any]", slice: int = 100, **more: Any) -> Sweep:

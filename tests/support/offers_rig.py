@@ -24,8 +24,9 @@ from shared.contracts.errors import HeadraceError, NotFound, Unavailable
 from shared.contracts.events import OfferChanged
 from shared.contracts.execution import OURS, Site, SitePing
 from shared.objects.settings import ObjectsSettings
-from tests.conftest import Bucket, Database
-from tests.integration.gateway_edge import Gateway, Scheduler, running
+from tests.support.buckets import Bucket
+from tests.support.databases import Database
+from tests.support.gateway_rig import Gateway, Scheduler, running
 from tests.support.servers import Servers
 from tests.support.wait import LIMIT, wait_until
 

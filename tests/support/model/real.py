@@ -45,7 +45,7 @@ from shared.contracts.work import Beat, Completed, Failed, Output, Report, Repor
 from shared.runtime.clock import SystemClock
 from shared.testing.bus import MemoryBroker
 from shared.testing.objects import MemoryObjects
-from tests.property.rules import Task
+from tests.support.model.rules import Task
 
 WORKER = "w"
 PARTITION = "default"

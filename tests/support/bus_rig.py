@@ -16,7 +16,7 @@ from shared.bus.unit import Unit, Units
 from shared.contracts.errors import BY_CODE, NotFound
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
-from tests.conftest import Database
+from tests.support.databases import Database
 from tests.support.servers import Servers
 
 MIGRATIONS = Path(str(shared.bus.__file__)).parent / "migrations"

@@ -19,7 +19,7 @@ from shared.chain.declare import Chain
 from shared.chain.runner import Runner
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
-from tests.conftest import Database
+from tests.support.databases import Database
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 
