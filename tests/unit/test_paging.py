@@ -6,10 +6,11 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from services.scheduler import logs, store
-from shared.bus.paging import fitting
+from services.scheduler import store
+from services.scheduler.compute.tasks import logs
 from shared.contracts.compute import Options, Value
 from shared.contracts.states import TaskStatus
+from shared.service.paging import fitting
 
 ITEMS = [Value(UUID(int=n), 0, b"x" * 300) for n in range(10)]
 ONE = len(msgspec.json.encode(ITEMS[0])) + 1

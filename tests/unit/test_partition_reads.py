@@ -4,12 +4,12 @@ import asyncio
 from typing import Any
 
 from services.scheduler import store
-from services.scheduler.handlers.partitions import Partitions
-from services.scheduler.lists import PLACES_OF_ONE, Desk
-from services.scheduler.partition import Partition
-from shared.bus.context import of_request
+from services.scheduler.compute.lists.lists import PLACES_OF_ONE, Desk
+from services.scheduler.dispatch.handlers import Partitions
+from services.scheduler.dispatch.partition import Partition
 from shared.contracts.compute import PartitionRef
 from shared.contracts.paging import Page
+from shared.service.context import of_request
 
 ANN = of_request("hr.rpc.scheduler.partition.get", {"Hr-User": "ann"})
 

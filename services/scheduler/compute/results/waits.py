@@ -1,0 +1,162 @@
+"""Waiting for results: until all of them have ended, or one.
+
+Who waits is woken by the frames of the commits that end results, whichever scheduler made them; what counts is then read.
+A frame that nobody here hears (the bus was away) is made up for by looking again, ever more slowly.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import msgspec
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from services.scheduler import store
+from shared.bus.client import Bus
+from shared.contracts import subjects
+from shared.contracts.compute import ResultWait, ResultWaited
+from shared.contracts.errors import NotFound
+from shared.contracts.events import Frame
+from shared.contracts.states import ResultStatus, name_of
+from shared.runtime.retry import Backoff
+from shared.runtime.share import Share
+from shared.service.context import Context
+from shared.service.service import Service
+
+Q = store.Q
+PLACES = 1000
+"""Requests that may wait in one process."""
+PLACES_OF_ONE = 250
+"""And those of one user."""
+AT_ONCE = 2 * PLACES
+"""Requests that are taken at a time: those for which there is no place are refused."""
+LONGEST = 40
+"""Seconds that such a request may take in all."""
+AGAIN = Backoff(first=0.25, factor=2, ceiling=5)
+"""Between two looks at what no frame tells of."""
+
+_decode = msgspec.json.Decoder(Frame).decode
+
+
+class Waiter:
+    """One request. `open`: the results that have not ended, as far as it knows."""
+
+    def __init__(self, wanted: Sequence[UUID], *, any: bool) -> None:
+        self.states: dict[UUID, int] = {}
+        self.open = set(wanted)
+        self.woken = asyncio.Event()
+        self._any = any
+        self._heard: set[UUID] = set()
+
+    @property
+    def done(self) -> bool:
+        return len(self.open) < len(self.states) if self._any else not self.open
+
+    def look(self) -> None:
+        """Before what is so is read: what is heard from now on may not be in it."""
+        self._heard.clear()
+        self.woken.clear()
+
+    def take(self, rows: Iterable[store.Row]) -> None:
+        """What was read. A result whose session is gone altogether counts as deleted."""
+        found = {row["id"]: row["status"] for row in rows}
+        for name in self.open:
+            self.states[name] = found.get(name, int(ResultStatus.DELETED))
+        self.open = {name for name in self.open if self.states[name] == ResultStatus.CREATED}
+        self.hear(self._heard)
+
+    def hear(self, names: Iterable[UUID]) -> None:
+        """They have ended, somebody says. Wakes when that would be enough: a thousand ends are not a thousand looks."""
+        self._heard = self._heard.union(names) & self.open
+        if self._heard and (self._any or len(self._heard) == len(self.open)):
+            self.woken.set()
+
+
+class Ear:
+    """What hears the frames of one session, for all who wait in it."""
+
+    def __init__(self) -> None:
+        self.waiters: set[Waiter] = set()
+        self.subscription: Subscription | None = None
+
+    async def hear(self, message: Msg) -> None:
+        frame = _decode(message.data)
+        ended = {*frame.results, *frame.aborted, *frame.deleted}
+        if ended:
+            for waiter in self.waiters:
+                waiter.hear(ended & waiter.open)
+
+
+class Waits:
+    def __init__(self, bus: Bus, db: store.Db) -> None:
+        self._bus, self._db = bus, db
+        self._ears: dict[UUID, Ear] = {}
+        self._stopping = False
+        self._share = Share("requests that wait for results", most=PLACES, of_one=PLACES_OF_ONE)
+
+    def register(self, service: Service) -> None:
+        service.reads("result", "wait", ResultWait, self.wait, seconds=LONGEST, at_once=AT_ONCE)
+
+    def stop(self) -> None:
+        """Everybody is answered as things are: they ask the next process."""
+        self._stopping = True
+        for ear in self._ears.values():
+            for waiter in ear.waiters:
+                waiter.woken.set()
+
+    async def wait(self, ctx: Context, request: ResultWait) -> ResultWaited:
+        async with self._share.place(ctx.user):
+            return await self._wait(ctx, request)
+
+    async def _wait(self, ctx: Context, request: ResultWait) -> ResultWaited:
+        rows = {row["id"]: row for row in await self._db.fetch(Q["waited"], request.results)}
+        for place, name in enumerate(request.results):
+            if name not in rows or (rows[name]["owner"] != ctx.user and not ctx.is_operator):
+                raise NotFound(f"there is no result {name}", field=f"results[{place}]")
+        waiter = Waiter(request.results, any=request.any)
+        waiter.take(rows.values())
+        if not waiter.done and request.timeout:
+            async with self._listening(waiter, {rows[name]["session"] for name in waiter.open}):
+                await self._until_done(waiter, request.timeout)
+        states = {name: name_of(ResultStatus(waiter.states[name])) for name in request.results}
+        return ResultWaited(waiter.done, states, [name for name in states if name in waiter.open])
+
+    async def _until_done(self, waiter: Waiter, patience: float) -> None:
+        loop, looks = asyncio.get_running_loop(), 0
+        until = loop.time() + patience
+        while not self._stopping:
+            waiter.look()
+            waiter.take(await self._db.fetch(Q["result_states"], list(waiter.open)))
+            left = until - loop.time()
+            if waiter.done or left <= 0:
+                return
+            try:
+                async with asyncio.timeout(min(left, AGAIN.delay(looks))):
+                    await waiter.woken.wait()
+            except TimeoutError:
+                looks += 1
+
+    @asynccontextmanager
+    async def _listening(self, waiter: Waiter, sessions: set[UUID]) -> AsyncIterator[None]:
+        try:
+            for session in sessions:
+                if session in self._ears:
+                    self._ears[session].waiters.add(waiter)
+                    continue
+                ear = self._ears[session] = Ear()
+                ear.waiters.add(waiter)
+                ear.subscription = await self._bus.nc.subscribe(subjects.event("task", "changed", session), cb=ear.hear)
+            yield
+        finally:
+            for session in sessions & self._ears.keys():
+                await self._leave(session, waiter)
+
+    async def _leave(self, session: UUID, waiter: Waiter) -> None:
+        ear = self._ears[session]
+        ear.waiters.discard(waiter)
+        if not ear.waiters:
+            del self._ears[session]
+            if ear.subscription is not None and not self._bus.nc.is_closed:
+                await ear.subscription.unsubscribe()
