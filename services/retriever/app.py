@@ -7,11 +7,11 @@ from pathlib import Path
 
 import shared.chain
 from services.retriever import __version__
-from services.retriever.handlers.retrievals import Retrievals
-from services.retriever.peers import Peers
-from services.retriever.retrieve import Retrieve
+from services.retriever.retrieval.chain import Retrieve
+from services.retriever.retrieval.eviction import EVERY, Sweep
+from services.retriever.retrieval.handlers import Retrievals
+from services.retriever.retrieval.peers import Peers
 from services.retriever.settings import Settings
-from services.retriever.sweep import EVERY, Sweep
 from shared.bus.health import serve_health
 from shared.bus.station import open_station
 from shared.chain.chains import Chains

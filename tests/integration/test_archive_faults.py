@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.archiver.machine import BlockState
+from services.archiver.catalogue.machine import BlockState
 from shared.objects.init import init_folder
 from shared.objects.layout import MARKER
 from tests.support.datasets import CATALOGUE, DATA, file_list, flip

@@ -5,8 +5,8 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from services.broker.decide import Place
-from services.broker.handlers import Handlers
+from services.broker.offers.decide import Place
+from services.broker.offers.handlers import Handlers
 from services.scheduler.handlers.changes import Changes
 from services.scheduler.handlers.deletions import Deletions
 from services.scheduler.handlers.imports import Imports

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.archiver.handlers.datasets import _files
+from services.archiver.catalogue.datasets import _files
 from services.gateway.cli.files import find
 from services.gateway.cli.names import folded
 from services.gateway.cli.trouble import UsageError

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from services.retriever.examine import Found
-from services.retriever.peers import Peers
+from services.retriever.retrieval.examine import Found
+from services.retriever.retrieval.peers import Peers
 from shared.bus.client import Bus
 from shared.bus.context import Context
 from shared.bus.service import Service

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import asyncpg
 
-from services.broker import store
-from services.broker.compute import ComputeSessions
-from services.broker.offers import Offers
+from services.broker.offers import store
+from services.broker.offers.transitions import Offers
+from services.broker.sessions.compute import ComputeSessions
 from shared.bus.unit import Units
 from shared.contracts.errors import HeadraceError
 from shared.contracts.execution import Phase

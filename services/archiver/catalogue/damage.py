@@ -5,9 +5,9 @@ A report is about one copy of a datablock; what came late, about a copy that has
 
 from typing import Final
 
-from services.archiver import store
 from services.archiver.catalogue import builtin as catalogue
-from services.archiver.machine import ARCHIVE, BLOCK, BlockState
+from services.archiver.catalogue import store
+from services.archiver.catalogue.machine import ARCHIVE, BLOCK, BlockState
 from shared.bus.unit import Unit
 from shared.contracts.catalogue import DatablockReport
 

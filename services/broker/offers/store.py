@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from services.broker.decide import Terms
-from services.broker.machine import options
+from services.broker.offers.decide import Terms
+from services.broker.offers.machine import options
 from shared.contracts.errors import NotFound
 from shared.contracts.events import OfferChanged
 from shared.contracts.execution import (

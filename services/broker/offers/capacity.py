@@ -6,9 +6,9 @@ from uuid import UUID
 
 import msgspec
 
-from services.broker import store
-from services.broker.decide import Free, Place, Terms
-from services.broker.machine import MACHINE
+from services.broker.offers import store
+from services.broker.offers.decide import Free, Place, Terms
+from services.broker.offers.machine import MACHINE
 from shared.bus.unit import Unit
 from shared.contracts import ids, subjects
 from shared.contracts.execution import ExecutionRequest, Phase

@@ -1,8 +1,8 @@
 """Why is my dataset where it is?"""
 
-from services.archiver import store
-from services.archiver.damage import NAMED
-from services.archiver.machine import ArchiveState, BlockState, wire
+from services.archiver.catalogue import store
+from services.archiver.catalogue.damage import NAMED
+from services.archiver.catalogue.machine import ArchiveState, BlockState, wire
 from shared.chain.chains import Chains
 from shared.contracts.catalogue import DatasetState
 from shared.contracts.errors import NotFound

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from services.retriever.examine import Found
+from services.retriever.retrieval.examine import Found
 from shared.bus.client import Bus
 from shared.chain.errors import UserError
 from shared.contracts import headers as h

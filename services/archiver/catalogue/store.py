@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from services.archiver.machine import ArchiveState, BlockState, JobState, RetrieveState, wire
-from services.archiver.pack import File
+from services.archiver.archive.packing import File
+from services.archiver.catalogue.machine import ArchiveState, BlockState, JobState, RetrieveState, wire
 from shared.bus.access import owned
 from shared.bus.context import Context
 from shared.contracts.catalogue import Damage, Datablock, Dataset, Job, Lifecycle

@@ -1,11 +1,11 @@
 """The catalogue's jobs: archive this dataset, retrieve that one."""
 
-from services.archiver import store
+from services.archiver.archive.chains import ArchiverChains
+from services.archiver.archive.state import OfDataset
+from services.archiver.archive.uploads import live
 from services.archiver.catalogue import builtin as catalogue
-from services.archiver.chains import ArchiverChains
-from services.archiver.handlers.uploads import live
-from services.archiver.machine import ARCHIVE, JOB, ArchiveState, JobState, verb_to, wire
-from services.archiver.state import OfDataset
+from services.archiver.catalogue import store
+from services.archiver.catalogue.machine import ARCHIVE, JOB, ArchiveState, JobState, verb_to, wire
 from shared.bus.context import Context
 from shared.bus.service import Service
 from shared.bus.unit import Unit

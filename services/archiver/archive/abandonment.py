@@ -1,7 +1,7 @@
 """The bytes of a dataset that was given up: removed wherever they may lie, once nobody works on them any more."""
 
-from services.archiver import layout, store
-from services.archiver.state import OfDataset
+from services.archiver.archive.state import OfDataset
+from services.archiver.catalogue import layout, store
 from shared.bus.unit import Units
 from shared.chain.context import StepContext
 from shared.chain.errors import Later

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import msgspec
 
-from services.archiver import layout, store
-from services.archiver.machine import ARCHIVE, ArchiveState
+from services.archiver.catalogue import layout, store
+from services.archiver.catalogue.machine import ARCHIVE, ArchiveState
 from shared.bus.unit import Units
 from shared.objects.port import Objects, Stored
 from shared.runtime.clock import Clock

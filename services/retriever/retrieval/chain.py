@@ -8,9 +8,9 @@ from uuid import UUID
 
 import msgspec
 
-from services.retriever.examine import examine, told
-from services.retriever.peers import Peers
-from services.retriever.store import Q, Row, retrieval_key, status_of
+from services.retriever.retrieval.examine import examine, told
+from services.retriever.retrieval.peers import Peers
+from services.retriever.retrieval.store import Q, Row, retrieval_key, status_of
 from shared.bus.unit import Unit, Units
 from shared.chain.context import StepContext
 from shared.chain.declare import Chain, critical, retry

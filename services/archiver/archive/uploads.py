@@ -4,10 +4,10 @@ import asyncio
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.archiver import layout, store
-from services.archiver.chains import ArchiverChains
-from services.archiver.machine import ARCHIVE, ArchiveState, BlockState
-from services.archiver.state import OfDataset
+from services.archiver.archive.chains import ArchiverChains
+from services.archiver.archive.state import OfDataset
+from services.archiver.catalogue import layout, store
+from services.archiver.catalogue.machine import ARCHIVE, ArchiveState, BlockState
 from shared.bus.context import Context
 from shared.bus.paging import fitting, place_of, token_of
 from shared.bus.service import Service

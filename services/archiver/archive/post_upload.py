@@ -5,11 +5,11 @@ from contextlib import aclosing
 from functools import partial
 from uuid import UUID
 
-from services.archiver import layout, store
+from services.archiver.archive.packing import File, Tar, WrongFileError, share_out
+from services.archiver.archive.state import OfDataset
 from services.archiver.catalogue import builtin as catalogue
-from services.archiver.machine import BLOCK
-from services.archiver.pack import File, Tar, WrongFileError, share_out
-from services.archiver.state import OfDataset
+from services.archiver.catalogue import layout, store
+from services.archiver.catalogue.machine import BLOCK
 from shared.bus.unit import Unit, Units
 from shared.chain.context import StepContext
 from shared.chain.errors import UserError

@@ -1,7 +1,7 @@
 """A retrieve job of the catalogue is the retriever's work: it is handed over, and the retriever tells how it goes."""
 
+from services.archiver.archive.state import OfDataset
 from services.archiver.catalogue import builtin as catalogue
-from services.archiver.state import OfDataset
 from shared.bus.client import Bus
 from shared.chain.context import StepContext
 from shared.chain.errors import UserError

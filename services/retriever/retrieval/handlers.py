@@ -4,8 +4,8 @@ import asyncio
 from datetime import timedelta
 from uuid import UUID
 
-from services.retriever import store
-from services.retriever.retrieve import Retrieve, Retrieving, changed
+from services.retriever.retrieval import store
+from services.retriever.retrieval.chain import Retrieve, Retrieving, changed
 from shared.bus.access import owned
 from shared.bus.client import Bus
 from shared.bus.context import Context

@@ -3,10 +3,10 @@
 import contextlib
 from uuid import UUID
 
-from services.archiver import store
-from services.archiver.chains import ArchiverChains
-from services.archiver.machine import ARCHIVE, ArchiveState, BlockState
-from services.archiver.state import OfDataset
+from services.archiver.archive.chains import ArchiverChains
+from services.archiver.archive.state import OfDataset
+from services.archiver.catalogue import store
+from services.archiver.catalogue.machine import ARCHIVE, ArchiveState, BlockState
 from shared.bus.access import owned
 from shared.bus.context import Context
 from shared.bus.service import Service

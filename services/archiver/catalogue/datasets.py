@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from services.archiver import layout, store
+from services.archiver.archive.packing import File
+from services.archiver.archive.uploads import live
 from services.archiver.catalogue import builtin as catalogue
-from services.archiver.handlers.uploads import live
-from services.archiver.machine import ARCHIVE, RETRIEVE, ArchiveState, RetrieveState, verb_to, wire
-from services.archiver.pack import File
+from services.archiver.catalogue import layout, store
+from services.archiver.catalogue.machine import ARCHIVE, RETRIEVE, ArchiveState, RetrieveState, verb_to, wire
 from shared.bus.context import Context
 from shared.bus.paging import fitting, place_of, token_of
 from shared.bus.service import Service

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-from services.broker import capacity, store
-from services.broker.compute import ComputeSessions
-from services.broker.decide import No, Place, decide
-from services.broker.locate import locate
-from services.broker.offers import Offers
+from services.broker.offers import capacity, store
+from services.broker.offers.decide import No, Place, decide
+from services.broker.offers.locate import locate
+from services.broker.offers.transitions import Offers
+from services.broker.sessions.compute import ComputeSessions
 from shared.bus.access import owned
 from shared.bus.client import Bus
 from shared.bus.context import Context

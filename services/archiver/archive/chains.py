@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import msgspec
 
-from services.archiver.abandon import Abandoning
-from services.archiver.archive import Archiving
-from services.archiver.forward import Forwarding
-from services.archiver.repair import Repairing
-from services.archiver.state import OfDataset
-from services.archiver.upload import PostUpload
+from services.archiver.archive.abandonment import Abandoning
+from services.archiver.archive.archival import Archiving
+from services.archiver.archive.post_upload import PostUpload
+from services.archiver.archive.repair import Repairing
+from services.archiver.archive.retrieval import Forwarding
+from services.archiver.archive.state import OfDataset
 from shared.chain.declare import Chain, critical, retry
 from shared.runtime.retry import Backoff
 

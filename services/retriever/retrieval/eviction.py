@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
 from typing import Final
 
-from services.retriever import store
+from services.retriever.retrieval import store
 from shared.bus.unit import Units
 from shared.objects.port import Objects, Stored
 from shared.runtime.clock import Clock

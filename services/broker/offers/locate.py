@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 
-from services.broker.decide import Lost
+from services.broker.offers.decide import Lost
 from shared.bus.client import Bus
 from shared.contracts import headers as h
 from shared.contracts import subjects

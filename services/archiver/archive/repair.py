@@ -7,11 +7,11 @@ whatever becomes of the chain: there is no other copy of them.
 
 from functools import partial
 
-from services.archiver import damage, layout, store
+from services.archiver.archive.post_upload import PostUpload
+from services.archiver.archive.state import OfDataset
 from services.archiver.catalogue import builtin as catalogue
-from services.archiver.machine import ARCHIVE, BLOCK
-from services.archiver.state import OfDataset
-from services.archiver.upload import PostUpload
+from services.archiver.catalogue import damage, layout, store
+from services.archiver.catalogue.machine import ARCHIVE, BLOCK
 from shared.bus.unit import Unit, Units
 from shared.chain.context import StepContext
 from shared.objects.port import Objects

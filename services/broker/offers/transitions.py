@@ -6,9 +6,9 @@ next accept or the sweep makes the same session and goes on.
 
 from uuid import UUID
 
-from services.broker import store
-from services.broker.compute import ComputeSessions
-from services.broker.machine import ENDS, MACHINE
+from services.broker.offers import store
+from services.broker.offers.machine import ENDS, MACHINE
+from services.broker.sessions.compute import ComputeSessions
 from shared.bus.unit import Unit, Units
 from shared.contracts import subjects
 from shared.contracts.errors import HeadraceError

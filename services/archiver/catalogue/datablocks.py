@@ -4,8 +4,8 @@ from typing import Annotated
 
 import msgspec
 
-from services.archiver import damage, store
-from services.archiver.explain import explain
+from services.archiver.catalogue import damage, store
+from services.archiver.catalogue.explain import explain
 from shared.bus.context import Context
 from shared.bus.paging import fitting, place_of, token_of
 from shared.bus.service import Service
