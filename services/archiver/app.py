@@ -25,8 +25,8 @@ from shared.bus.station import open_station
 from shared.chain.chains import Chains
 from shared.chain.runner import Runner
 from shared.db.pool import ping
+from shared.objects.known_storages import MIGRATIONS, recorder
 from shared.objects.lts import MIB, open_lts
-from shared.objects.recorded import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.objects.sweep import sweeping
 from shared.runtime.clock import SystemClock

@@ -14,7 +14,7 @@ from services.broker.settings import Settings
 from shared.bus.health import serve_health
 from shared.bus.station import open_station
 from shared.db.pool import ping
-from shared.objects.recorded import MIGRATIONS, recorder
+from shared.objects.known_storages import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop

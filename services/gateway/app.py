@@ -16,7 +16,7 @@ from services.gateway.web import application
 from shared.bus.health import serve_health
 from shared.bus.station import open_station
 from shared.db.pool import ping
-from shared.objects.recorded import MIGRATIONS, recorder
+from shared.objects.known_storages import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.objects.settings import ObjectsSettings
 from shared.runtime.clock import SystemClock

@@ -38,7 +38,7 @@ from shared.bus.health import serve_health
 from shared.bus.station import open_station
 from shared.chain.runner import Runner
 from shared.db.pool import open_pool, ping
-from shared.objects.recorded import MIGRATIONS, recorder
+from shared.objects.known_storages import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from shared.contracts.errors import Unavailable
-from shared.objects.trouble import translate
+from shared.objects.s3_errors import translate
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff
 

@@ -11,7 +11,7 @@ from shared.db.sql import load
 from shared.objects.identity import Record
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
-Q = load(__file__, "storages.sql")
+Q = load(__file__, "known_storages.sql")
 
 
 def recorder(pool: "asyncpg.Pool[Any]") -> Record:

@@ -8,8 +8,8 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from shared.contracts.errors import AlreadyExists, Conflict, Internal, Unavailable
-from shared.objects.caller import Caller
-from shared.objects.trouble import AWAY, code_of
+from shared.objects.s3_calls import Caller
+from shared.objects.s3_errors import AWAY, code_of
 from shared.runtime.log import log
 
 CHUNK: Final = 1024 * 1024
