@@ -13,10 +13,10 @@ from services.gateway.auth import Identity
 from services.gateway.edge import Edge
 from services.gateway.problem import UnsupportedMedia, invalid
 from services.gateway.slashes import unmask
-from shared.bus.texts import check_texts, nul
 from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.errors import Invalid, TooLarge
+from shared.service.texts import check_texts, nul
 
 T = TypeVar("T")
 

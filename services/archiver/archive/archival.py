@@ -8,7 +8,6 @@ from services.archiver.archive.state import OfDataset
 from services.archiver.catalogue import builtin as catalogue
 from services.archiver.catalogue import layout, store
 from services.archiver.catalogue.machine import BLOCK
-from shared.bus.unit import Unit, Units
 from shared.chain.context import StepContext
 from shared.chain.errors import Later
 from shared.contracts.errors import AlreadyExists, HeadraceError, NoRoom
@@ -16,6 +15,7 @@ from shared.objects.hashing import Sha256
 from shared.objects.port import Objects, Store
 from shared.objects.remove import remove
 from shared.runtime.log import log
+from shared.service.unit import Unit, Units
 
 Q = store.Q
 ROOM_AGAIN: Final = 5.0

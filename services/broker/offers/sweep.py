@@ -9,10 +9,10 @@ import asyncpg
 from services.broker.offers import store
 from services.broker.offers.transitions import Offers
 from services.broker.sessions.compute import ComputeSessions
-from shared.bus.unit import Units
 from shared.contracts.errors import HeadraceError
 from shared.contracts.execution import Phase
 from shared.runtime.log import log
+from shared.service.unit import Units
 
 Q = store.Q
 PAGE = 100

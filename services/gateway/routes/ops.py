@@ -12,12 +12,12 @@ from services.gateway.call import Call
 from services.gateway.reply import Reply
 from services.gateway.route import Route
 from services.gateway.survey import StreamState
-from shared.bus import dead
-from shared.bus.dead import DeadPage, Replayed
 from shared.contracts.compute import Partition, PartitionName, PartitionPage
 from shared.contracts.errors import Forbidden, Invalid
 from shared.contracts.health import Health
 from shared.contracts.paging import Page
+from shared.service import dead
+from shared.service.dead import DeadPage, Replayed
 
 ROOT = "/ops/v1"
 

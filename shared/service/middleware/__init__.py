@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from shared.bus.context import Handler, Middleware
+from shared.service.context import Handler, Middleware
 
 
 def wrap(handler: Handler, layers: Sequence[Middleware]) -> Handler:

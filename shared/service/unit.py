@@ -16,12 +16,12 @@ from typing import Any
 import asyncpg
 
 from shared.bus import trace
-from shared.bus.context import Context
-from shared.bus.outbox import Q, Relay, Row
 from shared.bus.publish import encode
 from shared.contracts.errors import AlreadyExists
 from shared.db.pool import translate
 from shared.runtime.log import log
+from shared.service.context import Context
+from shared.service.outbox import Q, Relay, Row
 
 Connection = Any
 """asyncpg's connection, or the pool's stand-in for one."""

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from shared.bus.context import Context, Handler, Middleware
 from shared.contracts.errors import TimedOut
+from shared.service.context import Context, Handler, Middleware
 
 
 def timeout(seconds: float) -> Middleware:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from deploy.local.astronomy.records import Statistics
+from deploy.demo.astronomy.records import Statistics
 
 Pixels = npt.NDArray[np.float64]
 

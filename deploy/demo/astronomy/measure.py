@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from deploy.local.astronomy.reading import Unreadable, described, opened
-from deploy.local.astronomy.records import HDU, Record, Thumbnail
-from deploy.local.astronomy.sources import plane, sources
-from deploy.local.astronomy.statistics import statistics
-from deploy.local.astronomy.thumbnail import thumbnail
+from deploy.demo.astronomy.reading import Unreadable, described, opened
+from deploy.demo.astronomy.records import HDU, Record, Thumbnail
+from deploy.demo.astronomy.sources import plane, sources
+from deploy.demo.astronomy.statistics import statistics
+from deploy.demo.astronomy.thumbnail import thumbnail
 
 
 def measure(name: str, data: bytes) -> Record:

@@ -2,9 +2,9 @@
 
 import time
 
-from shared.bus.context import Context, Handler
 from shared.contracts.errors import HeadraceError, Internal
 from shared.runtime.log import log
+from shared.service.context import Context, Handler
 
 
 def logging(handler: Handler) -> Handler:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from shared.bus.context import Context
 from shared.contracts.errors import NotFound
+from shared.service.context import Context
 
 R = TypeVar("R", bound=Mapping[str, Any])
 

@@ -40,7 +40,7 @@ def measure(task: Task) -> Any:
     payload: {"name": the file's path in the dataset}; input 0: the file. Output: a record (astronomy/records.py) as JSON.
     A file that cannot be read gives a record that says why, so that the catalogue is still made.
     """
-    from deploy.local.astronomy.measure import measure
+    from deploy.demo.astronomy.measure import measure
 
     return measure(str(task.payload["name"]), task.inputs[0])
 
@@ -48,9 +48,9 @@ def measure(task: Task) -> Any:
 @app.function(blocking=True)
 def catalogue(task: Task) -> tuple[bytes, bytes]:
     """One catalogue of all files. Inputs: what `measure` gave, in any order. Outputs: a table (ECSV), a contact sheet (PNG)."""
-    from deploy.local.astronomy.catalogue import catalogue
-    from deploy.local.astronomy.records import Record
-    from deploy.local.astronomy.sheet import sheet
+    from deploy.demo.astronomy.catalogue import catalogue
+    from deploy.demo.astronomy.records import Record
+    from deploy.demo.astronomy.sheet import sheet
 
     records = [msgspec.json.decode(value, type=Record) for value in task.inputs]
     table = catalogue(records)

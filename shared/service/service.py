@@ -18,23 +18,23 @@ from nats.micro.service import EndpointConfig
 
 from shared.bus import trace
 from shared.bus.client import Bus
-from shared.bus.context import Context, Handler, of_command, of_request
-from shared.bus.middleware import wrap
-from shared.bus.middleware.database import database
-from shared.bus.middleware.logging import logging
-from shared.bus.middleware.poison import guard
-from shared.bus.middleware.timeout import timeout
-from shared.bus.middleware.tracing import tracing
 from shared.bus.publish import LARGEST
 from shared.bus.pull import Pull, delivery
-from shared.bus.texts import check_texts
-from shared.bus.unit import Unit, Units
 from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.errors import HeadraceError, Internal, Invalid, TooLarge
 from shared.contracts.events import CommandDone, CommandRejected
 from shared.contracts.topology import COMMANDS
 from shared.runtime.log import log
+from shared.service.context import Context, Handler, of_command, of_request
+from shared.service.middleware import wrap
+from shared.service.middleware.database import database
+from shared.service.middleware.logging import logging
+from shared.service.middleware.poison import guard
+from shared.service.middleware.timeout import timeout
+from shared.service.middleware.tracing import tracing
+from shared.service.texts import check_texts
+from shared.service.unit import Unit, Units
 
 Read = Callable[[Context, Any], Awaitable[Any]]
 Write = Callable[[Unit, Context, Any], Awaitable[Any]]

@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from deploy.local.astronomy.records import Thumbnail
-from deploy.local.astronomy.statistics import Pixels
+from deploy.demo.astronomy.records import Thumbnail
+from deploy.demo.astronomy.statistics import Pixels
 
 LARGEST = 128
 """Pixels along the longer side."""

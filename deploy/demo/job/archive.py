@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from deploy.local.job.client import Client, JobError
-from deploy.local.job.files import File
+from deploy.demo.job.client import Client, JobError
+from deploy.demo.job.files import File
 
 CATALOGUE, ARCHIVER = "/catalogue/api/v3", "/archiver/api/v1"
 UPLOADS = 8

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import msgspec
 
-from shared.bus.texts import nul
 from shared.contracts.errors import Invalid
+from shared.service.texts import nul
 
 T = TypeVar("T", bound=msgspec.Struct)
 _CHECK = 9

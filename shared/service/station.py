@@ -9,11 +9,11 @@ import asyncpg
 import msgspec
 
 from shared.bus.client import Bus, BusSettings
-from shared.bus.outbox import Relay
-from shared.bus.service import Service
-from shared.bus.unit import Units
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
+from shared.service.outbox import Relay
+from shared.service.service import Service
+from shared.service.unit import Units
 
 
 class StationSettings(BusSettings, frozen=True, kw_only=True):

@@ -13,13 +13,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
+from deploy.demo.job import place
+from deploy.demo.job.archive import OPEN, Archive, status
+from deploy.demo.job.client import Client, JobError
+from deploy.demo.job.compute import Compute, Products
+from deploy.demo.job.files import described, fits_files, pid
+from deploy.demo.job.summary import show_offers, summary
 from deploy.local.home import write_file
-from deploy.local.job import place
-from deploy.local.job.archive import OPEN, Archive, status
-from deploy.local.job.client import Client, JobError
-from deploy.local.job.compute import Compute, Products
-from deploy.local.job.files import described, fits_files, pid
-from deploy.local.job.summary import show_offers, summary
 from shared.runtime.retry import Backoff, retry
 
 _WRITE, _WRITES = Backoff(first=0.5, ceiling=2), 150

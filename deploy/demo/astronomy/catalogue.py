@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from astropy.table import MaskedColumn, Table
 
-from deploy.local.astronomy.records import HDU, Record
-from deploy.local.astronomy.sources import LEAST, SIGMAS
+from deploy.demo.astronomy.records import HDU, Record
+from deploy.demo.astronomy.sources import LEAST, SIGMAS
 
 
 class Column(NamedTuple):

@@ -3,7 +3,7 @@
 import structlog
 
 from shared.bus import trace
-from shared.bus.context import Context, Handler
+from shared.service.context import Context, Handler
 
 
 def tracing(handler: Handler) -> Handler:

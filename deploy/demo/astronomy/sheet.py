@@ -8,8 +8,8 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from deploy.local.astronomy.records import Record
-from deploy.local.astronomy.tile import draw, is_shown
+from deploy.demo.astronomy.records import Record
+from deploy.demo.astronomy.tile import draw, is_shown
 
 COLUMNS, ROWS = 7, 60
 """Tiles beside each other, and at most above each other: a PNG of 60 rows has about 15,000 pixels in height."""

@@ -2,10 +2,10 @@
 
 import asyncpg
 
-from shared.bus.context import Context, Handler
 from shared.contracts.errors import Invalid, TimedOut
 from shared.db.pool import translate
 from shared.runtime.log import log
+from shared.service.context import Context, Handler
 
 
 def database(handler: Handler) -> Handler:

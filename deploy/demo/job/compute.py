@@ -9,8 +9,8 @@ from uuid import UUID
 
 import msgspec
 
-from deploy.local.job.client import Client, JobError
-from deploy.local.job.files import File
+from deploy.demo.job.client import Client, JobError
+from deploy.demo.job.files import File
 from shared.contracts.ids import result_id, task_id, uuid7
 
 COMPUTE, DATA = "/compute/v1", "/data/v1"

@@ -7,9 +7,9 @@ finite pixels. The centroid is weighted by pixel - median, which is positive in 
 import numpy as np
 import numpy.typing as npt
 
-from deploy.local.astronomy.labels import labelled
-from deploy.local.astronomy.records import Source, Sources, Statistics
-from deploy.local.astronomy.statistics import Pixels
+from deploy.demo.astronomy.labels import labelled
+from deploy.demo.astronomy.records import Source, Sources, Statistics
+from deploy.demo.astronomy.statistics import Pixels
 
 SIGMAS = 5
 LEAST = 5

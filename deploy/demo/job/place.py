@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Any
 
-from deploy.local.job.client import Client, JobError
+from deploy.demo.job.client import Client, JobError
 
 ROOT = "/execution/v1"
 PATIENCE = 180.0

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from shared.bus.context import Context
-from shared.bus.service import Service
 from shared.contracts.health import Health, HealthCheck
 from shared.runtime.clock import Clock, rfc3339
+from shared.service.context import Context
+from shared.service.service import Service
 
 Check = Callable[[], Awaitable[str]]
 """`ok`, or what is wrong."""

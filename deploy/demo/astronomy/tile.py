@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.patches import Circle, Rectangle
 
-from deploy.local.astronomy.records import HDU, Record, Thumbnail
+from deploy.demo.astronomy.records import HDU, Record, Thumbnail
 
 PADDING = 0.06
 """Around a tile, in inches."""
