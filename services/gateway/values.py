@@ -14,10 +14,11 @@ from uuid import UUID
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from services.gateway import digest, reply
+from services.gateway import reply
 from services.gateway.call import Call
 from services.gateway.problem import Unsatisfiable
 from services.gateway.reply import Reply
+from shared.contracts import digest
 from shared.contracts.compute import Result, ResultComplete, ResultRef, Value
 from shared.contracts.errors import Conflict, HeadraceError, Internal, Invalid
 from shared.contracts.states import ResultStatus, name_of
