@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import msgspec
 
-from shared.objects.init import init_bucket
 from shared.objects.s3 import open_objects
 from shared.objects.settings import ObjectsSettings
+from shared.objects.storage_init import init_bucket
 from tests.support.servers import Servers
 
 
