@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from services.gateway.edge import TRANSFERS_OF_ONE
-from services.gateway.limits import Limits
+from services.gateway.http.limits import Limits
 from tests.conftest import new_bucket
 from tests.integration.compute_rig import forget_streams, new_database
 from tests.integration.gateway_edge import Gateway, running

@@ -14,7 +14,7 @@ from services.gateway.cli.fetch import Clients, Wanted, fetch, sha256
 from services.gateway.cli.steady import Steady
 from services.gateway.cli.trouble import FailedError, RefusedError, UnreachableError, UsageError
 from services.gateway.cli.unnamed import resumable
-from services.gateway.digest import told as digest
+from shared.contracts.digest import told as digest
 
 BLOCK = 256 * 1024
 TRIES = 5
