@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from deploy.demo.job import job
 from deploy.local import system
 from deploy.local.home import FULL, HomeError
-from deploy.local.job import job
 from deploy.local.postgres import wipe
 from deploy.local.room import EVERY, Room
 from deploy.local.show import Show

@@ -11,7 +11,7 @@ from deploy.local.process import SERVICES, WORKERS, Command, Event
 from deploy.local.stack import Stack, StartError
 from shared.contracts.subjects import SERVICES as SERVICE_NAMES
 
-APP = "deploy.local.functions:app"
+APP = "deploy.demo.functions:app"
 """The functions that the workers of `make run` know."""
 ROOT = Path(__file__).parents[2]
 READY_LIMIT = 120.0

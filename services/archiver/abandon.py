@@ -2,12 +2,12 @@
 
 from services.archiver import layout, store
 from services.archiver.state import OfDataset
-from shared.bus.unit import Units
 from shared.chain.context import StepContext
 from shared.chain.errors import Later
 from shared.objects.port import Objects, Store
 from shared.objects.remove import remove
 from shared.runtime.log import log
+from shared.service.unit import Units
 
 Q = store.Q
 AGAIN = 0.5

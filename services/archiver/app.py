@@ -20,8 +20,6 @@ from services.archiver.repair import Repairing
 from services.archiver.settings import Settings
 from services.archiver.sweep import EVERY, Sweep
 from services.archiver.upload import PostUpload
-from shared.bus.health import serve_health
-from shared.bus.station import open_station
 from shared.chain.chains import Chains
 from shared.chain.runner import Runner
 from shared.db.pool import ping
@@ -31,6 +29,8 @@ from shared.objects.s3 import open_objects
 from shared.objects.sweep import sweeping
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
+from shared.service.health import serve_health
+from shared.service.station import open_station
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:

@@ -8,7 +8,6 @@ from services.archiver.catalogue import builtin as catalogue
 from services.archiver.machine import BLOCK
 from services.archiver.pack import manifest
 from services.archiver.state import OfDataset
-from shared.bus.unit import Unit, Units
 from shared.chain.context import StepContext
 from shared.chain.errors import Later
 from shared.contracts.errors import AlreadyExists, HeadraceError, NoRoom
@@ -16,6 +15,7 @@ from shared.objects.hashing import Sha256
 from shared.objects.port import Objects, Store
 from shared.objects.remove import remove
 from shared.runtime.log import log
+from shared.service.unit import Unit, Units
 
 Q = store.Q
 ROOM_AGAIN: Final = 5.0

@@ -8,8 +8,8 @@ from typing import Final
 from services.archiver import store
 from services.archiver.catalogue import builtin as catalogue
 from services.archiver.machine import ARCHIVE, BLOCK, BlockState
-from shared.bus.unit import Unit
 from shared.contracts.catalogue import DatablockReport
+from shared.service.unit import Unit
 
 Q = store.Q
 NAMED: Final = 10

@@ -12,11 +12,11 @@ from services.archiver.catalogue import builtin as catalogue
 from services.archiver.machine import ARCHIVE, BLOCK
 from services.archiver.state import OfDataset
 from services.archiver.upload import PostUpload
-from shared.bus.unit import Unit, Units
 from shared.chain.context import StepContext
 from shared.objects.port import Objects
 from shared.objects.remove import remove
 from shared.runtime.log import log
+from shared.service.unit import Unit, Units
 
 Q = store.Q
 

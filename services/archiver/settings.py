@@ -2,9 +2,9 @@
 
 import msgspec
 
-from shared.bus.station import StationSettings
 from shared.objects.lts import LtsSettings
 from shared.objects.settings import ObjectsSettings
+from shared.service.station import StationSettings
 
 
 class PackSettings(msgspec.Struct, frozen=True, kw_only=True):

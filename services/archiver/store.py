@@ -6,13 +6,13 @@ from uuid import UUID
 
 from services.archiver.machine import ArchiveState, BlockState, JobState, RetrieveState, wire
 from services.archiver.pack import File
-from shared.bus.access import owned
-from shared.bus.context import Context
 from shared.contracts.catalogue import Damage, Datablock, Dataset, Job, Lifecycle
 from shared.contracts.errors import NotFound, Unavailable
 from shared.contracts.events import DatasetChanged, JobChanged
 from shared.db.sql import load
 from shared.runtime.clock import rfc3339
+from shared.service.access import owned
+from shared.service.context import Context
 
 Q = load(__file__)
 Row = Mapping[str, Any]

@@ -12,10 +12,10 @@ import msgspec
 
 from services.archiver import layout, store
 from services.archiver.machine import ARCHIVE, ArchiveState
-from shared.bus.unit import Units
 from shared.objects.port import Objects, Stored
 from shared.runtime.clock import Clock
 from shared.runtime.log import log
+from shared.service.unit import Units
 
 Q = store.Q
 EVERY: Final = 900.0

@@ -10,7 +10,6 @@ from services.archiver.catalogue import builtin as catalogue
 from services.archiver.machine import BLOCK
 from services.archiver.pack import File, Tar, WrongFileError, share_out
 from services.archiver.state import OfDataset
-from shared.bus.unit import Unit, Units
 from shared.chain.context import StepContext
 from shared.chain.errors import UserError
 from shared.contracts import subjects
@@ -19,6 +18,7 @@ from shared.contracts.ids import uuid7
 from shared.objects.port import Objects, Stored
 from shared.objects.remove import remove
 from shared.runtime.log import log
+from shared.service.unit import Unit, Units
 
 Q = store.Q
 Start = Callable[[Unit, OfDataset], Awaitable[UUID]]

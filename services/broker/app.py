@@ -11,13 +11,13 @@ from services.broker.handlers import Handlers
 from services.broker.offers import Offers
 from services.broker.settings import Settings
 from services.broker.sweep import Sweep
-from shared.bus.health import serve_health
-from shared.bus.station import open_station
 from shared.db.pool import ping
 from shared.objects.recorded import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
+from shared.service.health import serve_health
+from shared.service.station import open_station
 
 SWEEP = 1.0
 """Seconds between two looks at what the site holds."""

@@ -9,10 +9,10 @@ import msgspec
 from services.broker import store
 from services.broker.decide import Free, Place, Terms
 from services.broker.machine import MACHINE
-from shared.bus.unit import Unit
 from shared.contracts import ids, subjects
 from shared.contracts.execution import ExecutionRequest, Phase
 from shared.contracts.states import name_of
+from shared.service.unit import Unit
 
 Q = store.Q
 

@@ -9,15 +9,15 @@ from services.broker.compute import ComputeSessions
 from services.broker.decide import No, Place, decide
 from services.broker.locate import locate
 from services.broker.offers import Offers
-from shared.bus.access import owned
 from shared.bus.client import Bus
-from shared.bus.context import Context
-from shared.bus.service import At, Service
-from shared.bus.unit import Units
 from shared.contracts import subjects
 from shared.contracts.errors import NotFound
 from shared.contracts.execution import ExecutionRequest, Offer, OfferRef, OfferReply, OfferRequest, Site, SitePing
 from shared.runtime.clock import Clock
+from shared.service.access import owned
+from shared.service.context import Context
+from shared.service.service import At, Service
+from shared.service.unit import Units
 
 WAITING = 0.4
 """The part of the time for an answer that the archiver may take, and the scheduler that has not made the partition yet."""

@@ -9,12 +9,12 @@ from uuid import UUID
 from services.broker import store
 from services.broker.compute import ComputeSessions
 from services.broker.machine import ENDS, MACHINE
-from shared.bus.unit import Unit, Units
 from shared.contracts import subjects
 from shared.contracts.errors import HeadraceError
 from shared.contracts.execution import Phase
 from shared.contracts.states import name_of
 from shared.runtime.clock import Clock
+from shared.service.unit import Unit, Units
 
 Q = store.Q
 _BEGUN = frozenset({Phase.WAITING, Phase.PREPARING, Phase.AVAILABLE, Phase.RUNNING, Phase.RELEASING, Phase.COMPLETED})

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import msgspec
 
-from shared.bus.station import StationSettings
 from shared.contracts.compute import PartitionName
 from shared.objects.settings import ObjectsSettings
+from shared.service.station import StationSettings
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]

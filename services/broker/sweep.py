@@ -9,10 +9,10 @@ import asyncpg
 from services.broker import store
 from services.broker.compute import ComputeSessions
 from services.broker.offers import Offers
-from shared.bus.unit import Units
 from shared.contracts.errors import HeadraceError
 from shared.contracts.execution import Phase
 from shared.runtime.log import log
+from shared.service.unit import Units
 
 Q = store.Q
 PAGE = 100

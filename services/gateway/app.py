@@ -13,14 +13,14 @@ from services.gateway.identity.auth import Auth
 from services.gateway.identity.store import Store
 from services.gateway.settings import Settings
 from services.gateway.web import application
-from shared.bus.health import serve_health
-from shared.bus.station import open_station
 from shared.db.pool import ping
 from shared.objects.recorded import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.objects.settings import ObjectsSettings
 from shared.runtime.clock import SystemClock
 from shared.runtime.settings import load
+from shared.service.health import serve_health
+from shared.service.station import open_station
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:

@@ -1,6 +1,6 @@
 """The gateway's settings: HEADRACE_<FIELD>; those of object storage are in shared/objects/settings.py."""
 
-from shared.bus.station import StationSettings
+from shared.service.station import StationSettings
 
 
 class Settings(StationSettings, frozen=True, kw_only=True):

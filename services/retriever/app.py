@@ -12,8 +12,6 @@ from services.retriever.peers import Peers
 from services.retriever.retrieve import Retrieve
 from services.retriever.settings import Settings
 from services.retriever.sweep import EVERY, Sweep
-from shared.bus.health import serve_health
-from shared.bus.station import open_station
 from shared.chain.chains import Chains
 from shared.chain.runner import Runner
 from shared.db.pool import ping
@@ -23,6 +21,8 @@ from shared.objects.s3 import open_objects
 from shared.objects.sweep import sweeping
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
+from shared.service.health import serve_health
+from shared.service.station import open_station
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:

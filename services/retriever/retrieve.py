@@ -11,7 +11,6 @@ import msgspec
 from services.retriever.examine import examine, told
 from services.retriever.peers import Peers
 from services.retriever.store import Q, Row, retrieval_key, status_of
-from shared.bus.unit import Unit, Units
 from shared.chain.context import StepContext
 from shared.chain.declare import Chain, critical, retry
 from shared.chain.errors import Later, UserError
@@ -26,6 +25,7 @@ from shared.objects.layout import result_key
 from shared.objects.port import Objects, Store
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff
+from shared.service.unit import Unit, Units
 
 SOON: Final = Backoff(first=0.5, factor=2, ceiling=60)
 AT_ONCE: Final = 4

@@ -10,10 +10,10 @@ from datetime import timedelta
 from typing import Final
 
 from services.retriever import store
-from shared.bus.unit import Units
 from shared.objects.port import Objects, Stored
 from shared.runtime.clock import Clock
 from shared.runtime.log import log
+from shared.service.unit import Units
 
 Q = store.Q
 EVERY: Final = 900.0

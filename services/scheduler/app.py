@@ -34,14 +34,14 @@ from services.scheduler.removing import Removing
 from services.scheduler.settings import Settings
 from services.scheduler.sweep import Sweep
 from services.scheduler.turns import Turns
-from shared.bus.health import serve_health
-from shared.bus.station import open_station
 from shared.chain.runner import Runner
 from shared.db.pool import open_pool, ping
 from shared.objects.recorded import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
+from shared.service.health import serve_health
+from shared.service.station import open_station
 
 WALKS = {"enable_bitmapscan": "off"}
 """Ids come in order, and much is taken slice by slice in their order. Of a million tasks that have just come nobody has told

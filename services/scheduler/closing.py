@@ -12,11 +12,11 @@ tasks again does (`Changes.rerun`).
 from uuid import UUID
 
 from services.scheduler import store
-from shared.bus.unit import Units
 from shared.contracts import subjects
 from shared.contracts.events import SessionChanged
 from shared.contracts.states import SessionStatus, SubmissionStatus, name_of
 from shared.runtime.log import log
+from shared.service.unit import Units
 
 Q = store.Q
 PAGE = 100

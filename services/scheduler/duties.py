@@ -12,11 +12,11 @@ from uuid import UUID
 from services.scheduler import store
 from services.scheduler.machine import TASK
 from services.scheduler.turns import Turns
-from shared.bus.unit import Unit, Units
 from shared.contracts import subjects
 from shared.contracts.events import Frame
 from shared.contracts.states import SessionStatus, TaskStatus
 from shared.runtime.log import log
+from shared.service.unit import Unit, Units
 
 Q = store.Q
 SLICE = 5000

@@ -10,12 +10,12 @@ from uuid import UUID
 import msgspec
 
 from services.scheduler import decide, store
-from shared.bus.service import MALFORMED, invalid
 from shared.contracts.compute import TaskSpec
 from shared.contracts.errors import Conflict, HeadraceError, Internal, Invalid, NotFound, TooLarge
 from shared.contracts.states import ResultStatus
 from shared.contracts.work import Spawn
 from shared.objects.port import Objects
+from shared.service.service import MALFORMED, invalid
 
 Q = store.Q
 LIST_BYTES = 8 * 1024 * 1024

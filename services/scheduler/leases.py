@@ -25,13 +25,13 @@ from services.scheduler.release import Release
 from services.scheduler.turns import Turns
 from shared.bus import topology
 from shared.bus.client import Bus
-from shared.bus.service import MALFORMED
 from shared.contracts import subjects
 from shared.contracts.topology import REPORTS
 from shared.contracts.work import MOST_HELD, Beat, BeatReply, Failed
 from shared.db.pool import AWAY
 from shared.runtime.clock import Clock
 from shared.runtime.log import log
+from shared.service.service import MALFORMED
 
 Q = store.Q
 MISSED = 3

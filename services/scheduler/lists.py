@@ -13,8 +13,6 @@ from uuid import UUID
 from services.scheduler import cost, places, store
 from services.scheduler.filters import RESULTS, SEEN, SESSIONS, TASKS, Filter, Order
 from services.scheduler.places import Place
-from shared.bus.context import Context
-from shared.bus.paging import T, fitting, token_of
 from shared.contracts.compute import (
     Condition,
     ResultPage,
@@ -30,6 +28,8 @@ from shared.contracts.paging import Page
 from shared.contracts.states import SessionStatus, TaskStatus, name_of
 from shared.db.sql import load
 from shared.runtime.share import Share
+from shared.service.context import Context
+from shared.service.paging import T, fitting, token_of
 
 Q = load(__file__, "lists.sql")
 SECONDS = 8

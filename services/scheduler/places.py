@@ -8,8 +8,8 @@ from uuid import UUID
 
 import msgspec
 
-from shared.bus.paging import no_token, place_of
 from shared.contracts.paging import Page
+from shared.service.paging import no_token, place_of
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):

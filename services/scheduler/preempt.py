@@ -18,12 +18,12 @@ from services.scheduler.machine import TASK
 from services.scheduler.partition import Partition, by_partition
 from services.scheduler.turns import Turns
 from shared.bus.client import Bus
-from shared.bus.unit import Unit, Units
 from shared.contracts import subjects
 from shared.contracts.events import Frame
 from shared.contracts.work import Control
 from shared.runtime.clock import Clock
 from shared.runtime.log import log
+from shared.service.unit import Unit, Units
 
 Q = store.Q
 MOST = 1_000

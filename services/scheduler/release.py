@@ -21,10 +21,7 @@ from services.scheduler.machine import TASK
 from services.scheduler.partition import by_partition
 from services.scheduler.turns import Turns
 from shared.bus.client import Bus
-from shared.bus.middleware.poison import bury, guard
-from shared.bus.outbox import Relay
 from shared.bus.pull import Pull
-from shared.bus.unit import Unit, Units
 from shared.contracts import subjects
 from shared.contracts.events import Frame, TaskProgress
 from shared.contracts.states import TaskStatus
@@ -34,6 +31,9 @@ from shared.db.pool import AWAY, RERUN
 from shared.runtime.log import log
 from shared.runtime.plain import plain
 from shared.runtime.retry import Backoff, retry
+from shared.service.middleware.poison import bury, guard
+from shared.service.outbox import Relay
+from shared.service.unit import Unit, Units
 
 Q = store.Q
 MESSAGES = 200

@@ -10,13 +10,13 @@ from uuid import UUID
 from services.scheduler import store
 from services.scheduler.removing import OfSession, Removing
 from shared.bus.client import Bus
-from shared.bus.unit import Unit, Units
 from shared.chain.chains import Chains
 from shared.chain.declare import Chain, retry
 from shared.contracts.ids import uuid7
 from shared.runtime.clock import Clock
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff
+from shared.service.unit import Unit, Units
 
 Q = store.Q
 SOON = Backoff(first=0.5, factor=2, ceiling=60)

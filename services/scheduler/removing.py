@@ -14,7 +14,6 @@ from services.scheduler.duties import Duties
 from services.scheduler.machine import SESSION
 from services.scheduler.release import tell
 from services.scheduler.turns import Turns
-from shared.bus.unit import Unit, Units
 from shared.chain.context import StepContext
 from shared.chain.errors import Later
 from shared.contracts import subjects
@@ -24,6 +23,7 @@ from shared.contracts.work import Control
 from shared.objects.layout import session_prefix
 from shared.objects.port import Store
 from shared.objects.remove import remove
+from shared.service.unit import Unit, Units
 
 Q = store.Q
 SLICE = 5000

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from shared.bus.station import StationSettings
 from shared.objects.settings import ObjectsSettings
+from shared.service.station import StationSettings
 
 
 class LeaseSettings(msgspec.Struct, frozen=True, kw_only=True):

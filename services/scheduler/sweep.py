@@ -14,10 +14,10 @@ from services.scheduler.closing import settle
 from services.scheduler.duties import Duties
 from services.scheduler.handlers.submissions import discard, drop_rows
 from services.scheduler.removal import Removal
-from shared.bus.outbox import Q as OUTBOX
-from shared.bus.unit import Units
 from shared.contracts.states import SubmissionStatus
 from shared.runtime.log import log
+from shared.service.outbox import Q as OUTBOX
+from shared.service.unit import Units
 
 Q = store.Q
 ABANDONED_AFTER = 3600.0

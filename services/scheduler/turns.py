@@ -27,12 +27,12 @@ from services.scheduler.placement import TICK, Placement
 from services.scheduler.queue import Queue
 from shared.bus import topology
 from shared.bus.client import Bus
-from shared.bus.unit import Unit
 from shared.contracts import subjects
 from shared.contracts.compute import Value
 from shared.contracts.topology import TASKS, worker_consumer
 from shared.contracts.work import Control
 from shared.runtime.log import log
+from shared.service.unit import Unit
 
 Q = store.Q
 ENDED = "hr.ctl.scheduler.ended"

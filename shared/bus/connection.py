@@ -30,7 +30,7 @@ class Connection(Client):  # type: ignore[misc]
     """A client whose reader goes on whatever arrives."""
 
     async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
-        """Of headers that cannot be read only that is known: what needs them is refused (`shared/bus/context.py`)."""
+        """Of headers that cannot be read only that is known: what needs them is refused (`shared/service/context.py`)."""
         if not headers:
             return None
         if not _SHORTEST <= len(headers) <= LARGEST_HEADERS:

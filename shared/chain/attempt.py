@@ -8,7 +8,6 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from shared.bus.unit import Units
 from shared.chain import store
 from shared.chain.context import StepContext
 from shared.chain.decide import Broke, Outcome, Postponed, Stopped, Succeeded
@@ -19,6 +18,7 @@ from shared.chain.store import Row
 from shared.contracts.errors import NoRoom, RateLimited, TimedOut, Unavailable, Unreadable
 from shared.db.pool import translate
 from shared.runtime.log import log
+from shared.service.unit import Units
 
 BEATS: Final = 3
 """Renewals in the time of one lease."""

@@ -9,7 +9,6 @@ from uuid import UUID
 import msgspec
 
 from shared.bus.client import Bus
-from shared.bus.unit import Unit, Units
 from shared.chain import store
 from shared.chain.decide import Stopped, begin, decide
 from shared.chain.declare import Chain, Registry
@@ -20,6 +19,7 @@ from shared.contracts.errors import AlreadyExists, NotFound, TimedOut
 from shared.contracts.ids import uuid7
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.retry import Backoff
+from shared.service.unit import Unit, Units
 
 S = TypeVar("S", bound=msgspec.Struct)
 

@@ -10,7 +10,7 @@ from shared.bus.publish import encode
 from shared.chain.machine import Fault
 
 if TYPE_CHECKING:
-    from shared.bus.unit import Unit
+    from shared.service.unit import Unit
 
 Save = Callable[[msgspec.Struct], Awaitable[None]]
 

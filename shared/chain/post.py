@@ -8,7 +8,6 @@ from uuid import UUID
 import msgspec
 
 from shared.bus.client import Bus
-from shared.bus.unit import Unit
 from shared.chain.decide import Due, Effect, Tell
 from shared.chain.store import Row
 from shared.contracts import headers as h
@@ -17,6 +16,7 @@ from shared.contracts.events import ChainChanged
 from shared.contracts.states import name_of
 from shared.runtime.clock import Clock, rfc3339
 from shared.runtime.log import log
+from shared.service.unit import Unit
 
 SOON: Final = timedelta(milliseconds=50)
 """What is due within this is published at once."""

@@ -13,7 +13,6 @@ from nats.aio.msg import Msg
 
 from shared.bus import trace
 from shared.bus.client import Bus
-from shared.bus.middleware.poison import guard
 from shared.bus.pull import Pull
 from shared.chain import store
 from shared.chain.attempt import Lease, attempt, context
@@ -31,6 +30,7 @@ from shared.contracts.topology import STEPS
 from shared.db.pool import translate
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff, retry
+from shared.service.middleware.poison import guard
 
 LEASE: Final = 15.0
 """Seconds for which a step belongs to whoever runs it, unless renewed: how long a killed process holds things up."""

@@ -12,7 +12,6 @@ from uuid import UUID
 
 import msgspec
 
-from shared.bus.unit import Unit
 from shared.chain.attempt import run
 from shared.chain.chains import check_cancel
 from shared.chain.context import StepContext
@@ -25,6 +24,7 @@ from shared.contracts import states, subjects
 from shared.contracts.errors import AlreadyExists, NotFound, TimedOut
 from shared.contracts.events import ChainChanged
 from shared.contracts.ids import uuid7
+from shared.service.unit import Unit
 
 S = TypeVar("S", bound=msgspec.Struct)
 

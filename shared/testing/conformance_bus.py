@@ -8,16 +8,17 @@ import asyncio
 import msgspec
 import pytest
 
-from shared.bus import dead, topology
+from shared.bus import topology
 from shared.bus.client import Bus
-from shared.bus.context import Context
-from shared.bus.middleware.poison import bury
 from shared.bus.pull import Pull, delivery
-from shared.bus.service import Service
 from shared.contracts.errors import NotFound, TimedOut, Unavailable
 from shared.contracts.ids import uuid7
 from shared.contracts.topology import REPORTS, TASKS, worker_consumer
 from shared.contracts.work import Beat, BeatReply, Failed, ReportBatch
+from shared.service import dead
+from shared.service.context import Context
+from shared.service.middleware.poison import bury
+from shared.service.service import Service
 
 
 class Word(msgspec.Struct, frozen=True):

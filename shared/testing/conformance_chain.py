@@ -11,7 +11,6 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from shared.bus.unit import Unit
 from shared.chain.chains import ChainsPort
 from shared.chain.context import StepContext
 from shared.chain.declare import Chain, critical, retry, step
@@ -20,6 +19,7 @@ from shared.chain.explain import ChainInfo
 from shared.contracts.errors import AlreadyExists, Conflict, NotFound
 from shared.contracts.ids import uuid7
 from shared.runtime.retry import Backoff
+from shared.service.unit import Unit
 
 LOG: dict[UUID, list[str]] = {}
 """What ran, in order, by chain."""

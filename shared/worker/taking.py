@@ -8,13 +8,13 @@ import msgspec
 from nats.aio.msg import Msg
 
 from shared.bus.client import Bus
-from shared.bus.middleware.poison import bury
 from shared.bus.pull import delivery
 from shared.contracts import subjects
 from shared.contracts.errors import HeadraceError
 from shared.contracts.topology import TASKS
 from shared.contracts.work import Confirm, Confirmed, TaskBatch, Work
 from shared.runtime.log import log
+from shared.service.middleware.poison import bury
 from shared.worker.health import Health
 from shared.worker.holding import Held, Holding, Parcel
 from shared.worker.queues import Queue

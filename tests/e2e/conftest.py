@@ -12,8 +12,8 @@ import pytest
 from nats.errors import Error as NatsError
 from rich.console import Console
 
+from deploy.demo.job import job
 from deploy.local import system
-from deploy.local.job import job
 from deploy.local.stack import Stack
 from shared.contracts import subjects
 from shared.contracts.execution import Site
@@ -53,7 +53,7 @@ async def stack() -> AsyncIterator[Stack]:
 def pid(monkeypatch: pytest.MonkeyPatch) -> str:
     """A dataset of this test's own, so that it is archived here, not found."""
     name = f"test/{uuid4().hex[:12]}"
-    monkeypatch.setattr("deploy.local.job.job.pid", lambda files: name)
+    monkeypatch.setattr("deploy.demo.job.job.pid", lambda files: name)
     return name
 
 

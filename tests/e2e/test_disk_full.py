@@ -14,11 +14,11 @@ import httpx
 import msgspec
 import pytest
 
-from deploy.local.astronomy.catalogue import catalogue
-from deploy.local.astronomy.measure import measure
-from deploy.local.astronomy.records import Record
-from deploy.local.astronomy.sheet import sheet
-from deploy.local.job.files import described, fits_files, pid
+from deploy.demo.astronomy.catalogue import catalogue
+from deploy.demo.astronomy.measure import measure
+from deploy.demo.astronomy.records import Record
+from deploy.demo.astronomy.sheet import sheet
+from deploy.demo.job.files import described, fits_files, pid
 from deploy.local.room import ENOUGH
 from tests.support.smalldisk import SmallDisk, small_disk
 from tests.support.wait import wait_until

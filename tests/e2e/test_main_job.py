@@ -10,7 +10,7 @@ import pytest
 from astropy.table import Table
 from nats.aio.msg import Msg
 
-from deploy.local.job.files import fits_files
+from deploy.demo.job.files import fits_files
 from deploy.local.stack import Stack
 from tests.e2e.conftest import Made, MainJob
 from tests.support.reference import VALUES, reference_rows, unreadable

@@ -7,19 +7,19 @@ from typing import Any
 
 import msgspec
 
-import shared.bus
+import shared.service
 from shared.bus.client import Bus, BusSettings
-from shared.bus.context import Context
-from shared.bus.outbox import Relay
-from shared.bus.service import Service
-from shared.bus.unit import Unit, Units
 from shared.contracts.errors import BY_CODE, NotFound
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
+from shared.service.context import Context
+from shared.service.outbox import Relay
+from shared.service.service import Service
+from shared.service.unit import Unit, Units
 from tests.conftest import Database
 from tests.support.servers import Servers
 
-MIGRATIONS = Path(str(shared.bus.__file__)).parent / "migrations"
+MIGRATIONS = Path(str(shared.service.__file__)).parent / "migrations"
 
 
 class Word(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,20 +12,20 @@ from nats.aio.msg import Msg
 
 import shared
 from shared.bus.client import Bus, BusSettings
-from shared.bus.outbox import Relay
-from shared.bus.unit import Unit, Units
 from shared.chain.chains import Chains
 from shared.chain.declare import Chain
 from shared.chain.runner import Runner
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
+from shared.service.outbox import Relay
+from shared.service.unit import Unit, Units
 from tests.conftest import Database
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 
 SERVICE = "archiver"
 SHARED = Path(shared.__file__).parent
-MIGRATIONS = [SHARED / "bus" / "migrations", SHARED / "chain" / "migrations"]
+MIGRATIONS = [SHARED / "service" / "migrations", SHARED / "chain" / "migrations"]
 
 
 class NatsBench:

@@ -14,7 +14,6 @@ from deploy.local import database as databases
 from services.scheduler.app import main
 from services.scheduler.settings import ImportSettings, LeaseSettings, Settings
 from shared.bus.client import Bus, BusSettings
-from shared.bus.station import StationSettings
 from shared.contracts import compute as c
 from shared.contracts import headers as h
 from shared.contracts import ids, subjects
@@ -23,6 +22,7 @@ from shared.contracts.health import Health, HealthCheck
 from shared.objects.port import Objects
 from shared.objects.s3 import open_objects
 from shared.objects.settings import ObjectsSettings
+from shared.service.station import StationSettings
 from shared.worker import App
 from shared.worker.agent import Agent
 from shared.worker.children import Children

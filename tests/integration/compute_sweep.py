@@ -10,9 +10,9 @@ from services.scheduler.removal import Removal
 from services.scheduler.removing import Removing
 from services.scheduler.sweep import Sweep
 from services.scheduler.turns import Turns
-from shared.bus.outbox import Relay
-from shared.bus.unit import Units
 from shared.runtime.clock import SystemClock
+from shared.service.outbox import Relay
+from shared.service.unit import Units
 from tests.integration.compute_rig import Rig
 
 

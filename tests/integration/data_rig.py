@@ -20,7 +20,6 @@ from services.retriever import app as retriever
 from services.retriever.settings import KeepSettings
 from services.retriever.settings import Settings as RetrieverSettings
 from shared.bus.client import Bus, BusSettings
-from shared.bus.station import StationSettings
 from shared.contracts import catalogue as k
 from shared.contracts import headers as h
 from shared.contracts import retrieval as r
@@ -30,6 +29,7 @@ from shared.objects.init import init_folder
 from shared.objects.lts import LtsSettings
 from shared.objects.s3 import S3Objects, open_objects
 from shared.objects.settings import ObjectsSettings
+from shared.service.station import StationSettings
 from tests.conftest import Database, folder, new_bucket
 from tests.integration.compute_rig import forget_streams, new_database
 from tests.support.servers import Servers

@@ -15,14 +15,14 @@ from services.gateway.app import run
 from services.gateway.http.limits import Limits
 from services.gateway.settings import Settings
 from shared.bus.client import Bus, BusSettings
-from shared.bus.context import Context
-from shared.bus.service import Service
 from shared.contracts import compute as c
 from shared.contracts.errors import NotFound
 from shared.contracts.health import Health, HealthCheck
 from shared.contracts.ids import uuid7
 from shared.contracts.paging import Page
 from shared.objects.settings import ObjectsSettings
+from shared.service.context import Context
+from shared.service.service import Service
 from tests.conftest import Bucket, Database
 from tests.support.servers import Servers
 from tests.support.wait import LIMIT, wait_until

@@ -13,9 +13,6 @@ import msgspec
 from services.broker.app import main
 from services.broker.settings import Settings
 from shared.bus.client import Bus, BusSettings
-from shared.bus.context import Context
-from shared.bus.service import Service
-from shared.bus.station import StationSettings
 from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.catalogue import DatasetRef, Located
@@ -24,6 +21,9 @@ from shared.contracts.errors import HeadraceError, NotFound, Unavailable
 from shared.contracts.events import OfferChanged
 from shared.contracts.execution import OURS, Site, SitePing
 from shared.objects.settings import ObjectsSettings
+from shared.service.context import Context
+from shared.service.service import Service
+from shared.service.station import StationSettings
 from tests.conftest import Bucket, Database
 from tests.integration.gateway_edge import Gateway, Scheduler, running
 from tests.support.servers import Servers

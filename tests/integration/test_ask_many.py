@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.bus.client import Bus
-from shared.bus.context import Context
 from shared.bus.many import ask_many
-from shared.bus.service import At, Service
 from shared.contracts.errors import NotFound
+from shared.service.context import Context
+from shared.service.service import At, Service
 from tests.integration.bus_rig import Said, Word, connected
 from tests.support.servers import Servers, settled
 

@@ -46,7 +46,7 @@ class Cli:
         self._env = os.environ | {"HEADRACE_HTTP_URL": system.http, "HEADRACE_TOKEN": system.token}
 
     async def start(self, *arguments: object) -> asyncio.subprocess.Process:
-        command = (sys.executable, "-m", "services.gateway.cli", *map(str, arguments))
+        command = (sys.executable, "-m", "shared.client.cli", *map(str, arguments))
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(*command, env=self._env, stdout=pipe, stderr=pipe)
 

@@ -106,7 +106,7 @@ async def test_delivered_twice_it_acts_once(bench: Bench, alice: Bus, monkeypatc
 async def test_a_surprise_is_tried_again_then_buried_and_the_next_one_runs(
     bench: Bench, alice: Bus, nats: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.bus.middleware.poison.ATTEMPTS", 2)
+    monkeypatch.setattr("shared.service.middleware.poison.ATTEMPTS", 2)
     await bench.service.start()
     poison = await alice.publish(SAY, Word("surprise"))
     done = await outcome(bench, await alice.publish(SAY, Word("next")))

@@ -12,14 +12,14 @@ import pytest
 
 from services.scheduler.app import LISTS
 from services.scheduler.lists import PLACES_OF_ONE
-from shared.bus.context import Context
-from shared.bus.middleware.database import database
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.contracts.compute import filters as f
 from shared.contracts.errors import Invalid, NotFound, TimedOut
 from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus
 from shared.db.pool import open_pool
+from shared.service.context import Context
+from shared.service.middleware.database import database
 from shared.worker import App, Task
 from tests.integration import compute_functions
 from tests.integration.compute_rig import Rig, open_rig, spec

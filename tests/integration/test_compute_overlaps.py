@@ -12,7 +12,6 @@ import pytest
 from services.scheduler import store
 from services.scheduler.duties import Duties
 from shared.bus import topology
-from shared.bus.unit import Unit
 from shared.contracts import compute as c
 from shared.contracts import ids, subjects
 from shared.contracts.errors import Unavailable
@@ -20,6 +19,7 @@ from shared.contracts.topology import TASKS
 from shared.contracts.work import Completed, Output, ReportBatch
 from shared.db.pool import open_pool
 from shared.objects.layout import result_key
+from shared.service.unit import Unit
 from tests.integration.compute_rig import Rig, open_rig, spec
 from tests.integration.compute_sweep import sweep
 from tests.support.servers import Servers

@@ -106,7 +106,7 @@ async def edge(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> As
 async def headrace(edge: Edge, *arguments: str) -> tuple[int, str, str]:
     """Runs the command as a user would."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.gateway.cli", *arguments),
+        *(sys.executable, "-m", "shared.client.cli", *arguments),
         env={"HEADRACE_HTTP_URL": edge.gateway.url, "HEADRACE_TOKEN": TOKEN, "PATH": os.environ["PATH"]},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -8,10 +8,10 @@ import pytest
 from nats.aio.msg import Msg
 
 from shared.bus import topology
-from shared.bus.middleware.poison import bury
 from shared.bus.pull import Pull
 from shared.contracts import subjects
 from shared.contracts.topology import DEAD_WHOLE, REPORTS, TASKS, worker_consumer
+from shared.service.middleware.poison import bury
 from tests.conftest import Bucket, Database
 from tests.integration.gateway_edge import Gateway, running
 from tests.support.servers import Servers, settled

@@ -246,7 +246,7 @@ async def test_openapi_names_every_route(gateway: Gateway) -> None:
 async def headrace(gateway: Gateway, *arguments: str, sent: bytes = b"") -> tuple[int, bytes, bytes]:
     """Runs the command as a user would."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.gateway.cli", *arguments),
+        *(sys.executable, "-m", "shared.client.cli", *arguments),
         env={"HEADRACE_HTTP_URL": gateway.url, "HEADRACE_TOKEN": TOKEN, "PATH": os.environ["PATH"]},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

@@ -9,9 +9,9 @@ from nats.aio.msg import Msg
 
 from services.gateway.events.watchers import Watchers
 from shared.bus.connection import LARGEST_HEADERS
-from shared.bus.middleware import poison
 from shared.contracts import subjects
 from shared.contracts.events import CommandRejected
+from shared.service.middleware import poison
 from tests.conftest import Database
 from tests.integration.bus_rig import connected, open_bench
 from tests.support.servers import Servers, settled

@@ -10,8 +10,8 @@ import pytest
 
 import services.gateway
 import services.scheduler
-import shared.bus
 import shared.chain
+import shared.service
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from tests.conftest import Database
@@ -121,7 +121,7 @@ async def test_two_processes_that_start_together_apply_each_once(database: Datab
 async def test_ours_apply_to_an_empty_schema_each_in_its_own(database: Database) -> None:
     packages = {"scheduler": services.scheduler, "gateway": services.gateway, "archiver": shared.chain}
     for schema, package in packages.items():
-        folders = [Path(str(each.__file__)).parent / "migrations" for each in (shared.bus, package)]
+        folders = [Path(str(each.__file__)).parent / "migrations" for each in (shared.service, package)]
         async with await open_pool(database.url(schema), schema) as pool:
             done = await migrate(pool, schema, *folders)
             assert done == [

@@ -12,14 +12,14 @@ import httpx
 import msgspec
 import pytest
 
-from shared.bus.context import Context
-from shared.bus.service import At, Service
 from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.compute import Counts
 from shared.contracts.errors import Invalid, Unavailable
 from shared.contracts.execution import KINDS, Between, Compute, ExecutionRequest, OfferReply, OfferRequest
 from shared.contracts.ids import uuid7
+from shared.service.context import Context
+from shared.service.service import At, Service
 from tests.conftest import Bucket, Database
 from tests.integration.bus_rig import connected
 from tests.integration.offers_rig import PID, Document, Sites, open_sites, request, see, set_phase, until, wanted

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from shared.bus.outbox import Relay
 from shared.contracts.topology import EVENT_WINDOW
+from shared.service.outbox import Relay
 from tests.conftest import Database
 from tests.integration.bus_rig import Bench, Word, open_bench
 from tests.support.servers import Servers
@@ -159,7 +159,7 @@ async def test_rows_are_kept_as_long_as_the_bus_remembers_then_forgotten(
     await bench.relay.run_once()
     assert await bench.pool.fetchval("SELECT count(*) FROM outbox") == 1
     assert EVENT_WINDOW == 120
-    monkeypatch.setattr("shared.bus.outbox.EVENT_WINDOW", 0)
+    monkeypatch.setattr("shared.service.outbox.EVENT_WINDOW", 0)
 
     async def forgotten() -> bool:
         await bench.relay.run_once()

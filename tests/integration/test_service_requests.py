@@ -10,11 +10,11 @@ import pytest
 from nats.aio.msg import Msg
 
 from shared.bus import trace
-from shared.bus.context import Context
-from shared.bus.service import Service
 from shared.contracts import headers as h
 from shared.contracts.errors import BY_CODE, HeadraceError, Internal, Invalid, TimedOut, Unavailable
 from shared.db.pool import open_pool
+from shared.service.context import Context
+from shared.service.service import Service
 from shared.testing.conformance_bus import flushed
 from tests.conftest import Database
 from tests.integration.bus_rig import Bench, Said, Word, connected, open_bench

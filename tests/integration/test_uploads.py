@@ -15,13 +15,13 @@ from services.archiver.machine import ArchiveState
 from services.archiver.sweep import LANDING, STAGING, Seen, is_needed
 from services.archiver.sweep import Sweep as ArchiverSweep
 from services.retriever.sweep import Sweep as RetrieverSweep
-from shared.bus.outbox import Relay
-from shared.bus.unit import Units
 from shared.contracts import catalogue as k
 from shared.contracts import retrieval as r
 from shared.contracts.errors import AlreadyExists, Conflict, NotFound
 from shared.contracts.ids import uuid7
 from shared.runtime.clock import SystemClock
+from shared.service.outbox import Relay
+from shared.service.unit import Units
 from tests.integration.data_rig import DataRig, open_data_rig, pages
 from tests.support.servers import Servers
 from tests.support.wait import wait_until

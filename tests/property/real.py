@@ -30,9 +30,6 @@ from services.scheduler.recovery import Recovery
 from services.scheduler.release import Release
 from services.scheduler.removing import OfSession, Removing
 from services.scheduler.turns import Turns
-from shared.bus.context import Context
-from shared.bus.outbox import Relay
-from shared.bus.unit import Unit, Units
 from shared.chain.context import StepContext
 from shared.chain.errors import Later
 from shared.chain.machine import Fault
@@ -43,6 +40,9 @@ from shared.contracts.errors import NotFound
 from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus
 from shared.contracts.work import Beat, Completed, Failed, Output, Report, ReportBatch, Started, TaskBatch
 from shared.runtime.clock import SystemClock
+from shared.service.context import Context
+from shared.service.outbox import Relay
+from shared.service.unit import Unit, Units
 from shared.testing.bus import MemoryBroker
 from shared.testing.objects import MemoryObjects
 from tests.property.rules import Task

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 import services.scheduler
-import shared.bus
 import shared.chain
+import shared.service
 from services.scheduler.app import LEAN
 from shared.contracts.states import TaskStatus
 from shared.db.migrate import migrate
@@ -64,7 +64,7 @@ def real(servers: Servers) -> Iterator[tuple[Real, asyncio.Runner]]:
         pool: Any = await stack.enter_async_context(
             await open_pool(database.url("scheduler"), "scheduler", settings=LEAN)
         )
-        packages = (shared.bus, shared.chain, services.scheduler)
+        packages = (shared.service, shared.chain, services.scheduler)
         await migrate(pool, "scheduler", *(Path(str(package.__file__)).parent / "migrations" for package in packages))
         broker = MemoryBroker()
         bus = await broker.connect("scheduler")

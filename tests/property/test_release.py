@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import services.scheduler
-import shared.bus
+import shared.service
 from services.scheduler.app import LEAN
 from services.scheduler.release import ABORTED, CHOSEN, ENDED, FAILED
 from shared.contracts import ids
@@ -35,7 +35,9 @@ async def pool(servers: Servers) -> AsyncIterator["asyncpg.Pool[Any]"]:
         new_database(servers) as database,
         await open_pool(database.url("scheduler"), "scheduler", settings=LEAN) as pool,
     ):
-        folders = [Path(str(package.__file__)).parent / "migrations" for package in (shared.bus, services.scheduler)]
+        folders = [
+            Path(str(package.__file__)).parent / "migrations" for package in (shared.service, services.scheduler)
+        ]
         await migrate(pool, "scheduler", *folders)
         yield pool
 

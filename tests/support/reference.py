@@ -1,6 +1,6 @@
 """What the catalogue of the main job must say, computed another way: plainly, with astropy and loops over pixels.
 
-Nothing of `deploy.local.astronomy` is used here.
+Nothing of `deploy.demo.astronomy` is used here.
 """
 
 import math

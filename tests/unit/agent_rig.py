@@ -12,8 +12,6 @@ from nats.aio.msg import Msg
 
 from shared.bus import topology
 from shared.bus.client import Bus
-from shared.bus.context import Context
-from shared.bus.service import Service
 from shared.contracts import ids, subjects
 from shared.contracts.topology import TASKS, worker_consumer
 from shared.contracts.work import (
@@ -31,6 +29,8 @@ from shared.contracts.work import (
     TaskBatch,
     Work,
 )
+from shared.service.context import Context
+from shared.service.service import Service
 from shared.testing.bus import MemoryBroker
 from shared.testing.objects import MemoryObjects
 from shared.worker import App, Task

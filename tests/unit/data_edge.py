@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.gateway.cli import fetch, steady, upload
+from shared.client.cli import fetch, steady, upload
 from shared.runtime.retry import Backoff
 from tests.support.facility import Edge, Facility
 

@@ -8,11 +8,11 @@ import time
 import msgspec
 import pytest
 
-from shared.bus.middleware.poison import DEAD_BEGINNING
 from shared.bus.pull import delivery
 from shared.contracts import subjects
 from shared.contracts.topology import DEAD_WHOLE
 from shared.contracts.work import Completed, Failed, Progress, Started
+from shared.service.middleware.poison import DEAD_BEGINNING
 from shared.worker import App, Task
 from shared.worker.values import SHORT
 from tests.support.wait import wait_until

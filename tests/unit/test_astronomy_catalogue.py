@@ -11,12 +11,12 @@ import pytest
 from astropy.table import Table
 from PIL import Image
 
-from deploy.local.astronomy.catalogue import catalogue
-from deploy.local.astronomy.records import HDU, Record, Source, Sources, Statistics, Thumbnail
-from deploy.local.astronomy.sheet import COLUMNS, sheet
-from deploy.local.astronomy.tile import LONGEST, shortened
-from deploy.local.functions import app
-from deploy.local.job.files import fits_files
+from deploy.demo.astronomy.catalogue import catalogue
+from deploy.demo.astronomy.records import HDU, Record, Source, Sources, Statistics, Thumbnail
+from deploy.demo.astronomy.sheet import COLUMNS, sheet
+from deploy.demo.astronomy.tile import LONGEST, shortened
+from deploy.demo.functions import app
+from deploy.demo.job.files import fits_files
 from shared.worker import Task
 from shared.worker.functions import encode_outputs
 from tests.support.reference import VALUES, reference_rows, unreadable, wheel
@@ -127,7 +127,7 @@ def test_names_and_errors_may_be_any_text() -> None:
 
 
 def test_a_sheet_has_so_many_rows_as_it_needs_and_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploy.local.astronomy.sheet.ROWS", 3)
+    monkeypatch.setattr("deploy.demo.astronomy.sheet.ROWS", 3)
 
     def height(pictures: int) -> int:
         files = [Record(f"{n:04}.fits", 1, [SKY], PICTURE) for n in range(pictures)]

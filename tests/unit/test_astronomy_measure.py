@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from deploy.local.astronomy.measure import measure
-from deploy.local.astronomy.reading import Unreadable, opened
-from deploy.local.astronomy.records import HDU, Record, Source, Sources, Statistics
+from deploy.demo.astronomy.measure import measure
+from deploy.demo.astronomy.reading import Unreadable, opened
+from deploy.demo.astronomy.records import HDU, Record, Source, Sources, Statistics
 
 
 def written(*hdus: Any) -> bytes:

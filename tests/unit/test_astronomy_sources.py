@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.local.astronomy.labels import labelled
-from deploy.local.astronomy.records import Source, Sources, Statistics
-from deploy.local.astronomy.sources import plane, sources
-from deploy.local.astronomy.statistics import Pixels, statistics
+from deploy.demo.astronomy.labels import labelled
+from deploy.demo.astronomy.records import Source, Sources, Statistics
+from deploy.demo.astronomy.sources import plane, sources
+from deploy.demo.astronomy.statistics import Pixels, statistics
 from tests.support.reference import flood
 
 masks = st.tuples(st.integers(0, 12), st.integers(0, 12)).flatmap(

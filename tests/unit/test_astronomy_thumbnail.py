@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from deploy.local.astronomy.statistics import Pixels
-from deploy.local.astronomy.thumbnail import thumbnail
+from deploy.demo.astronomy.statistics import Pixels
+from deploy.demo.astronomy.thumbnail import thumbnail
 
 
 def grey(pixels: Pixels) -> np.ndarray:

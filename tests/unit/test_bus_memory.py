@@ -8,12 +8,12 @@ import pytest
 
 from shared.bus import topology
 from shared.bus.client import Bus
-from shared.bus.context import Context
 from shared.bus.pull import Pull, delivery
-from shared.bus.service import Service
 from shared.contracts import ids, subjects
 from shared.contracts.topology import TASKS, worker_consumer
 from shared.contracts.work import BeatReply, Completed, Confirm, Confirmed, ReportBatch, TaskBatch, Work
+from shared.service.context import Context
+from shared.service.service import Service
 from shared.testing.bus import MemoryBroker
 from shared.testing.conformance_bus import BusConformance
 from shared.testing.objects import MemoryObjects

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from shared.bus.unit import Unit
 from shared.contracts.errors import TimedOut
+from shared.service.unit import Unit
 from shared.testing.chain import MemoryChains
 from shared.testing.conformance_chain import CHAINS, LOG, TRIP, ChainConformance, Trip
 

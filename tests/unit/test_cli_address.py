@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.cli.__main__ import build
-from services.gateway.cli.address import Address, find
-from services.gateway.cli.trouble import UsageError
+from shared.client.cli.__main__ import build
+from shared.client.cli.address import Address, find
+from shared.client.cli.trouble import UsageError
 
 HEAVY = ("httpx", "litestar", "nats", "asyncpg", "aioboto3")
 
@@ -47,7 +47,7 @@ def test_what_is_missing_is_said(home: Path, tmp_path_factory: pytest.TempPathFa
 
 def test_help_needs_nothing_heavy() -> None:
     code = (
-        "import sys; from services.gateway.cli.__main__ import run; run(['--help']);"
+        "import sys; from shared.client.cli.__main__ import run; run(['--help']);"
         f"found = [m for m in {HEAVY!r} if m in sys.modules]; assert not found, found"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from services.gateway.cli.__main__ import run
+from shared.client.cli.__main__ import run
 from shared.contracts.ids import submission_id, task_id
 
 SESSION = "019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f"
@@ -226,7 +226,7 @@ def test_events_come_back_where_they_were(
     edge: Edge, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edge.answers["GET /events"] = (200, b": connected\nid: 1-6\n\n" + block(7, completed=[UUID(int=1)]))
-    monkeypatch.setattr("services.gateway.cli.stream.PAUSE", 0.0)
+    monkeypatch.setattr("shared.client.cli.stream.PAUSE", 0.0)
     # The stream ends (the server went away), the next connection is refused for good.
     told = []
 
@@ -235,7 +235,7 @@ def test_events_come_back_where_they_were(
         if len(told) == 2:
             edge.answers["GET /events"] = (403, {"detail": "no longer"})
 
-    monkeypatch.setattr("services.gateway.cli.show.line", stop)
+    monkeypatch.setattr("shared.client.cli.show.line", stop)
     assert run(["events", "--session", SESSION, "--from-start", "--json"]) == 1
     assert "no longer" in capsys.readouterr().err
     assert [one["id"] for one in told] == ["1-7", "1-7"]
@@ -301,7 +301,7 @@ def test_logs_are_printed_whole_and_harmless(edge: Edge, capsys: pytest.CaptureF
 def test_logs_follow_a_task_to_its_end(
     edge: Edge, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.gateway.cli.commands.logs.EVERY", 0.0)
+    monkeypatch.setattr("shared.client.cli.commands.logs.EVERY", 0.0)
     first = [page("", 0), page("a\n", 2), page("", 2), page("lost\n", 7, ended=True)]
     second = [page("again\n", 6, attempt=1), page("", 6, attempt=1, ended=True)]
     script = iter([*first, second[0], *second, second[1]])

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from services.gateway.cli import upload
-from services.gateway.cli.__main__ import run
-from services.gateway.cli.files import File, find, portions
-from services.gateway.cli.register import difference
-from services.gateway.cli.trouble import UsageError
+from shared.client.cli import upload
+from shared.client.cli.__main__ import run
+from shared.client.cli.files import File, find, portions
+from shared.client.cli.register import difference
+from shared.client.cli.trouble import UsageError
 from tests.support.facility import AT, PID, Edge, Facility
 from tests.unit.data_edge import edge, facility
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from services.gateway.cli import names, unnamed
-from services.gateway.cli.__main__ import run
-from services.gateway.cli.names import Names
-from services.gateway.cli.trouble import FailedError
-from services.gateway.cli.unpack import unpack
+from shared.client.cli import names, unnamed
+from shared.client.cli.__main__ import run
+from shared.client.cli.names import Names
+from shared.client.cli.trouble import FailedError
+from shared.client.cli.unpack import unpack
 from tests.support.facility import AT, PID, Edge
 from tests.unit.data_edge import edge
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from services.gateway.cli import steady
-from services.gateway.cli.__main__ import run
-from services.gateway.cli.picture import Picture
-from services.gateway.cli.stream import Told
+from shared.client.cli import steady
+from shared.client.cli.__main__ import run
+from shared.client.cli.picture import Picture
+from shared.client.cli.stream import Told
 from shared.contracts.ids import submission_id, task_id
 from shared.runtime.retry import Backoff
 from tests.unit.test_cli_commands import Edge

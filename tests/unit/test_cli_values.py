@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from services.gateway.cli import fetch, giving, unnamed
-from services.gateway.cli.__main__ import run
+from shared.client.cli import fetch, giving, unnamed
+from shared.client.cli.__main__ import run
 from shared.runtime.retry import Backoff
 from tests.unit import test_cli_commands
 

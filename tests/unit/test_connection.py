@@ -3,9 +3,9 @@
 import pytest
 
 from shared.bus.connection import LARGEST_HEADERS, Connection
-from shared.bus.context import of_command, of_request
 from shared.contracts.errors import Invalid
 from shared.contracts.headers import UNREADABLE
+from shared.service.context import of_command, of_request
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Who asks: the header on requests, the subject's token on commands."""
 
 from shared.bus import trace
-from shared.bus.context import of_command, of_request
+from shared.service.context import of_command, of_request
 
 PARENT = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
 

@@ -20,10 +20,10 @@ from services.scheduler.handlers.submissions import Submissions
 from services.scheduler.handlers.subtasks import Subtasks
 from services.scheduler.handlers.tasks import Tasks
 from services.scheduler.handlers.waits import Waits
-from shared.bus.health import serve_health
 from shared.contracts import compute, execution, work
 from shared.contracts.endpoints import BROKER, ENDPOINTS, HEALTH, SCHEDULER
 from shared.runtime.clock import SystemClock
+from shared.service.health import serve_health
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from services.archiver.handlers.datasets import _files
-from services.gateway.cli.files import find
-from services.gateway.cli.names import folded
-from services.gateway.cli.trouble import UsageError
+from shared.client.cli.files import find
+from shared.client.cli.names import folded
+from shared.client.cli.trouble import UsageError
 from shared.contracts.catalogue import LONGEST_PATH, DataFile, OrigDatablockCreate
 from shared.contracts.errors import Invalid
 from shared.objects.layout import check_key, in_words, path_fault

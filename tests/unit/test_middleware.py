@@ -7,13 +7,13 @@ import asyncpg
 import pytest
 
 from shared.bus import trace
-from shared.bus.context import Context, Handler
-from shared.bus.middleware import wrap
-from shared.bus.middleware.database import database
-from shared.bus.middleware.logging import logging
-from shared.bus.middleware.timeout import timeout
-from shared.bus.middleware.tracing import tracing
 from shared.contracts.errors import Invalid, NotFound, TimedOut, Unavailable
+from shared.service.context import Context, Handler
+from shared.service.middleware import wrap
+from shared.service.middleware.database import database
+from shared.service.middleware.logging import logging
+from shared.service.middleware.timeout import timeout
+from shared.service.middleware.tracing import tracing
 
 CTX = Context("hr.rpc.s.n.v", "ann", {}, trace.new())
 

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.local.home import Home
 from deploy.local.storages import Storages
-from services.gateway.cli.__main__ import run
+from shared.client.cli.__main__ import run
 from shared.contracts.errors import Conflict, NotFound, Unavailable
 from shared.objects.identity import Guard, encode, new
 from shared.objects.init import init_folder

@@ -9,10 +9,10 @@ import msgspec
 
 from services.archiver.settings import Settings as Archiver
 from services.broker.settings import Settings as Broker
-from services.gateway.cli import address
 from services.gateway.settings import Settings as Gateway
 from services.retriever.settings import Settings as Retriever
 from services.scheduler.settings import Settings as Scheduler
+from shared.client.cli import address
 from shared.objects.settings import ObjectsSettings
 from shared.runtime.settings import PREFIX, ProcessSettings
 from shared.worker.settings import Settings as Worker

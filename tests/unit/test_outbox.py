@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.bus.outbox import Horizon, watermark
+from shared.service.outbox import Horizon, watermark
 
 SEEN = Horizon(oldest=90, next=100, newest=50)
 

@@ -9,11 +9,11 @@ import pytest
 
 from services.scheduler import places
 from services.scheduler.places import Place
-from shared.bus.paging import parse_token, place_of, token_of
 from shared.contracts import compute as c
 from shared.contracts.errors import Invalid
 from shared.contracts.paging import Page
 from shared.contracts.work import AttemptNumber
+from shared.service.paging import parse_token, place_of, token_of
 
 # The same in every process that collects these tests.
 SESSION, LAST, OTHER = (UUID(f"019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6{n}") for n in "abc")

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from services.scheduler import logs, store
-from shared.bus.paging import fitting
 from shared.contracts.compute import Options, Value
 from shared.contracts.states import TaskStatus
+from shared.service.paging import fitting
 
 ITEMS = [Value(UUID(int=n), 0, b"x" * 300) for n in range(10)]
 ONE = len(msgspec.json.encode(ITEMS[0])) + 1

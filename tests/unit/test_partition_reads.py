@@ -7,9 +7,9 @@ from services.scheduler import store
 from services.scheduler.handlers.partitions import Partitions
 from services.scheduler.lists import PLACES_OF_ONE, Desk
 from services.scheduler.partition import Partition
-from shared.bus.context import of_request
 from shared.contracts.compute import PartitionRef
 from shared.contracts.paging import Page
+from shared.service.context import of_request
 
 ANN = of_request("hr.rpc.scheduler.partition.get", {"Hr-User": "ann"})
 

@@ -5,10 +5,10 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from shared.bus.context import Context
 from shared.bus.publish import LARGEST
-from shared.bus.service import Service
 from shared.contracts.errors import TooLarge
+from shared.service.context import Context
+from shared.service.service import Service
 from shared.testing.bus import MemoryBroker
 
 

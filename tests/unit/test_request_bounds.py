@@ -8,11 +8,11 @@ import pytest
 from msgspec import inspect as kinds
 
 from services.gateway.web import ROUTES
-from shared.bus.service import _decoder
-from shared.bus.texts import check_texts, nul
 from shared.contracts.compute import TaskSpec
 from shared.contracts.endpoints import ENDPOINTS, Endpoint
 from shared.contracts.errors import Invalid
+from shared.service.service import _decoder
+from shared.service.texts import check_texts, nul
 from tests.contract.wire import example
 
 TYPED = [endpoint for endpoint in ENDPOINTS if endpoint.request is not bytes]

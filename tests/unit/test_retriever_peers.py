@@ -9,14 +9,14 @@ import pytest
 from services.retriever.examine import Found
 from services.retriever.peers import Peers
 from shared.bus.client import Bus
-from shared.bus.context import Context
-from shared.bus.service import Service
 from shared.chain.errors import UserError
 from shared.contracts import catalogue as k
 from shared.contracts import compute as c
 from shared.contracts.errors import Conflict, Invalid, NotFound, Unavailable
 from shared.contracts.ids import uuid7
 from shared.contracts.work import Output
+from shared.service.context import Context
+from shared.service.service import Service
 from shared.testing.bus import MemoryBroker
 
 RESULT, SESSION, JOB = uuid7(), uuid7(), uuid7()

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from shared.bus import trace
-from shared.bus.outbox import Row
-from shared.bus.unit import Units
 from shared.contracts.errors import Unavailable
+from shared.service.outbox import Row
+from shared.service.unit import Units
 
 
 class Db:

@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[2]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_services_say_the_version_of_the_project(service: str) -> None:
-    assert importlib.import_module(f"services.{service}").__version__ == VERSION
+@pytest.mark.parametrize("package", [*(f"services.{service}" for service in SERVICES), "shared.client"])
+def test_packages_say_the_version_of_the_project(package: str) -> None:
+    assert importlib.import_module(package).__version__ == VERSION
 
 
 def test_the_changelog_begins_with_it() -> None:

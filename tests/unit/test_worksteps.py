@@ -7,10 +7,10 @@ from uuid import UUID
 import msgspec
 
 from services.gateway.execution.worksteps import Worksteps
-from shared.bus.paging import ROOM
 from shared.contracts.execution import MOST_DATA, ExecutionRequest, SimpleData
 from shared.contracts.ids import uuid7
 from shared.contracts.paging import Page
+from shared.service.paging import ROOM
 
 COUNT = 45
 LARGE = ExecutionRequest(data=[SimpleData("x" * 1000)] * MOST_DATA)

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from services.archiver import store
 from services.archiver.machine import ARCHIVE, BLOCK, JOB
-from shared.bus.unit import Unit
 from shared.chain.context import StepContext
 from shared.contracts import subjects
+from shared.service.unit import Unit
 
 Q = store.Q
 

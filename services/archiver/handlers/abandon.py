@@ -7,15 +7,15 @@ from services.archiver import store
 from services.archiver.chains import ArchiverChains
 from services.archiver.machine import ARCHIVE, ArchiveState, BlockState
 from services.archiver.state import OfDataset
-from shared.bus.access import owned
-from shared.bus.context import Context
-from shared.bus.service import Service
-from shared.bus.unit import Unit
 from shared.chain.chains import Chains
 from shared.contracts import subjects
 from shared.contracts.catalogue import Abandoned, DatasetAbandon
 from shared.contracts.errors import Conflict, NotFound
 from shared.contracts.ids import uuid7
+from shared.service.access import owned
+from shared.service.context import Context
+from shared.service.service import Service
+from shared.service.unit import Unit
 
 Q = store.Q
 ABANDONABLE = {*ARCHIVE.sources("pack"), *ARCHIVE.sources("start")}

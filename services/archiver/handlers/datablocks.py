@@ -6,10 +6,6 @@ import msgspec
 
 from services.archiver import damage, store
 from services.archiver.explain import explain
-from shared.bus.context import Context
-from shared.bus.paging import fitting, place_of, token_of
-from shared.bus.service import Service
-from shared.bus.unit import Unit
 from shared.chain.chains import Chains
 from shared.contracts import subjects
 from shared.contracts.catalogue import (
@@ -26,6 +22,10 @@ from shared.contracts.catalogue import (
 )
 from shared.contracts.errors import NotFound
 from shared.runtime.log import log
+from shared.service.context import Context
+from shared.service.paging import fitting, place_of, token_of
+from shared.service.service import Service
+from shared.service.unit import Unit
 
 Q = store.Q
 NUMBER = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]

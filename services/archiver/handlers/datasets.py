@@ -8,10 +8,6 @@ from services.archiver.catalogue import builtin as catalogue
 from services.archiver.handlers.uploads import live
 from services.archiver.machine import ARCHIVE, RETRIEVE, ArchiveState, RetrieveState, verb_to, wire
 from services.archiver.pack import File
-from shared.bus.context import Context
-from shared.bus.paging import fitting, place_of, token_of
-from shared.bus.service import Service
-from shared.bus.unit import Unit
 from shared.chain.chains import Chains
 from shared.contracts import subjects
 from shared.contracts.catalogue import (
@@ -29,6 +25,10 @@ from shared.contracts.paging import Page
 from shared.objects.layout import in_words, path_fault
 from shared.objects.port import Objects
 from shared.runtime.log import log
+from shared.service.context import Context
+from shared.service.paging import fitting, place_of, token_of
+from shared.service.service import Service
+from shared.service.unit import Unit
 
 Q = store.Q
 

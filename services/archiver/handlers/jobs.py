@@ -6,14 +6,14 @@ from services.archiver.chains import ArchiverChains
 from services.archiver.handlers.uploads import live
 from services.archiver.machine import ARCHIVE, JOB, ArchiveState, JobState, verb_to, wire
 from services.archiver.state import OfDataset
-from shared.bus.context import Context
-from shared.bus.service import Service
-from shared.bus.unit import Unit
 from shared.chain.chains import Chains
 from shared.contracts import subjects
 from shared.contracts.catalogue import Job, JobCreate, JobRef, JobUpdate
 from shared.contracts.errors import AlreadyExists, Conflict
 from shared.contracts.ids import uuid7
+from shared.service.context import Context
+from shared.service.service import Service
+from shared.service.unit import Unit
 
 Q = store.Q
 

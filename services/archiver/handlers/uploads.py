@@ -8,10 +8,6 @@ from services.archiver import layout, store
 from services.archiver.chains import ArchiverChains
 from services.archiver.machine import ARCHIVE, ArchiveState, BlockState
 from services.archiver.state import OfDataset
-from shared.bus.context import Context
-from shared.bus.paging import fitting, place_of, token_of
-from shared.bus.service import Service
-from shared.bus.unit import Unit
 from shared.chain.chains import Chains
 from shared.contracts import subjects
 from shared.contracts.catalogue import (
@@ -28,6 +24,10 @@ from shared.contracts.errors import Conflict, NotFound, TooLarge
 from shared.contracts.ids import uuid7
 from shared.objects.port import Objects, Stored
 from shared.runtime.clock import Clock, rfc3339
+from shared.service.context import Context
+from shared.service.paging import fitting, place_of, token_of
+from shared.service.service import Service
+from shared.service.unit import Unit
 
 Q = store.Q
 AT_ONCE = 32

@@ -4,9 +4,9 @@ from uuid import UUID
 
 import msgspec
 
-from shared.bus.service import MALFORMED
 from shared.contracts.errors import Invalid
 from shared.contracts.events import Frame
+from shared.service.service import MALFORMED
 
 _frame = msgspec.json.Decoder(Frame).decode
 _OF_RESULTS = frozenset({"results", "aborted", "deleted"})

@@ -18,13 +18,13 @@ from nats.aio.subscription import Subscription
 from services.gateway.http.sse import Place
 from shared.bus.client import Bus
 from shared.bus.pull import MOST_BYTES, is_over
-from shared.bus.service import MALFORMED
 from shared.bus.topology import api
 from shared.contracts.errors import Unavailable
 from shared.contracts.ids import uuid7
 from shared.contracts.topology import EVENTS
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff
+from shared.service.service import MALFORMED
 
 BATCH = 128
 """Events that may lie here untaken, beside `MOST_BYTES`."""

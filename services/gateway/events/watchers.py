@@ -17,13 +17,13 @@ from services.gateway.events.watch import SNAPSHOT, Told, Watch, parse_stand
 from services.gateway.http.sse import Place
 from shared.bus import trace
 from shared.bus.client import Bus
-from shared.bus.service import MALFORMED, invalid
 from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.errors import HeadraceError, Internal, Invalid
 from shared.contracts.watch import WatchCommands, Watched, WatchEvent, WatchSession
 from shared.runtime.log import log
 from shared.runtime.share import Share
+from shared.service.service import MALFORMED, invalid
 
 T = TypeVar("T")
 PLACES: Final = 1000

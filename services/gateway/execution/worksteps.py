@@ -7,7 +7,6 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from shared.bus.paging import fitting, place_of, token_of
 from shared.contracts.compute import Label
 from shared.contracts.errors import Conflict, NotFound
 from shared.contracts.execution import ExecutionRequest, OfferSet
@@ -16,6 +15,7 @@ from shared.contracts.paging import Page
 from shared.db.pool import translate
 from shared.db.sql import load
 from shared.runtime.clock import rfc3339
+from shared.service.paging import fitting, place_of, token_of
 
 Q = load(__file__, "worksteps.sql")
 T = TypeVar("T")

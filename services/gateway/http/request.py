@@ -13,10 +13,10 @@ from services.gateway.edge import Edge
 from services.gateway.http.encoded_slash import unmask
 from services.gateway.http.errors import UnsupportedMedia, invalid
 from services.gateway.identity.auth import Identity
-from shared.bus.texts import check_texts, nul
 from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.errors import Invalid, TooLarge
+from shared.service.texts import check_texts, nul
 
 T = TypeVar("T")
 

@@ -13,12 +13,12 @@ from services.gateway.identity import auth
 from services.gateway.identity.auth import ADMIN, OPS
 from services.gateway.ops import system_status as survey
 from services.gateway.ops.system_status import StreamState
-from shared.bus import dead
-from shared.bus.dead import DeadPage, Replayed
 from shared.contracts.compute import Partition, PartitionName, PartitionPage
 from shared.contracts.errors import Forbidden, Invalid
 from shared.contracts.health import Health
 from shared.contracts.paging import Page
+from shared.service import dead
+from shared.service.dead import DeadPage, Replayed
 
 ROOT = "/ops/v1"
 

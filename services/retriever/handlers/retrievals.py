@@ -6,12 +6,7 @@ from uuid import UUID
 
 from services.retriever import store
 from services.retriever.retrieve import Retrieve, Retrieving, changed
-from shared.bus.access import owned
 from shared.bus.client import Bus
-from shared.bus.context import Context
-from shared.bus.paging import fitting, place_of, token_of
-from shared.bus.service import Service
-from shared.bus.unit import Unit
 from shared.chain.chains import Chains
 from shared.contracts import headers as h
 from shared.contracts import subjects
@@ -29,6 +24,11 @@ from shared.contracts.retrieval import (
 )
 from shared.objects.port import Objects
 from shared.runtime.clock import Clock, rfc3339
+from shared.service.access import owned
+from shared.service.context import Context
+from shared.service.paging import fitting, place_of, token_of
+from shared.service.service import Service
+from shared.service.unit import Unit
 
 Q = store.Q
 

@@ -10,17 +10,17 @@ from services.scheduler.machine import TASK
 from services.scheduler.partition import by_partition
 from services.scheduler.release import ABORTED, AGAIN, FAILED, STOPPING, Release, tell
 from services.scheduler.turns import Turns
-from shared.bus.access import check
-from shared.bus.context import Context
-from shared.bus.paging import parse_status
-from shared.bus.service import Service
-from shared.bus.unit import Unit
 from shared.contracts import ids, subjects
 from shared.contracts.compute import TaskCancel, TaskChanges, TaskRerun, Unchanged
 from shared.contracts.errors import Conflict, Invalid, NotFound
 from shared.contracts.events import SessionChanged
 from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus, name_of
 from shared.contracts.work import Control
+from shared.service.access import check
+from shared.service.context import Context
+from shared.service.paging import parse_status
+from shared.service.service import Service
+from shared.service.unit import Unit
 
 Q = store.Q
 WHY = "it was cancelled"

@@ -11,16 +11,16 @@ from services.scheduler import store
 from services.scheduler.doomed import Doomed
 from services.scheduler.machine import RESULT
 from services.scheduler.release import Release
-from shared.bus.access import check
-from shared.bus.context import Context
-from shared.bus.service import Service
-from shared.bus.unit import Unit
 from shared.contracts import subjects
 from shared.contracts.compute import ResultDelete, ResultList
 from shared.contracts.errors import Conflict, NotFound
 from shared.contracts.events import Frame
 from shared.contracts.states import ResultStatus
 from shared.objects.layout import result_prefix
+from shared.service.access import check
+from shared.service.context import Context
+from shared.service.service import Service
+from shared.service.unit import Unit
 
 Q = store.Q
 

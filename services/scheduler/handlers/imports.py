@@ -13,10 +13,6 @@ import msgspec
 from services.scheduler import store
 from services.scheduler.machine import RESULT
 from services.scheduler.release import Release
-from shared.bus.access import check
-from shared.bus.context import Context
-from shared.bus.service import Service
-from shared.bus.unit import Unit
 from shared.contracts import subjects
 from shared.contracts.compute import ResultImport, ResultList
 from shared.contracts.errors import Conflict, Invalid, NotFound
@@ -24,6 +20,10 @@ from shared.contracts.events import Frame
 from shared.contracts.states import ResultStatus, SessionStatus
 from shared.objects.layout import RESULTS, check_key
 from shared.objects.port import Store, Stored
+from shared.service.access import check
+from shared.service.context import Context
+from shared.service.service import Service
+from shared.service.unit import Unit
 
 Q = store.Q
 AT_ONCE = 32

@@ -1,12 +1,12 @@
 """What a task has printed, for those who may see the task."""
 
 from services.scheduler import logs, store
-from shared.bus.access import check
-from shared.bus.context import Context
-from shared.bus.service import Service
 from shared.contracts.compute import TaskLog, TaskLogs
 from shared.contracts.errors import NotFound
 from shared.contracts.states import TASK_ENDS
+from shared.service.access import check
+from shared.service.context import Context
+from shared.service.service import Service
 
 Q = store.Q
 

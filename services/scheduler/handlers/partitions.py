@@ -11,10 +11,6 @@ from services.scheduler.placement import SHOWN, unplaced
 from services.scheduler.turns import Turns
 from shared.bus import topology
 from shared.bus.client import Bus
-from shared.bus.context import Context
-from shared.bus.paging import fitting, place_of, token_of
-from shared.bus.service import Service
-from shared.bus.unit import Unit
 from shared.contracts import subjects
 from shared.contracts.compute import (
     DEFAULT_PARTITION,
@@ -29,6 +25,10 @@ from shared.contracts.errors import AlreadyExists, Conflict, Forbidden, Invalid,
 from shared.contracts.paging import Page
 from shared.contracts.states import SessionStatus
 from shared.contracts.topology import TASKS, worker_consumer
+from shared.service.context import Context
+from shared.service.paging import fitting, place_of, token_of
+from shared.service.service import Service
+from shared.service.unit import Unit
 
 Q = store.Q
 

@@ -1,10 +1,6 @@
 """Questions about many tasks: which, how many, with which outputs, after which attempts."""
 
 from services.scheduler import lists, store
-from shared.bus.access import check
-from shared.bus.context import Context
-from shared.bus.paging import fitting, place_of, token_of
-from shared.bus.service import Service
 from shared.contracts.compute import (
     AttemptPage,
     AttemptQuery,
@@ -19,6 +15,10 @@ from shared.contracts.compute import (
 from shared.contracts.errors import NotFound
 from shared.contracts.states import SessionStatus
 from shared.contracts.work import AttemptNumber
+from shared.service.access import check
+from shared.service.context import Context
+from shared.service.paging import fitting, place_of, token_of
+from shared.service.service import Service
 
 Q = store.Q
 

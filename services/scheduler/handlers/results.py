@@ -6,10 +6,6 @@ from uuid import UUID
 from services.scheduler import lists, store
 from services.scheduler.machine import RESULT
 from services.scheduler.release import Release
-from shared.bus.access import check
-from shared.bus.context import Context
-from shared.bus.service import Service
-from shared.bus.unit import Unit
 from shared.contracts import ids, subjects
 from shared.contracts.compute import (
     NewResult,
@@ -28,6 +24,10 @@ from shared.contracts.events import Frame
 from shared.contracts.states import ResultStatus, SessionStatus
 from shared.contracts.topology import INLINE_LIMIT
 from shared.objects.layout import check_key, result_prefix
+from shared.service.access import check
+from shared.service.context import Context
+from shared.service.service import Service
+from shared.service.unit import Unit
 
 Q = store.Q
 

@@ -11,10 +11,6 @@ from services.scheduler.machine import SESSION
 from services.scheduler.placement import unplaced
 from services.scheduler.removal import Removal
 from services.scheduler.turns import Turns
-from shared.bus.access import check
-from shared.bus.context import Context
-from shared.bus.service import Service
-from shared.bus.unit import Unit
 from shared.contracts import ids, subjects
 from shared.contracts.compute import (
     DEFAULT_PARTITION,
@@ -29,6 +25,10 @@ from shared.contracts.compute import (
 from shared.contracts.errors import Invalid, NotFound, Unavailable
 from shared.contracts.events import SessionChanged
 from shared.contracts.states import SessionStatus
+from shared.service.access import check
+from shared.service.context import Context
+from shared.service.service import Service
+from shared.service.unit import Unit
 
 Q = store.Q
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from services.scheduler import store
-from shared.bus.access import check
-from shared.bus.context import Context
-from shared.bus.paging import parse_token
-from shared.bus.service import Service
 from shared.contracts import ids
 from shared.contracts.compute import States, StatesQuery
 from shared.contracts.errors import Invalid
 from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus, name_of
+from shared.service.access import check
+from shared.service.context import Context
+from shared.service.paging import parse_token
+from shared.service.service import Service
 
 Q = store.Q
 SIZE = 8000

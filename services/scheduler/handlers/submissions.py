@@ -21,17 +21,17 @@ from services.scheduler.input_lists import InputLists
 from services.scheduler.release import Release
 from services.scheduler.turns import Turns
 from shared.bus import trace
-from shared.bus.access import check
-from shared.bus.context import Context
-from shared.bus.service import MALFORMED, Service, invalid
-from shared.bus.texts import check_texts
-from shared.bus.unit import Unit, Units
 from shared.contracts import headers as h
 from shared.contracts import ids, subjects
 from shared.contracts.compute import Options, Submission, SubmissionCreate, SubmissionRef, TaskSpec
 from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, Invalid, NotFound
 from shared.contracts.events import SubmissionMade
 from shared.contracts.states import ResultStatus, SessionStatus, SubmissionStatus
+from shared.service.access import check
+from shared.service.context import Context
+from shared.service.service import MALFORMED, Service, invalid
+from shared.service.texts import check_texts
+from shared.service.unit import Unit, Units
 
 Q = store.Q
 _lines = msgspec.json.Decoder(TaskSpec).decode_lines

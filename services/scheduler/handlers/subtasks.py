@@ -15,14 +15,14 @@ from services.scheduler.handlers.submissions import Chunk, Listed, marks, plan_o
 from services.scheduler.input_lists import InputLists
 from services.scheduler.turns import Turns
 from shared.bus import trace
-from shared.bus.context import Context
-from shared.bus.service import Service
-from shared.bus.unit import Unit
 from shared.contracts import ids
 from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound
 from shared.contracts.states import ResultStatus, SessionStatus, SubmissionStatus
 from shared.contracts.topology import INLINE_LIMIT
 from shared.contracts.work import Spawn, Spawned
+from shared.service.context import Context
+from shared.service.service import Service
+from shared.service.unit import Unit
 
 Q = store.Q
 

@@ -2,13 +2,13 @@
 
 from services.scheduler import explain, store
 from services.scheduler.turns import Turns
-from shared.bus.access import check
-from shared.bus.context import Context
-from shared.bus.service import Service
 from shared.contracts.compute import Explanation, Task, TaskRef, Value
 from shared.contracts.states import SessionStatus
 from shared.contracts.topology import MESSAGE_LIMIT
 from shared.contracts.work import Confirm, Confirmed, Inputs, InputsOf
+from shared.service.access import check
+from shared.service.context import Context
+from shared.service.service import Service
 
 Q = store.Q
 INPUTS = 1000

@@ -15,8 +15,6 @@ from nats.aio.subscription import Subscription
 
 from services.scheduler import store
 from shared.bus.client import Bus
-from shared.bus.context import Context
-from shared.bus.service import Service
 from shared.contracts import subjects
 from shared.contracts.compute import ResultWait, ResultWaited
 from shared.contracts.errors import NotFound
@@ -24,6 +22,8 @@ from shared.contracts.events import Frame
 from shared.contracts.states import ResultStatus, name_of
 from shared.runtime.retry import Backoff
 from shared.runtime.share import Share
+from shared.service.context import Context
+from shared.service.service import Service
 
 Q = store.Q
 PLACES = 1000

@@ -1,0 +1,54 @@
+"""Where it is to run: offers from all sites for a workstep over the dataset, and the best one accepted."""
+
+import asyncio
+import time
+from typing import Any
+
+from deploy.demo.job.client import Client, JobError
+
+ROOT = "/execution/v1"
+PATIENCE = 180.0
+"""Seconds for which no site need have room: an earlier run's reservation ends by itself."""
+NAME = "FITS catalogue"
+
+
+async def leave_open_sessions(client: Client) -> int:
+    """Closes what an earlier run of this job left open, so that its site has its cores again; how many."""
+    open_ones = (await client.get("/compute/v1/sessions", status="running", size=1000))["items"]
+    mine = [one["id"] for one in open_ones if one["name"] == NAME]
+    for session in mine:
+        await client.post(f"/compute/v1/sessions/{session}/close")
+    return len(mine)
+
+
+async def offers(client: Client, pid: str) -> dict[str, Any]:
+    """The workstep is stored, then every site is asked; the offers, best first. JobError if no site has any."""
+    request = {
+        "meta": {"name": NAME},
+        "executable": {"kind": "urn:headrace:kind:function", "function": "measure"},
+        "compute": {
+            "kind": "https://www.purl.org/ivoa.net/Calycopis-openapi/schema/v1.0/kinds/compute/"
+            "simple-compute-resource.yaml",
+            "cores": {"min": 1, "max": 2},
+            "memory": {"min": 1},
+        },
+        "data": [{"kind": "urn:headrace:kind:dataset", "pid": pid}],
+    }
+    workstep = await client.post(f"{ROOT}/worksteps", {"name": NAME, "request": request})
+    until = time.monotonic() + PATIENCE
+    while True:
+        made: dict[str, Any] = await client.post(f"{ROOT}/requests", {"workstep": workstep["id"]})
+        if made["result"] == "YES":
+            return made
+        if time.monotonic() > until:
+            raise JobError("no site offers: " + "; ".join(one["message"] for one in made["meta"]["messages"]))
+        await asyncio.sleep(1)
+
+
+async def accept(client: Client, offer: dict[str, Any]) -> dict[str, Any]:
+    """The execution session; `session` in it is the compute session at the site."""
+    body = {"kind": "uri:enum-value-update", "path": "/phase", "value": "ACCEPTED"}
+    accepted: dict[str, Any] = await client.post(f"{ROOT}/sessions/{offer['meta']['uuid']}", body)
+    if "session" not in accepted:
+        raise JobError(f"{offer['site']} has accepted, but made no session: {accepted['phase']}")
+    return accepted

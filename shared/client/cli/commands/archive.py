@@ -1,0 +1,160 @@
+"""Files into long-term storage."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from shared.client.cli.options import PLAIN, Output, add
+from shared.client.cli.trouble import RefusedError, UsageError
+from shared.objects.layout import name_fault
+
+STORED = "datasetOnArchiveDisk"
+
+
+def register(app: App) -> None:
+    add(app, archive)
+
+
+def archive(
+    pid: str,
+    /,
+    *paths: Path,
+    name: Annotated[str | None, Parameter(help="What people call it.")] = None,
+    group: Annotated[str | None, Parameter(help="Whose it is; `users` if not given.")] = None,
+    no_wait: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Return when it is packed and the job is handed in.")
+    ] = False,
+    output: Output = PLAIN,
+) -> None:
+    """Bring files to long-term storage, as a new dataset.
+
+    The same call again goes on where an earlier one was broken off: what is uploaded already is not sent again, and a file that
+    has changed is registered anew. Where datablocks are damaged on long-term storage, it repairs them. `headrace dataset
+    abandon` gives the dataset up. Symbolic links are passed over.
+
+    Parameters
+    ----------
+    pid
+        The name of the dataset, for good: `20.500.12345/a3f1`, or one word.
+    paths
+        Files and folders. What lies in a folder keeps its path in it.
+
+    Examples:
+
+    headrace archive night/2026-03-01 exposures/
+
+    headrace archive night/2026-03-01 exposures/ --name "First light" --group m13 --json | jq .datablocks
+    """
+    if not paths:
+        raise UsageError("say which files or folders")
+    from shared.client.cli.api import Api
+    from shared.client.cli.dataset import Dataset
+    from shared.client.cli.files import find
+    from shared.client.cli.steady import Steady
+
+    files, links = find(paths)
+    with Api() as api:
+        dataset = Dataset(Steady(api), pid)
+        told = _archive(dataset, files, {"--name": name, "--group": group}, _source(paths), no_wait, output.json)
+        datablocks = dataset.datablocks()
+    _tell(told | {"datablocks": datablocks, "links": links}, output)
+
+
+def _archive(
+    dataset: Any, files: Sequence[Any], given: dict[str, str | None], source: str, no_wait: bool, quiet: bool
+) -> dict[str, Any]:
+    from shared.client.cli import storing
+    from shared.client.cli.bars import by_bytes, by_steps
+    from shared.client.cli.dataset import status
+    from shared.client.cli.files import hashed
+    from shared.client.cli.register import OPEN, check_about, register
+    from shared.client.cli.repairing import is_damaged, to_repair
+
+    there = dataset.find()  # before anything long: whether anybody answers, and whether it is this dataset
+    if there is not None:
+        check_about(there, given)
+    with by_bytes("hash", sum(file.size for file in files), quiet=quiet) as advance:
+        files = [hashed(file, advance) for file in files]
+    about = {"datasetName": given["--name"], "ownerGroup": given["--group"], "sourceFolder": source}
+    said = {name: value for name, value in about.items() if value is not None}
+    seen, missing = register(dataset, there, files, said)
+    if status(seen) == STORED:
+        return {"dataset": seen, "job": None, "already": True, "sent": 0}
+    repaired: list[str] = []
+    if is_damaged(seen):
+        repaired, missing = to_repair(dataset, files)
+        with by_bytes("upload", sum(file.size for file in missing), quiet=quiet) as advance:
+            _upload(dataset, missing, advance)
+    if status(seen) in OPEN:
+        total = sum(file.size for file in files)
+        with by_bytes("upload", total, quiet=quiet) as advance:
+            advance(total - sum(file.size for file in missing))
+            _upload(dataset, missing, advance)
+        with by_steps("pack", quiet=quiet) as tell:
+            storing.pack(dataset, tell)
+    with by_steps("archive", quiet=quiet) as tell:
+        job = storing.hand_in(dataset, tell)
+        if not no_wait:
+            storing.store(dataset, job, tell)
+    return {"dataset": dataset.get(), "job": job, "already": False, "sent": len(missing), "repaired": repaired}
+
+
+def _upload(dataset: Any, files: Sequence[Any], advance: Any) -> None:
+    """Portion by portion: an address is valid for a day."""
+    from shared.client.cli.files import portions
+    from shared.client.cli.register import OPEN
+    from shared.client.cli.upload import upload
+
+    for portion in portions(files):
+        try:
+            urls = dataset.sign(portion)
+        except RefusedError as error:
+            if error.status == 409 and dataset.get()["datasetlifecycle"]["archiveStatusMessage"] not in OPEN:
+                return  # an earlier call had said that all is there, and it was
+            raise
+        upload(portion, urls, advance)
+
+
+def _source(paths: Sequence[Path]) -> str:
+    """The folder that they come from, for the catalogue; `/` if it has no name that could be told."""
+    folders = [os.path.abspath(path if path.is_dir() else path.parent) for path in paths]
+    source = os.path.commonpath(folders)
+    return source if len(source) <= 1000 and not any(map(name_fault, source.split("/")[1:])) else "/"
+
+
+def _tell(told: dict[str, Any], output: Output) -> None:
+    from shared.client.cli import show
+
+    if output.json:
+        show.document(told)
+        return
+    dataset = told["dataset"]
+    size = f"{dataset['numberOfFiles']} files, {show.size(dataset['size'])}"
+    if told["already"]:
+        show.console().print(show.cell(f"{dataset['pid']} is on long-term storage already: {size}"))
+    else:
+        status = dataset["datasetlifecycle"]["archiveStatusMessage"]
+        facts = [("dataset", dataset["pid"]), ("files", size), ("status", status), ("job", told["job"])]
+        show.facts([*facts, ("repaired", told["repaired"])])
+    show.table("Datablocks", *datablock_table(told["datablocks"]))
+    if told["links"]:
+        show.console().print(show.cell(f"passed over, as symbolic links: {', '.join(told['links'])}"))
+
+
+def datablock_table(blocks: Sequence[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    from shared.client.cli import show
+
+    rows = [
+        (
+            one["archiveId"].rpartition("/")[2],
+            one["numberOfFiles"],
+            show.size(one["packedSize"]),
+            one["storage"],
+            one.get("status", ""),
+        )
+        for one in blocks
+    ]
+    return ("datablock", "files", "size", "storage", "status"), rows

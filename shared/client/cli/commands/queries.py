@@ -1,0 +1,53 @@
+"""Questions about many tasks: how many, and after which attempts."""
+
+from cyclopts import App
+
+from shared.client.cli.options import EVERYTHING, FIRST, PLAIN, Filters, Output, Paging, add
+
+
+def register(app: App) -> None:
+    for command in (count, attempts):
+        add(app, command)
+
+
+def count(session: str, /, *, filters: Filters = EVERYTHING, output: Output = PLAIN) -> None:
+    """How many tasks of a session are in each state.
+
+    Examples:
+
+    headrace count 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f
+
+    headrace count 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f --where 'function=reduce,labels.night=2026-03-01'
+    """
+    from shared.client.cli import show
+    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli.where import where
+    from shared.contracts.compute.filters import TASK_FIELDS
+
+    wanted = where(filters.where, TASK_FIELDS)
+    with Api() as api:
+        told = api.get(f"{ROOT}/sessions/{session}/tasks/count", where=wanted)
+    if output.json:
+        show.document(told)
+        return
+    show.facts([*told["counts"].items(), ("total", str(told["total"]))])
+
+
+def attempts(task: str, /, *, paging: Paging = FIRST, output: Output = PLAIN) -> None:
+    """The attempts at a task, from the first to the current one.
+
+    Examples:
+
+    headrace attempts 019a6f2e-5d3c-7a10-8c44-000200000007
+    """
+    from shared.client.cli import show
+    from shared.client.cli.api import ROOT, Api
+
+    with Api() as api:
+        page = api.get(f"{ROOT}/tasks/{task}/attempts", size=paging.size, token=paging.token)
+    if output.json:
+        show.document(page)
+        return
+    heads = ("attempt", "status", "worker", "started_at", "ended_at", "error")
+    show.table("Attempts", heads, ([show.when(item[name]) for name in heads] for item in page["items"]))
+    show.more(page)

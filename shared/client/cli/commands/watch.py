@@ -1,0 +1,80 @@
+"""What happens, live."""
+
+import json
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from shared.client.cli.options import PLAIN, Output, add
+
+
+def register(app: App) -> None:
+    add(app, events)
+    add(app, watch)
+
+
+def events(
+    *,
+    session: Annotated[str | None, Parameter(help="Only this session's.")] = None,
+    from_start: Annotated[
+        bool, Parameter(negative="", show_default=False, help="All that the stream still has, then new ones.")
+    ] = False,
+    output: Output = PLAIN,
+) -> None:
+    """What happens, one line an event, until interrupted.
+
+    Examples:
+
+    headrace events
+
+    headrace events --session 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f --from-start --json
+    """
+    from rich.text import Text
+
+    from shared.client.cli import show
+    from shared.client.cli.api import Api
+    from shared.client.cli.stream import follow
+
+    out = show.console()
+    with Api() as api:
+        for told in follow(api, "/events", from_start=from_start, session=session):
+            if not told.event:
+                continue
+            if output.json:
+                show.line({"id": told.id, "event": told.event, "data": json.loads(told.data)})
+            else:
+                sequence = told.id.rpartition("-")[2]
+                out.print(
+                    Text(f"{sequence:>8}  "),
+                    Text(f"{told.event:<20}", style="cyan"),
+                    show.cell(_brief(told.data)),
+                    sep="",
+                )
+
+
+def _brief(data: str) -> str:
+    """A body for people: long lists as their lengths."""
+    told = json.loads(data)
+    if not isinstance(told, dict):
+        return data
+    parts = (f"{name}={len(value) if isinstance(value, list) else value}" for name, value in told.items())
+    return " ".join(parts)
+
+
+def watch(session: str | None = None, /, *, output: Output = PLAIN) -> None:
+    """Progress of a session until it is closed and its tasks have ended, or of all that run, until interrupted.
+
+    Examples:
+
+    headrace watch
+
+    headrace watch 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f
+    """
+    from shared.client.cli.api import Api
+    from shared.client.cli.watching import Board, follow_all, follow_one
+
+    with Api() as api, Board(as_json=output.json) as board:
+        if session is None:
+            follow_all(api, board)
+        else:
+            follow_one(api, session, board)

@@ -1,0 +1,83 @@
+"""A dataset and its files, said to the catalogue: for the first time, or held to what was said before."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from shared.client.cli.dataset import Dataset, status
+from shared.client.cli.files import File, portions
+from shared.client.cli.trouble import FailedError, RefusedError
+
+OPEN = frozenset({"filesNotReadyYet", "missingFilesError"})
+"""In these states files are taken."""
+
+
+def register(
+    dataset: Dataset, there: dict[str, Any] | None, files: Sequence[File], about: dict[str, str]
+) -> tuple[dict[str, Any], list[File]]:
+    """The dataset with exactly these files, and those of them that are still to be uploaded.
+
+    `there`: what the catalogue knows already. A file that has changed since is registered anew. FailedError if it is another
+    dataset: one that has files which are not among these, or one that is packed with other content.
+    """
+    known: dict[str, dict[str, Any]] = {}
+    try:
+        if there is None:
+            there = dataset.create(**about)
+        elif status(there) in OPEN:
+            known = {one["path"]: one for one in dataset.uploads()}
+        if status(there) not in OPEN:
+            return _held(dataset, files), []
+        if foreign := known.keys() - {file.path for file in files}:
+            raise _other(dataset, f"it has a file {min(foreign)!r} too")
+        for portion in portions([file for file in files if not _is_registered(file, known)]):
+            dataset.add(portion, replace=any(file.path in known for file in portion))
+    except RefusedError as error:
+        if error.status not in (404, 409):
+            raise
+        now = dataset.get()
+        if status(now) not in OPEN:  # an earlier call's upload was packed meanwhile
+            return _held(dataset, files), []
+        raise _other(dataset, str(error)) from None
+    now = dataset.get()
+    if (now["numberOfFiles"], now["size"]) != (len(files), sum(file.size for file in files)):
+        raise _other(dataset, f"it has {now['numberOfFiles']} files of {now['size']} bytes in all")
+    return now, [file for file in files if not (_is_registered(file, known) and known[file.path]["uploaded"])]
+
+
+def _is_registered(file: File, known: Mapping[str, dict[str, Any]]) -> bool:
+    """With the content that it has now."""
+    one = known.get(file.path)
+    return one is not None and (one["size"], one["chk"]) == (file.size, file.chk)
+
+
+def _held(dataset: Dataset, files: Sequence[File]) -> dict[str, Any]:
+    """The dataset as it is, if the files of its datablocks are these."""
+    if (problem := difference(dataset.files(), files)) is not None:
+        raise _other(dataset, problem)
+    return dataset.get()
+
+
+def difference(there: Iterable[dict[str, Any]], files: Sequence[File]) -> str | None:
+    """The first thing in which files that are stored, and these, differ."""
+    ours = {file.path: file for file in files}
+    for one in there:
+        mine = ours.pop(one["path"], None)
+        if mine is None:
+            return f"it has a file {one['path']!r} too"
+        if (mine.size, mine.chk) != (one["size"], one["chk"]):
+            return f"its {one['path']!r} has other content"
+    return f"it has no file {min(ours)!r}" if ours else None
+
+
+def check_about(there: dict[str, Any], given: dict[str, str | None]) -> None:
+    """What was said on the command line is what the dataset says of itself. `given`: option → value, None: not said."""
+    for option, field in (("--name", "datasetName"), ("--group", "ownerGroup")):
+        if given[option] is not None and given[option] != there[field]:
+            raise FailedError(f"dataset {there['pid']} is there already, with {option} {there[field]!r}")
+
+
+def _other(dataset: Dataset, why: str) -> FailedError:
+    return FailedError(
+        f"dataset {dataset.pid} is there already, with other files: {why}. Give another pid, or, if it is not archived, free "
+        f"this one: headrace dataset abandon {dataset.pid}"
+    )

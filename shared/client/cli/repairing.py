@@ -1,0 +1,21 @@
+"""A dataset that is damaged on long-term storage, archived again: which of its files have to come once more."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from shared.client.cli.dataset import Dataset
+from shared.client.cli.files import File
+
+
+def is_damaged(dataset: dict[str, Any]) -> bool:
+    """Whether datablocks of it are damaged, and nobody is archiving it again already."""
+    lifecycle = dataset["datasetlifecycle"]
+    return bool(dataset.get("numberOfDamagedDatablocks")) and lifecycle["archiveStatusMessage"] != "started"
+
+
+def to_repair(dataset: Dataset, files: Sequence[File]) -> tuple[list[str], list[File]]:
+    """The names of the damaged datablocks, and those of the files that belong into them."""
+    blocks = [block for block in dataset.datablocks() if block["status"] == "damaged"]
+    paths = {file["path"] for block in blocks for file in dataset.files_of(block["id"])}
+    names = [block["archiveId"].rpartition("/")[2] for block in blocks]
+    return names, [file for file in files if file.path in paths]

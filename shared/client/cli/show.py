@@ -1,0 +1,128 @@
+"""What the commands print: tables for people, JSON for machines. Texts of users are never read as markup."""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from shared.client.cli.trouble import CliError
+from shared.runtime.plain import plain
+
+_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+WIDE = 200
+"""Columns where there is no terminal to ask."""
+_FLEXIBLE = frozenset(
+    {"error", "reason", "reasons", "notes", "checks", "consumer: pending / unacknowledged", "name", "subject"}
+)
+BAD = frozenset({"error", "timeout", "aborted", "cancelled", "failed"})
+GOOD = frozenset({"ok", "completed", "running", "visible"})
+
+
+def console() -> Console:
+    return Console(highlight=False, soft_wrap=True)
+
+
+def _page() -> Console:
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+
+
+def document(value: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+def line(value: Any) -> None:
+    """One JSON document of many, at once."""
+    document(value)
+    sys.stdout.flush()
+
+
+def text(value: str) -> None:
+    """Lines as they are, at once; what could move the cursor or colour the terminal is shown as a picture of itself."""
+    sys.stdout.write(plain(value))
+    sys.stdout.flush()
+
+
+def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table, or a word that there is nothing."""
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for head in heads:
+        flexible = head in _FLEXIBLE
+        made.add_column(head, no_wrap=not flexible, overflow="fold" if flexible else "ellipsis")
+    for row in rows:
+        made.add_row(*(cell(value) for value in row))
+    if made.row_count:
+        _page().print(made)
+    else:
+        console().print(Text(f"{title}: none"))
+
+
+def facts(pairs: Iterable[tuple[str, Any]]) -> None:
+    """Names and values, one a line."""
+    made = Table.grid(padding=(0, 2))
+    for name, value in pairs:
+        if value not in (None, "", []):
+            made.add_row(Text(name, style="bold"), cell(value))
+    _page().print(made)
+
+
+def _nested(value: Any) -> Any:
+    """What a field of a field has: names with their values, in brackets."""
+    return f"({', '.join(f'{name} {inner}' for name, inner in value.items())})" if isinstance(value, dict) else value
+
+
+def entity(told: dict[str, Any]) -> None:
+    """One thing with its fields; what is nested is one line."""
+    pairs = []
+    for name, value in told.items():
+        if isinstance(value, dict):
+            value = ", ".join(
+                f"{inner} {_nested(count)}" for inner, count in value.items() if count not in (None, 0, {})
+            )
+        pairs.append((name, value))
+    facts(pairs)
+
+
+def cell(value: Any) -> Text:
+    text = ", ".join(str(one) for one in value) if isinstance(value, list) else "" if value is None else str(value)
+    style = "red" if text in BAD else "green" if text in GOOD else ""
+    return Text("".join(c if c.isprintable() else " " for c in text), style=style)
+
+
+def when(value: Any) -> Any:
+    """Times to the second; anything else as it is."""
+    return value[:19].replace("T", " ") if isinstance(value, str) and _TIME.match(value) else value
+
+
+def more(page: dict[str, Any]) -> None:
+    """How to see the next page."""
+    if page.get("next"):
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"more: --token {page['next']}", style="dim"))
+
+
+def error(problem: CliError, *, as_json: bool) -> None:
+    """On stderr: the detail, the field and the trace."""
+    told = problem.problem()
+    if as_json:
+        sys.stderr.write(json.dumps(told, ensure_ascii=False) + "\n")
+        return
+    out = Console(stderr=True, highlight=False, soft_wrap=True)
+    out.print(Text("error: ", style="bold red") + Text(str(told["detail"])))
+    for name in ("field", "trace"):
+        if told.get(name):
+            out.print(Text(f"  {name}: {told[name]}"))
+
+
+def size(count: int) -> str:
+    """Bytes, for people."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"

@@ -1,0 +1,57 @@
+"""What every service stands on: its schema, its connection to the bus, its outbox, its endpoints."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from shared.bus.client import Bus, BusSettings
+from shared.db.migrate import migrate
+from shared.db.pool import open_pool
+from shared.service.outbox import Relay
+from shared.service.service import Service
+from shared.service.unit import Units
+
+
+class StationSettings(BusSettings, frozen=True, kw_only=True):
+    """`database_url`: as the service's own role, which sees its own schema only."""
+
+    database_url: str
+
+
+class Station(msgspec.Struct, frozen=True):
+    """The service is declared by its owner, then started; everything else is up."""
+
+    pool: "asyncpg.Pool[Any]"
+    bus: Bus
+    relay: Relay
+    units: Units
+    service: Service
+
+
+@asynccontextmanager
+async def open_station(
+    settings: StationSettings,
+    name: str,
+    version: str,
+    description: str,
+    *migrations: Path,
+    connections: int = 8,
+    planner: dict[str, str] | None = None,
+) -> AsyncIterator[Station]:
+    """Migrates the schema `name`, connects, and closes both at the end. `migrations`: folders beside our own.
+
+    `planner`: PostgreSQL's settings for the pool's connections.
+    """
+    async with await open_pool(settings.database_url, name, largest=connections, settings=planner) as pool:
+        await migrate(pool, name, Path(__file__).with_name("migrations"), *migrations)
+        bus = await Bus.connect(settings, name)
+        try:
+            relay = Relay(bus, pool, name)
+            units = Units(pool, relay)
+            yield Station(pool, bus, relay, units, Service(bus, units, name, version, description))
+        finally:
+            await bus.close()
