@@ -4,12 +4,12 @@ from typing import Any
 
 import asyncpg
 
-from services.scheduler.duties import Duties
-from services.scheduler.queue import Queue
-from services.scheduler.removal import Removal
-from services.scheduler.removing import Removing
-from services.scheduler.sweep import Sweep
-from services.scheduler.turns import Turns
+from services.scheduler.compute.removal.chains import Removal
+from services.scheduler.compute.removal.steps import Removing
+from services.scheduler.compute.sessions.duties import Duties
+from services.scheduler.compute.sweep import Sweep
+from services.scheduler.dispatch.queue import Queue
+from services.scheduler.dispatch.turns import Turns
 from shared.runtime.clock import SystemClock
 from shared.service.outbox import Relay
 from shared.service.unit import Units

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from services.scheduler import store
-from services.scheduler.duties import Duties
+from services.scheduler.compute.sessions.duties import Duties
 from shared.bus import topology
 from shared.contracts import compute as c
 from shared.contracts import ids, subjects

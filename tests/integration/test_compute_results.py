@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from services.scheduler.doomed import Doomed
+from services.scheduler.compute.results.orphaned_objects import Doomed
 from shared.contracts import compute as c
 from shared.contracts import headers as h
 from shared.contracts import ids, subjects

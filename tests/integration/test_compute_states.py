@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from services.scheduler.handlers import states
+from services.scheduler.compute.lists import states
 from shared.contracts import compute as c
 from shared.contracts.errors import Invalid, NotFound
 from tests.integration.compute_rig import Rig, ids, open_rig, spec

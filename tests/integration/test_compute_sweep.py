@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 
 from services.scheduler import store
-from services.scheduler.duties import Duties
-from services.scheduler.sweep import Sweep
+from services.scheduler.compute.sessions.duties import Duties
+from services.scheduler.compute.sweep import Sweep
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.db.pool import open_pool

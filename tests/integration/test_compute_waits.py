@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.scheduler.handlers import waits
-from services.scheduler.handlers.waits import Waiter, Waits
+from services.scheduler.compute.results import waits
+from services.scheduler.compute.results.waits import Waiter, Waits
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.contracts.errors import Invalid, NotFound, RateLimited

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from services.scheduler.pace import PER_SLOT
+from services.scheduler.dispatch.pace import PER_SLOT
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.worker import App, Task

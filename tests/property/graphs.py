@@ -8,8 +8,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from services.scheduler import decide, store
-from services.scheduler.batch import Batch
+from services.scheduler import store
+from services.scheduler.compute.completion.batch import Batch
+from services.scheduler.compute.submissions import decide
 from shared.contracts import ids
 from shared.contracts.compute import Options, TaskSpec
 from shared.contracts.states import ResultStatus, TaskStatus

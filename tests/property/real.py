@@ -12,24 +12,24 @@ import asyncpg
 import msgspec
 
 from services.scheduler import store
-from services.scheduler.closing import Closing
-from services.scheduler.duties import Duties
-from services.scheduler.handlers.changes import Changes
-from services.scheduler.handlers.queries import Queries
-from services.scheduler.handlers.results import Results
-from services.scheduler.handlers.sessions import Sessions
-from services.scheduler.handlers.submissions import Listed, Submissions
-from services.scheduler.input_lists import InputLists
-from services.scheduler.leases import Leases
-from services.scheduler.lists import Desk
+from services.scheduler.compute.completion.release import Release
+from services.scheduler.compute.lists.lists import Desk
+from services.scheduler.compute.removal.steps import OfSession, Removing
+from services.scheduler.compute.results.handlers import Results
+from services.scheduler.compute.sessions.closing import Closing
+from services.scheduler.compute.sessions.duties import Duties
+from services.scheduler.compute.sessions.handlers import Sessions
+from services.scheduler.compute.submissions.handlers import Listed, Submissions
+from services.scheduler.compute.submissions.input_lists import InputLists
+from services.scheduler.compute.tasks.changes import Changes
+from services.scheduler.compute.tasks.queries import Queries
+from services.scheduler.dispatch.leases import Leases
+from services.scheduler.dispatch.pace import Pace
+from services.scheduler.dispatch.partition import Partition
+from services.scheduler.dispatch.queue import Queue
+from services.scheduler.dispatch.recovery import Recovery
+from services.scheduler.dispatch.turns import Turns
 from services.scheduler.machine import SESSION
-from services.scheduler.pace import Pace
-from services.scheduler.partition import Partition
-from services.scheduler.queue import Queue
-from services.scheduler.recovery import Recovery
-from services.scheduler.release import Release
-from services.scheduler.removing import OfSession, Removing
-from services.scheduler.turns import Turns
 from shared.chain.context import StepContext
 from shared.chain.errors import Later
 from shared.chain.machine import Fault

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import services.scheduler
 import shared.service
 from services.scheduler.app import LEAN
-from services.scheduler.release import ABORTED, CHOSEN, ENDED, FAILED
+from services.scheduler.compute.completion.release import ABORTED, CHOSEN, ENDED, FAILED
 from shared.contracts import ids
 from shared.contracts.states import ResultStatus, TaskStatus
 from shared.contracts.work import Completed
