@@ -18,9 +18,9 @@ import pytest
 
 from deploy.local import database as databases
 from deploy.local.stack import Stack
-from shared.objects.init import init_bucket
 from shared.objects.s3 import open_objects
 from shared.objects.settings import ObjectsSettings
+from shared.objects.storage_init import init_bucket
 from tests.support import servers as backends
 from tests.support.processes import Processes
 from tests.support.servers import Servers

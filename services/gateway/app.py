@@ -14,7 +14,7 @@ from services.gateway.identity.store import Store
 from services.gateway.settings import Settings
 from services.gateway.web import application
 from shared.db.pool import ping
-from shared.objects.recorded import MIGRATIONS, recorder
+from shared.objects.known_storages import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.objects.settings import ObjectsSettings
 from shared.runtime.clock import SystemClock

@@ -36,7 +36,7 @@ from services.scheduler.dispatch.turns import Turns
 from services.scheduler.settings import Settings
 from shared.chain.runner import Runner
 from shared.db.pool import open_pool, ping
-from shared.objects.recorded import MIGRATIONS, recorder
+from shared.objects.known_storages import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-from services.archiver.machine import BlockState, JobState
+from services.archiver.catalogue.machine import BlockState, JobState
 from shared.contracts.states import ResultStatus
 from tests.support.datasets import flip
 from tests.support.observed import World

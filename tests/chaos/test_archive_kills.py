@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.archiver.machine import BlockState
+from services.archiver.catalogue.machine import BlockState
 from tests.chaos.archive import LIMIT, Paths, clean, on_lts, produced
 from tests.support.observed import World, watching
 from tests.support.processes import Processes

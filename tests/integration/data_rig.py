@@ -25,10 +25,10 @@ from shared.contracts import headers as h
 from shared.contracts import retrieval as r
 from shared.contracts import subjects
 from shared.contracts.health import Health, HealthCheck
-from shared.objects.init import init_folder
 from shared.objects.lts import LtsSettings
 from shared.objects.s3 import S3Objects, open_objects
 from shared.objects.settings import ObjectsSettings
+from shared.objects.storage_init import init_folder
 from shared.service.station import StationSettings
 from tests.conftest import Database, folder, new_bucket
 from tests.integration.compute_rig import forget_streams, new_database

@@ -16,9 +16,9 @@ from shared.chain import runner as runner_module
 from shared.chain import store
 from shared.chain.context import StepContext
 from shared.chain.declare import Chain, critical, retry, step
+from shared.chain.effects import StepDue
 from shared.chain.explain import ChainInfo
 from shared.chain.machine import ChainStatus
-from shared.chain.post import StepDue
 from shared.chain.runner import Runner
 from shared.contracts.ids import uuid7
 from shared.runtime.retry import Backoff

@@ -11,10 +11,10 @@ import asyncpg
 import httpx
 import pytest
 
-from services.archiver.machine import ArchiveState
-from services.archiver.sweep import LANDING, STAGING, Seen, is_needed
-from services.archiver.sweep import Sweep as ArchiverSweep
-from services.retriever.sweep import Sweep as RetrieverSweep
+from services.archiver.archive.sweep import LANDING, STAGING, Seen, is_needed
+from services.archiver.archive.sweep import Sweep as ArchiverSweep
+from services.archiver.catalogue.machine import ArchiveState
+from services.retriever.retrieval.eviction import Sweep as RetrieverSweep
 from shared.contracts import catalogue as k
 from shared.contracts import retrieval as r
 from shared.contracts.errors import AlreadyExists, Conflict, NotFound

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.archiver.handlers.datasets import _files
+from services.archiver.catalogue.datasets import _files
 from shared.client.cli.files import find
 from shared.client.cli.names import folded
 from shared.client.cli.trouble import UsageError
