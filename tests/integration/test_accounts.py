@@ -18,7 +18,7 @@ from shared.bus import topology
 from shared.bus.client import Bus
 from shared.contracts import subjects
 from shared.contracts.topology import STREAMS, TASKS, worker_consumer
-from tests.integration.bus_rig import connected
+from tests.support.bus_rig import connected
 from tests.support.servers import Servers, of_nats, settled
 from tests.support.wait import LIMIT, wait_until
 

@@ -23,8 +23,8 @@ from shared.chain.runner import Runner
 from shared.contracts.ids import uuid7
 from shared.runtime.retry import Backoff
 from shared.testing.conformance_chain import AT_ONCE, CHAINS, LOG, TRIP, Trip, visited
-from tests.conftest import Database
-from tests.integration.chain_bench import NatsBench, open_bench
+from tests.support.chain_rig import NatsBench, open_bench
+from tests.support.databases import Database
 from tests.support.proxy import Proxy
 from tests.support.servers import Servers
 from tests.support.wait import wait_until

@@ -18,7 +18,7 @@ from shared.objects.s3 import S3Objects, open_objects
 from shared.objects.settings import ObjectsSettings
 from shared.objects.storage_init import init_bucket
 from shared.testing.conformance_objects import ObjectsConformance, Replaced, fresh, noise, stream, whole
-from tests.conftest import Bucket
+from tests.support.buckets import Bucket
 
 MIB = 1024 * 1024
 

@@ -12,7 +12,7 @@ from shared.bus import topology
 from shared.bus.client import Bus
 from shared.bus.pull import Pull, delivery
 from shared.contracts.topology import REPORTS
-from tests.integration.bus_rig import connected
+from tests.support.bus_rig import connected
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

@@ -22,10 +22,10 @@ from shared.contracts.ids import uuid7
 from shared.runtime.clock import SystemClock
 from shared.service.outbox import Relay
 from shared.service.unit import Units
-from tests.integration.data_rig import DataRig, open_data_rig, pages
+from tests.support.data_rig import DataRig, open_data_rig, pages
+from tests.support.file_names import ORDINARY
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
-from tests.unit.test_file_names import ORDINARY
 
 DAY = timedelta(days=1)
 

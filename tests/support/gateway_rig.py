@@ -23,7 +23,8 @@ from shared.contracts.paging import Page
 from shared.objects.settings import ObjectsSettings
 from shared.service.context import Context
 from shared.service.service import Service
-from tests.conftest import Bucket, Database
+from tests.support.buckets import Bucket
+from tests.support.databases import Database
 from tests.support.servers import Servers
 from tests.support.wait import LIMIT, wait_until
 

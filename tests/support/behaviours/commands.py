@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from shared.contracts.work import Command, Limits
-from tests.behaviours.case import Case
+from tests.support.behaviours.case import Case
 
 STATUS = "the command ended with status "
 KILLED = "the command was killed by "

@@ -30,8 +30,10 @@ from shared.objects.s3 import S3Objects, open_objects
 from shared.objects.settings import ObjectsSettings
 from shared.objects.storage_init import init_folder
 from shared.service.station import StationSettings
-from tests.conftest import Database, folder, new_bucket
-from tests.integration.compute_rig import forget_streams, new_database
+from tests.support.buckets import new_bucket
+from tests.support.compute_rig import forget_streams, new_database
+from tests.support.databases import Database
+from tests.support.folders import folder
 from tests.support.servers import Servers
 from tests.support.wait import LIMIT, wait_until
 

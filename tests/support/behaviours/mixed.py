@@ -9,8 +9,8 @@ import msgspec
 
 from shared.contracts.work import EXEC
 from shared.worker import App, Task
-from tests.behaviours import blocking, commands, coroutine
-from tests.behaviours.case import Table
+from tests.support.behaviours import blocking, commands, coroutine
+from tests.support.behaviours.case import Table
 
 TABLES: dict[str, Table] = {"coroutine": coroutine.table, "blocking": blocking.table}
 CASES = [(f"{kind}.{case.name}", case) for kind, table in TABLES.items() for case in table.cases]

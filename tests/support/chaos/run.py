@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from shared.contracts.compute import Submission
 from shared.contracts.ids import result_id
 from shared.contracts.states import ResultStatus, TaskStatus
-from tests.chaos.mix import Mix
+from tests.support.chaos.mix import Mix
 from tests.support.edge import Edge, Told, Watch
 from tests.support.processes import Processes
 

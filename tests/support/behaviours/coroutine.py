@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from shared.worker import Task
 from shared.worker.functions import TaskError
-from tests.behaviours.case import Table
+from tests.support.behaviours.case import Table
 
 table = Table(blocking=False)
 app, row = table.app, table.row

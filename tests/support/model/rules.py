@@ -5,7 +5,7 @@ state goes through the transition tables, so that one which they do not have is 
 refused is an error too, and changes nothing but the submission that it refuses.
 
 `tests/property/test_operations.py` holds these rules against a smaller model and against the scheduler's own statements;
-`tests/property/explorer.py` walks through all that they allow.
+`tests/support/model/explorer.py` walks through all that they allow.
 """
 
 from collections.abc import Iterable, Sequence

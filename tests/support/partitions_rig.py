@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from shared.contracts import compute as c
 from shared.worker import App, Task
-from tests.integration.compute_rig import Rig, spec
+from tests.support.compute_rig import Rig, spec
 
 app = App()
 GATES: dict[str, asyncio.Event] = {}

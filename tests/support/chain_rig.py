@@ -19,7 +19,7 @@ from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.service.outbox import Relay
 from shared.service.unit import Unit, Units
-from tests.conftest import Database
+from tests.support.databases import Database
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

@@ -13,7 +13,7 @@ from services.scheduler.dispatch.turns import Turns
 from shared.runtime.clock import SystemClock
 from shared.service.outbox import Relay
 from shared.service.unit import Units
-from tests.integration.compute_rig import Rig
+from tests.support.compute_rig import Rig
 
 
 def sweep(rig: Rig, pool: "asyncpg.Pool[Any]", slice: int = 100, **more: Any) -> Sweep:

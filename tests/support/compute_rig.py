@@ -27,8 +27,9 @@ from shared.worker import App
 from shared.worker.agent import Agent
 from shared.worker.children import Children
 from shared.worker.commands import Commands
-from tests.conftest import Database, new_bucket
-from tests.integration.compute_functions import PATH
+from tests.support.buckets import new_bucket
+from tests.support.compute_functions import PATH
+from tests.support.databases import Database
 from tests.support.servers import Servers
 from tests.support.wait import LIMIT, wait_until
 

@@ -31,7 +31,7 @@ from shared.contracts.states import TASK_ENDS
 from shared.contracts.states import ResultStatus as R
 from shared.contracts.states import SessionStatus as S
 from shared.contracts.states import TaskStatus as T
-from tests.property.rules import Result, Rules, Session, Task
+from tests.support.model.rules import Result, Rules, Session, Task
 
 Graph = tuple[tuple[int, ...], ...]
 """For each task the earlier ones that it needs."""

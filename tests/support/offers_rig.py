@@ -24,8 +24,9 @@ from shared.objects.settings import ObjectsSettings
 from shared.service.context import Context
 from shared.service.service import Service
 from shared.service.station import StationSettings
-from tests.conftest import Bucket, Database
-from tests.integration.gateway_edge import Gateway, Scheduler, running
+from tests.support.buckets import Bucket
+from tests.support.databases import Database
+from tests.support.gateway_rig import Gateway, Scheduler, running
 from tests.support.servers import Servers
 from tests.support.wait import LIMIT, wait_until
 

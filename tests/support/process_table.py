@@ -17,7 +17,7 @@ from shared.worker.children import Children
 from shared.worker.commands import Commands
 from shared.worker.frames import Call
 from shared.worker.printed import Printed
-from tests.behaviours.blocking import PATH
+from tests.support.behaviours.blocking import PATH
 from tests.support.wait import wait_until
 
 PROCESSES = 60

@@ -37,8 +37,8 @@ from shared.worker import App, Task
 from shared.worker.agent import Agent
 from shared.worker.children import Children
 from shared.worker.commands import Commands
-from tests.integration.compute_functions import PATH
-from tests.integration.compute_functions import app as blocking
+from tests.support.compute_functions import PATH
+from tests.support.compute_functions import app as blocking
 from tests.support.wait import wait_until
 
 app = App()

@@ -45,7 +45,7 @@ from shared.service.outbox import Relay
 from shared.service.unit import Unit, Units
 from shared.testing.bus import MemoryBroker
 from shared.testing.objects import MemoryObjects
-from tests.property.rules import Task
+from tests.support.model.rules import Task
 
 WORKER = "w"
 PARTITION = "default"

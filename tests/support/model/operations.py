@@ -16,9 +16,9 @@ from shared.contracts.states import TASK_ENDS
 from shared.contracts.states import ResultStatus as R
 from shared.contracts.states import SessionStatus as S
 from shared.contracts.states import TaskStatus as T
-from tests.property.oracle import Oracle
-from tests.property.real import Real
-from tests.property.rules import HELD, LIVE, Rules, Task
+from tests.support.model.oracle import Oracle
+from tests.support.model.real import Real
+from tests.support.model.rules import HELD, LIVE, Rules, Task
 
 WINDOW = 8
 CREDIT = st.sampled_from([0, 1, 2, WINDOW])

@@ -23,7 +23,7 @@ from shared.contracts.work import (
     TaskBatch,
     Work,
 )
-from tests.integration.compute_rig import Rig
+from tests.support.compute_rig import Rig
 from tests.support.wait import LIMIT, wait_until
 
 

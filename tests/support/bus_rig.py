@@ -16,7 +16,7 @@ from shared.service.context import Context
 from shared.service.outbox import Relay
 from shared.service.service import Service
 from shared.service.unit import Unit, Units
-from tests.conftest import Database
+from tests.support.databases import Database
 from tests.support.servers import Servers
 
 MIGRATIONS = Path(str(shared.service.__file__)).parent / "migrations"

@@ -6,7 +6,7 @@ It is told what was asked and reported, judges by itself what counts, and says w
 from collections.abc import Sequence
 
 from shared.contracts.states import TaskStatus as T
-from tests.property.rules import Task
+from tests.support.model.rules import Task
 
 WITH_WORKER = {T.DISPATCHED, T.PROCESSING}
 ANY_TURN = {T.PENDING, T.SUBMITTED} | WITH_WORKER

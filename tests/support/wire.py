@@ -1,4 +1,4 @@
-"""The wire Structs of each contract, and one example of each. `python -m tests.contract.wire` writes what is missing.
+"""The wire Structs of each contract, and one example of each. `python -m tests.support.wire` writes what is missing.
 
 A Struct that changes needs a new VERSION in its module; the files of the versions before stay as they are, and must still
 decode.
@@ -14,7 +14,7 @@ import msgspec
 
 from shared.contracts import catalogue, compute, errors, events, execution, health, retrieval, watch, work
 
-GOLDEN = Path(__file__).with_name("golden")
+GOLDEN = Path(__file__).parents[1] / "contract/golden"
 MODULES: dict[str, types.ModuleType] = {
     "compute": compute,
     "work": work,
