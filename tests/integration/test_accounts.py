@@ -13,7 +13,7 @@ from nats.errors import Error, NoRespondersError
 from deploy.local import people
 from deploy.local.home import Home, HomeError
 from deploy.local.stack import Stack
-from services.gateway.watchers import Watchers
+from services.gateway.events.watchers import Watchers
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.contracts import subjects

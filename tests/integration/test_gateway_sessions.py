@@ -10,7 +10,7 @@ import asyncpg
 import httpx
 import pytest
 
-from services.gateway import removal
+from services.gateway.compute import removal
 from shared.db.pool import open_pool
 from shared.objects.layout import session_prefix
 from shared.worker import App, Task

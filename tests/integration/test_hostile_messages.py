@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from nats.aio.msg import Msg
 
-from services.gateway.watchers import Watchers
+from services.gateway.events.watchers import Watchers
 from shared.bus.connection import LARGEST_HEADERS
 from shared.contracts import subjects
 from shared.contracts.events import CommandRejected

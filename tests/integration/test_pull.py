@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from services.gateway.feed import Feed
+from services.gateway.events.feed import Feed
 from shared.bus import pull as pull_module
 from shared.bus import topology
 from shared.bus.client import Bus
