@@ -115,7 +115,7 @@ class Postgres:
         finally:
             await connection.close()
 
-    async def harmed(self, was_full: bool) -> str:
+    async def needs_restart(self, was_full: bool) -> str:
         """It refuses what it cannot write, or ends; it never goes on with less than all."""
         return ""
 

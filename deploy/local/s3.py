@@ -111,7 +111,7 @@ class S3:
         async with self.client() as client:
             await client.list_buckets()
 
-    async def harmed(self, was_full: bool) -> str:
+    async def needs_restart(self, was_full: bool) -> str:
         """Its index is in several parts, and each that met a full disk takes nothing more; from outside none can be told."""
         return "parts of its index may be closed, and its volumes read-only" if was_full else ""
 
