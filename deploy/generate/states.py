@@ -5,8 +5,8 @@ from enum import IntEnum
 from typing import Any
 
 from deploy.generate.markdown import table
-from services.archiver.machine import MACHINES as ARCHIVER
-from services.broker.machine import MACHINE as OFFER
+from services.archiver.catalogue.machine import MACHINES as ARCHIVER
+from services.broker.offers.machine import MACHINE as OFFER
 from services.scheduler.machine import MACHINES as SCHEDULER
 from shared.chain.machine import MACHINE as CHAIN
 from shared.contracts.endpoints import ENDPOINTS
@@ -14,9 +14,9 @@ from shared.runtime.machine import Machine
 
 _OWNERS = {
     **{machine.noun: "services/scheduler/machine.py" for machine in SCHEDULER},
-    **{machine.noun: "services/archiver/machine.py" for machine in ARCHIVER},
+    **{machine.noun: "services/archiver/catalogue/machine.py" for machine in ARCHIVER},
     CHAIN.noun: "shared/chain/machine.py",
-    OFFER.noun: "services/broker/machine.py",
+    OFFER.noun: "services/broker/offers/machine.py",
 }
 
 

@@ -37,7 +37,7 @@ from services.scheduler.heavy_reads import PLACES, SECONDS, HeavyReads
 from services.scheduler.settings import Settings
 from shared.chain.runner import Runner
 from shared.db.pool import open_pool, ping
-from shared.objects.recorded import MIGRATIONS, recorder
+from shared.objects.known_storages import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop

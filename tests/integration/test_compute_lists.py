@@ -21,8 +21,8 @@ from shared.db.pool import open_pool
 from shared.service.context import Context
 from shared.service.middleware.database import database
 from shared.worker import App, Task
-from tests.integration import compute_functions
-from tests.integration.compute_rig import Rig, open_rig, spec
+from tests.support import compute_functions
+from tests.support.compute_rig import Rig, open_rig, spec
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

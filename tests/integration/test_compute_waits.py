@@ -15,7 +15,7 @@ from shared.contracts import ids
 from shared.contracts.errors import Invalid, NotFound, RateLimited
 from shared.runtime.retry import Backoff
 from shared.worker import App, Task
-from tests.integration.compute_rig import Rig, open_rig, scheduler, spec
+from tests.support.compute_rig import Rig, open_rig, scheduler, spec
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

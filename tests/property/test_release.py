@@ -23,9 +23,9 @@ from shared.contracts.work import Completed
 from shared.db.migrate import migrate
 from shared.db.pool import RERUN, open_pool
 from shared.runtime.retry import Backoff, retry
-from tests.integration.compute_rig import new_database
-from tests.property import graphs
-from tests.property.graphs import DONE, READY, Graph, Model, Q, Shape, complete, fail, plant
+from tests.support.compute_rig import new_database
+from tests.support.model import graphs
+from tests.support.model.graphs import DONE, READY, Graph, Model, Q, Shape, complete, fail, plant
 from tests.support.servers import Servers
 
 

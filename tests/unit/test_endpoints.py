@@ -5,8 +5,8 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from services.broker.decide import Place
-from services.broker.handlers import Handlers
+from services.broker.offers.decide import Place
+from services.broker.offers.handlers import Handlers
 from services.scheduler.compute.lists.states import StatePages
 from services.scheduler.compute.results.deletions import Deletions
 from services.scheduler.compute.results.handlers import Results
