@@ -12,7 +12,7 @@ it released by itself (`credits`), which saves a chain's hop a round trip.
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from services.scheduler.dispatch.partition import IDLE, Partition, by_partition
 from services.scheduler.dispatch.placement import TICK, Placement
 from services.scheduler.dispatch.queue import Queue
 from services.scheduler.dispatch.share import Lane, share
+from services.scheduler.ports import LAST_EPOCH
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.contracts import subjects
@@ -41,8 +42,6 @@ STANDING = "hr.ctl.scheduler.standing"
 """Core publish between schedulers, once a second, by dispatchers: `[[partition's number, outstanding, running], …]`."""
 WOKEN = "hr.ctl.scheduler.woken"
 """Core publish between schedulers: something may be ready, in the partitions of these numbers. Lost ones cost half a second."""
-LAST_EPOCH = 2**31 - 1
-"""Nothing of the session is to run any more."""
 LANES = 256
 """Sessions looked at in one round, the most urgent first, with a few submissions of each."""
 
@@ -62,6 +61,14 @@ class Turns:
 
     def numbers(self) -> dict[str, int]:
         return {partition.name: number for number, partition in self._partitions.items()}
+
+    async def numbers_of(self, names: Collection[str]) -> dict[str, int]:
+        if not self.numbers().keys() >= set(names):  # another scheduler has just made one
+            await self.refresh()
+        return {name: number for name, number in self.numbers().items() if name in names}
+
+    async def hold(self, db: Any, names: Collection[str]) -> set[str]:
+        return {row["name"] for row in await db.fetch(Q["hold_partitions"], list(names))}
 
     def partitions(self) -> list[Partition]:
         return list(self._partitions.values())
