@@ -31,7 +31,8 @@ class Stop(asyncio.Event):
         return await super().wait()
 
 
-async def _supervise(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+async def supervise(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Runs `main(stop)` in this loop; a signal sets `stop`, or cancels `main` while it does not wait for `stop` yet."""
     stop = Stop()
     loop = asyncio.get_running_loop()
     log.info("process.started")
@@ -60,7 +61,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     gc.freeze()
     gc.set_threshold(*COLLECT)
     try:
-        uvloop.run(_supervise(main))
+        uvloop.run(supervise(main))
     except* Exception as group:
         for error in group.exceptions:
             expected = isinstance(error, StartFailed)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from shared.worker.frames import (
+from shared.worker.child_protocol import (
     ANSWER,
     CALL,
     HEAD,
@@ -26,11 +26,11 @@ FLOOD = 100
 PAUSE = 0.02
 
 
-class Ended(Exception):
+class ChannelClosed(Exception):
     """The child has closed the channel."""
 
 
-class Garbled(Exception):
+class ProtocolError(Exception):
     """Something else than the answer has come: the child is not to be used any more."""
 
 
@@ -48,7 +48,7 @@ class Channel(asyncio.Protocol):
         self.usable = False
 
     async def call(self, call: Call, progress: Callable[[float, str], None]) -> Answer:
-        """The answer; Ended or Garbled otherwise. `progress` is called with what the function reports meanwhile."""
+        """The answer; ChannelClosed or ProtocolError otherwise. `progress` is called with what the function reports meanwhile."""
         self._nonce = int.from_bytes(os.urandom(8)) or 1
         self._progress = progress
         self._answer = self._loop.create_future()
@@ -58,6 +58,11 @@ class Channel(asyncio.Protocol):
         finally:
             self._nonce, self._progress, self._answer = 0, _ignore, None
 
+    @property
+    def buffered(self) -> int:
+        """Bytes of a frame that has not arrived whole."""
+        return len(self._buffer)
+
     def close(self) -> None:
         self._transport.abort()
 
@@ -65,7 +70,7 @@ class Channel(asyncio.Protocol):
         self._transport = transport
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._fail(Ended())
+        self._fail(ChannelClosed())
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer
@@ -90,8 +95,8 @@ class Channel(asyncio.Protocol):
                 stage = b""
             if stage:
                 self._report(stage)
-        except (Garbled, msgspec.MsgspecError) as error:
-            self._fail(error if isinstance(error, Garbled) else Garbled(str(error)))
+        except (ProtocolError, msgspec.MsgspecError) as error:
+            self._fail(error if isinstance(error, ProtocolError) else ProtocolError(str(error)))
             return
         del buffer[:at]
         if frames > FLOOD:
@@ -108,18 +113,18 @@ class Channel(asyncio.Protocol):
         try:
             self._take(kind, data[HEAD.size :], b"")
         except msgspec.MsgspecError as error:
-            self._fail(Garbled(str(error)))
+            self._fail(ProtocolError(str(error)))
         return True
 
     def _check(self, nonce: int, kind: int, length: int) -> None:
         """Before its body is waited for: whoever wrote this knows the call, and it has a bound."""
         if not self.ready.done():
             if (nonce, kind, length) != (0, READY, 0):
-                raise Garbled("something before it was ready")
+                raise ProtocolError("something before it was ready")
         elif not self._nonce or nonce != self._nonce:
-            raise Garbled("something that is not of this call")
+            raise ProtocolError("something that is not of this call")
         elif kind not in (PROGRESS, ANSWER) or length > LIMIT:
-            raise Garbled(f"a frame of the kind {kind} with {length} bytes")
+            raise ProtocolError(f"a frame of the kind {kind} with {length} bytes")
 
     def _take(self, kind: int, body: bytes | memoryview, stage: bytes) -> None:
         if kind == READY:

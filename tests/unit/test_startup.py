@@ -82,7 +82,7 @@ def test_a_signal_ends_what_waits_for_a_server() -> None:
         signal.raise_signal(signal.SIGTERM)
         await asyncio.Event().wait()
 
-    asyncio.run(asyncio.wait_for(lifecycle._supervise(main), 10))
+    asyncio.run(asyncio.wait_for(lifecycle.supervise(main), 10))
 
 
 def test_a_signal_lets_what_runs_drain() -> None:
@@ -96,7 +96,7 @@ def test_a_signal_lets_what_runs_drain() -> None:
         _drained.append(True)
 
     _drained.clear()
-    asyncio.run(asyncio.wait_for(lifecycle._supervise(main), 10))
+    asyncio.run(asyncio.wait_for(lifecycle.supervise(main), 10))
     assert _drained == [True]
 
 

@@ -82,7 +82,9 @@ class Leases:
                 if not known:
                     log.info("worker.seen", worker=beat.worker, partition=partition.name, slots=beat.slots)
                 if beat.unwell:
-                    log.warning("worker.unwell", worker=beat.worker, partition=partition.name, why=beat.unwell)
+                    log.warning(
+                        "worker.short_of_resources", worker=beat.worker, partition=partition.name, why=beat.unwell
+                    )
                 await self._turns.wake()
         for name in serves - self._turns.numbers().keys():
             log.warning("beat.unknown_partition", worker=beat.worker, partition=name)

@@ -1,4 +1,4 @@
-"""A process of the worker's own whose standard input is a socket to us: by it we speak, line by line, and end it.
+"""A process of the worker's own whose standard input is a socket to us: JSON lines go both ways, and its end ends the process.
 
 `subprocess` and not the loop's own way: that gives to each sub-process the descriptors of the others (uvloop), or needs a
 thread for each (asyncio), which a worker at its limits does not get.
@@ -16,7 +16,7 @@ from typing import Any, Self
 import msgspec
 
 
-class Spawned:
+class LineProcess:
     """Made by `start`. It has ended when `receive` returns None; then `wait` is quick, and has to be called."""
 
     def __init__(
