@@ -5,23 +5,19 @@ HEADRACE_TEST_BACKEND=containers: Docker and the official images; otherwise the 
 """
 
 import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
-import msgspec
 import pytest
 
 from deploy.local import database as databases
 from deploy.local.stack import Stack
-from shared.objects.init import init_bucket
-from shared.objects.s3 import open_objects
-from shared.objects.settings import ObjectsSettings
 from tests.support import servers as backends
+from tests.support.buckets import Bucket, new_bucket
+from tests.support.databases import Database
+from tests.support.folders import folder
 from tests.support.processes import Processes
 from tests.support.servers import Servers
 
@@ -75,16 +71,6 @@ def home() -> Iterator[Path]:
         yield path
 
 
-class folder:
-    def __enter__(self) -> Path:
-        self._path = Path(tempfile.mkdtemp(prefix="headrace-"))
-        self._path.chmod(0o711)
-        return self._path / "home"
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._path, ignore_errors=True)
-
-
 @pytest.fixture(scope="session")
 async def servers() -> AsyncIterator[Servers]:
     """The three servers, as their administrator sees them."""
@@ -100,21 +86,6 @@ async def servers() -> AsyncIterator[Servers]:
         with folder() as path:
             async with Stack(path, throwaway=True) as stack:
                 yield backends.of_stack(stack)
-
-
-class Database(msgspec.Struct, frozen=True):
-    """An empty database with the five schemas."""
-
-    servers: Servers
-    name: str
-
-    def url(self, service: str) -> str:
-        """As the service's own role."""
-        return self.servers.service_url(service, self.name)
-
-    @property
-    def admin_url(self) -> str:
-        return self.servers.admin_url(self.name)
 
 
 @pytest.fixture
@@ -152,31 +123,6 @@ async def nats(servers: Servers) -> Servers:
 @pytest.fixture
 def nats_url(nats: Servers) -> str:
     return nats.nats_url
-
-
-class Bucket(msgspec.Struct, frozen=True):
-    """A bucket of this test alone. The fields are the settings' names without their prefix."""
-
-    s3_endpoint: str
-    s3_access_key: str
-    s3_secret_key: str
-    s3_region: str
-    s3_bucket: str
-
-
-@asynccontextmanager
-async def new_bucket(servers: Servers) -> AsyncIterator[Bucket]:
-    """As the fixture `s3`, for fixtures that live longer than a test."""
-    name = f"test-{uuid4().hex[:16]}"
-    made = Bucket(servers.s3_endpoint, servers.s3_access_key, servers.s3_secret_key, servers.s3_region, name)
-    async with servers.s3_client() as client:
-        async with open_objects(ObjectsSettings(**msgspec.structs.asdict(made))) as objects:
-            await init_bucket(objects.bucket, name)
-        yield made
-        async for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
-            for entry in page.get("Contents", ()):
-                await client.delete_object(Bucket=name, Key=entry["Key"])
-        await client.delete_bucket(Bucket=name)
 
 
 @pytest.fixture

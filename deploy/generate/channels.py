@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from shared.chain.post import StepDue
+from shared.chain.effects import StepDue
 from shared.contracts import events as e
 from shared.contracts import watch
 from shared.contracts import work as w

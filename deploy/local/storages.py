@@ -9,9 +9,9 @@ from pathlib import Path
 from uuid import UUID
 
 from deploy.local.home import Home, write_private
-from shared.objects.init import init_bucket, init_folder
 from shared.objects.s3 import open_objects
 from shared.objects.settings import ObjectsSettings
+from shared.objects.storage_init import init_bucket, init_folder
 
 
 class Storages:

@@ -7,24 +7,24 @@ from pathlib import Path
 
 import shared.chain
 from services.archiver import __version__
-from services.archiver.abandon import Abandoning
-from services.archiver.archive import Archiving
-from services.archiver.chains import declare
-from services.archiver.forward import Forwarding
-from services.archiver.handlers.abandon import Abandonments
-from services.archiver.handlers.datablocks import Datablocks
-from services.archiver.handlers.datasets import Datasets
-from services.archiver.handlers.jobs import Jobs
-from services.archiver.handlers.uploads import Uploads
-from services.archiver.repair import Repairing
+from services.archiver.archive.abandonment import Abandoning
+from services.archiver.archive.abandonments import Abandonments
+from services.archiver.archive.archival import Archiving
+from services.archiver.archive.chains import declare
+from services.archiver.archive.jobs import Jobs
+from services.archiver.archive.post_upload import PostUpload
+from services.archiver.archive.repair import Repairing
+from services.archiver.archive.retrieval import Forwarding
+from services.archiver.archive.sweep import EVERY, Sweep
+from services.archiver.archive.uploads import Uploads
+from services.archiver.catalogue.datablocks import Datablocks
+from services.archiver.catalogue.datasets import Datasets
 from services.archiver.settings import Settings
-from services.archiver.sweep import EVERY, Sweep
-from services.archiver.upload import PostUpload
 from shared.chain.chains import Chains
 from shared.chain.runner import Runner
 from shared.db.pool import ping
+from shared.objects.known_storages import MIGRATIONS, recorder
 from shared.objects.lts import MIB, open_lts
-from shared.objects.recorded import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.objects.sweep import sweeping
 from shared.runtime.clock import SystemClock

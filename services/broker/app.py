@@ -5,14 +5,14 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from services.broker import __version__
-from services.broker.compute import ComputeSessions
-from services.broker.decide import Place
-from services.broker.handlers import Handlers
-from services.broker.offers import Offers
+from services.broker.offers.decide import Place
+from services.broker.offers.handlers import Handlers
+from services.broker.offers.sweep import Sweep
+from services.broker.offers.transitions import Offers
+from services.broker.sessions.compute import ComputeSessions
 from services.broker.settings import Settings
-from services.broker.sweep import Sweep
 from shared.db.pool import ping
-from shared.objects.recorded import MIGRATIONS, recorder
+from shared.objects.known_storages import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop

@@ -5,16 +5,16 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from services.gateway import __version__
-from services.gateway.auth import Auth
 from services.gateway.edge import Edge
-from services.gateway.limits import Limits
-from services.gateway.server import serve
+from services.gateway.events.watchers import Watchers
+from services.gateway.http.limits import Limits
+from services.gateway.http.server import serve
+from services.gateway.identity.auth import Auth
+from services.gateway.identity.store import Store
 from services.gateway.settings import Settings
-from services.gateway.store import Store
-from services.gateway.watchers import Watchers
 from services.gateway.web import application
 from shared.db.pool import ping
-from shared.objects.recorded import MIGRATIONS, recorder
+from shared.objects.known_storages import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.objects.settings import ObjectsSettings
 from shared.runtime.clock import SystemClock

@@ -3,10 +3,10 @@
 import asyncio
 from typing import Final
 
-from services.gateway.auth import Auth
-from services.gateway.store import Store
-from services.gateway.survey import Readiness
-from services.gateway.worksteps import Worksteps
+from services.gateway.execution.worksteps import Worksteps
+from services.gateway.identity.auth import Auth
+from services.gateway.identity.store import Store
+from services.gateway.ops.system_status import Readiness
 from shared.bus.client import Bus
 from shared.objects.port import Objects
 from shared.runtime.share import Share

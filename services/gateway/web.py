@@ -6,14 +6,22 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
-from services.gateway import openapi, problem
-from services.gateway.access import Access
-from services.gateway.call import Call
+from services.gateway.compute import routes as compute
+from services.gateway.data import archiver, catalogue
+from services.gateway.data import routes as data
 from services.gateway.edge import Edge
-from services.gateway.reply import Reply
-from services.gateway.route import Route, mount
-from services.gateway.routes import archiver, catalogue, compute, data, events, execution, health, ops, watch
-from services.gateway.slashes import Slashes
+from services.gateway.events import routes as events
+from services.gateway.events import watch_routes as watch
+from services.gateway.execution import routes as execution
+from services.gateway.http import errors as problem
+from services.gateway.http import openapi
+from services.gateway.http.access import Access
+from services.gateway.http.encoded_slash import Slashes
+from services.gateway.http.reply import Reply
+from services.gateway.http.request import Call
+from services.gateway.http.route import Route, mount
+from services.gateway.ops import health
+from services.gateway.ops import routes as ops
 from shared.bus import trace
 from shared.contracts.errors import HeadraceError, Internal
 from shared.runtime.log import log

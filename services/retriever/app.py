@@ -7,16 +7,16 @@ from pathlib import Path
 
 import shared.chain
 from services.retriever import __version__
-from services.retriever.handlers.retrievals import Retrievals
-from services.retriever.peers import Peers
-from services.retriever.retrieve import Retrieve
+from services.retriever.retrieval.chain import Retrieve
+from services.retriever.retrieval.eviction import EVERY, Sweep
+from services.retriever.retrieval.handlers import Retrievals
+from services.retriever.retrieval.peers import Peers
 from services.retriever.settings import Settings
-from services.retriever.sweep import EVERY, Sweep
 from shared.chain.chains import Chains
 from shared.chain.runner import Runner
 from shared.db.pool import ping
+from shared.objects.known_storages import MIGRATIONS, recorder
 from shared.objects.lts import open_lts
-from shared.objects.recorded import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.objects.sweep import sweeping
 from shared.runtime.clock import SystemClock

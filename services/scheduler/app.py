@@ -6,37 +6,37 @@ from pathlib import Path
 
 import shared.chain
 from services.scheduler import __version__
-from services.scheduler.closing import Closing
-from services.scheduler.doomed import Doomed
-from services.scheduler.duties import Duties
-from services.scheduler.handlers.changes import Changes
-from services.scheduler.handlers.deletions import Deletions
-from services.scheduler.handlers.imports import Imports, prefixes
-from services.scheduler.handlers.logs import Logs
-from services.scheduler.handlers.partitions import Partitions
-from services.scheduler.handlers.queries import Queries
-from services.scheduler.handlers.results import Results
-from services.scheduler.handlers.sessions import Sessions
-from services.scheduler.handlers.states import StatePages
-from services.scheduler.handlers.submissions import Submissions
-from services.scheduler.handlers.subtasks import Subtasks
-from services.scheduler.handlers.tasks import Tasks
-from services.scheduler.handlers.waits import Waits
-from services.scheduler.input_lists import InputLists
-from services.scheduler.leases import Leases
-from services.scheduler.lists import PLACES, SECONDS, Desk
-from services.scheduler.preempt import Preemption
-from services.scheduler.queue import Queue
-from services.scheduler.recovery import Recovery
-from services.scheduler.release import Release
-from services.scheduler.removal import Removal
-from services.scheduler.removing import Removing
+from services.scheduler.compute.completion.release import Release
+from services.scheduler.compute.lists.lists import PLACES, SECONDS, Desk
+from services.scheduler.compute.lists.states import StatePages
+from services.scheduler.compute.removal.chains import Removal
+from services.scheduler.compute.removal.steps import Removing
+from services.scheduler.compute.results.deletions import Deletions
+from services.scheduler.compute.results.handlers import Results
+from services.scheduler.compute.results.imports import Imports, prefixes
+from services.scheduler.compute.results.orphaned_objects import Doomed
+from services.scheduler.compute.results.waits import Waits
+from services.scheduler.compute.sessions.closing import Closing
+from services.scheduler.compute.sessions.duties import Duties
+from services.scheduler.compute.sessions.handlers import Sessions
+from services.scheduler.compute.submissions.handlers import Submissions
+from services.scheduler.compute.submissions.input_lists import InputLists
+from services.scheduler.compute.subtasks.handlers import Subtasks
+from services.scheduler.compute.sweep import Sweep
+from services.scheduler.compute.tasks.changes import Changes
+from services.scheduler.compute.tasks.handlers import Tasks
+from services.scheduler.compute.tasks.log_handlers import Logs
+from services.scheduler.compute.tasks.queries import Queries
+from services.scheduler.dispatch.handlers import Partitions
+from services.scheduler.dispatch.leases import Leases
+from services.scheduler.dispatch.preemption import Preemption
+from services.scheduler.dispatch.queue import Queue
+from services.scheduler.dispatch.recovery import Recovery
+from services.scheduler.dispatch.turns import Turns
 from services.scheduler.settings import Settings
-from services.scheduler.sweep import Sweep
-from services.scheduler.turns import Turns
 from shared.chain.runner import Runner
 from shared.db.pool import open_pool, ping
-from shared.objects.recorded import MIGRATIONS, recorder
+from shared.objects.known_storages import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop

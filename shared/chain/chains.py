@@ -12,9 +12,9 @@ from shared.bus.client import Bus
 from shared.chain import store
 from shared.chain.decide import Stopped, begin, decide
 from shared.chain.declare import Chain, Registry
+from shared.chain.effects import Post
 from shared.chain.explain import ChainExplanation, ChainInfo, explain, info
 from shared.chain.machine import LIVE, MACHINE, ChainStatus, Fault
-from shared.chain.post import Post
 from shared.contracts.errors import AlreadyExists, NotFound, TimedOut
 from shared.contracts.ids import uuid7
 from shared.runtime.clock import Clock, SystemClock

@@ -20,9 +20,9 @@ from shared.chain.chains import Chains
 from shared.chain.context import StepContext
 from shared.chain.decide import Broke, Outcome, Stopped, Succeeded, action, decide
 from shared.chain.declare import Chain
+from shared.chain.effects import StepDue
 from shared.chain.errors import Superseded
 from shared.chain.machine import LIVE, Fault
-from shared.chain.post import StepDue
 from shared.chain.store import Row
 from shared.chain.sweep import Sweeper
 from shared.contracts.errors import HeadraceError, Invalid, Unavailable

@@ -4,9 +4,9 @@ import contextlib
 from typing import Any
 
 from shared.contracts.errors import AlreadyExists, NotFound
-from shared.objects import reading
-from shared.objects.caller import Caller
+from shared.objects import s3_reads
 from shared.objects.layout import MARKER
+from shared.objects.s3_calls import Caller
 
 
 class Bucket:
@@ -36,7 +36,7 @@ class Bucket:
     async def marker(self) -> bytes | None:
         """Its marker; None if there is none."""
         try:
-            return b"".join([chunk async for chunk in reading.stream(self._call, MARKER, 0, None)])
+            return b"".join([chunk async for chunk in s3_reads.stream(self._call, MARKER, 0, None)])
         except NotFound:
             return None
 

@@ -14,8 +14,8 @@ from typing import BinaryIO, Final
 from uuid import uuid4
 
 from shared.contracts.errors import Internal
-from shared.objects.cut import Piece
 from shared.objects.layout import MARKER
+from shared.objects.pieces import Piece
 
 DATA, SUMS, PARTS = "data", "sums", "parts"
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from shared.contracts.errors import HeadraceError, NotFound, TooLarge
-from shared.objects.caller import Caller
-from shared.objects.cut import Piece
 from shared.objects.hashing import Sha256, crc32
+from shared.objects.pieces import Piece
+from shared.objects.s3_calls import Caller
 from shared.runtime.log import log
 
 PART: Final = 16 * 1024 * 1024

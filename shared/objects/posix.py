@@ -34,11 +34,11 @@ from shared.contracts.errors import (
     Unavailable,
     Unreadable,
 )
-from shared.objects.cut import cut
 from shared.objects.folder import DATA, PARTS, SUMS, Folder, write
 from shared.objects.hashing import Sha256
 from shared.objects.identity import Guard
 from shared.objects.layout import check_key
+from shared.objects.pieces import cut
 from shared.objects.port import Data, Stored
 
 PIECE: Final = 4 * 1024 * 1024

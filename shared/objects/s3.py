@@ -20,15 +20,15 @@ import aioboto3
 from aiobotocore.config import AioConfig
 
 from shared.contracts.errors import AlreadyExists, HeadraceError, Invalid, NotFound, TooLarge, Unavailable, Unreadable
-from shared.objects import reading
+from shared.objects import s3_reads
 from shared.objects.bucket import Bucket
-from shared.objects.caller import Caller
-from shared.objects.cut import Piece, cut
 from shared.objects.hashing import Sha256
 from shared.objects.identity import FRESH, Freshness, Guard, Record
 from shared.objects.layout import MARKER, check_key
 from shared.objects.multipart import PART, Multipart, part_length
+from shared.objects.pieces import Piece, cut
 from shared.objects.port import Data, Stored
+from shared.objects.s3_calls import Caller
 from shared.objects.settings import ObjectsSettings
 from shared.runtime.retry import Backoff
 
@@ -124,7 +124,7 @@ class S3Objects:
     async def _stream(self, key: str, start: int, end: int | None) -> AsyncGenerator[bytes, None]:
         await self._marker.recent()
         try:
-            async with aclosing(reading.stream(self._call, key, start, end)) as chunks:
+            async with aclosing(s3_reads.stream(self._call, key, start, end)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         except NotFound:

@@ -15,7 +15,7 @@ class Machine(Generic[State]):
     `noun`: the entity, as SQL names it in `{noun.state}`.
     `moves`: verb → (the states it may start from, where it leads).
     `sets`: name → states, for guards that several statements share: SQL says `{noun.name}`.
-    `derived`: states that no statement writes, each with how a reader comes to it. A row never holds one.
+    `derived`: states that no statement writes into the entity's row, each with how a reader comes to it.
     Raises ValueError if a set has the name of a state, or no states.
     """
 
@@ -66,12 +66,12 @@ class Machine(Generic[State]):
         )
 
     def mermaid(self) -> str:
-        """The state diagram for docs/states/. States that no statement writes stand apart, with how they are derived."""
+        """The state diagram for docs/states/. A note at each state that no row holds says how it is derived."""
         lines = ["stateDiagram-v2", f"    [*] --> {self.initial.name}"]
         for verb, (sources, target) in self.moves.items():
             lines += [f"    {s.name} --> {target.name}: {verb}" for s in sorted(sources)]
-        for state, how in self.derived.items():
-            lines += [f"    note right of {state.name}: not stored; {how}"]
+        for state, how in self.derived.items():  # (a note ends at a colon or a semicolon)
+            lines += [f"    note right of {state.name} : {how}"]
         leaving = {s for sources, target in self.moves.values() for s in sources if s != target}
         lines += [f"    {s.name} --> [*]" for s in self.kind if s not in leaving]
         return "\n".join(lines) + "\n"

@@ -7,9 +7,9 @@ from datetime import timedelta
 from urllib.parse import quote
 
 from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound, TooLarge, Unavailable, Unreadable
-from shared.objects.cut import cut
 from shared.objects.identity import Guard, encode, new
 from shared.objects.layout import check_key
+from shared.objects.pieces import cut
 from shared.objects.port import Data, Stored
 
 CHUNK = 64 * 1024

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.archiver.machine import BlockState
-from tests.chaos.archive import LIMIT, Paths, clean, on_lts, produced
+from services.archiver.catalogue.machine import BlockState
+from tests.support.chaos.archive import LIMIT, Paths, clean, on_lts, produced
 from tests.support.observed import World, watching
 from tests.support.processes import Processes
 from tests.support.wait import wait_until

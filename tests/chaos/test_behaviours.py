@@ -18,9 +18,9 @@ import pytest
 
 from shared.contracts.ids import result_id, task_id
 from shared.contracts.states import TaskStatus
-from tests.behaviours.case import Case
-from tests.behaviours.mixed import CASES, PATH
-from tests.chaos.run import Run, running
+from tests.support.behaviours.case import Case
+from tests.support.behaviours.mixed import CASES, PATH
+from tests.support.chaos.run import Run, running
 from tests.support.edge import Edge
 from tests.support.processes import Processes
 

@@ -3,9 +3,9 @@
 import pytest
 
 from shared.contracts.subjects import SERVICES
-from tests.chaos.conftest import APP, SLOTS
-from tests.chaos.mix import Mix
-from tests.chaos.run import running
+from tests.support.chaos.ground import APP, SLOTS
+from tests.support.chaos.mix import Mix
+from tests.support.chaos.run import running
 from tests.support.edge import Edge
 from tests.support.processes import Processes
 

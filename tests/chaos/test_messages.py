@@ -12,8 +12,8 @@ from nats.aio.msg import Msg
 from shared.contracts import subjects
 from shared.contracts.ids import task_id, uuid7
 from shared.contracts.work import Completed, Failed, Output, Report, ReportBatch, Started
-from tests.chaos.mix import Mix
-from tests.chaos.run import LIMIT, Run, connected, running
+from tests.support.chaos.mix import Mix
+from tests.support.chaos.run import LIMIT, Run, connected, running
 from tests.support.edge import Edge
 from tests.support.processes import Processes
 from tests.support.servers import settled as subscribed

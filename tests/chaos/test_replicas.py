@@ -19,8 +19,8 @@ from nats.aio.msg import Msg
 from shared.contracts import subjects
 from shared.contracts.events import Frame
 from shared.contracts.ids import task_id
-from tests.chaos.mix import Mix
-from tests.chaos.run import LIMIT, Run, connected, running
+from tests.support.chaos.mix import Mix
+from tests.support.chaos.run import LIMIT, Run, connected, running
 from tests.support.edge import Edge, Watch
 from tests.support.processes import Processes
 from tests.support.servers import settled

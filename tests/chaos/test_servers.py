@@ -5,8 +5,8 @@ import hashlib
 
 import pytest
 
-from tests.chaos.mix import Mix
-from tests.chaos.run import running
+from tests.support.chaos.mix import Mix
+from tests.support.chaos.run import running
 from tests.support.edge import Edge
 from tests.support.processes import Processes
 from tests.support.wait import wait_until

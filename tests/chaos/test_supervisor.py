@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.run import LIMIT
-from tests.integration.test_supervisor import Run, left
+from tests.support.chaos.run import LIMIT
 from tests.support.edge import Edge, Watch
+from tests.support.supervisor import Run, left
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.chaos

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import pytest
 
-from tests.contract.wire import GOLDEN, MODULES, VERSIONS, example, schema, shape, structs
+from tests.support.wire import GOLDEN, MODULES, VERSIONS, example, schema, shape, structs
 
 FILES = sorted(file for file in GOLDEN.glob("*/v*/*.json") if file.name != "schema.json")
 
@@ -32,7 +32,7 @@ def test_what_was_written_decodes(file: Path) -> None:
 def test_every_struct_has_its_file(module: str) -> None:
     folder = GOLDEN / module / f"v{VERSIONS[module]}"
     there = {file.stem for file in folder.glob("*.json")} - {"schema"}
-    assert there == set(structs(MODULES[module])), "python -m tests.contract.wire writes what is missing"
+    assert there == set(structs(MODULES[module])), "python -m tests.support.wire writes what is missing"
 
 
 @pytest.mark.parametrize("module", MODULES)

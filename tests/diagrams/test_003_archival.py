@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from services.archiver.machine import BlockState
+from services.archiver.catalogue.machine import BlockState
 from tests.support.datasets import CATALOGUE
 from tests.support.observed import World, observed
 from tests.support.tars import members

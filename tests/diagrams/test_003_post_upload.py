@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.archiver.machine import BlockState
+from services.archiver.catalogue.machine import BlockState
 from tests.support.datasets import CATALOGUE
 from tests.support.observed import World, observed
 from tests.support.tars import members

@@ -1,10 +1,9 @@
 """A whole system as `make run` has it: supervised, with two sites; and the main job on it."""
 
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
 import msgspec
@@ -17,20 +16,10 @@ from deploy.local import system
 from deploy.local.stack import Stack
 from shared.contracts import subjects
 from shared.contracts.execution import Site
-from tests.conftest import folder
+from tests.support.folders import folder
+from tests.support.main_job import Made, MainJob
 from tests.support.servers import of_stack
 from tests.support.wait import wait_until
-
-
-class Made(NamedTuple):
-    """What a main job left in `out/`, and what it said."""
-
-    catalogue: bytes
-    sheet: bytes
-    said: str
-
-
-MainJob = Callable[[], Awaitable[Made]]
 
 
 class ShortOffers(Stack):

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 
 from deploy.demo.job.files import fits_files
 from deploy.local.stack import Stack
-from tests.e2e.conftest import Made, MainJob
+from tests.support.main_job import Made, MainJob
 from tests.support.reference import VALUES, reference_rows, unreadable
 from tests.support.servers import of_stack, settled
 

@@ -13,12 +13,12 @@ from nats.errors import Error, NoRespondersError
 from deploy.local import people
 from deploy.local.home import Home, HomeError
 from deploy.local.stack import Stack
-from services.gateway.watchers import Watchers
+from services.gateway.events.watchers import Watchers
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.contracts import subjects
 from shared.contracts.topology import STREAMS, TASKS, worker_consumer
-from tests.integration.bus_rig import connected
+from tests.support.bus_rig import connected
 from tests.support.servers import Servers, of_nats, settled
 from tests.support.wait import LIMIT, wait_until
 

@@ -11,9 +11,9 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from tests.conftest import folder
 from tests.support.datasets import ARCHIVER, CATALOGUE, DATA, Datasets, file_list, flip
 from tests.support.edge import Edge
+from tests.support.folders import folder
 from tests.support.processes import Processes
 from tests.support.wait import wait_until
 

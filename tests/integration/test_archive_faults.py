@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.archiver.machine import BlockState
-from shared.objects.init import init_folder
+from services.archiver.catalogue.machine import BlockState
 from shared.objects.layout import MARKER
+from shared.objects.storage_init import init_folder
 from tests.support.datasets import CATALOGUE, DATA, file_list, flip
 from tests.support.observed import World, observed
 from tests.support.wait import wait_until

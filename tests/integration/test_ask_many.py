@@ -10,7 +10,7 @@ from shared.bus.many import ask_many
 from shared.contracts.errors import NotFound
 from shared.service.context import Context
 from shared.service.service import At, Service
-from tests.integration.bus_rig import Said, Word, connected
+from tests.support.bus_rig import Said, Word, connected
 from tests.support.servers import Servers, settled
 
 SUBJECT = "hr.offer.request"

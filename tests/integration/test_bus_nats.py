@@ -10,7 +10,7 @@ import uvloop
 
 from shared.bus.client import Bus, BusSettings
 from shared.testing.conformance_bus import BusConformance
-from tests.integration.bus_rig import connected
+from tests.support.bus_rig import connected
 from tests.support.proxy import Proxy
 from tests.support.servers import Servers
 from tests.support.wait import wait_until

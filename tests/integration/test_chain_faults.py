@@ -16,15 +16,15 @@ from shared.chain import runner as runner_module
 from shared.chain import store
 from shared.chain.context import StepContext
 from shared.chain.declare import Chain, critical, retry, step
+from shared.chain.effects import StepDue
 from shared.chain.explain import ChainInfo
 from shared.chain.machine import ChainStatus
-from shared.chain.post import StepDue
 from shared.chain.runner import Runner
 from shared.contracts.ids import uuid7
 from shared.runtime.retry import Backoff
 from shared.testing.conformance_chain import AT_ONCE, CHAINS, LOG, TRIP, Trip, visited
-from tests.conftest import Database
-from tests.integration.chain_bench import NatsBench, open_bench
+from tests.support.chain_rig import NatsBench, open_bench
+from tests.support.databases import Database
 from tests.support.proxy import Proxy
 from tests.support.servers import Servers
 from tests.support.wait import wait_until

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from shared.testing.conformance_chain import CHAINS, TRIP, ChainConformance, Trip, run
-from tests.conftest import Database
-from tests.integration.chain_bench import NatsBench, open_bench
+from tests.support.chain_rig import NatsBench, open_bench
+from tests.support.databases import Database
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

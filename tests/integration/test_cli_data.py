@@ -16,14 +16,14 @@ import pytest
 
 from deploy.local.s3 import BUCKET
 from services.gateway.web import ROUTES
-from tests.conftest import folder
-from tests.contract.wire import example
 from tests.support.datasets import CATALOGUE, DATA, Datasets, flip
 from tests.support.edge import Edge
+from tests.support.folders import folder
+from tests.support.json_texts import texts
 from tests.support.processes import Processes
 from tests.support.servers import of_stack
 from tests.support.wait import wait_until
-from tests.unit.test_request_bounds import texts
+from tests.support.wire import example
 
 NAMED = re.compile(r"{[^}]+}")
 LARGE = 1_300_000

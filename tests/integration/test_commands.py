@@ -13,8 +13,8 @@ from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.errors import AlreadyExists, NotFound, Unavailable
 from shared.contracts.events import CommandDone, CommandRejected
-from tests.conftest import Database
-from tests.integration.bus_rig import Bench, Said, Word, connected, open_bench
+from tests.support.bus_rig import Bench, Said, Word, connected, open_bench
+from tests.support.databases import Database
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

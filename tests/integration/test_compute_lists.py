@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from services.scheduler.app import LISTS
-from services.scheduler.lists import PLACES_OF_ONE
+from services.scheduler.compute.lists.lists import PLACES_OF_ONE
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.contracts.compute import filters as f
@@ -21,8 +21,8 @@ from shared.db.pool import open_pool
 from shared.service.context import Context
 from shared.service.middleware.database import database
 from shared.worker import App, Task
-from tests.integration import compute_functions
-from tests.integration.compute_rig import Rig, open_rig, spec
+from tests.support import compute_functions
+from tests.support.compute_rig import Rig, open_rig, spec
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

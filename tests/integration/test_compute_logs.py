@@ -15,8 +15,8 @@ from shared.contracts.errors import HeadraceError, NotFound
 from shared.contracts.events import TaskLogged
 from shared.contracts.work import LOG_KEPT, Completed, Failed, Logged, Output, ReportBatch
 from shared.worker import App, Task
-from tests.integration.compute_functions import app as children
-from tests.integration.compute_rig import Rig, open_rig, spec
+from tests.support.compute_functions import app as children
+from tests.support.compute_rig import Rig, open_rig, spec
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

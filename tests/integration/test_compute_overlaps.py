@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from services.scheduler import store
-from services.scheduler.duties import Duties
+from services.scheduler.compute.sessions.duties import Duties
 from shared.bus import topology
 from shared.contracts import compute as c
 from shared.contracts import ids, subjects
@@ -20,8 +20,8 @@ from shared.contracts.work import Completed, Output, ReportBatch
 from shared.db.pool import open_pool
 from shared.objects.layout import result_key
 from shared.service.unit import Unit
-from tests.integration.compute_rig import Rig, open_rig, spec
-from tests.integration.compute_sweep import sweep
+from tests.support.compute_rig import Rig, open_rig, spec
+from tests.support.compute_sweep import sweep
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from services.scheduler.doomed import Doomed
+from services.scheduler.compute.results.orphaned_objects import Doomed
 from shared.contracts import compute as c
 from shared.contracts import headers as h
 from shared.contracts import ids, subjects
@@ -21,7 +21,7 @@ from shared.contracts.work import Inputs, InputsOf
 from shared.db.pool import open_pool
 from shared.objects.layout import result_key
 from shared.worker import App, Task
-from tests.integration.compute_rig import Rig, open_rig, spec
+from tests.support.compute_rig import Rig, open_rig, spec
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

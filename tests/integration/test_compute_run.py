@@ -17,8 +17,8 @@ from shared.objects.layout import result_key
 from shared.objects.s3 import open_objects
 from shared.objects.settings import ObjectsSettings
 from shared.worker import App, Task
-from tests.conftest import Bucket
-from tests.integration.compute_rig import Rig, open_rig, spec
+from tests.support.buckets import Bucket
+from tests.support.compute_rig import Rig, open_rig, spec
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

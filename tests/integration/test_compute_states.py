@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from services.scheduler.handlers import states
+from services.scheduler.compute.lists import states
 from shared.contracts import compute as c
 from shared.contracts.errors import Invalid, NotFound
-from tests.integration.compute_rig import Rig, ids, open_rig, spec
+from tests.support.compute_rig import Rig, ids, open_rig, spec
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

@@ -13,7 +13,7 @@ from shared.contracts import ids
 from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, Invalid, NotFound
 from shared.contracts.events import SubmissionMade
 from shared.worker import App, Task
-from tests.integration.compute_rig import Rig, open_rig, spec
+from tests.support.compute_rig import Rig, open_rig, spec
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

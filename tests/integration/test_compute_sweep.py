@@ -7,13 +7,13 @@ import asyncpg
 import pytest
 
 from services.scheduler import store
-from services.scheduler.duties import Duties
-from services.scheduler.sweep import Sweep
+from services.scheduler.compute.sessions.duties import Duties
+from services.scheduler.compute.sweep import Sweep
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.db.pool import open_pool
-from tests.integration.compute_rig import Rig, open_rig, spec
-from tests.integration.compute_sweep import sweep
+from tests.support.compute_rig import Rig, open_rig, spec
+from tests.support.compute_sweep import sweep
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

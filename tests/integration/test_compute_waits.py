@@ -8,14 +8,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.scheduler.handlers import waits
-from services.scheduler.handlers.waits import Waiter, Waits
+from services.scheduler.compute.results import waits
+from services.scheduler.compute.results.waits import Waiter, Waits
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.contracts.errors import Invalid, NotFound, RateLimited
 from shared.runtime.retry import Backoff
 from shared.worker import App, Task
-from tests.integration.compute_rig import Rig, open_rig, scheduler, spec
+from tests.support.compute_rig import Rig, open_rig, scheduler, spec
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

@@ -15,9 +15,9 @@ from shared.contracts import compute as c
 from shared.contracts import ids, subjects
 from shared.contracts.work import Completed, Confirm, Confirmed, Failed, Output, ReportBatch, Started
 from shared.worker import App, Task
-from tests.integration.compute_functions import app as children
-from tests.integration.compute_rig import LEASE, Rig, open_rig, spec
-from tests.integration.hand import hand
+from tests.support.compute_functions import app as children
+from tests.support.compute_rig import LEASE, Rig, open_rig, spec
+from tests.support.manual_worker import hand
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

@@ -10,7 +10,7 @@ from shared.contracts import catalogue as k
 from shared.contracts import retrieval as r
 from shared.contracts.errors import TooLarge
 from shared.contracts.paging import Page
-from tests.integration.data_rig import DataRig, open_data_rig, pages
+from tests.support.data_rig import DataRig, open_data_rig, pages
 from tests.support.servers import Servers
 
 BLOCKS = 2100

@@ -5,7 +5,7 @@ import pytest
 
 from shared.contracts.subjects import SERVICES
 from shared.db.pool import open_pool, ping, translate
-from tests.conftest import Database
+from tests.support.databases import Database
 
 
 @pytest.mark.parametrize("service", SERVICES)

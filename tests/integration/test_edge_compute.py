@@ -14,9 +14,9 @@ import pytest
 
 from shared.contracts import ids
 from shared.worker import App, Task
-from tests.conftest import new_bucket
-from tests.integration.compute_rig import Rig, open_rig
-from tests.integration.gateway_edge import TOKEN, Gateway, running
+from tests.support.buckets import new_bucket
+from tests.support.compute_rig import Rig, open_rig
+from tests.support.gateway_rig import TOKEN, Gateway, running
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

@@ -6,12 +6,12 @@ from uuid import UUID
 
 import pytest
 
-from services.scheduler.pace import PER_SLOT
+from services.scheduler.dispatch.pace import PER_SLOT
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.worker import App, Task
-from tests.integration.compute_rig import Rig, open_rig
-from tests.integration.partitions_rig import create
+from tests.support.compute_rig import Rig, open_rig
+from tests.support.partitions_rig import create
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

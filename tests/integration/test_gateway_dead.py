@@ -12,8 +12,9 @@ from shared.bus.pull import Pull
 from shared.contracts import subjects
 from shared.contracts.topology import DEAD_WHOLE, REPORTS, TASKS, worker_consumer
 from shared.service.middleware.poison import bury
-from tests.conftest import Bucket, Database
-from tests.integration.gateway_edge import Gateway, running
+from tests.support.buckets import Bucket
+from tests.support.databases import Database
+from tests.support.gateway_rig import Gateway, running
 from tests.support.servers import Servers, settled
 from tests.support.wait import LIMIT, wait_until
 

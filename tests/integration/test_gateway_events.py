@@ -16,8 +16,9 @@ from deploy.local.stack import Stack
 from shared.bus import topology
 from shared.contracts import subjects
 from shared.contracts.events import Frame
-from tests.conftest import Bucket, Database
-from tests.integration.gateway_edge import Gateway, running
+from tests.support.buckets import Bucket
+from tests.support.databases import Database
+from tests.support.gateway_rig import Gateway, running
 from tests.support.servers import Servers, of_stack
 from tests.support.wait import LIMIT, wait_until
 

@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from services.gateway.edge import TRANSFERS_OF_ONE
-from services.gateway.limits import Limits
-from tests.conftest import new_bucket
-from tests.integration.compute_rig import forget_streams, new_database
-from tests.integration.gateway_edge import Gateway, running
+from services.gateway.http.limits import Limits
+from tests.support.buckets import new_bucket
+from tests.support.compute_rig import forget_streams, new_database
+from tests.support.gateway_rig import Gateway, running
 from tests.support.servers import Servers
 from tests.support.wait import LIMIT, wait_until
 

@@ -13,8 +13,9 @@ import pytest
 from services.gateway.web import ROUTES
 from shared.contracts import compute as c
 from shared.contracts.errors import Conflict, Unavailable
-from tests.conftest import Bucket, Database
-from tests.integration.gateway_edge import TOKEN, Gateway, running
+from tests.support.buckets import Bucket
+from tests.support.databases import Database
+from tests.support.gateway_rig import TOKEN, Gateway, running
 from tests.support.servers import Servers
 
 BAD = [

@@ -10,14 +10,14 @@ import asyncpg
 import httpx
 import pytest
 
-from services.gateway import removal
+from services.gateway.compute import removal
 from shared.db.pool import open_pool
 from shared.objects.layout import session_prefix
 from shared.worker import App, Task
-from tests.conftest import Bucket
-from tests.integration.compute_rig import Rig, open_rig
-from tests.integration.compute_sweep import sweep
-from tests.integration.gateway_edge import Gateway, running
+from tests.support.buckets import Bucket
+from tests.support.compute_rig import Rig, open_rig
+from tests.support.compute_sweep import sweep
+from tests.support.gateway_rig import Gateway, running
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

@@ -12,8 +12,9 @@ import pytest
 from shared.contracts.errors import Invalid
 from shared.contracts.ids import is_submission, submission_id
 from shared.contracts.topology import MESSAGE_LIMIT
-from tests.conftest import Bucket, Database
-from tests.integration.gateway_edge import TOKEN, Gateway, running
+from tests.support.buckets import Bucket
+from tests.support.databases import Database
+from tests.support.gateway_rig import TOKEN, Gateway, running
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

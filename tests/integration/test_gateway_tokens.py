@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import services.gateway
-from services.gateway.auth import digest
-from services.gateway.store import Store
+from services.gateway.identity.auth import digest
+from services.gateway.identity.store import Store
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
-from tests.conftest import Database
+from tests.support.databases import Database
 
 OWN = Path(services.gateway.__file__).with_name("migrations")
 

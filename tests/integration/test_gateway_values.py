@@ -14,8 +14,9 @@ from shared.contracts import compute as c
 from shared.contracts.errors import Conflict
 from shared.contracts.topology import INLINE_LIMIT
 from shared.objects.layout import RESULTS
-from tests.conftest import Bucket, Database
-from tests.integration.gateway_edge import TOKEN, Gateway, running
+from tests.support.buckets import Bucket
+from tests.support.databases import Database
+from tests.support.gateway_rig import TOKEN, Gateway, running
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

@@ -2,26 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-import httpx
 import msgspec
 import pytest
 
-from services.gateway.feed import BATCH, Feed
+from services.gateway.events.feed import BATCH, Feed
 from shared.bus import topology
 from shared.contracts import compute as c
 from shared.contracts import subjects
-from shared.contracts.events import Frame, SessionChanged, TaskLogged
-from tests.conftest import new_bucket
-from tests.integration.compute_rig import forget_streams, new_database
-from tests.integration.gateway_edge import Gateway, running
+from shared.contracts.events import SessionChanged, TaskLogged
+from tests.support.buckets import new_bucket
+from tests.support.compute_rig import forget_streams, new_database
+from tests.support.gateway_rig import Gateway, running
 from tests.support.servers import Servers
-from tests.support.wait import LIMIT, wait_until
-
-Words = tuple[str, Any]
+from tests.support.wait import wait_until
+from tests.support.watches import tell, watching
 
 
 @pytest.fixture(scope="module")
@@ -41,55 +38,6 @@ def gateway(started: Gateway) -> Gateway:
     started.scheduler.states.clear()
     started.scheduler.holding.clear()
     return started
-
-
-class Watcher:
-    """`told`: (event, data) in order; `id`: where a client that comes back goes on."""
-
-    def __init__(self, last: str) -> None:
-        self.told: list[Words] = []
-        self.id, self.greeted = last, asyncio.Event()
-
-    async def read(self, response: httpx.Response) -> None:
-        rest = ""
-        async for text in response.aiter_text():
-            *blocks, rest = (rest + text).split("\n\n")
-            for block in blocks:
-                fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
-                self.id = fields.get("id", self.id)
-                if "data" in fields:
-                    self.told.append((fields["event"], msgspec.json.decode(fields["data"])))
-                if "retry" in fields:
-                    self.greeted.set()
-
-    @property
-    def names(self) -> list[str]:
-        return [event for event, _ in self.told]
-
-    def completed(self) -> list[int]:
-        """The tasks that events, not the snapshot, have told of."""
-        return [UUID(t).int for event, data in self.told if event == "task.changed" for t in data.get("completed", [])]
-
-
-@asynccontextmanager
-async def watching(http: httpx.AsyncClient, session: UUID, last: str = "", **query: str) -> AsyncIterator[Watcher]:
-    watcher = Watcher(last)
-    headers = {"Last-Event-ID": last} if last else {}
-    async with http.stream("GET", f"/compute/v1/sessions/{session}/watch", params=query, headers=headers) as response:
-        assert response.status_code == 200, await response.aread()
-        reading = asyncio.create_task(watcher.read(response))
-        await asyncio.wait_for(watcher.greeted.wait(), LIMIT)
-        try:
-            yield watcher
-        finally:
-            reading.cancel()
-            await asyncio.wait([reading])
-
-
-async def tell(gateway: Gateway, session: UUID, *numbers: int) -> None:
-    for number in numbers:
-        frame = Frame(session, completed=[UUID(int=number)], results=[UUID(int=number + 1000)])
-        await gateway.scheduler.bus.publish(subjects.event("task", "changed", session), frame)
 
 
 def pages(gateway: Gateway, session: UUID) -> None:
@@ -201,7 +149,7 @@ async def test_what_the_stream_has_dropped_means_a_new_snapshot(gateway: Gateway
 async def test_a_late_reader_notices_that_the_stream_was_full(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.gateway.feed._LATE", -1)  # every event counts as late
+    monkeypatch.setattr("services.gateway.events.feed._LATE", -1)  # every event counts as late
     session, other = gateway.scheduler.session().id, gateway.scheduler.session().id
     feed = Feed(gateway.scheduler.bus, f"hr.evt.*.*.{session}")
     await feed.open()

@@ -3,12 +3,12 @@
 import asyncio
 from pathlib import Path
 
-from tests.conftest import Bucket, Database
-from tests.integration.gateway_edge import running
-from tests.integration.test_gateway_watch import tell, watching
-from tests.integration.test_gateway_watchers import ask, whole
+from tests.support.buckets import Bucket
+from tests.support.databases import Database
+from tests.support.gateway_rig import running
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
+from tests.support.watches import ask, tell, watching, whole
 
 
 async def test_another_gateway_goes_on_where_the_first_was(

@@ -9,17 +9,18 @@ import msgspec
 import pytest
 from nats.aio.client import Client
 
-from services.gateway.watchers import PLACES_OF_ONE
+from services.gateway.events.watchers import PLACES_OF_ONE
 from shared.bus import topology
 from shared.contracts import compute as c
 from shared.contracts import subjects
 from shared.contracts.errors import ErrorBody
 from shared.contracts.events import CommandDone, CommandRejected, Frame, TaskLogged
-from tests.conftest import new_bucket
-from tests.integration.compute_rig import forget_streams, new_database
-from tests.integration.gateway_edge import Gateway, running
+from tests.support.buckets import new_bucket
+from tests.support.compute_rig import forget_streams, new_database
+from tests.support.gateway_rig import Gateway, running
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
+from tests.support.watches import ask, whole
 
 
 @pytest.fixture(scope="module")
@@ -46,24 +47,6 @@ async def alice(gateway: Gateway) -> AsyncIterator[Client]:
     client = await gateway.servers.connect("alice")
     yield client
     await client.close()
-
-
-async def ask(client: Client, what: str, **asked: Any) -> Any:
-    """The answer; or, of an error, its code and field."""
-    answer = await client.request(subjects.watch("alice", what), msgspec.json.encode(asked), timeout=20)
-    if answer.headers and "Nats-Service-Error-Code" in answer.headers:
-        error = msgspec.json.decode(answer.data, type=ErrorBody)
-        return error.code, error.field
-    return msgspec.json.decode(answer.data)
-
-
-async def whole(client: Client, **asked: Any) -> Any:
-    """The answers of a snapshot as one."""
-    told = await ask(client, "session", **asked)
-    while told["events"][-1]["event"] != "snapshot.end":
-        more = await ask(client, "session", **{**asked, "place": told["place"]})
-        told = {"events": told["events"] + more["events"], "place": more["place"]}
-    return told
 
 
 def names(told: Any) -> list[str]:

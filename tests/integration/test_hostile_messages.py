@@ -7,13 +7,13 @@ import msgspec
 import pytest
 from nats.aio.msg import Msg
 
-from services.gateway.watchers import Watchers
+from services.gateway.events.watchers import Watchers
 from shared.bus.connection import LARGEST_HEADERS
 from shared.contracts import subjects
 from shared.contracts.events import CommandRejected
 from shared.service.middleware import poison
-from tests.conftest import Database
-from tests.integration.bus_rig import connected, open_bench
+from tests.support.bus_rig import connected, open_bench
+from tests.support.databases import Database
 from tests.support.servers import Servers, settled
 from tests.support.wait import LIMIT, wait_until
 

@@ -14,9 +14,9 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from services.gateway.limits import Limits
-from services.gateway.server import serve
-from tests.integration.gateway_edge import free_port
+from services.gateway.http.limits import Limits
+from services.gateway.http.server import serve
+from tests.support.gateway_rig import free_port
 from tests.support.wait import LIMIT, wait_until
 
 PEM = Path(__file__).parents[1] / "support" / "localhost.pem"

@@ -14,7 +14,7 @@ import shared.chain
 import shared.service
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
-from tests.conftest import Database
+from tests.support.databases import Database
 
 
 def write(folder: Path, **files: str) -> Path:

@@ -14,7 +14,7 @@ from shared.objects.s3 import S3Objects, open_objects
 from shared.objects.settings import ObjectsSettings
 from shared.runtime.retry import Backoff
 from shared.testing.conformance_objects import fresh, noise, stream, whole
-from tests.conftest import Bucket
+from tests.support.buckets import Bucket
 
 MIB = 1024 * 1024
 PART = 5 * MIB

@@ -12,13 +12,13 @@ import pytest
 import pytest_asyncio
 
 from shared.contracts.errors import Conflict, Invalid, Unavailable
-from shared.objects.init import init_bucket
 from shared.objects.layout import MARKER
 from shared.objects.multipart import PART
 from shared.objects.s3 import S3Objects, open_objects
 from shared.objects.settings import ObjectsSettings
+from shared.objects.storage_init import init_bucket
 from shared.testing.conformance_objects import ObjectsConformance, Replaced, fresh, noise, stream, whole
-from tests.conftest import Bucket
+from tests.support.buckets import Bucket
 
 MIB = 1024 * 1024
 

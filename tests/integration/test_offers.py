@@ -20,9 +20,10 @@ from shared.contracts.execution import KINDS, Between, Compute, ExecutionRequest
 from shared.contracts.ids import uuid7
 from shared.service.context import Context
 from shared.service.service import At, Service
-from tests.conftest import Bucket, Database
-from tests.integration.bus_rig import connected
-from tests.integration.offers_rig import PID, Document, Sites, open_sites, request, see, set_phase, until, wanted
+from tests.support.buckets import Bucket
+from tests.support.bus_rig import connected
+from tests.support.databases import Database
+from tests.support.offers_rig import PID, Document, Sites, open_sites, request, see, set_phase, until, wanted
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

@@ -4,7 +4,7 @@ import json
 
 import httpx
 
-from tests.integration.offers_rig import request, set_phase, until
+from tests.support.offers_rig import request, set_phase, until
 from tests.support.processes import Processes
 
 

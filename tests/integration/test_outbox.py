@@ -7,8 +7,8 @@ import pytest
 
 from shared.contracts.topology import EVENT_WINDOW
 from shared.service.outbox import Relay
-from tests.conftest import Database
-from tests.integration.bus_rig import Bench, Word, open_bench
+from tests.support.bus_rig import Bench, Word, open_bench
+from tests.support.databases import Database
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

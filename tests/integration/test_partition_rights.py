@@ -7,9 +7,9 @@ import asyncpg
 import pytest
 
 from shared.contracts import ids
-from tests.integration.compute_rig import Rig, open_rig, spec
-from tests.integration.hand import hand
-from tests.integration.partitions_rig import GATES, METERS, app, create, explain, get, measure, says, update
+from tests.support.compute_rig import Rig, open_rig, spec
+from tests.support.manual_worker import hand
+from tests.support.partitions_rig import GATES, METERS, app, create, explain, get, measure, says, update
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

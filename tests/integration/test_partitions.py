@@ -15,9 +15,9 @@ from shared.contracts import ids
 from shared.contracts.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from shared.contracts.paging import Page
 from shared.contracts.topology import TASKS, worker_consumer
-from tests.integration.compute_rig import Rig, open_rig, scheduler, spec
-from tests.integration.hand import hand
-from tests.integration.partitions_rig import METERS, app, create, delete, explain, get, measure, says, update
+from tests.support.compute_rig import Rig, open_rig, scheduler, spec
+from tests.support.manual_worker import hand
+from tests.support.partitions_rig import METERS, app, create, delete, explain, get, measure, says, update
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

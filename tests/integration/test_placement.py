@@ -15,7 +15,7 @@ from shared.contracts import ids, subjects
 from shared.contracts.paging import Page
 from shared.contracts.work import Beat, BeatReply
 from shared.worker import App, Task
-from tests.integration.compute_rig import Rig, open_rig, spec
+from tests.support.compute_rig import Rig, open_rig, spec
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

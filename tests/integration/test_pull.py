@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from services.gateway.feed import Feed
+from services.gateway.events.feed import Feed
 from shared.bus import pull as pull_module
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.bus.pull import Pull, delivery
 from shared.contracts.topology import REPORTS
-from tests.integration.bus_rig import connected
+from tests.support.bus_rig import connected
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

@@ -16,8 +16,8 @@ from shared.db.pool import open_pool
 from shared.service.context import Context
 from shared.service.service import Service
 from shared.testing.conformance_bus import flushed
-from tests.conftest import Database
-from tests.integration.bus_rig import Bench, Said, Word, connected, open_bench
+from tests.support.bus_rig import Bench, Said, Word, connected, open_bench
+from tests.support.databases import Database
 from tests.support.proxy import Proxy
 from tests.support.servers import Servers
 from tests.support.wait import wait_until

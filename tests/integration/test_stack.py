@@ -6,7 +6,8 @@ import asyncpg
 import pytest
 
 from shared.contracts.subjects import SERVICES
-from tests.conftest import Bucket, Database
+from tests.support.buckets import Bucket
+from tests.support.databases import Database
 from tests.support.servers import Servers
 
 

@@ -9,7 +9,8 @@ import time
 
 import asyncpg
 
-from tests.conftest import Bucket, Database
+from tests.support.buckets import Bucket
+from tests.support.databases import Database
 from tests.support.servers import Servers
 from tests.support.wait import LIMIT, wait_until
 

@@ -17,9 +17,9 @@ from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, Inva
 from shared.contracts.work import Completed, Failed, Output, ReportBatch, Spawn, Spawned
 from shared.db.pool import open_pool
 from shared.worker import App, Task
-from tests.integration.compute_functions import app as children
-from tests.integration.compute_rig import Rig, open_rig, spec
-from tests.integration.test_compute_sweep import sweep
+from tests.support.compute_functions import app as children
+from tests.support.compute_rig import Rig, open_rig, spec
+from tests.support.compute_sweep import sweep
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 

@@ -8,7 +8,7 @@ import pytest
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.contracts.topology import EVENTS, STREAMS, TASKS, worker_consumer
-from tests.integration.bus_rig import connected
+from tests.support.bus_rig import connected
 from tests.support.servers import Servers
 
 

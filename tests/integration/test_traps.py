@@ -12,7 +12,7 @@ from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.db.pool import open_pool
 from shared.worker import App, Task
-from tests.integration.compute_rig import Rig, open_rig, spec
+from tests.support.compute_rig import Rig, open_rig, spec
 from tests.support.servers import Servers
 
 app = App()

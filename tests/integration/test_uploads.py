@@ -11,10 +11,10 @@ import asyncpg
 import httpx
 import pytest
 
-from services.archiver.machine import ArchiveState
-from services.archiver.sweep import LANDING, STAGING, Seen, is_needed
-from services.archiver.sweep import Sweep as ArchiverSweep
-from services.retriever.sweep import Sweep as RetrieverSweep
+from services.archiver.archive.sweep import LANDING, STAGING, Seen, is_needed
+from services.archiver.archive.sweep import Sweep as ArchiverSweep
+from services.archiver.catalogue.machine import ArchiveState
+from services.retriever.retrieval.eviction import Sweep as RetrieverSweep
 from shared.contracts import catalogue as k
 from shared.contracts import retrieval as r
 from shared.contracts.errors import AlreadyExists, Conflict, NotFound
@@ -22,10 +22,10 @@ from shared.contracts.ids import uuid7
 from shared.runtime.clock import SystemClock
 from shared.service.outbox import Relay
 from shared.service.unit import Units
-from tests.integration.data_rig import DataRig, open_data_rig, pages
+from tests.support.data_rig import DataRig, open_data_rig, pages
+from tests.support.file_names import ORDINARY
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
-from tests.unit.test_file_names import ORDINARY
 
 DAY = timedelta(days=1)
 

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from shared.contracts.states import TASK_ENDS
 from shared.contracts.states import TaskStatus as T
-from tests.property.explorer import Broken, Explorer, Graph, Measure, graphs
-from tests.property.rules import Rules, Task
+from tests.support.model.explorer import Broken, Explorer, Graph, Measure, graphs
+from tests.support.model.rules import Rules, Task
 
 SOAK = bool(os.environ.get("HEADRACE_SOAK"))
 pytestmark = pytest.mark.timeout(7200 if SOAK else 240)

@@ -19,10 +19,10 @@ from shared.contracts.states import TaskStatus
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.testing.bus import MemoryBroker
-from tests.integration.compute_rig import new_database
-from tests.property.operations import Operations
-from tests.property.real import Real
-from tests.property.rules import Task
+from tests.support.compute_rig import new_database
+from tests.support.model.operations import Operations
+from tests.support.model.real import Real
+from tests.support.model.rules import Task
 from tests.support.servers import Servers
 
 SOAK = bool(os.environ.get("HEADRACE_SOAK"))

@@ -6,7 +6,7 @@ from unicodedata import category
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.archiver.pack import BLOCK, RECORD, File, share_out
+from services.archiver.archive.packing import BLOCK, RECORD, File, share_out
 from shared.contracts.errors import Invalid
 from shared.objects.layout import check_path
 from tests.support.tars import listed, members, packed, paths

@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 import services.scheduler
 import shared.service
 from services.scheduler.app import LEAN
-from services.scheduler.release import ABORTED, CHOSEN, ENDED, FAILED
+from services.scheduler.compute.completion.release import ABORTED, CHOSEN, ENDED, FAILED
 from shared.contracts import ids
 from shared.contracts.states import ResultStatus, TaskStatus
 from shared.contracts.work import Completed
 from shared.db.migrate import migrate
 from shared.db.pool import RERUN, open_pool
 from shared.runtime.retry import Backoff, retry
-from tests.integration.compute_rig import new_database
-from tests.property import graphs
-from tests.property.graphs import DONE, READY, Graph, Model, Q, Shape, complete, fail, plant
+from tests.support.compute_rig import new_database
+from tests.support.model import graphs
+from tests.support.model.graphs import DONE, READY, Graph, Model, Q, Shape, complete, fail, plant
 from tests.support.servers import Servers
 
 

@@ -14,9 +14,9 @@ from nats.aio.msg import Msg
 
 from deploy.local.s3 import BUCKET
 from shared.objects.layout import MARKER
-from tests.conftest import folder
 from tests.support.datasets import Datasets
 from tests.support.edge import Edge
+from tests.support.folders import folder
 from tests.support.processes import Processes
 from tests.support.servers import of_stack, settled
 from tests.support.sessions import Sessions

@@ -5,7 +5,7 @@ import io
 import tarfile
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
-from services.archiver.pack import File, Read, Tar
+from services.archiver.archive.packing import File, Read, Tar
 
 
 def listed(files: Mapping[str, bytes]) -> list[File]:

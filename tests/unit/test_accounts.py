@@ -12,7 +12,7 @@ from shared.contracts import subjects
 from shared.contracts.endpoints import ENDPOINTS
 from shared.contracts.topology import CHAINED, COMMANDED, STEPS, STREAMS, TASKS, worker_consumer
 from shared.contracts.watch import WatchSession
-from tests.unit.test_local_permissions import covers
+from tests.support.subject_patterns import covers
 
 PEOPLE = ("alice", "bob")
 MADE = accounts(PEOPLE, {name: name for name in (*users(PEOPLE), "system")})

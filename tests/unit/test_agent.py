@@ -15,8 +15,8 @@ from shared.contracts.work import Completed, Failed, Progress, Started
 from shared.service.middleware.poison import DEAD_BEGINNING
 from shared.worker import App, Task
 from shared.worker.values import SHORT
+from tests.support.agent_rig import Rig, gates, open_rig, rig, seen
 from tests.support.wait import wait_until
-from tests.unit.agent_rig import Rig, gates, open_rig, rig, seen
 
 __all__ = ["rig"]
 

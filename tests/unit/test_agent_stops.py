@@ -8,8 +8,8 @@ import pytest
 from shared.bus.pull import Pull, delivery
 from shared.contracts import subjects
 from shared.contracts.work import BeatReply, Completed, Failed, Progress
+from tests.support.agent_rig import Rig, gates, ran, rig, stubborn
 from tests.support.wait import wait_until
-from tests.unit.agent_rig import Rig, gates, ran, rig, stubborn
 
 __all__ = ["rig"]
 

@@ -18,8 +18,8 @@ import pytest
 from shared.contracts.work import Completed, Failed
 from shared.worker.health import Health
 from shared.worker.shortage import Unwell, shortage
+from tests.support.agent_rig import Rig, app, open_rig, rig
 from tests.support.wait import wait_until
-from tests.unit.agent_rig import Rig, app, open_rig, rig
 
 __all__ = ["rig"]
 
@@ -174,7 +174,7 @@ def test_what_comes_when_the_process_table_is_full_goes_back(tmp_path: Path) -> 
         *(f"--{kind}-caps=+dac_read_search" for kind in ("inh", "ambient")),
     ]
     run = subprocess.run(
-        [*(other if os.geteuid() == 0 else []), sys.executable, "-m", "tests.unit.process_table"],
+        [*(other if os.geteuid() == 0 else []), sys.executable, "-m", "tests.support.process_table"],
         env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert [line for line in run.stdout.splitlines() if line.split(" ")[0] in ("command", "function", "bomb")] == [

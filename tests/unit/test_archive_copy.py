@@ -7,13 +7,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.archiver.abandon import Abandoning
-from services.archiver.archive import Archiving
-from services.archiver.handlers.jobs import Jobs
-from services.archiver.layout import archive_prefix
-from services.archiver.machine import BlockState
-from services.archiver.state import OfDataset
-from services.archiver.store import Q
+from services.archiver.archive.abandonment import Abandoning
+from services.archiver.archive.archival import Archiving
+from services.archiver.archive.jobs import Jobs
+from services.archiver.archive.state import OfDataset
+from services.archiver.catalogue.layout import archive_prefix
+from services.archiver.catalogue.machine import BlockState
+from services.archiver.catalogue.store import Q
 from shared.contracts.catalogue import JobCreate
 from shared.contracts.errors import NotFound, Unavailable
 from shared.runtime.clock import SystemClock

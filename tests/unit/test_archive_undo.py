@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from services.archiver.archive import Archiving
-from services.archiver.machine import ArchiveState
-from services.archiver.state import OfDataset
+from services.archiver.archive.archival import Archiving
+from services.archiver.archive.state import OfDataset
+from services.archiver.catalogue.machine import ArchiveState
 from shared.testing.objects import MemoryObjects
 
 KEY = "datasets/one/datablocks/one_0.tar"

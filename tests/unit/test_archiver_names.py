@@ -5,8 +5,8 @@ from typing import Any, get_args
 
 import pytest
 
-from services.archiver import layout
-from services.archiver.machine import ARCHIVE, BLOCK, INNER, JOB, MACHINES, RETRIEVE, JobState, verb_to, wire
+from services.archiver.catalogue import layout
+from services.archiver.catalogue.machine import ARCHIVE, BLOCK, INNER, JOB, MACHINES, RETRIEVE, JobState, verb_to, wire
 from shared.contracts import catalogue
 from shared.contracts.catalogue import LONGEST_PATH
 from shared.contracts.errors import Conflict

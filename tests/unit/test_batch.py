@@ -2,7 +2,7 @@
 
 from uuid import UUID, uuid4
 
-from services.scheduler.batch import Batch
+from services.scheduler.compute.completion.batch import Batch
 from shared.contracts.compute import Value
 from shared.contracts.work import Completed, Failed, Output, Progress, ReportBatch, Started
 

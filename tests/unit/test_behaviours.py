@@ -16,11 +16,11 @@ import pytest
 
 from shared.contracts.work import Completed, Failed, Logged, Progress
 from shared.worker import App, Task
-from tests.behaviours import coroutine
-from tests.behaviours.case import Case
-from tests.behaviours.coroutine import secret
+from tests.support.agent_rig import Rig, gates, hold, open_rig
+from tests.support.behaviours import coroutine
+from tests.support.behaviours.case import Case
+from tests.support.behaviours.coroutine import secret
 from tests.support.wait import wait_until
-from tests.unit.agent_rig import Rig, gates, hold, open_rig
 
 SLOTS = 4
 CASES = [pytest.param(case, id=case.name) for case in coroutine.table.cases if not case.fatal]

@@ -1,9 +1,8 @@
 """The tables of blocking functions and of commands, each on one worker, all its slots at work, healthy tasks between them."""
 
-import contextlib
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,10 +12,11 @@ import pytest
 
 from shared.contracts.work import Completed, Failed, Logged, Progress, Work
 from shared.worker import App
-from tests.behaviours import blocking, commands
-from tests.behaviours.case import Case
+from tests.support.agent_rig import Rig, echo, open_rig
+from tests.support.behaviours import blocking, commands
+from tests.support.behaviours.case import Case
+from tests.support.process_list import named
 from tests.support.wait import wait_until
-from tests.unit.agent_rig import Rig, echo, open_rig
 
 SLOTS = 4
 MARKED = ("leaves_a_process", "stops_its_parent", "leaves_a_process_when_it_is_stopped", "leaves_a_daemon")
@@ -112,16 +112,3 @@ def fault_of(case: Case, end: Completed | Failed, reports: Sequence[Any]) -> str
         return f"printed {text[:1000]}"
     stages = [report.message for report in reports if isinstance(report, Progress)]
     return "" if not case.progress or case.progress in stages else f"reported {stages[:10]}"
-
-
-def named(mark: str) -> list[int]:
-    """The processes that have a mark among their arguments."""
-    return list(_named(mark))
-
-
-def _named(mark: str) -> Iterator[int]:
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit():
-            with contextlib.suppress(OSError):
-                if mark.encode() in (path / "cmdline").read_bytes().split(b"\0"):
-                    yield int(path.name)

@@ -27,10 +27,9 @@ from shared.worker.frames import ANSWER, HEAD, Call, Raised, Returned, decode_an
 from shared.worker.leftovers import Leftovers
 from shared.worker.printed import Printed
 from shared.worker.subtasks import Made
-from tests.behaviours.blocking import PATH
+from tests.support.behaviours.blocking import PATH
+from tests.support.process_list import ignored, lives, named
 from tests.support.wait import wait_until
-from tests.unit.test_behaviours_of_processes import named
-from tests.unit.test_commands import ignored, lives
 
 GARBAGE = "garbage\n", "g" * 4096, HEAD.pack(7, ANSWER, 2**32 - 1).decode("latin-1"), "\0" * 12, "\0" * 13
 

@@ -6,9 +6,9 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from services.broker.decide import Free, Lost, No, Place, Terms, decide, size
-from services.broker.machine import ENDS, MACHINE, options
-from services.gateway.ranking import messages, rank
+from services.broker.offers.decide import Free, Lost, No, Place, Terms, decide, size
+from services.broker.offers.machine import ENDS, MACHINE, options
+from services.gateway.execution.ranking import messages, rank
 from shared.contracts.catalogue import Located
 from shared.contracts.errors import Conflict
 from shared.contracts.execution import (

@@ -16,7 +16,7 @@ from shared.worker.children import Children, Lost
 from shared.worker.frames import Call
 from shared.worker.printed import Printed
 from shared.worker.shortage import Unwell
-from tests.integration.compute_functions import PATH
+from tests.support.compute_functions import PATH
 from tests.support.wait import wait_until
 
 

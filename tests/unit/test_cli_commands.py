@@ -1,88 +1,25 @@
 """The `headrace` command against an HTTP server with set answers: what it asks, prints, and ends with."""
 
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 import pytest
 
 from shared.client.cli.__main__ import run
 from shared.contracts.ids import submission_id, task_id
+from tests.support.cli_edge import Edge, serving
 
 SESSION = "019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f"
 SUBMISSION = submission_id()
-
-
-class Edge:
-    """`answers`: "GET /path" → (status, body) or a function of the query. `seen`, `headers`: what was asked."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, Any] = {}
-        self.seen: list[tuple[str, dict[str, str], bytes, str]] = []
-        self.headers: list[dict[str, str]] = []
-        edge = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-            def _answer(self) -> None:
-                url = urlsplit(self.path)
-                body = self._body()
-                asked = f"{self.command} {url.path}"
-                edge.headers.append(dict(self.headers))
-                edge.seen.append((asked, dict(parse_qsl(url.query)), body, self.headers["Authorization"]))
-                answer = edge.answers.get(asked, (404, {"detail": "nothing here"}))
-                status, told = answer(dict(parse_qsl(url.query))) if callable(answer) else answer
-                data = told if isinstance(told, bytes) else json.dumps(told).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def _body(self) -> bytes:
-                if self.headers.get("Transfer-Encoding") != "chunked":
-                    return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                parts = []
-                while size := int(self.rfile.readline(), 16):
-                    parts.append(self.rfile.read(size))
-                    self.rfile.readline()
-                self.rfile.readline()
-                return b"".join(parts)
-
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
 
 
 @pytest.fixture
 def edge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
     with serving(monkeypatch) as made:
         yield made
-
-
-@contextmanager
-def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
-    """An edge that the command finds."""
-    made = Edge()
-    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    monkeypatch.setenv("HEADRACE_HTTP_URL", made.url)
-    monkeypatch.setenv("HEADRACE_TOKEN", "secret")
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-    thread.join()
 
 
 def status(ok: bool) -> dict[str, Any]:

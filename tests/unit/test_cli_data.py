@@ -13,8 +13,8 @@ from shared.client.cli.__main__ import run
 from shared.client.cli.files import File, find, portions
 from shared.client.cli.register import difference
 from shared.client.cli.trouble import UsageError
+from tests.support.data_edge import edge, facility
 from tests.support.facility import AT, PID, Edge, Facility
-from tests.unit.data_edge import edge, facility
 
 __all__ = ["edge", "facility"]
 

@@ -18,8 +18,8 @@ from shared.client.cli.__main__ import run
 from shared.client.cli.names import Names
 from shared.client.cli.trouble import FailedError
 from shared.client.cli.unpack import unpack
+from tests.support.data_edge import edge
 from tests.support.facility import AT, PID, Edge
-from tests.unit.data_edge import edge
 
 __all__ = ["edge"]
 

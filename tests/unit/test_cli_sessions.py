@@ -13,7 +13,7 @@ from shared.client.cli.picture import Picture
 from shared.client.cli.stream import Told
 from shared.contracts.ids import submission_id, task_id
 from shared.runtime.retry import Backoff
-from tests.unit.test_cli_commands import Edge
+from tests.support.cli_edge import Edge
 
 SESSION = "019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f"
 AT = f"/compute/v1/sessions/{SESSION}"

@@ -16,18 +16,17 @@ import pytest
 from shared.client.cli import fetch, giving, unnamed
 from shared.client.cli.__main__ import run
 from shared.runtime.retry import Backoff
-from tests.unit import test_cli_commands
+from tests.support.cli_edge import Edge, serving
 
 SESSION = "019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f"
 ROOT = "/compute/v1"
 VALUE = bytes(range(256)) * 3000
-Edge = test_cli_commands.Edge
 
 
 @pytest.fixture
 def edge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
     monkeypatch.setattr(fetch, "AGAIN", Backoff(first=0))
-    with test_cli_commands.serving(monkeypatch) as made:
+    with serving(monkeypatch) as made:
         yield made
 
 

@@ -1,13 +1,12 @@
 """Commands as tasks: files before and after, limits, what is left behind, what they may know."""
 
 import asyncio
-import contextlib
 import errno
 import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,6 +24,7 @@ from shared.worker.commands import Commands, parse
 from shared.worker.functions import TaskError
 from shared.worker.printed import Printed
 from shared.worker.shortage import Unwell
+from tests.support.process_list import ignored, lives
 from tests.support.smalldisk import small_disk
 from tests.support.wait import wait_until
 
@@ -82,26 +82,6 @@ async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     yield rig
     await rig.commands.close()
     assert rig.left() == [], "every folder is gone"
-
-
-@contextlib.contextmanager
-def ignored(*numbers: signal.Signals) -> Iterator[None]:
-    """Signals that this process ignores or, the last one, blocks, as it would if it had been started so."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers[:-1]}
-    signal.pthread_sigmask(signal.SIG_BLOCK, numbers[-1:])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers[-1:])
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except OSError:
-        return False
 
 
 async def test_inputs_are_files_and_files_are_outputs(rig: Rig) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.scheduler import cost
+from services.scheduler.compute.lists import cost
 from shared.contracts.compute import Condition
 from shared.contracts.compute import filters as f
 from shared.contracts.errors import Invalid

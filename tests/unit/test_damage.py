@@ -7,11 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from services.archiver.damage import verb_for
-from services.archiver.machine import BlockState
-from services.retriever.examine import Found, examine
-from services.retriever.retrieve import CorruptError, Retrieve, Retrieving
-from services.retriever.store import Q, retrieval_key
+from services.archiver.catalogue.damage import verb_for
+from services.archiver.catalogue.machine import BlockState
+from services.retriever.retrieval.chain import CorruptError, Retrieve, Retrieving
+from services.retriever.retrieval.examine import Found, examine
+from services.retriever.retrieval.store import Q, retrieval_key
 from shared.chain.errors import Later
 from shared.contracts.catalogue import DamageKind, Datablock, DatablockReport
 from shared.contracts.errors import Unavailable
@@ -48,7 +48,7 @@ async def test_a_storage_that_is_not_there_says_nothing_about_a_datablock() -> N
 
 async def test_an_object_that_cannot_be_read_on_a_storage_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """It was waited for, for ever, as if the storage were away."""
-    monkeypatch.setattr("services.retriever.examine.PAUSES", (0, 0))
+    monkeypatch.setattr("services.retriever.retrieval.examine.PAUSES", (0, 0))
     retrieve, objects, lts, pool, catalogue = rig()
     await lts.put(KEY, DATA)
     lts.unreadable.add(KEY)
@@ -68,7 +68,7 @@ async def test_an_object_that_can_be_read_again_is_no_damage(monkeypatch: pytest
         waits.append(seconds)
         lts.unreadable.clear()
 
-    monkeypatch.setattr("services.retriever.examine.sleep", sleep)
+    monkeypatch.setattr("services.retriever.retrieval.examine.sleep", sleep)
     assert await examine(lts, KEY, len(DATA), CHK) is None
     assert len(waits) == 1
 

@@ -6,7 +6,15 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from services.scheduler.decide import LISTED, RESULT_COLUMNS, TASK_COLUMNS, Defaults, Plan, inherit, session_defaults
+from services.scheduler.compute.submissions.decide import (
+    LISTED,
+    RESULT_COLUMNS,
+    TASK_COLUMNS,
+    Defaults,
+    Plan,
+    inherit,
+    session_defaults,
+)
 from shared.contracts import ids
 from shared.contracts.compute import MAX_INPUTS, Options, TaskSpec
 from shared.contracts.errors import Conflict, Invalid, NotFound

@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.gateway.auth import READ
-from services.gateway.route import Route
+from services.gateway.http.route import Route
+from services.gateway.identity.auth import READ
 from services.gateway.web import ROUTES
 from shared.contracts.endpoints import ENDPOINTS
 

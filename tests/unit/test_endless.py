@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.gateway import endless
-from services.gateway.endless import Endless
-from services.gateway.sse import BEAT
+from services.gateway.http import streaming_response as endless
+from services.gateway.http.sse import BEAT
+from services.gateway.http.streaming_response import Endless
 from shared.contracts.errors import NotFound, RateLimited, TimedOut, Unavailable
 from shared.runtime.share import Share
 from tests.support.wait import wait_until

@@ -5,21 +5,21 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from services.broker.decide import Place
-from services.broker.handlers import Handlers
-from services.scheduler.handlers.changes import Changes
-from services.scheduler.handlers.deletions import Deletions
-from services.scheduler.handlers.imports import Imports
-from services.scheduler.handlers.logs import Logs
-from services.scheduler.handlers.partitions import Partitions
-from services.scheduler.handlers.queries import Queries
-from services.scheduler.handlers.results import Results
-from services.scheduler.handlers.sessions import Sessions
-from services.scheduler.handlers.states import StatePages
-from services.scheduler.handlers.submissions import Submissions
-from services.scheduler.handlers.subtasks import Subtasks
-from services.scheduler.handlers.tasks import Tasks
-from services.scheduler.handlers.waits import Waits
+from services.broker.offers.decide import Place
+from services.broker.offers.handlers import Handlers
+from services.scheduler.compute.lists.states import StatePages
+from services.scheduler.compute.results.deletions import Deletions
+from services.scheduler.compute.results.handlers import Results
+from services.scheduler.compute.results.imports import Imports
+from services.scheduler.compute.results.waits import Waits
+from services.scheduler.compute.sessions.handlers import Sessions
+from services.scheduler.compute.submissions.handlers import Submissions
+from services.scheduler.compute.subtasks.handlers import Subtasks
+from services.scheduler.compute.tasks.changes import Changes
+from services.scheduler.compute.tasks.handlers import Tasks
+from services.scheduler.compute.tasks.log_handlers import Logs
+from services.scheduler.compute.tasks.queries import Queries
+from services.scheduler.dispatch.handlers import Partitions
 from shared.contracts import compute, execution, work
 from shared.contracts.endpoints import BROKER, ENDPOINTS, HEALTH, SCHEDULER
 from shared.runtime.clock import SystemClock

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.scheduler import filters, lists
+from services.scheduler.compute.lists import filters, lists
 from shared.contracts.compute import Condition
 from shared.contracts.compute import filters as f
 

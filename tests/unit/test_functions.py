@@ -68,6 +68,6 @@ def test_a_task_decodes_its_payload_and_tells_how_far_it_is() -> None:
 
 
 def test_an_app_is_found_by_its_path() -> None:
-    assert "double" in load("tests.integration.compute_functions:app").functions
+    assert "double" in load("tests.support.compute_functions:app").functions
     with pytest.raises(SystemExit, match="no App"):
-        load("tests.integration.compute_functions:nothing")
+        load("tests.support.compute_functions:nothing")

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.gateway import auth
-from services.gateway.auth import (
+from services.gateway.identity import auth
+from services.gateway.identity.auth import (
     DATA_WRITE,
     EXECUTION_READ,
     EXECUTION_WRITE,

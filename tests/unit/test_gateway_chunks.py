@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.chunks import Chunk, Cutter
+from services.gateway.compute.chunks import Chunk, Cutter
 from shared.contracts.errors import Invalid, TooLarge
 
 

@@ -7,15 +7,18 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from services.gateway import metrics, openapi, problem, survey
-from services.gateway.access import span_of
-from services.gateway.feed import nanoseconds, starting
-from services.gateway.problem import Unsatisfiable
-from services.gateway.route import without
-from services.gateway.sse import Place, frame, hello, parse_id
-from services.gateway.submissions import keyed_id, placed
-from services.gateway.survey import ConsumerState, StreamState
-from services.gateway.values import span
+from services.gateway.compute.submissions import keyed_id, placed
+from services.gateway.compute.values import span
+from services.gateway.events.feed import nanoseconds, starting
+from services.gateway.http import errors as problem
+from services.gateway.http import openapi
+from services.gateway.http.access import span_of
+from services.gateway.http.errors import Unsatisfiable
+from services.gateway.http.route import without
+from services.gateway.http.sse import Place, frame, hello, parse_id
+from services.gateway.ops import metrics
+from services.gateway.ops import system_status as survey
+from services.gateway.ops.system_status import ConsumerState, StreamState
 from services.gateway.web import ROUTES
 from shared.contracts.compute import ResultCreate, SessionCreate
 from shared.contracts.errors import BY_CODE, Conflict, Invalid, NotFound, RateLimited, Unauthenticated, Unavailable

@@ -6,19 +6,9 @@ from deploy.nats.permissions import NOUNS, SHARED_NOUNS, users
 from shared.contracts import subjects
 from shared.contracts.subjects import SERVICES
 from shared.contracts.topology import CHAINED, COMMANDED
+from tests.support.subject_patterns import covers
 
 USERS = users(("alice", "bob"))
-
-
-def covers(pattern: str, subject: str) -> bool:
-    """NATS's matching: `*` one token, `>` one or more at the end."""
-    wanted, given = pattern.split("."), subject.split(".")
-    for number, token in enumerate(wanted):
-        if token == ">":
-            return len(given) > number
-        if number >= len(given) or token not in ("*", given[number]):
-            return False
-    return len(wanted) == len(given)
 
 
 # The gateway puts dead letters back for an operator: what is written to a stream that is consumed, it may write too.

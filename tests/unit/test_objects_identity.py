@@ -11,8 +11,8 @@ from deploy.local.storages import Storages
 from shared.client.cli.__main__ import run
 from shared.contracts.errors import Conflict, NotFound, Unavailable
 from shared.objects.identity import Guard, encode, new
-from shared.objects.init import init_folder
 from shared.objects.layout import MARKER
+from shared.objects.storage_init import init_folder
 
 
 async def test_the_first_one_seen_is_the_one_that_counts() -> None:

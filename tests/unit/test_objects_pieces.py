@@ -15,10 +15,10 @@ from shared.contracts.errors import Internal, Invalid
 from shared.contracts.ids import uuid7
 from shared.contracts.topology import INLINE_LIMIT
 from shared.objects import layout
-from shared.objects.cut import cut
 from shared.objects.hashing import INLINE, Sha256, crc32, sha256
 from shared.objects.inline import fetch, fits, inline_id, is_inline, keep
 from shared.objects.multipart import MOST_PARTS, PART, part_length
+from shared.objects.pieces import cut
 from shared.objects.settings import ObjectsSettings
 from shared.runtime.settings import load
 from shared.testing.objects import MemoryObjects

@@ -19,9 +19,9 @@ from shared.contracts.errors import NoRoom, Unavailable, Unreadable
 from shared.objects.folder import Folder
 from shared.objects.hashing import sha256
 from shared.objects.identity import Guard
-from shared.objects.init import init_folder
 from shared.objects.layout import MARKER
 from shared.objects.posix import PosixStore
+from shared.objects.storage_init import init_folder
 from shared.testing.conformance_objects import Replaced, StoreConformance, fresh, noise
 from tests.support.smalldisk import small_disk
 from tests.support.wait import wait_until

@@ -1,6 +1,6 @@
 """The window follows from how long tasks run: a floor per slot, a ceiling, and little weight to one measurement."""
 
-from services.scheduler.pace import AHEAD, KEPT, LARGEST, PER_SLOT, Pace
+from services.scheduler.dispatch.pace import AHEAD, KEPT, LARGEST, PER_SLOT, Pace
 
 
 def paced(*seconds: float) -> Pace:

@@ -7,8 +7,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from services.scheduler import places
-from services.scheduler.places import Place
+from services.scheduler.compute.lists import places
+from services.scheduler.compute.lists.places import Place
 from shared.contracts import compute as c
 from shared.contracts.errors import Invalid
 from shared.contracts.paging import Page

@@ -6,7 +6,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from services.scheduler import logs, store
+from services.scheduler import store
+from services.scheduler.compute.tasks import logs
 from shared.contracts.compute import Options, Value
 from shared.contracts.states import TaskStatus
 from shared.service.paging import fitting

@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 from services.scheduler import store
-from services.scheduler.handlers.partitions import Partitions
-from services.scheduler.lists import PLACES_OF_ONE, Desk
-from services.scheduler.partition import Partition
+from services.scheduler.compute.lists.lists import PLACES_OF_ONE, Desk
+from services.scheduler.dispatch.handlers import Partitions
+from services.scheduler.dispatch.partition import Partition
 from shared.contracts.compute import PartitionRef
 from shared.contracts.paging import Page
 from shared.service.context import of_request

@@ -5,9 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from services.scheduler.pace import LARGEST, Pace
-from services.scheduler.partition import Partition
-from services.scheduler.placement import BUSY, LATELY, TICK, Functions, unplaced
+from services.scheduler.dispatch.pace import LARGEST, Pace
+from services.scheduler.dispatch.partition import Partition
+from services.scheduler.dispatch.placement import BUSY, LATELY, TICK, Functions, unplaced
 from shared.contracts.work import Beat
 
 TASK = UUID("01a20ec8-0000-7000-8000-000000000001")

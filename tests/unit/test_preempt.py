@@ -6,8 +6,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scheduler.partition import Partition
-from services.scheduler.preempt import Right, Run, ranks, victims
+from services.scheduler.dispatch.partition import Partition
+from services.scheduler.dispatch.preemption import Right, Run, ranks, victims
 
 OWNER, LOW, HIGH = 1, 2, 3
 

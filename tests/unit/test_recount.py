@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from services.scheduler.partition import Partition
-from services.scheduler.recovery import Recovery
+from services.scheduler.dispatch.partition import Partition
+from services.scheduler.dispatch.recovery import Recovery
 
 
 class Clock:

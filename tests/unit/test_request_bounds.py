@@ -13,23 +13,10 @@ from shared.contracts.endpoints import ENDPOINTS, Endpoint
 from shared.contracts.errors import Invalid
 from shared.service.service import _decoder
 from shared.service.texts import check_texts, nul
-from tests.contract.wire import example
+from tests.support.json_texts import texts
+from tests.support.wire import example
 
 TYPED = [endpoint for endpoint in ENDPOINTS if endpoint.request is not bytes]
-
-
-def texts(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
-    """Each text of a JSON value: its place, and the value with U+0000 in it."""
-    if isinstance(value, str):
-        yield at, f"{value}\x00"
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            for place, changed in texts(each, f"{at}.{key}".lstrip(".")):
-                yield place, {**value, key: changed}
-    elif isinstance(value, list):
-        for n, each in enumerate(value):
-            for place, changed in texts(each, f"{at}[{n}]"):
-                yield place, [*value[:n], changed, *value[n + 1 :]]
 
 
 @pytest.mark.parametrize("endpoint", TYPED, ids=lambda endpoint: endpoint.name)

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from services.retriever.examine import Found
-from services.retriever.peers import Peers
+from services.retriever.retrieval.examine import Found
+from services.retriever.retrieval.peers import Peers
 from shared.bus.client import Bus
 from shared.chain.errors import UserError
 from shared.contracts import catalogue as k

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from services.retriever.handlers.retrievals import Retrievals
-from services.retriever.store import Q, retrieval_key
+from services.retriever.retrieval.handlers import Retrievals
+from services.retriever.retrieval.store import Q, retrieval_key
 from shared.contracts.errors import Conflict
 from shared.contracts.retrieval import DownloadQuery
 from shared.runtime.clock import SystemClock

@@ -5,7 +5,7 @@ from uuid import uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scheduler.decide import Lane, share
+from services.scheduler.dispatch.share import Lane, share
 
 ONE, TWO, THREE = sorted(uuid4() for _ in range(3))
 

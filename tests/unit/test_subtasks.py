@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from services.scheduler.decide import Defaults, Plan
+from services.scheduler.compute.submissions.decide import Defaults, Plan
 from shared.contracts import ids
 from shared.contracts.compute import Options, TaskSpec
 from shared.contracts.errors import Conflict, Invalid

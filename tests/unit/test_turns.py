@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 
 from services.scheduler import store
-from services.scheduler.pace import Pace
-from services.scheduler.partition import Partition
-from services.scheduler.placement import Functions
-from services.scheduler.turns import Turns
+from services.scheduler.dispatch.pace import Pace
+from services.scheduler.dispatch.partition import Partition
+from services.scheduler.dispatch.placement import Functions
+from services.scheduler.dispatch.turns import Turns
 from shared.contracts.work import Beat
 
 SESSION, SUBMISSION = UUID(int=1), UUID(int=2 << 33)

@@ -4,9 +4,9 @@ from uuid import uuid4
 
 import pytest
 
-from services.gateway.feed import Event, is_readable
-from services.gateway.wanted import Wanted
-from services.gateway.watchers import _command
+from services.gateway.events.event_filter import Wanted
+from services.gateway.events.feed import Event, is_readable
+from services.gateway.events.watchers import _command
 
 CHANGED = "hr.evt.task.changed.0192"
 

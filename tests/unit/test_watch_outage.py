@@ -5,12 +5,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.gateway import watch
-from services.gateway.feed import Event, Standing
-from services.gateway.routes.events import Happening
-from services.gateway.sse import Place
-from services.gateway.wanted import Wanted
-from services.gateway.watch import BEGIN, END, STATES, Watch
+from services.gateway.events import watch
+from services.gateway.events.event_filter import Wanted
+from services.gateway.events.feed import Event, Standing
+from services.gateway.events.routes import Happening
+from services.gateway.events.watch import BEGIN, END, STATES, Watch
+from services.gateway.http.sse import Place
 from shared.contracts.compute import Options, Session, States
 from shared.contracts.errors import Unavailable
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.gateway.worksteps import Worksteps
+from services.gateway.execution.worksteps import Worksteps
 from shared.contracts.execution import MOST_DATA, ExecutionRequest, SimpleData
 from shared.contracts.ids import uuid7
 from shared.contracts.paging import Page

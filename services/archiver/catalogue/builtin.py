@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from services.archiver import store
-from services.archiver.machine import ARCHIVE, BLOCK, JOB
+from services.archiver.catalogue import store
+from services.archiver.catalogue.machine import ARCHIVE, BLOCK, JOB
 from shared.chain.context import StepContext
 from shared.contracts import subjects
 from shared.service.unit import Unit

@@ -23,5 +23,5 @@ SESSION = Machine(
         "open": OPEN,  # takes submissions, as far as its flags allow; its tasks begin
         "live": LIVE,  # its tasks may still run
     },
-    derived={S.DELETED: "the row is removed"},
+    derived={S.DELETED: "the row is removed, and an event says that it is DELETED"},
 )

@@ -50,7 +50,7 @@ TASK = Machine(
         "unended": frozenset(T) - TASK_ENDS,
     },
     derived={
-        T.PAUSED: "a ready task of a paused session; its row says PENDING (ADR 17)",
-        T.RETRIED: "an earlier attempt, in the history; the task's row goes on with the next one",
+        T.PAUSED: "what is ready in a paused session is PENDING in its row and PAUSED for users (ADR 17)",
+        T.RETRIED: "what an earlier attempt is in the history of attempts, while the row goes on with the next one",
     },
 )

@@ -17,7 +17,7 @@ order round. A field's kind says what it is compared with, and how:
 everything else. `ids` and `texts` cannot be sorted by. A field that ends in `*` stands for all that begin so: `labels.*` for
 `labels.night`.
 
-What a list may cost the database is limited, and what costs more is refused before it is asked (services/scheduler/cost.py): there is
+What a list may cost the database is limited, and what costs more is refused before it is asked (services/scheduler/compute/lists/cost.py): there is
 room for 512 comparisons of ids, 256 of texts, 85 of `contains` in a text, 6 of `partition` or `created_at` in one list.
 """
 

@@ -50,9 +50,9 @@ def init(
     """
     from shared.client.cli import show
     from shared.contracts.errors import HeadraceError
-    from shared.objects.init import init_folder
     from shared.objects.layout import MARKER
     from shared.objects.lts import address
+    from shared.objects.storage_init import init_folder
 
     place = address(url)
     if place is None:
@@ -78,9 +78,9 @@ def _init_bucket(bucket: str, name: str, in_use: bool) -> Any:
 
     import msgspec
 
-    from shared.objects.init import init_bucket
     from shared.objects.s3 import open_objects
     from shared.objects.settings import ObjectsSettings
+    from shared.objects.storage_init import init_bucket
     from shared.runtime.settings import load
 
     try:

@@ -1,0 +1,128 @@
+"""The archival chain: datablocks from staging to long-term storage, read back there, and only then cleared here."""
+
+from contextlib import aclosing
+from typing import Final
+
+from services.archiver.archive.packing import manifest
+from services.archiver.archive.state import OfDataset
+from services.archiver.catalogue import builtin as catalogue
+from services.archiver.catalogue import layout, store
+from services.archiver.catalogue.machine import BLOCK
+from shared.chain.context import StepContext
+from shared.chain.errors import Later
+from shared.contracts.errors import AlreadyExists, HeadraceError, NoRoom
+from shared.objects.hashing import Sha256
+from shared.objects.port import Objects, Store
+from shared.objects.remove import remove
+from shared.runtime.log import log
+from shared.service.unit import Unit, Units
+
+Q = store.Q
+ROOM_AGAIN: Final = 5.0
+"""Seconds after which a full storage is looked at again."""
+
+
+class CorruptError(HeadraceError):
+    """What was read back from long-term storage is not what was written."""
+
+
+class Archiving:
+    """`storage`: what `lts` is called."""
+
+    def __init__(self, units: Units, objects: Objects, lts: Store, storage: str) -> None:
+        self._units, self._objects, self._lts, self._storage = units, objects, lts, storage
+
+    async def job_forwarded(self, ctx: StepContext, state: OfDataset) -> None:
+        catalogue.tell_job(ctx, state.job, "forward")
+
+    async def job_in_progress(self, ctx: StepContext, state: OfDataset) -> None:
+        catalogue.tell_job(ctx, state.job, "begin")
+
+    async def lifecycle_started(self, ctx: StepContext, state: OfDataset) -> None:
+        catalogue.tell_lifecycle(ctx, state.dataset, "start", archivable=False)
+
+    async def move_datablocks_to_lts(self, ctx: StepContext, state: OfDataset) -> None:
+        """Copies; the staged ones stay until what was written has been read back."""
+        for one in await self._units.pool.fetch(Q["blocks"], state.dataset):
+            # As it is now: copying takes long, and what was validated meanwhile may have no staged copy any more.
+            block = await self._units.pool.fetchrow(Q["block"], state.dataset, one["id"])
+            if block is not None and block["state"] in BLOCK.sources("store"):
+                store.check_storage(block["archive_id"], block["storage"], self._storage)
+                await self._store(block)
+                await self._move(block, "store")
+
+    async def _store(self, block: store.Row) -> None:
+        files = await store.files(self._units.pool, "files_of", block["id"])
+        try:
+            await self._copy(block)
+            await self._put(layout.manifest_key(block["archive_id"]), manifest(files))
+        except NoRoom as error:
+            raise Later(ROOM_AGAIN, f"room on long-term storage: {error.message}") from None
+        log.info("datablock.stored", datablock=str(block["id"]), bytes=block["packed_size"])
+
+    async def _copy(self, block: store.Row) -> None:
+        key, size = block["archive_id"], block["packed_size"]
+        if not block["damage"]:
+            there = await self._lts.head(key)
+            if there is not None and there.size == size:
+                return  # an earlier run was killed behind it; whether it is right is the next step's question
+        # In the place of what is there, at once: if this fails, nothing has been lost.
+        staged = self._objects.get(block["staging_key"])
+        await self._lts.put(key, staged, size=size, sha256=block["chk"], if_absent=False)
+
+    async def _put(self, key: str, data: bytes) -> None:
+        try:
+            await self._lts.put(key, data)
+        except AlreadyExists:
+            return  # the same files give the same manifest
+
+    async def validate_datablocks(self, ctx: StepContext, state: OfDataset) -> None:
+        """Reads every datablock back, whole. One that differs is taken away, and copied again by the next archive job."""
+        for block in await self._units.pool.fetch(Q["blocks"], state.dataset):
+            if block["state"] not in BLOCK.sources("validate"):
+                continue
+            store.check_storage(block["archive_id"], block["storage"], self._storage)
+            digest = Sha256()
+            async with aclosing(self._lts.get(block["archive_id"])) as chunks:
+                async for chunk in chunks:
+                    await digest.update(chunk)
+            if (digest.size, digest.hex()) != (block["packed_size"], block["chk"]):
+                raise CorruptError(
+                    f"{block['archive_id']}: {digest.size} bytes that hash to {digest.hex()} came back; "
+                    f"{block['packed_size']} that hash to {block['chk']} were written"
+                )
+            await self._move(block, "validate", "whole_block")
+
+    async def _move(self, block: store.Row, verb: str, query: str = "move_block") -> None:
+        await self._units.pool.fetchrow(Q[query], block["id"], int(BLOCK.target(verb)), BLOCK.sources(verb))
+
+    async def delete_from_lts(self, ctx: StepContext, state: OfDataset) -> None:
+        """The datablocks are in staging still: once the dataset counts as archived they may not be, and nothing is taken back."""
+        row = await self._units.pool.fetchrow(Q["lock_dataset_of_chain"], state.dataset)
+        assert row is not None
+        if row["retrievable"]:
+            return
+        for block in await self._units.pool.fetch(Q["blocks"], state.dataset):
+            store.check_storage(block["archive_id"], block["storage"], self._storage)
+            await self._lts.delete([block["archive_id"], layout.manifest_key(block["archive_id"])])
+            await self._move(block, "take back")
+
+    async def mark_retrievable(self, ctx: StepContext, state: OfDataset) -> None:
+        catalogue.tell_lifecycle(ctx, state.dataset, "archive", archivable=False, retrievable=True)
+
+    async def job_finished(self, ctx: StepContext, state: OfDataset) -> None:
+        catalogue.tell_job(ctx, state.job, "finish")
+
+    async def clear_staging_and_landing_zone(self, ctx: StepContext, state: OfDataset) -> None:
+        await remove(self._objects, layout.staging_prefix(state.dataset))
+        await remove(self._objects, layout.landing_prefix(state.dataset))
+
+        async def gone(unit: Unit) -> None:
+            await catalogue.set_lifecycle(unit, state.dataset, on_disk=False)
+
+        ctx.commit(gone)
+
+    async def report_failure(self, ctx: StepContext, state: OfDataset) -> None:
+        """It may be asked for again: the datablocks are in staging still."""
+        catalogue.tell_job(ctx, state.job, "fail", ctx.error)
+        catalogue.tell_lifecycle(ctx, state.dataset, "fail", archivable=True, retrievable=False)

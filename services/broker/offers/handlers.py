@@ -1,0 +1,97 @@
+"""What a site is asked: for offers, by the gateway of all sites at once; and about one of its own."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from services.broker.offers import capacity, store
+from services.broker.offers.decide import No, Place, decide
+from services.broker.offers.locate import locate
+from services.broker.offers.transitions import Offers
+from services.broker.sessions.compute import ComputeSessions
+from shared.bus.client import Bus
+from shared.contracts import subjects
+from shared.contracts.errors import NotFound
+from shared.contracts.execution import ExecutionRequest, Offer, OfferRef, OfferReply, OfferRequest, Site, SitePing
+from shared.runtime.clock import Clock
+from shared.service.access import owned
+from shared.service.context import Context
+from shared.service.service import At, Service
+from shared.service.unit import Units
+
+WAITING = 0.4
+"""The part of the time for an answer that the archiver may take, and the scheduler that has not made the partition yet."""
+
+
+class Handlers:
+    def __init__(
+        self, bus: Bus, units: Units, offers: Offers, compute: ComputeSessions, place: Place, clock: Clock
+    ) -> None:
+        self._bus, self._units, self._offers, self._compute = bus, units, offers, compute
+        self._place, self._clock = place, clock
+
+    def register(self, service: Service) -> None:
+        """The changes are `reads` to the service: each commits by itself, accepting even twice."""
+        site = self._place.name
+        everybody = At(
+            subjects.OFFER_REQUEST, f"broker-{site}"
+        )  # one of a site's replicas answers, and one of each site
+        service.reads("offer", "request", OfferRequest, self.request, at=everybody)
+        service.reads("offer", "accept", OfferRef, self.accept, seconds=30, at=At(subjects.broker(site, "accept")))
+        service.reads("offer", "reject", OfferRef, self.reject, at=At(subjects.broker(site, "reject")))
+        service.reads("offer", "release", OfferRef, self.release, seconds=30, at=At(subjects.broker(site, "release")))
+        service.reads("offer", "get", OfferRef, self.get, at=At(subjects.broker(site, "get")))
+        service.reads("site", "ping", SitePing, self.ping, at=At(subjects.broker(site, "ping")))
+
+    async def request(self, ctx: Context, asked: OfferRequest) -> OfferReply:
+        site, wanted = self._place.name, asked.request
+        try:
+            async with asyncio.timeout(asked.within * WAITING):
+                await self._compute.ready.wait()
+        except TimeoutError:
+            return OfferReply(site, "NO", reason="its partition is not there yet")
+        within = asked.within * WAITING
+        data, functions = await asyncio.gather(
+            locate(self._bus, ctx.user, wanted.data, within), self._functions(wanted, within)
+        )
+        async with self._units.begin() as unit:
+            db, now = unit.connection, self._clock.now()
+            free = await capacity.free(db, self._place, now, lock=True)
+            row = await db.fetchrow(store.Q["answered"], asked.offerset, site)
+            if row is not None:
+                row = owned(ctx, row, NotFound(f"there is no offerset {asked.offerset}", field="offerset"))
+            if row is None:
+                terms = decide(self._place, free, wanted, data, functions)
+                if isinstance(terms, No):
+                    return OfferReply(site, "NO", reason=terms.reason)
+                row = await capacity.reserve(unit, self._place, ctx.user, asked.offerset, wanted, terms, now)
+        return OfferReply(site, "YES", store.offer_of(row))
+
+    async def _functions(self, wanted: ExecutionRequest, within: float) -> frozenset[str] | None:
+        """Those that the site has now; asked only if the request names one."""
+        return frozenset() if wanted.executable is None else await self._compute.functions(within)
+
+    async def accept(self, ctx: Context, asked: OfferRef) -> Offer:
+        return await self._change(ctx, asked, self._offers.accept)
+
+    async def reject(self, ctx: Context, asked: OfferRef) -> Offer:
+        return await self._change(ctx, asked, self._offers.reject)
+
+    async def release(self, ctx: Context, asked: OfferRef) -> Offer:
+        return await self._change(ctx, asked, self._offers.release)
+
+    async def get(self, ctx: Context, asked: OfferRef) -> Offer:
+        return store.offer_of(await self._owned(ctx, asked.offer))
+
+    async def ping(self, ctx: Context, asked: SitePing) -> Site:
+        place, free = self._place, await capacity.free(self._units.pool, self._place, self._clock.now())
+        return Site(place.name, place.name, sorted(place.storages), place.cores, free.cores, place.memory, free.memory)
+
+    async def _change(self, ctx: Context, asked: OfferRef, change: Callable[[UUID], Awaitable[store.Row]]) -> Offer:
+        await self._owned(ctx, asked.offer)
+        return store.offer_of(await change(asked.offer))
+
+    async def _owned(self, ctx: Context, offer: UUID) -> store.Row:
+        """To others it does not exist."""
+        row = await store.find(self._units.pool, self._place.name, offer)
+        return owned(ctx, row, NotFound(f"there is no offer {offer}", field="offer"))

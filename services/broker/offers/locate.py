@@ -1,0 +1,31 @@
+"""Where the data of a request are: asked of the archiver, in the name of who asks for offers."""
+
+import asyncio
+
+import msgspec
+
+from services.broker.offers.decide import Lost
+from shared.bus.client import Bus
+from shared.contracts import headers as h
+from shared.contracts import subjects
+from shared.contracts.catalogue import DatasetRef, Located
+from shared.contracts.errors import HeadraceError
+from shared.contracts.execution import Data, DatasetData
+
+
+async def locate(bus: Bus, user: str, data: list[Data], within: float) -> list[Located | Lost]:
+    """One answer for each, in order. `within`: seconds that the archiver has."""
+    return list(await asyncio.gather(*(_one(bus, user, one, within) for one in data)))
+
+
+async def _one(bus: Bus, user: str, data: Data, within: float) -> Located | Lost:
+    pid = data.pid if isinstance(data, DatasetData) else data.location
+    subject = subjects.rpc("archiver", "dataset", "locate")
+    try:
+        asked = msgspec.convert({"pid": pid}, DatasetRef)
+        return await bus.request(subject, asked, Located, timeout=within, headers={h.USER: user})
+    except msgspec.ValidationError:
+        return Lost(f"{pid} is not a dataset's pid")
+    except HeadraceError as error:
+        # What the archiver says of itself would tell nobody more: it is in the log under the same trace.
+        return Lost(f"cannot tell where {pid} is" if error.retryable else error.message)

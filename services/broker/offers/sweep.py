@@ -1,0 +1,86 @@
+"""What time and others bring: offers that expire, accepted ones that a kill left without their compute session, compute
+sessions that were closed. Each of the site's rows that hold something has its turn; the guards make repeats harmless."""
+
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from services.broker.offers import store
+from services.broker.offers.transitions import Offers
+from services.broker.sessions.compute import ComputeSessions
+from shared.contracts.errors import HeadraceError
+from shared.contracts.execution import Phase
+from shared.runtime.log import log
+from shared.service.unit import Units
+
+Q = store.Q
+PAGE = 100
+"""Rows looked at in one round; the next round goes on behind them."""
+FIRST = UUID(int=0)
+
+
+class Sweep:
+    def __init__(
+        self, pool: "asyncpg.Pool[Any]", units: Units, offers: Offers, compute: ComputeSessions, page: int = PAGE
+    ) -> None:
+        self._pool, self._units, self._offers, self._compute = pool, units, offers, compute
+        self._page, self._after = page, FIRST
+
+    async def run_once(self) -> int:
+        """Every row has its turn, whatever became of the one before; the first error is raised in the end."""
+        done, errors = 0, []
+        rows = await self._pool.fetch(Q["held_rows"], self._offers.site, self._after, self._page)
+        self._after = rows[-1]["id"] if len(rows) == self._page else FIRST
+        for row in rows:
+            try:
+                done += await self._look(row)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return done
+
+    async def _look(self, row: store.Row) -> int:
+        match store.phase_of(row):
+            case Phase.OFFERED:
+                return await self._offers.expire(row["id"])
+            case Phase.ACCEPTED:
+                log.info("offer.resumed", offer=str(row["id"]), site=row["site"])
+                await self._offers.start(row)
+                return 1
+            case Phase.AVAILABLE | Phase.RUNNING:
+                over = await self._compute.is_over(row["session"], row["owner"])
+                return await self._move(row, "end") if over else 0
+            case Phase.RELEASING:
+                quiet = await self._compute.is_quiet(row["session"], row["owner"])
+                return await self._move(row, "complete") if quiet else 0
+            case Phase.CANCELLED:
+                return await self._let_go(row)
+        return 0
+
+    async def _let_go(self, row: store.Row) -> int:
+        """What was cancelled holds its cores for as long as something runs on them.
+
+        Where it was cancelled while its compute session was being made, the same key finds that session.
+        """
+        try:
+            session = row["session"] or await self._compute.open(row["id"], row["owner"], store.request_of(row))
+        except HeadraceError as error:
+            if error.retryable:
+                raise
+        else:
+            await self._compute.close(session, row["owner"])
+            if not await self._compute.is_quiet(session, row["owner"]):
+                return 0
+        await self._pool.execute(Q["let_go"], row["id"])
+        return 1
+
+    async def _move(self, row: store.Row, verb: str) -> int:
+        """Unless somebody else has moved it since it was read."""
+        async with self._units.begin() as unit:
+            now = await store.find(unit.connection, row["site"], row["id"], "lock")
+            if now["phase"] != row["phase"]:
+                return 0
+            await self._offers.move(unit, now, verb)
+        return 1

@@ -1,0 +1,1 @@
+"""The execution sessions that accepted offers become."""

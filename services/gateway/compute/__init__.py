@@ -1,0 +1,1 @@
+"""`/compute/v1`: sessions, submissions, results, tasks, partitions."""

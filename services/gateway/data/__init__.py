@@ -1,0 +1,1 @@
+"""`/data/v1`, `/catalogue`, `/archiver`: datasets, uploads, archival and retrieval."""

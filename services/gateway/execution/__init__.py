@@ -1,0 +1,1 @@
+"""`/execution/v1`: worksteps, and offers for them from every site."""

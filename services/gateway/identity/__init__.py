@@ -1,0 +1,1 @@
+"""Who asks: users, tokens, roles and the permissions that they give."""

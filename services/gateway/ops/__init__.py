@@ -1,0 +1,1 @@
+"""`/ops/v1`, `/health`, `/metrics`: for operators and probes."""

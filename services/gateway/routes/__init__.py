@@ -1,1 +1,0 @@
-"""The routes, one module a domain; each has a list `ROUTES`."""

@@ -1,0 +1,258 @@
+"""The retrieval chain: long-term storage → retrieval storage, validated; then to those who wait."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from services.retriever.retrieval.examine import examine, told
+from services.retriever.retrieval.peers import Peers
+from services.retriever.retrieval.store import Q, Row, retrieval_key, status_of
+from shared.chain.context import StepContext
+from shared.chain.declare import Chain, critical, retry
+from shared.chain.errors import Later, UserError
+from shared.contracts import subjects
+from shared.contracts.catalogue import JobStatus
+from shared.contracts.errors import AlreadyExists, HeadraceError, Invalid, NotFound, Unavailable, Unreadable
+from shared.contracts.events import RetrievalChanged
+from shared.contracts.topology import INLINE_LIMIT
+from shared.contracts.work import Output
+from shared.objects.hashing import Sha256
+from shared.objects.layout import result_key
+from shared.objects.port import Objects, Store
+from shared.runtime.log import log
+from shared.runtime.retry import Backoff
+from shared.service.unit import Unit, Units
+
+SOON: Final = Backoff(first=0.5, factor=2, ceiling=60)
+AT_ONCE: Final = 4
+"""Results given their value at once."""
+AGAIN: Final = 5.0
+"""Seconds after which a datablock that is being archived again is looked at."""
+NAMED: Final = 10
+"""Damaged datablocks that a message names; the others are counted."""
+MEANS: Final = {
+    "missing": "not there",
+    "size": "wrong size",
+    "checksum": "hashes differ",
+    "unreadable": "cannot be read",
+}
+
+
+class Retrieving(msgspec.Struct, frozen=True):
+    """`session`: whose results it produces, if any."""
+
+    retrieval: UUID
+    pid: str
+    owner: str
+    job: UUID | None = None
+    session: UUID | None = None
+
+
+class CorruptError(HeadraceError):
+    """What came from long-term storage, or lies in retrieval storage, is not what was stored."""
+
+
+class Retrieve:
+    """`storage`: what `lts` is called."""
+
+    def __init__(self, units: Units, objects: Objects, lts: Store, peers: Peers, storage: str) -> None:
+        self._units, self._objects, self._lts, self._peers, self._storage = units, objects, lts, peers, storage
+        self.chain = Chain(
+            "retrieval", Retrieving,
+            retry(self.job_in_progress, backoff=SOON),
+            retry(self.lifecycle_started, backoff=SOON),
+            retry(self.find_datablocks, backoff=SOON),
+            critical(self.download_datablocks),
+            critical(self.validate_datablocks),
+            retry(self.produce_results, backoff=SOON),
+            retry(self.lifecycle_retrieved, backoff=SOON),
+            retry(self.job_finished, backoff=SOON),
+            on_user_error=self.report_failure, on_system_error=self.report_failure, on_cancel=self.report_failure,
+        )  # fmt: skip
+
+    async def job_in_progress(self, ctx: StepContext, state: Retrieving) -> None:
+        await self._peers.job(state.owner, state.job, "inProgress")
+
+    async def lifecycle_started(self, ctx: StepContext, state: Retrieving) -> None:
+        await self._peers.lifecycle(state.owner, state.pid, "started")
+
+    async def find_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
+        """What the catalogue knows: the datablocks with their checksums, and where the wanted files lie in them."""
+        blocks = await self._peers.datablocks(state.owner, state.pid)
+        if not blocks:
+            raise UserError(f"dataset {state.pid} has no datablocks")
+        wanted = await self._units.pool.fetch(Q["wanted"], state.retrieval)
+        paths = {row["path"] for row in wanted}
+        files = await self._peers.files(state.owner, state.pid, paths) if paths else []
+        if missing := sorted(paths - {file.path for file in files}):
+            raise UserError(f"dataset {state.pid} has no file {missing[0]!r}")
+        needed = {file.datablock for file in files}
+        if paths:  # only the tars that hold what is wanted
+            blocks = [block for block in blocks if block.id in needed]
+
+        async def keep(unit: Unit) -> None:
+            await unit.connection.execute(Q["lock_begin"])
+            rows = [
+                (state.retrieval, b.id, b.archive_id, b.packed_size, b.chk, b.copy, b.damage is not None, b.storage)
+                for b in blocks
+            ]
+            await unit.connection.executemany(Q["add_block"], rows)
+            places = [(state.retrieval, f.path, f.datablock, f.start, f.size, f.chk) for f in files]
+            await unit.connection.executemany(Q["place"], places)
+
+        ctx.commit(keep)
+
+    async def download_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
+        """One that is in retrieval storage already, from an earlier retrieval or an earlier run, is not copied again."""
+        for block in await self._units.pool.fetch(Q["blocks"], state.retrieval):
+            if not block["damage"]:
+                await self._bring(state, block)
+
+    async def _bring(self, state: Retrieving, block: Row) -> bool:
+        """Whether it is in retrieval storage; False if it is damaged on long-term storage, which the catalogue knows then."""
+        key, archive = retrieval_key(block["archive_id"]), block["archive_id"]
+        if await self._objects.head(key) is not None:
+            return True
+        if block["storage"] not in (None, self._storage):  # None: from before that was noted
+            raise Unavailable(f"{archive} is on storage {block['storage']!r}; the retriever reads {self._storage!r}")
+        try:
+            await self._objects.put(key, self._lts.get(archive), size=block["packed_size"], sha256=block["chk"])
+        except AlreadyExists:
+            return True  # another retrieval of the same dataset was first
+        except (Invalid, NotFound, Unreadable):
+            await self._damaged(state, block)
+            return False
+        if block["suspect"]:  # somebody has put it right without us
+            await self._peers.report(state.owner, state.pid, block["datablock"], block["copy"], None)
+        log.info("datablock.retrieved", datablock=str(block["datablock"]), bytes=block["packed_size"])
+        return True
+
+    async def _damaged(self, state: Retrieving, block: Row) -> None:
+        """Reports it. Later, if it has been replaced since, or is about to be."""
+        archive, size, chk = block["archive_id"], block["packed_size"], block["chk"]
+        found = await examine(self._lts, archive, size, chk)
+        if found is None:
+            raise Later(AGAIN, f"{archive}: it was read once as it should be and once not")
+        what = told(archive, found, size, chk)
+        known = await self._peers.report(state.owner, state.pid, block["datablock"], block["copy"], found)
+        if (known.status, known.copy) != ("damaged", block["copy"]):
+            await self._units.pool.execute(
+                Q["set_copy"], state.retrieval, block["datablock"], known.copy, known.damage is not None
+            )
+            raise Later(AGAIN, f"{what}: it is being archived again")
+        await self._units.pool.execute(Q["set_damage"], state.retrieval, block["datablock"], found.damage)
+        log.warning("datablock.damaged", retrieval=str(state.retrieval), datablock=str(block["datablock"]), found=what)
+
+    async def validate_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
+        """Reads them where they are now. One that differs is removed, so that the next try copies it again."""
+        for block in await self._units.pool.fetch(Q["blocks"], state.retrieval):
+            if block["back"] or block["damage"]:
+                continue
+            if not await self._bring(state, block):  # again, if the last try found it wrong
+                continue
+            digest, key = Sha256(), retrieval_key(block["archive_id"])
+            try:
+                async with aclosing(self._objects.get(key)) as chunks:
+                    async for chunk in chunks:
+                        await digest.update(chunk)
+            except Unreadable as error:
+                await self._objects.delete([key])
+                raise CorruptError(f"{block['archive_id']} in retrieval storage: {error.message}") from error
+            if (digest.size, digest.hex()) != (block["packed_size"], block["chk"]):
+                await self._objects.delete([key])
+                raise CorruptError(f"{block['archive_id']} in retrieval storage hashes to {digest.hex()}")
+            await self._units.pool.execute(Q["set_back"], state.retrieval, block["datablock"])
+        if not any(block["back"] for block in await self._units.pool.fetch(Q["blocks"], state.retrieval)):
+            raise UserError(await self._damage(state))  # trying again would find the same
+
+    async def _damage(self, state: Retrieving) -> str:
+        """What is damaged, by name; empty if nothing is."""
+        blocks = await self._units.pool.fetch(Q["damaged"], state.retrieval)
+        names = [f"{one['archive_id'].rpartition('/')[2]} ({MEANS[one['damage']]})" for one in blocks[:NAMED]]
+        more = f", and {len(blocks) - NAMED} more" if len(blocks) > NAMED else ""
+        return f"damaged on long-term storage: {', '.join(names)}{more}" if blocks else ""
+
+    async def produce_results(self, ctx: StepContext, state: Retrieving) -> None:
+        """Each wanted file becomes the value of its result, which releases the tasks that wait for nothing else."""
+        if state.session is not None:
+            lost = await self._units.pool.fetch(Q["in_damaged"], state.retrieval)
+            why = f"retrieval {state.retrieval} of {state.pid}: {await self._damage(state)}"
+            await self._peers.abort(state.owner, state.session, [row["result"] for row in lost], why)
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(row: Row) -> None:
+            async with gate:
+                await self._produce(state, row)
+
+        rows = await self._units.pool.fetch(Q["to_produce"], state.retrieval)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for row in rows:
+                    group.create_task(one(row))
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+
+    async def _produce(self, state: Retrieving, row: Row) -> None:
+        result = row["result"]
+        assert state.session is not None
+        if not await self._peers.is_complete(state.owner, result, state.session):
+            output = await self._value(state.session, row)
+            used = await self._peers.complete(state.owner, output)
+            if not used and output.object is not None:
+                await self._objects.delete([output.object])
+        async with self._units.begin() as unit:
+            await unit.connection.execute(Q["produced"], state.retrieval, result)
+            told = await changed(unit.connection, state.retrieval, "running")
+            unit.tell(subjects.event("retrieval", "changed", state.retrieval), told)
+
+    async def _value(self, session: UUID, row: Row) -> Output:
+        """The file out of its tar: a range of it."""
+        start, size, result = row["start"], row["size"], row["result"]
+        chunks = self._objects.get(retrieval_key(row["archive_id"]), start=start, end=start + size)
+        if size > INLINE_LIMIT:
+            key = result_key(session, result)
+            stored = await self._objects.put(key, chunks, size=size, sha256=row["chk"])
+            return Output(result, stored.size, object=key)
+        data = await _checked(chunks, row)
+        return Output(result, size, data=data)
+
+    async def lifecycle_retrieved(self, ctx: StepContext, state: Retrieving) -> None:
+        damage = await self._damage(state)
+        await self._peers.lifecycle(state.owner, state.pid, "datasetRetrievalFailed" if damage else "datasetRetrieved")
+
+    async def job_finished(self, ctx: StepContext, state: Retrieving) -> None:
+        damage = await self._damage(state)
+        status: JobStatus = "finishedWithDatasetErrors" if damage else "finishedSuccessful"
+        await self._peers.job(state.owner, state.job, status, damage)
+        ctx.tell(
+            subjects.event("retrieval", "changed", state.retrieval),
+            await changed(self._units.pool, state.retrieval, "done"),
+        )
+
+    async def report_failure(self, ctx: StepContext, state: Retrieving) -> None:
+        """Tasks that wait for what will not come fail with the reason, instead of waiting for ever."""
+        if state.session is not None:
+            rows = await self._units.pool.fetch(Q["not_produced"], state.retrieval)
+            why = f"retrieval {state.retrieval} of {state.pid}: {ctx.error}"
+            await self._peers.abort(state.owner, state.session, [row["result"] for row in rows], why)
+        await self._peers.lifecycle(state.owner, state.pid, "datasetRetrievalFailed")
+        await self._peers.job(state.owner, state.job, "finishedUnsuccessful", ctx.error)
+        told = await changed(self._units.pool, state.retrieval, "failed")
+        ctx.tell(subjects.event("retrieval", "changed", state.retrieval), told)
+
+
+async def _checked(chunks: AsyncIterator[bytes], row: Row) -> bytes:
+    data, digest = b"".join([chunk async for chunk in chunks]), Sha256()
+    await digest.update(data)
+    if digest.hex() != row["chk"]:
+        raise CorruptError(f"{row['path']} in {row['archive_id']} hashes to {digest.hex()}, not to {row['chk']}")
+    return data
+
+
+async def changed(db: object, retrieval: UUID, status: str) -> RetrievalChanged:
+    row = await db.fetchrow(Q["retrieval"], retrieval)  # type: ignore[attr-defined]
+    return RetrievalChanged(retrieval, row["pid"], status_of(row, status), row["produced"], row["wanted"])

@@ -1,0 +1,145 @@
+"""Retrievals: asked for, looked at, downloaded from."""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+from services.retriever.retrieval import store
+from services.retriever.retrieval.chain import Retrieve, Retrieving, changed
+from shared.bus.client import Bus
+from shared.chain.chains import Chains
+from shared.contracts import headers as h
+from shared.contracts import subjects
+from shared.contracts.catalogue import Dataset, DatasetRef
+from shared.contracts.compute import Session, SessionGet
+from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound
+from shared.contracts.ids import uuid7
+from shared.contracts.retrieval import (
+    Download,
+    DownloadQuery,
+    Downloads,
+    Retrieval,
+    RetrievalCreate,
+    RetrievalRef,
+)
+from shared.objects.port import Objects
+from shared.runtime.clock import Clock, rfc3339
+from shared.service.access import owned
+from shared.service.context import Context
+from shared.service.paging import fitting, place_of, token_of
+from shared.service.service import Service
+from shared.service.unit import Unit
+
+Q = store.Q
+
+
+class Retrievals:
+    """`expiry`: how long an address to download from is valid."""
+
+    def __init__(
+        self,
+        db: store.Db,
+        bus: Bus,
+        chains: Chains,
+        retrieve: Retrieve,
+        objects: Objects,
+        clock: Clock,
+        expiry: timedelta,
+    ) -> None:
+        self._db, self._bus, self._chains, self._retrieve = db, bus, chains, retrieve
+        self._objects, self._clock, self._expiry = objects, clock, expiry
+
+    def register(self, service: Service) -> None:
+        service.writes("retrieval", "create", RetrievalCreate, self.create)
+        service.reads("retrieval", "get", RetrievalRef, self.get)
+        service.reads("retrieval", "urls", DownloadQuery, self.urls)
+
+    async def create(self, unit: Unit, ctx: Context, asked: RetrievalCreate) -> Retrieval:
+        _check(asked)
+        await self._check_session(ctx, asked.session)
+        await self._check_retrievable(ctx, asked.pid)
+        db, id = unit.connection, asked.id or uuid7()
+        row = await db.fetchrow(Q["add"], id, asked.pid, ctx.user, asked.job, asked.session, len(asked.results))
+        if row is None:
+            return await self._again(ctx, asked)
+        paths, results = [one.path for one in asked.results], [one.result for one in asked.results]
+        await db.execute(Q["add_wanted"], id, paths, results)
+        state = Retrieving(id, asked.pid, ctx.user, asked.job, asked.session)
+        await self._chains.start(unit, self._retrieve.chain, state, id=id)
+        unit.tell(subjects.event("retrieval", "changed", id), await changed(db, id, "running"))
+        return Retrieval(
+            id, asked.pid, ctx.user, "running", self._retrieve.chain.steps[0].name, "", 0, 0, len(paths), 0,
+            rfc3339(row["created_at"]),
+        )  # fmt: skip
+
+    async def _check_session(self, ctx: Context, session: UUID | None) -> None:
+        """Bytes of results are kept under their session: nobody else may put any there. Somebody else's session gets the answer of
+        one that there is not."""
+        if session is None:
+            return
+        subject = subjects.rpc("scheduler", "session", "get")
+        try:
+            await self._bus.request(subject, SessionGet(session), Session, headers={h.USER: ctx.user})
+        except NotFound:
+            raise NotFound(f"there is no session {session}", field="session") from None
+
+    async def _check_retrievable(self, ctx: Context, pid: str) -> None:
+        """Now, so that who asks for what is not there learns it at once; what decides is the chain."""
+        found = await self._bus.request(
+            subjects.rpc("archiver", "dataset", "get"), DatasetRef(pid), Dataset, headers={h.USER: ctx.user}
+        )
+        if not found.datasetlifecycle.retrievable:
+            raise Conflict(f"dataset {pid} is not retrievable: it is not on long-term storage", field="pid")
+
+    async def _again(self, ctx: Context, asked: RetrievalCreate) -> Retrieval:
+        assert asked.id is not None
+        row = await self._seen(ctx, RetrievalRef(asked.id))
+        wanted = {(one["path"], one["result"]) for one in await self._db.fetch(Q["wanted"], asked.id)}
+        same = (row["pid"], row["job"], row["session"]) == (asked.pid, asked.job, asked.session)
+        if not same or wanted != {(one.path, one.result) for one in asked.results}:
+            raise AlreadyExists(f"there is a retrieval {asked.id} already, and it is another", field="id")
+        return store.retrieval_of(row, await self._chains.get(asked.id))
+
+    async def get(self, ctx: Context, asked: RetrievalRef) -> Retrieval:
+        row = await self._seen(ctx, asked)
+        return store.retrieval_of(row, await self._chains.get(asked.retrieval))
+
+    async def urls(self, ctx: Context, asked: DownloadQuery) -> Downloads:
+        """Addresses of a page of datablocks. Conflict while they are not all back; those that are damaged have none."""
+        row = await self._seen(ctx, RetrievalRef(asked.retrieval))
+        if row["swept_at"] is not None:
+            raise _swept(asked, f" at {rfc3339(row['swept_at'])}")
+        if not row["back"] or row["back"] + row["damaged"] < row["blocks"]:
+            raise Conflict(f"retrieval {asked.retrieval} has {row['back']} of {row['blocks']} datablocks back")
+        until = self._clock.now() + self._expiry
+        if (
+            await self._db.fetchrow(Q["keep_addresses"], asked.retrieval, until) is None
+        ):  # the sweep was here in between
+            raise _swept(asked)
+        rows = await self._db.fetch(Q["blocks_page"], asked.retrieval, place_of(asked, str) or "", asked.size + 1)
+        items, more = fitting([await self._download(one) for one in rows], asked.size)
+        return Downloads(items, rfc3339(until), token_of(asked, rows[len(items) - 1]["archive_id"]) if more else "")
+
+    async def _download(self, block: store.Row) -> Download:
+        await asyncio.sleep(0)  # signing is work of about a millisecond: others have their turn in between
+        name = block["archive_id"].rpartition("/")[2]
+        if block["damage"]:
+            return Download(name, block["packed_size"], block["chk"], "", block["datablock"], block["damage"])
+        url = await self._objects.presign_get(store.retrieval_key(block["archive_id"]), self._expiry, name)
+        return Download(name, block["packed_size"], block["chk"], url, block["datablock"])
+
+    async def _seen(self, ctx: Context, asked: RetrievalRef) -> store.Row:
+        row: store.Row | None = await self._db.fetchrow(Q["retrieval"], asked.retrieval)
+        return owned(ctx, row, NotFound(f"there is no retrieval {asked.retrieval}", field="retrieval"))
+
+
+def _swept(asked: DownloadQuery, when: str = "") -> Conflict:
+    return Conflict(f"the datablocks of retrieval {asked.retrieval} were removed again{when}: make another")
+
+
+def _check(asked: RetrievalCreate) -> None:
+    if asked.results and asked.session is None:
+        raise Invalid("results belong to a session: say which", field="session")
+    results = [one.result for one in asked.results]
+    if len(set(results)) != len(results):
+        raise Invalid("a result stands twice", field="results")

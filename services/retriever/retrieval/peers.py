@@ -1,0 +1,144 @@
+"""What the retriever asks of the others, in the name of whom it works for: the catalogue at the archiver, results at the
+scheduler. An answer that will not get better is the user's error: the chain ends with it."""
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from services.retriever.retrieval.examine import Found
+from shared.bus.client import Bus
+from shared.chain.errors import UserError
+from shared.contracts import headers as h
+from shared.contracts import subjects
+from shared.contracts.catalogue import (
+    Datablock,
+    DatablockPage,
+    DatablockQuery,
+    DatablockReport,
+    Dataset,
+    FilePage,
+    FileQuery,
+    Job,
+    JobStatus,
+    JobUpdate,
+    LifecycleUpdate,
+    RetrieveStatus,
+    StoredFile,
+)
+from shared.contracts.compute import Result, ResultAbort, ResultComplete, ResultList, ResultRef
+from shared.contracts.errors import Conflict, HeadraceError, NotFound
+from shared.contracts.states import ResultStatus, name_of
+from shared.contracts.work import Output
+
+T = TypeVar("T")
+MOST_ABORTED: Final = 1000
+PASSED: Final = (Conflict, NotFound)
+"""What the catalogue says of a job or dataset that has gone on without us: it stays as it is."""
+COMPLETED: Final = name_of(ResultStatus.COMPLETED)
+
+
+class Peers:
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def _ask(
+        self,
+        owner: str,
+        service: str,
+        noun: str,
+        verb: str,
+        message: Any,
+        reply: type[T],
+        *expected: type[HeadraceError],
+    ) -> T:
+        """`expected`: refusals that the caller knows what to do with."""
+        subject = subjects.rpc(service, noun, verb)
+        try:
+            return await self._bus.request(subject, message, reply, timeout=10, headers={h.USER: owner})
+        except HeadraceError as error:
+            if error.retryable or isinstance(error, expected):
+                raise
+            raise UserError(f"{service} refuses {noun} {verb}: {error.message}") from None
+
+    # -- the catalogue
+
+    async def job(self, owner: str, job: UUID | None, status: JobStatus, message: str = "") -> None:
+        """How the catalogue's job goes, if there is one. A job that has ended otherwise meanwhile stays as it is."""
+        if job is None:
+            return
+        try:
+            await self._ask(owner, "archiver", "job", "update", JobUpdate(job, status, message[:2000]), Job, *PASSED)
+        except PASSED:
+            return
+
+    async def lifecycle(self, owner: str, pid: str, status: RetrieveStatus) -> None:
+        """SciCat wants archivable and retrievable to be said again: earlier versions reset what is left out."""
+        asked = LifecycleUpdate(pid, archivable=False, retrievable=True, retrieve_status_message=status)
+        try:
+            await self._ask(owner, "archiver", "dataset", "lifecycle", asked, Dataset, *PASSED)
+        except PASSED:
+            return
+
+    async def datablocks(self, owner: str, pid: str) -> list[Datablock]:
+        found: list[Datablock] = []
+        token = ""
+        while True:
+            asked = DatablockQuery(pid=pid, size=1000, token=token)
+            page = await self._ask(owner, "archiver", "datablock", "list", asked, DatablockPage)
+            found += page.items
+            if not (token := page.next):
+                return found
+
+    async def report(self, owner: str, pid: str, datablock: UUID, copy: int, found: Found | None) -> Datablock:
+        """How a datablock was found on long-term storage (None: whole); as the catalogue has it then."""
+        asked = DatablockReport(pid, datablock, copy)
+        if found is not None:
+            asked = DatablockReport(pid, datablock, copy, found.damage, found.size, found.chk)
+        return await self._ask(owner, "archiver", "datablock", "report", asked, Datablock)
+
+    async def files(self, owner: str, pid: str, paths: set[str]) -> list[StoredFile]:
+        """Where these files lie; those that there are not are not in the answer."""
+        found: list[StoredFile] = []
+        token = ""
+        while True:
+            page = await self._ask(owner, "archiver", "datablock", "files", FileQuery(pid=pid, token=token), FilePage)
+            found += [file for file in page.items if file.path in paths]
+            if not (token := page.next) or len(found) == len(paths):
+                return found
+
+    # -- results
+
+    async def is_complete(self, owner: str, result: UUID, session: UUID | None = None) -> bool:
+        """UserError if the result can have no value any more, or is not of `session`, which would keep its bytes."""
+        found = await self._ask(owner, "scheduler", "result", "get", ResultRef(result), Result)
+        if session not in (None, found.session):
+            raise UserError(f"result {result} is not of session {session}")
+        if found.status not in (name_of(ResultStatus.CREATED), COMPLETED):
+            raise UserError(f"result {result} is {found.status}")
+        return found.status == COMPLETED
+
+    async def complete(self, owner: str, output: Output) -> bool:
+        """Gives a result its value. False if it had one: our object is not used."""
+        asked = ResultComplete(output.id, output.data, output.object, output.size, output.sha256)
+        try:
+            await self._ask(owner, "scheduler", "result", "complete", asked, Result, Conflict)
+        except Conflict as error:
+            if await self.is_complete(owner, output.id):
+                return False
+            raise UserError(error.message) from None
+        return True
+
+    async def abort(self, owner: str, session: UUID, results: Sequence[UUID], reason: str) -> None:
+        """Nobody waits for what will not come. What the scheduler does not know is passed over."""
+        for start in range(0, len(results), MOST_ABORTED):
+            await self._abort(owner, session, results[start : start + MOST_ABORTED], reason[:2000])
+
+    async def _abort(self, owner: str, session: UUID, results: Sequence[UUID], reason: str) -> None:
+        try:
+            asked = ResultAbort(session, list(results), reason)
+            await self._ask(owner, "scheduler", "result", "abort", asked, ResultList)
+        except UserError:  # of all, because of one: halves find it
+            half = len(results) // 2
+            if half:
+                await self._abort(owner, session, results[:half], reason)
+                await self._abort(owner, session, results[half:], reason)

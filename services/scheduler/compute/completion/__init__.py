@@ -1,0 +1,1 @@
+"""Completion: reports of workers end tasks and release those that waited for them."""

@@ -1,0 +1,186 @@
+"""Pages of tasks, results and sessions, filtered and sorted, and tasks counted. Only visible submissions count.
+
+Sorted by id, a page looks into one submission, then into the next two, four and so on until it is full; in any other order it
+has to look into all of them. The token of the next page is where this one ended, so that nothing that stays where it is
+is shown twice or left out, whatever happens in between.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from services.scheduler import store
+from services.scheduler.compute.lists import cost, places
+from services.scheduler.compute.lists.filters import RESULTS, SEEN, SESSIONS, TASKS, Filter, Order
+from services.scheduler.compute.lists.places import Place
+from shared.contracts.compute import (
+    Condition,
+    ResultPage,
+    ResultQuery,
+    SessionList,
+    SessionPage,
+    TaskCount,
+    TaskCounts,
+    TaskPage,
+    TaskQuery,
+)
+from shared.contracts.paging import Page
+from shared.contracts.states import SessionStatus, TaskStatus, name_of
+from shared.db.sql import load
+from shared.runtime.share import Share
+from shared.service.context import Context
+from shared.service.paging import T, fitting, token_of
+
+Q = load(__file__, "lists.sql")
+SECONDS = 8
+"""Of one statement: PostgreSQL ends one that takes longer. Less than the 10 s that a request may take."""
+PLACES = 4
+"""Lists that one process reads at a time, on connections of their own: what changes something never waits for them."""
+PLACES_OF_ONE = 2
+"""And those of one user."""
+WAITING = 100
+"""Lists of a user that may wait for a place."""
+AT_ONCE = 1000
+"""Requests for lists that one process holds at a time."""
+_MOST = 256
+"""Submissions looked into at once for a page sorted by id."""
+_FIRST, _BEYOND = UUID(int=0), UUID(int=(1 << 128) - 1)
+
+
+class Desk:
+    """Where lists are read: a few connections, of which each user has a share. `db`: their pool."""
+
+    def __init__(self, db: store.Db) -> None:
+        self._db = db
+        self._share = Share("lists", most=PLACES, of_one=PLACES_OF_ONE, waiting=WAITING)
+
+    @asynccontextmanager
+    async def place(self, ctx: Context) -> AsyncIterator[store.Db]:
+        """The pool to ask, when it is the caller's turn; RateLimited if he asks for too much at once."""
+        async with self._share.place(ctx.user):
+            yield self._db
+
+
+async def tasks(db: store.Db, session: store.Row, asked: TaskQuery) -> TaskPage:
+    """A page of a session's tasks; `session` is its row."""
+    cost.check(TASKS.fields, asked.where, asked.sort)
+    seen = _seen(session)
+    filter = Filter(TASKS, [None, None, asked.size + 1], seen)
+    order = filter.order(asked.sort, "id")
+    place = places.read(asked, order.type)
+    query = _query("tasks", order, "t.id", filter.where(asked.where, asked.status), filter.after(order, place), seen)
+    spans = [store.span(submission) for submission in await store.visible_of(db, session["id"])]
+    rows: list[store.Row] = []
+    for part in _parts(spans, order, place):
+        filter.values[:2] = [lo for lo, _ in part], [hi for _, hi in part]
+        rows += await db.fetch(query, *filter.values)
+        if len(rows) > asked.size:
+            break
+    items, next = _page(rows, asked, order, lambda row: store.task_of(row, TaskStatus(row["seen"])))
+    return TaskPage(items, next)
+
+
+async def count(db: store.Db, session: store.Row, asked: TaskCount) -> TaskCounts:
+    """How many tasks of a session are in each state."""
+    cost.check(TASKS.fields, asked.where)
+    seen = _seen(session)
+    filter = Filter(TASKS, [None, None], seen)
+    query = _put(Q["count"], {"where": filter.where(asked.where), "seen": seen})
+    spans = [store.span(submission) for submission in await store.visible_of(db, session["id"])]
+    filter.values[:2] = [lo for lo, _ in spans], [hi for _, hi in spans]
+    found = {TaskStatus(row["seen"]): row["tasks"] for row in await db.fetch(query, *filter.values)}
+    return TaskCounts(session["id"], sum(found.values()), {name_of(state): found[state] for state in sorted(found)})
+
+
+async def results(db: store.Db, session: UUID, asked: ResultQuery) -> ResultPage:
+    """A page of a session's results: those of its submissions, and those that were made by themselves."""
+    cost.check(RESULTS.fields, asked.where, asked.sort)
+    filter = Filter(RESULTS, [None, None, asked.size + 1, session, None, None])
+    order = filter.order(asked.sort, "id")
+    named = [Condition("name", asked.name)] if asked.name else []
+    where = [[*group, *named] for group in asked.where or [[]]]
+    place = places.read(asked, order.type)
+    query = _query("results", order, "r.id", filter.where(where, asked.status), filter.after(order, place))
+    spans = [store.result_span(submission) for submission in await store.visible_of(db, session)]
+    rows: list[store.Row] = []
+    parts = list(_parts(spans, order, place)) or [[]]
+    for number, part in enumerate(parts):
+        # What was made by itself belongs to the part whose submissions it lies between.
+        edge = (parts[number + 1][0][1 if order.down else 0]) if number + 1 < len(parts) else None
+        low, high = _between(filter.values[4:6] if number else None, edge, down=order.down)
+        filter.values[:2] = [lo for lo, _ in part], [hi for _, hi in part]
+        filter.values[4:6] = [low, high]
+        rows += await db.fetch(query, *filter.values)
+        if len(rows) > asked.size:
+            break
+    items, next = _page(rows, asked, order, store.result_of)
+    return ResultPage(items, next)
+
+
+async def sessions(db: store.Db, owner: str | None, asked: SessionList) -> SessionPage:
+    """A page of sessions, of one owner or of all."""
+    cost.check(SESSIONS.fields, asked.where, asked.sort)
+    filter = Filter(SESSIONS, [owner, asked.size + 1])
+    order = filter.order(asked.sort, "-id")
+    place = places.read(asked, order.type)
+    where, after = filter.where(asked.where, asked.status), filter.after(order, place)
+    rows = await db.fetch(_query("sessions", order, "e.id", where, after), *filter.values)
+    items, next = _page(rows, asked, order, store.session_of)
+    return SessionPage(items, next)
+
+
+def _seen(session: store.Row) -> str:
+    return SEEN.get(SessionStatus(session["status"]), "t.status")
+
+
+def _put(text: str, pieces: dict[str, str]) -> str:
+    for name, piece in pieces.items():
+        text = text.replace(f"{{{name}}}", piece)
+    return text
+
+
+def _query(name: str, order: Order, id: str, where: str, after: str, seen: str = "") -> str:
+    alone, way = order.field == "id", order.direction
+    pieces = {
+        "where": where,
+        "after": after,
+        "key": order.key,
+        "order": f"{id} {way}" if alone else f"{order.key} {way}, {id} {way}",
+        "page": f"y.id {way}" if alone else f"y.key {way}, y.id {way}",
+        "last": f"s.id {way}" if alone else f"s.key {way}, s.id {way}",
+        "seen": seen,
+    }
+    return _put(Q[name], pieces)
+
+
+def _parts(spans: list[tuple[UUID, UUID]], order: Order, after: Place | None) -> Iterator[Sequence[tuple[UUID, UUID]]]:
+    """The spans that a page looks into, together or one part after the other."""
+    if order.field != "id":
+        yield spans
+        return
+    if order.down:
+        spans = spans[::-1]
+    if after is not None:
+        last = after.last
+        spans = [one for one in spans if (one[0] <= last if order.down else one[1] >= last)]
+    start, step = 0, 1
+    while start < len(spans):
+        yield spans[start : start + step]
+        start, step = start + step, min(2 * step, _MOST)
+
+
+def _between(before: Sequence[Any] | None, edge: UUID | None, *, down: bool) -> tuple[UUID, UUID]:
+    """The next range of ids from where the one before ended, up to `edge` (None: to the end)."""
+    if down:
+        return edge or _FIRST, before[0] if before else _BEYOND
+    return before[1] if before else _FIRST, edge or _BEYOND
+
+
+def _page(rows: Sequence[store.Row], asked: Page, order: Order, make: Callable[[Any], T]) -> tuple[list[T], str]:
+    """The items that fit into a reply, and the token of what comes after them."""
+    items, more = fitting([make(row) for row in rows], asked.size)
+    last = rows[len(items) - 1] if more else None
+    if last is None:
+        return items, ""
+    return items, token_of(asked, Place("" if order.field == "id" else last["key"], last["id"]))

@@ -1,0 +1,1 @@
+"""Removal: sessions purged and deleted."""

@@ -1,0 +1,1 @@
+"""Results: created, completed, imported, deleted, waited for."""

@@ -1,0 +1,1 @@
+"""Sessions: opened, looked at, and led from one state to another."""

@@ -1,0 +1,1 @@
+"""Submissions: lines of tasks become rows, chunk by chunk."""

@@ -1,0 +1,1 @@
+"""Subtasks: tasks and results that a running task creates."""

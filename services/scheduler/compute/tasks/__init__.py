@@ -1,0 +1,1 @@
+"""Tasks: looked at, explained, run again; what they print."""

@@ -1,0 +1,71 @@
+"""Questions about many tasks: which, how many, with which outputs, after which attempts."""
+
+from services.scheduler import store
+from services.scheduler.compute.lists import lists
+from shared.contracts.compute import (
+    AttemptPage,
+    AttemptQuery,
+    OutputsOf,
+    OutputsPage,
+    TaskCount,
+    TaskCounts,
+    TaskOutputs,
+    TaskPage,
+    TaskQuery,
+)
+from shared.contracts.errors import NotFound
+from shared.contracts.states import SessionStatus
+from shared.contracts.work import AttemptNumber
+from shared.service.access import check
+from shared.service.context import Context
+from shared.service.paging import fitting, place_of, token_of
+from shared.service.service import Service
+
+Q = store.Q
+
+
+class Queries:
+    def __init__(self, db: store.Db, desk: lists.Desk) -> None:
+        self._db, self._desk = db, desk
+
+    def register(self, service: Service) -> None:
+        service.reads("task", "list", TaskQuery, self.list, at_once=lists.AT_ONCE)
+        service.reads("task", "count", TaskCount, self.count, at_once=lists.AT_ONCE)
+        service.reads("task", "outputs", TaskOutputs, self.outputs)
+        service.reads("task", "attempts", AttemptQuery, self.attempts)
+
+    async def list(self, ctx: Context, request: TaskQuery) -> TaskPage:
+        session = await store.session(self._db, request.session)
+        check(ctx, session)
+        async with self._desk.place(ctx) as db:
+            return await lists.tasks(db, session, request)
+
+    async def count(self, ctx: Context, request: TaskCount) -> TaskCounts:
+        session = await store.session(self._db, request.session)
+        check(ctx, session)
+        async with self._desk.place(ctx) as db:
+            return await lists.count(db, session, request)
+
+    async def outputs(self, ctx: Context, request: TaskOutputs) -> OutputsPage:
+        """Of tasks of any sessions that the caller may see; NotFound names the place of one that is not there."""
+        rows = {row["id"]: row for row in await self._db.fetch(Q["outputs"], request.tasks)}
+        for place, task in enumerate(request.tasks):
+            if task not in rows or not (ctx.is_operator or rows[task]["owner"] == ctx.user):
+                raise NotFound(f"there is no task {task}", field=f"tasks[{place}]")
+        found = [OutputsOf(task, rows[task]["outputs"]) for task in request.tasks]
+        items, _ = fitting(found, len(found))
+        return OutputsPage(items, len(found) - len(items))
+
+    async def attempts(self, ctx: Context, request: AttemptQuery) -> AttemptPage:
+        row = await store.task(self._db, request.task)
+        session = await store.session(self._db, row["session"])
+        check(ctx, session, "task")
+        place = place_of(request, AttemptNumber)
+        after = -1 if place is None else place
+        rows = await self._db.fetch(Q["attempts"], request.task, after, row["attempt"], request.size + 1)
+        found = [store.attempt_of(row["id"], old) for old in rows]
+        if len(rows) <= request.size and row["attempt"] > after:
+            status = store.status_of(row, await store.cursors(self._db, [row]), SessionStatus(session["status"]))
+            found.append(store.attempt_of(row["id"], {**row, "status": status}))
+        items, more = fitting(found, request.size)
+        return AttemptPage(items, token_of(request, items[-1].attempt) if more else "")

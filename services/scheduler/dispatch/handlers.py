@@ -1,0 +1,166 @@
+"""Partitions: only operators make, change and delete them; everybody sees them."""
+
+from typing import Any
+
+import msgspec
+
+from services.scheduler import store
+from services.scheduler.compute.lists.lists import Desk
+from services.scheduler.dispatch.partition import Partition as Known
+from services.scheduler.dispatch.placement import SHOWN, unplaced
+from services.scheduler.dispatch.turns import Turns
+from shared.bus import topology
+from shared.bus.client import Bus
+from shared.contracts import subjects
+from shared.contracts.compute import (
+    DEFAULT_PARTITION,
+    Partition,
+    PartitionCreate,
+    PartitionName,
+    PartitionPage,
+    PartitionRef,
+    PartitionUpdate,
+)
+from shared.contracts.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from shared.contracts.paging import Page
+from shared.contracts.states import SessionStatus
+from shared.contracts.topology import TASKS, worker_consumer
+from shared.service.context import Context
+from shared.service.paging import fitting, place_of, token_of
+from shared.service.service import Service
+from shared.service.unit import Unit
+
+Q = store.Q
+
+
+class Partitions:
+    def __init__(self, bus: Bus, db: store.Db, turns: Turns, desk: Desk) -> None:
+        self._bus, self._db, self._turns, self._desk = bus, db, turns, desk
+
+    def register(self, service: Service) -> None:
+        service.writes("partition", "create", PartitionCreate, self.create)
+        service.writes("partition", "update", PartitionUpdate, self.update)
+        service.writes("partition", "delete", PartitionRef, self.delete)
+        service.reads("partition", "get", PartitionRef, self.get)
+        service.reads("partition", "list", Page, self.list)
+
+    async def create(self, unit: Unit, ctx: Context, request: PartitionCreate) -> Partition:
+        _operator(ctx)
+        _check(request.reserve, request.max)
+        db, values = unit.connection, (request.priority, request.reserve, request.max)
+        row = await db.fetchrow(Q["lock_partition"], request.name)
+        if row is None:
+            await db.execute(Q["create_partition"], request.name, *values)
+            row = await db.fetchrow(Q["lock_partition"], request.name)
+        if row["deleted_at"] is not None:
+            row = await db.fetchrow(Q["set_partition"], request.name, *values)
+        elif (row["priority"], row["reserve"], row["most"]) != values:
+            raise AlreadyExists(
+                f"partition {request.name!r} exists with priority {row['priority']}, reserve {row['reserve']} and "
+                f"max {_limit(row['most'])}: update it instead",
+                field="name",
+            )
+        unit.after.append(self._turns.refresh)
+        return self._shown(row)
+
+    async def update(self, unit: Unit, ctx: Context, request: PartitionUpdate) -> Partition:
+        _operator(ctx)
+        row = await self._lock(unit, request.name)
+        priority = row["priority"] if request.priority is msgspec.UNSET else request.priority
+        reserve = row["reserve"] if request.reserve is msgspec.UNSET else request.reserve
+        most = row["most"] if request.max is msgspec.UNSET else request.max
+        _check(reserve, most)
+        row = await unit.connection.fetchrow(Q["set_partition"], request.name, priority, reserve, most)
+        unit.after.append(self._turns.refresh)
+        return self._shown(row)
+
+    async def delete(self, unit: Unit, ctx: Context, request: PartitionRef) -> Partition:
+        """Its workers' consumer is taken away in the transaction: made anew, the partition gets its own afterwards."""
+        _operator(ctx)
+        if request.name == DEFAULT_PARTITION:
+            raise Conflict(f"partition {DEFAULT_PARTITION!r} cannot be deleted: sessions that name none use it")
+        row = await self._lock(unit, request.name)
+        db = unit.connection
+        if sessions := await db.fetch(Q["partition_sessions"], request.name):
+            named = ", ".join(f"{one['id']} ({SessionStatus(one['status']).name})" for one in sessions)
+            raise Conflict(f"partition {request.name!r} is used by sessions: {named}; close or cancel them first")
+        if tasks := await db.fetch(Q["partition_open_tasks"], request.name, row["id"]):
+            named = ", ".join(str(one["id"]) for one in tasks)
+            raise Conflict(f"tasks of partition {request.name!r} have not ended: {named}")
+        await db.execute(Q["delete_partition"], request.name)
+        consumer = worker_consumer(request.name)
+        unit.undone.append(lambda: topology.ensure_consumer(self._bus, TASKS.name, consumer))
+        await topology.purge(self._bus, TASKS.name, subjects.tasks_of_partition(request.name))
+        await topology.drop_consumer(self._bus, TASKS.name, consumer)
+        unit.after.append(self._turns.refresh)
+        return self._shown(row)
+
+    async def get(self, ctx: Context, request: PartitionRef) -> Partition:
+        await self._turns.refresh()  # another scheduler may have just made it, or changed it
+        known = self._turns.named(request.name)
+        if known is None:
+            raise _unknown(request.name)
+        return (await self._counted(ctx, [known]))[0]
+
+    async def _lock(self, unit: Unit, name: str) -> store.Row:
+        row: store.Row | None = await unit.connection.fetchrow(Q["lock_partition"], name)
+        if row is None or row["deleted_at"] is not None:
+            raise _unknown(name)
+        return row
+
+    async def _counted(self, ctx: Context, known: list[Known]) -> list[Partition]:
+        rows = await self._db.fetch(Q["partition_counts"], [partition.number for partition in known])
+        counts = {row["id"]: (row["running"], row["waiting"]) for row in rows}
+        numbered = {partition.number: partition for partition in known}
+        async with self._desk.place(ctx) as db:  # it may read many tasks
+            placeless = unplaced(await db.fetch(Q["unplaced"], list(numbered)), numbered)
+        return [_partition(p, *counts.get(p.number, (0, 0)), placeless.get(p.number)) for p in known]
+
+    def _shown(self, row: Any) -> Partition:
+        """As it is stored; what is counted as far as it is known here."""
+        known = self._turns.named(row["name"]) or Known(row["id"], row["name"])
+        counted = _partition(known, known.heard[1], 0)
+        return msgspec.structs.replace(counted, priority=row["priority"], reserve=row["reserve"], max=row["most"])
+
+    async def list(self, ctx: Context, request: Page) -> PartitionPage:
+        await self._turns.refresh()
+        after = place_of(request, PartitionName) or ""
+        known = sorted((p for p in self._turns.partitions() if p.name > after), key=lambda p: p.name)
+        items, more = fitting(await self._counted(ctx, known[: request.size + 1]), request.size)
+        return PartitionPage(items, token_of(request, items[-1].name) if more else "")
+
+
+def _partition(known: Known, running: int, waiting: int, placeless: dict[str, int] | None = None) -> Partition:
+    unwell = {beat.worker: beat.unwell for beat, _ in known.workers.values() if beat.unwell}
+    return Partition(
+        known.name,
+        len(known.workers),
+        known.slots,
+        known.counted,
+        known.priority,
+        known.reserve,
+        known.most,
+        running,
+        waiting,
+        sorted(known.functions.offered or ()),
+        placeless or {},
+        dict(sorted(unwell.items())[:SHOWN]),
+    )
+
+
+def _operator(ctx: Context) -> None:
+    if not ctx.is_operator:
+        raise Forbidden("only an admin makes, changes and deletes partitions")
+
+
+def _check(reserve: int, most: int | None) -> None:
+    if most is not None and reserve > most:
+        raise Invalid(f"a reserve of {reserve} is more than the most that may run, {most}", field="reserve")
+
+
+def _limit(most: int | None) -> str:
+    return "none" if most is None else str(most)
+
+
+def _unknown(name: str) -> NotFound:
+    return NotFound(f"there is no partition {name!r}", field="name")

@@ -1,1 +1,0 @@
-"""What users and workers ask of the scheduler: decode, load, decide, commit, answer. One file a noun."""

@@ -1,0 +1,91 @@
+"""What the tests of the bus stand on: connections, a service of their own, and what was told."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import shared.service
+from shared.bus.client import Bus, BusSettings
+from shared.contracts.errors import BY_CODE, NotFound
+from shared.db.migrate import migrate
+from shared.db.pool import open_pool
+from shared.service.context import Context
+from shared.service.outbox import Relay
+from shared.service.service import Service
+from shared.service.unit import Unit, Units
+from tests.support.databases import Database
+from tests.support.servers import Servers
+
+MIGRATIONS = Path(str(shared.service.__file__)).parent / "migrations"
+
+
+class Word(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    text: str
+    times: int = 1
+
+
+class Said(msgspec.Struct, frozen=True):
+    text: str
+    user: str
+
+
+@asynccontextmanager
+async def connected(servers: Servers, user: str = "archiver", *, topology: bool = True) -> AsyncIterator[Bus]:
+    bus = await Bus.connect(BusSettings(**servers.bus(user)), user, apply_topology=topology)
+    try:
+        yield bus
+    finally:
+        await bus.close()
+
+
+class Bench:
+    """The archiver's place on the bus with a table `said`, one row a word. `acted`: how often the handler ran."""
+
+    def __init__(self, bus: Bus, pool: Any, relay: Relay) -> None:
+        self.bus, self.pool, self.relay = bus, pool, relay
+        self.units = Units(pool, relay)
+        self.service = Service(bus, self.units, "archiver", "1.2.3", "what the tests ask")
+        self.acted = 0
+        self.service.writes("word", "say", Word, self.say)
+        self.service.reads("word", "echo", Word, self.echo)
+        self.service.reads("word", "fail", Word, self.fail)
+
+    async def say(self, unit: Unit, ctx: Context, word: Word) -> Said:
+        self.acted += 1
+        await unit.connection.execute("INSERT INTO said (text) VALUES ($1)", word.text)
+        unit.tell("hr.evt.dataset.said.1", word)
+        if word.text == "refuse":
+            raise NotFound("nothing of that kind", field="text")
+        if word.text == "surprise":
+            raise RuntimeError("a secret of ours")
+        return Said(word.text * word.times, ctx.user)
+
+    async def echo(self, ctx: Context, word: Word) -> Said:
+        return Said(word.text * word.times, ctx.user)
+
+    async def fail(self, ctx: Context, word: Word) -> Said:
+        """Raises the error whose code is asked for."""
+        raise BY_CODE[word.text]("as told", field="there") if word.text in BY_CODE else RuntimeError("a secret of ours")
+
+    async def said(self) -> list[str]:
+        return [row["text"] for row in await self.pool.fetch("SELECT text FROM said ORDER BY id")]
+
+    async def events(self) -> list[Any]:
+        """What EVENTS holds, as stored messages."""
+        jetstream = self.bus.nc.jetstream()
+        state = (await jetstream.stream_info("EVENTS")).state
+        return [await jetstream.get_msg("EVENTS", seq) for seq in range(state.first_seq, state.last_seq + 1) if seq]
+
+
+@asynccontextmanager
+async def open_bench(servers: Servers, database: Database, *, poll_every: float = 0.05) -> AsyncIterator[Bench]:
+    async with (
+        connected(servers) as bus,
+        await open_pool(database.url("archiver"), "archiver") as pool,
+    ):
+        await migrate(pool, "archiver", MIGRATIONS)
+        await pool.execute("CREATE TABLE said (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, text text NOT NULL)")
+        yield Bench(bus, pool, Relay(bus, pool, "archiver", poll_every=poll_every))
