@@ -12,6 +12,7 @@ from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.catalogue import Dataset, DatasetRef
 from shared.contracts.compute import Session, SessionGet
+from shared.contracts.endpoints.retrieval import RETRIEVAL_CREATE, RETRIEVAL_GET, RETRIEVAL_URLS
 from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound
 from shared.contracts.ids import uuid7
 from shared.contracts.retrieval import (
@@ -50,9 +51,9 @@ class Retrievals:
         self._objects, self._clock, self._expiry = objects, clock, expiry
 
     def register(self, service: Service) -> None:
-        service.writes("retrieval", "create", RetrievalCreate, self.create)
-        service.reads("retrieval", "get", RetrievalRef, self.get)
-        service.reads("retrieval", "urls", DownloadQuery, self.urls)
+        service.on(RETRIEVAL_CREATE, self.create)
+        service.on(RETRIEVAL_GET, self.get)
+        service.on(RETRIEVAL_URLS, self.urls)
 
     async def create(self, unit: Unit, ctx: Context, asked: RetrievalCreate) -> Retrieval:
         _check(asked)
