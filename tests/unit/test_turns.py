@@ -17,7 +17,7 @@ from shared.contracts.work import Beat
 from shared.service.unit import Unit
 
 SESSION, SUBMISSION = UUID(int=1), UUID(int=2 << 33)
-NAMES = {text: name for name, text in store.Q.items()}
+NAMES = {query.text: query.name for query in store.Q}
 STEP = 0.1
 """Seconds of the modelled time."""
 
