@@ -9,7 +9,7 @@ the database's errors. What it gets follows from the endpoint's class (`shared/c
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, TypeVar, overload
 
 import msgspec
@@ -73,11 +73,19 @@ class Registered(msgspec.Struct, frozen=True):
 class Service:
     """The endpoints of one service. Register them with `on`, then `start`.
 
-    `metadata`: what this process says of itself to `$SRV.PING`.
+    `metadata`: what this process says of itself to `$SRV.PING`. `expected`: endpoints without which it does not start.
     """
 
-    def __init__(self, bus: Bus, units: Units | None, name: str, version: str, description: str) -> None:
-        self._bus, self._units = bus, units
+    def __init__(
+        self,
+        bus: Bus,
+        units: Units | None,
+        name: str,
+        version: str,
+        description: str,
+        expected: Iterable[Endpoint[Any, Any]] = (),
+    ) -> None:
+        self._bus, self._units, self._expected = bus, units, tuple(expected)
         self.name, self.version, self.description = name, version, description
         self.metadata: dict[str, str] = {}
         self._registered: dict[str, Registered] = {}
@@ -137,10 +145,13 @@ class Service:
         site      the site whose broker this is, where the subject names one
         group     the queue group that shares the requests, if not the service's
         """
+        name = f"{endpoint.noun}.{endpoint.verb}"
+        if name in self._registered:
+            raise RuntimeError(f"{endpoint.name} has a handler already")
         changes = isinstance(endpoint, Change)
         call = self._in_unit(endpoint, handler, before) if changes else _plain(endpoint, handler)
         limit = seconds if seconds is not None else SECONDS_OF_CHANGE if changes else SECONDS
-        self._registered[f"{endpoint.noun}.{endpoint.verb}"] = Registered(
+        self._registered[name] = Registered(
             endpoint,
             wrap(call, [tracing, logging, permission(endpoint.needs), timeout(limit), database]),
             endpoint.subject_at(site),
@@ -149,7 +160,7 @@ class Service:
             Stats(),
         )
         if endpoint.durable:
-            self._commands.names.add(f"{endpoint.noun}.{endpoint.verb}")
+            self._commands.names.add(name)
 
     def _in_unit(
         self,
@@ -182,7 +193,9 @@ class Service:
         return await self._registered[name].handler(ctx, data)
 
     async def start(self) -> None:
-        """Announces the endpoints and begins to take commands."""
+        """Announces the endpoints and begins to take commands. RuntimeError if one that is expected has no handler."""
+        if missing := [one.name for one in self._expected if one not in self.endpoints]:
+            raise RuntimeError(f"without a handler: {', '.join(missing)}")
         config = ServiceConfig(
             name=self.name,
             version=self.version,
