@@ -56,7 +56,7 @@ class Handlers:
             return OfferReply(site, "NO", reason="its partition is not there yet")
         within = asked.within * WAITING
         data, functions = await asyncio.gather(
-            locate(self._bus, ctx.user, wanted.data, within), self._functions(wanted, within)
+            locate(self._bus, ctx, wanted.data, within), self._functions(wanted, within)
         )
         async with self._units.begin() as unit:
             db, now = unit.connection, self._clock.now()
