@@ -69,7 +69,7 @@ class Bench:
         if held := self.held.get(word.text):
             await held.wait()
         await unit.connection.execute("INSERT INTO said (text) VALUES ($1)", word.text)
-        unit.tell("hr.evt.dataset.said.1", word)
+        unit.emit("hr.evt.dataset.said.1", word)
         if word.text == "refuse":
             raise NotFound("nothing of that kind", field="text")
         if word.text == "surprise":
