@@ -11,7 +11,7 @@ import msgspec
 import shared.service
 from shared.bus.client import Bus, BusSettings
 from shared.contracts.endpoint import Command, Query
-from shared.contracts.errors import BY_CODE, NotFound
+from shared.contracts.errors import BY_CODE, NotFound, TimedOut
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.service.context import Context
@@ -74,6 +74,8 @@ class Bench:
             raise NotFound("nothing of that kind", field="text")
         if word.text == "surprise":
             raise RuntimeError("a secret of ours")
+        if word.text == "late":
+            raise TimedOut("it took longer than 30 s")
         return Said(word.text * word.times, ctx.user)
 
     async def echo(self, ctx: Context, word: Word) -> Said:
