@@ -22,6 +22,11 @@ from shared.worker.delivery import Delivery
 Pending = tuple[Report, Delivery | None]
 """A report, and the message that is to be acknowledged when this report and those of its other tasks are stored."""
 
+TURNS = 2
+"""Turns of the loop in which messages that have come become tasks, and those end."""
+TOGETHER = 400
+"""Reports that go at once: each message is a transaction of the scheduler's, so few and large ones cost the least."""
+
 
 class Reports:
     """Publishes what becomes of the tasks of one partition. `unstored_messages`: those that the bus has not confirmed yet."""
@@ -70,7 +75,11 @@ class Reports:
         task.add_done_callback(self._asyncio_tasks.discard)
 
     async def _flush(self) -> None:
-        await asyncio.sleep(0)  # what ends in this turn of the loop rides along
+        ended = 0
+        while ended < len(self._pending) < TOGETHER:  # what ends in the same turns of the loop rides along
+            ended = len(self._pending)
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
         pending, self._pending, self._flushing = self._pending, [], False
         for part in _parts(pending):
             if (data := self._encoded(part)) is None:
