@@ -1,7 +1,7 @@
 """Watches the space on the disk of the home: reports when it is full, and repairs the servers when there is space again.
 
 A server that met a full disk does not recover by itself. NATS keeps a stream closed after a write that failed;
-SeaweedFS keeps its volumes read-only for a while, and parts of its index closed; PostgreSQL ends, and is started again and
+SeaweedFS keeps its volumes read-only for a while, and its index closed; PostgreSQL ends, and is started again and
 again. So a server that may be damaged is restarted, but only when there is space: before that it would fail again.
 """
 
