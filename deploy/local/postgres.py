@@ -80,7 +80,7 @@ class Postgres:
         return f"postgresql://{user}:{secret}@127.0.0.1:{self.port}/{database_name}"
 
     async def prepare(self) -> None:
-        await asyncio.to_thread(self._place)
+        await asyncio.to_thread(self.place)
         version = self._data / "PG_VERSION"
         if not version.exists():
             await self._initdb()
@@ -140,8 +140,8 @@ class Postgres:
     def _data(self) -> Path:
         return self._base / "data"
 
-    def _place(self) -> None:
-        """Decides where data and programs lie and who runs them."""
+    def place(self) -> None:
+        """Decides where data and programs lie and which user runs them; makes the folders. HomeError if that cannot be."""
         note = self._home.path / LOCATION
         if os.geteuid() == 0 and not note.exists():
             write_private(note, f"{self._outside()}\n")

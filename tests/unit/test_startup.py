@@ -102,8 +102,8 @@ def test_a_signal_lets_what_runs_drain() -> None:
 
 async def test_a_connected_process_that_is_let_in_no_more_says_why() -> None:
     bus = Bus("archiver")
-    bus._absence = startup.Absence("NATS", "nats://127.0.0.1:1", user="archiver")
+    bus.absence = startup.Absence("NATS", "nats://127.0.0.1:1", user="archiver")
     with capture_logs() as logs:
         for _ in range(5):
-            await bus._error(Exception("nats: 'Authorization Violation'"))
+            await bus.on_error(Exception("nats: 'Authorization Violation'"))
     assert [(line["event"], line["why"]) for line in logs] == [("server.awaited", "unknown user, or wrong password")]
