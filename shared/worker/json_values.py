@@ -105,7 +105,7 @@ def _fault(value: Any, most: float, *, encoded: bool = False) -> str:
                 continue
             if isinstance(item, enum.Enum):
                 item = item.value
-            inner = _items(item)
+            inner = items_of(item)
             if why := _leaf(item, encoded) if inner is None else _key(item):
                 return "".join([*names[1:], form.format(name)]) + why
             if inner is not None and id(item) not in entered:
@@ -120,8 +120,8 @@ def _fault(value: Any, most: float, *, encoded: bool = False) -> str:
     return ""
 
 
-def _items(value: Any) -> tuple[str, Iterator[tuple[Any, Any]]] | None:
-    """How the path to an item is written, and the items with their names; None for a value without items."""
+def items_of(value: Any) -> tuple[str, Iterator[tuple[Any, Any]]] | None:
+    """How the path to an item of the value is written, and the items by name or number; None for a value without items."""
     if isinstance(value, dict):
         return ".{}", iter(value.items())
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -11,7 +11,7 @@ import attrs
 import msgspec
 import pytest
 
-from shared.worker.json_values import MOST_ITEMS, TooManyItems, _items, decode_json, encode, encode_json
+from shared.worker.json_values import MOST_ITEMS, TooManyItems, decode_json, encode, encode_json, items_of
 
 
 @dataclasses.dataclass
@@ -142,7 +142,7 @@ def test_a_long_value_with_ordinary_nulls_is_not_looked_through() -> None:
 
 def test_a_type_whose_numbers_are_not_known_is_refused_where_one_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "shared.worker.json_values._items", lambda value: None if isinstance(value, Star) else _items(value)
+        "shared.worker.json_values.items_of", lambda value: None if isinstance(value, Star) else items_of(value)
     )
     with pytest.raises(ValueError, match=r"^\$\[0\]: Star is no type"):
         encode([Star(NAN)])
