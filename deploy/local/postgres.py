@@ -76,10 +76,12 @@ class Postgres:
         self._base = home.path / "postgres"
 
     def url(self, database_name: str, user: str = "postgres", password: str | None = None) -> str:
+        """The address of a database for a user; the superuser `postgres` by default."""
         secret = self._secrets["postgres"] if password is None else password
         return f"postgresql://{user}:{secret}@127.0.0.1:{self.port}/{database_name}"
 
     async def prepare(self) -> None:
+        """Makes the data folder with initdb if there is none, and writes the configuration."""
         await asyncio.to_thread(self.place)
         version = self._data / "PG_VERSION"
         if not version.exists():
@@ -93,6 +95,7 @@ class Postgres:
         self._hand_over(conf)
 
     def command(self) -> Command:
+        """How the server is started."""
         # A unix socket as well, for psql, where its name is not too long.
         folder = str(self._base) if len(os.fsencode(self._base)) <= SOCKET_PATH_LIMIT else ""
         given = {"port": str(self.port), "unix_socket_directories": folder, **self._settings}
@@ -109,6 +112,7 @@ class Postgres:
         )
 
     async def ready(self) -> None:
+        """Returns if a query is answered; raises otherwise."""
         connection = await asyncpg.connect(self.url("postgres"), timeout=5)
         try:
             await connection.execute("SELECT 1")

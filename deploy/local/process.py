@@ -68,14 +68,17 @@ class Process:
 
     @property
     def pid(self) -> int | None:
+        """The process id while it runs."""
         return self._process.pid if self.running and self._process else None
 
     @property
     def running(self) -> bool:
+        """Whether it was started and has not ended."""
         return self._process is not None and self._process.returncode is None
 
     @property
     def returncode(self) -> int | None:
+        """The status of the last run; None while it runs or before it was started."""
         return None if self._process is None else self._process.returncode
 
     async def start(self) -> None:

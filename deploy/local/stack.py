@@ -142,6 +142,7 @@ class Stack:
         await self._until_ready(server, process)
 
     async def stop_server(self, name: str) -> None:
+        """Stops one of the servers; it stays down until `start_server`."""
         await self.processes[name].stop()
         self.on_event(Event(name, "stopped"))
 
@@ -224,10 +225,12 @@ class Stack:
         return {**log, **{f"HEADRACE_{key}": value for key, value in settings.items()}}
 
     def database_url(self, service: str, database: str = "headrace") -> str:
+        """The address of a database for a service's own role."""
         return self.postgres.url(database, f"headrace_{service}", self.secrets[f"postgres.{service}"])
 
     @property
     def http(self) -> str:
+        """Where the HTTP edge listens."""
         return f"http://127.0.0.1:{self.ports['http']}"
 
     def note_address(self) -> None:

@@ -20,6 +20,7 @@ _SECRET_KEYS = frozenset({"token", "password", "secret", "secret_key", "authoriz
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A processor of structlog: replaces secrets by `***`, found by the name of their key or inside of texts."""
     for key, value in event.items():
         if key in _SECRET_KEYS:
             event[key] = "***"
@@ -35,10 +36,12 @@ class LossyStream:
         self._out = out
 
     def write(self, text: str) -> None:
+        """Writes; an error of the system is ignored."""
         with contextlib.suppress(OSError):
             self._out.write(text)
 
     def flush(self) -> None:
+        """Flushes; an error of the system is ignored."""
         with contextlib.suppress(OSError):
             self._out.flush()
 

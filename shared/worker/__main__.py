@@ -82,6 +82,7 @@ def leave_threads(status: int) -> None:
 
 
 def main() -> None:
+    """Runs one worker until it is stopped by a signal; ends the process with its status."""
     options = _options()
     hide()  # commands, and what functions start, run as the same user, and could read our environment
 

@@ -64,6 +64,7 @@ class Channel(asyncio.Protocol):
         return len(self._buffer)
 
     def close(self) -> None:
+        """Ends the connection at once; a call that waits gets ChannelClosed."""
         self._transport.abort()
 
     def connection_made(self, transport: Any) -> None:

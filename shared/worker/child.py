@@ -77,6 +77,7 @@ class Channel:
         return nonce, decode_call(memoryview(b"".join(parts))[HEAD.size :])
 
     def ready(self) -> None:
+        """Tells the worker that the functions are loaded."""
         self._write(HEAD.pack(0, READY, 0))
 
     def progress(self, nonce: int, fraction: float, message: str) -> None:
@@ -203,6 +204,7 @@ def _inner(path: str, fd: int, outer: int) -> None:
 
 
 def main() -> None:
+    """The outer process: starts the inner one, and kills all that came of it at the end."""
     path, given, outer = sys.argv[1], int(sys.argv[2]), os.getpid()
     wake = launch.become_reaper()
     fd = launch.lift(given, HIGH)

@@ -65,5 +65,6 @@ decode_answer = msgspec.msgpack.Decoder(Answer).decode
 
 
 def frame(nonce: int, kind: int, message: Any) -> bytes:
+    """The bytes of a frame: header, and `body` as msgpack."""
     data = msgspec.msgpack.encode(message)
     return HEAD.pack(nonce, kind, len(data)) + data

@@ -106,6 +106,7 @@ class Children:
         self.idle.append(self._usable() or await self.start_child())
 
     async def close(self) -> None:
+        """Kills all children that are idle, and waits until they have ended."""
         while self.idle:
             self._end(self.idle.pop())
         while self._ending:

@@ -71,6 +71,7 @@ class Task:
 
     @property
     def payload(self) -> Any:
+        """The payload, decoded from JSON; ValidationError (msgspec) if it is no JSON."""
         return decode_json(self._raw)
 
     @property

@@ -46,6 +46,7 @@ SCARCE = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errn
 
 
 def prctl(what: int, value: int) -> None:
+    """The system call of that name with one argument; nothing where it is not Linux."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(what, value, 0, 0, 0)
 
@@ -209,6 +210,7 @@ def _remove(path: str) -> None:
 
 
 def send(**message: object) -> None:
+    """Sends one message to the worker, as a line of JSON."""
     with contextlib.suppress(OSError):  # the worker is dead: what remains is to clean up
         os.write(0, json.dumps(message).encode() + b"\n")
 
@@ -252,6 +254,7 @@ def serve(root: str, wake: int) -> None:
 
 
 def main() -> None:
+    """Makes the folder, runs one command, and removes the folder."""
     hide()
     wake = become_reaper()
     root = os.path.join(os.environ["TMPDIR"], f"headrace-{os.urandom(12).hex()}")

@@ -35,6 +35,7 @@ class LineProcess:
 
     @property
     def pid(self) -> int:
+        """The process id."""
         return self._process.pid
 
     async def receive(self) -> dict[str, Any] | None:
@@ -46,6 +47,7 @@ class LineProcess:
         return msgspec.json.decode(line, type=dict[str, Any]) if line else None
 
     async def send(self, data: bytes) -> None:
+        """Sends bytes; nothing happens if the process has ended."""
         with contextlib.suppress(ConnectionError):  # it has died: `receive` returns None
             self._writer.write(data)
             await self._writer.drain()
@@ -57,6 +59,7 @@ class LineProcess:
             self._writer.write_eof()
 
     def kill(self) -> None:
+        """SIGKILL."""
         self._process.kill()
 
     async def wait(self) -> int:
@@ -94,6 +97,7 @@ def ending(status: int) -> str:
 
 
 def signal_name(number: int) -> str:
+    """`SIGTERM` for 15; `signal 40` for one without a name."""
     names = {int(each): each.name for each in signal.Signals}
     return names.get(number, f"signal {number}")
 

@@ -42,6 +42,7 @@ class OutputPipe:
         self._loop.add_reader(fd, self._readable)
 
     def begin(self, sink: OutputSink) -> None:
+        """What comes from now on goes to `sink`."""
         self._read()
         self._sink, self._used = sink, True
 

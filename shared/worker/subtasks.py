@@ -55,6 +55,7 @@ class Creations(msgspec.Struct):
         payload_result: Needed | None,
         options: dict[str, Any],
     ) -> Subtask:
+        """Adds a subtask, as `Task.submit` does; returns it with its ids."""
         line, named, listed = len(self.tasks), [_name(one) for one in inputs], None
         try:
             data = encode_json(payload)
