@@ -1,4 +1,4 @@
-"""One lifecycle for every process: start, run until told to stop, drain, exit.
+"""One lifecycle for every process: start, run until a signal comes, drain, exit.
 
 SIGTERM or SIGINT sets the stop event that `main` waits for. Before `main` waits for it, while it waits for a server, it is
 cancelled instead: there is nothing to drain. A second signal is harmless: what drains goes on draining.
@@ -17,12 +17,12 @@ from shared.runtime.log import configure, log
 from shared.runtime.settings import ProcessSettings, load
 from shared.runtime.startup import StartFailed
 
-COLLECT = (50_000, 20, 50)
-"""When the collector of cycles looks: rows and messages come by the ten thousand and hold none."""
+GC_THRESHOLDS = (50_000, 20, 50)
+"""For gc.set_threshold: rows and messages come by the ten thousand and hold no cycles, so the collector can run rarely."""
 
 
 class Stop(asyncio.Event):
-    """`awaited`: whether `main` has come to where it waits for this, and drains by itself."""
+    """The event that a signal sets. `awaited`: whether `main` waits for it already, so that it drains by itself."""
 
     awaited = False
 
@@ -59,7 +59,7 @@ async def supervise(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Runs `main(stop)` on uvloop. It returns when it has drained; an exception ends the process with status 1."""
     gc.freeze()
-    gc.set_threshold(*COLLECT)
+    gc.set_threshold(*GC_THRESHOLDS)
     try:
         uvloop.run(supervise(main))
     except* Exception as group:

@@ -22,7 +22,7 @@ from shared.worker.child_protocol import (
 )
 
 FLOOD = 100
-"""Frames that came in one piece: then nothing is read for `PAUSE` seconds, so that who reports without end leaves the loop to others."""
+"""Frames in one read after which nothing is read for `PAUSE` seconds, so that a function that reports without end leaves time to others."""
 PAUSE = 0.02
 
 
@@ -31,11 +31,11 @@ class ChannelClosed(Exception):
 
 
 class ProtocolError(Exception):
-    """Something else than the answer has come: the child is not to be used any more."""
+    """Something else than the answer has come: the child is not used any more."""
 
 
 class Channel(asyncio.Protocol):
-    """`usable`: a call may be made. `ready`: done when the child has loaded the functions."""
+    """One end of the socket to a child. `usable`: a call can be made. `ready`: done when the child has loaded the functions."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
@@ -48,7 +48,7 @@ class Channel(asyncio.Protocol):
         self.usable = False
 
     async def call(self, call: Call, progress: Callable[[float, str], None]) -> Answer:
-        """The answer; ChannelClosed or ProtocolError otherwise. `progress` is called with what the function reports meanwhile."""
+        """Sends a call and returns its answer; ChannelClosed or ProtocolError otherwise. `progress` gets what the function reports."""
         self._nonce = int.from_bytes(os.urandom(8)) or 1
         self._progress = progress
         self._answer = self._loop.create_future()
@@ -105,7 +105,7 @@ class Channel(asyncio.Protocol):
             self._loop.call_later(PAUSE, self._resume)
 
     def _is_answer(self, data: bytes) -> bool:
-        """Takes what is just the answer, which is what mostly comes."""
+        """Handles data that is exactly one frame with the answer, the usual case. Returns whether it was."""
         if len(data) < HEAD.size:
             return False
         nonce, kind, length = HEAD.unpack_from(data)
@@ -118,7 +118,7 @@ class Channel(asyncio.Protocol):
         return True
 
     def _check(self, nonce: int, kind: int, length: int) -> None:
-        """Before its body is waited for: whoever wrote this knows the call, and it has a bound."""
+        """Checks a header before its body has come: it is of this call, and not too long. ProtocolError otherwise."""
         if not self.ready.done():
             if (nonce, kind, length) != (0, READY, 0):
                 raise ProtocolError("something before it was ready")
@@ -157,4 +157,4 @@ class Channel(asyncio.Protocol):
 
 
 def _ignore(fraction: float, message: str) -> None:
-    """Nobody asks how far it is."""
+    """Progress that comes while no call runs."""

@@ -32,7 +32,7 @@ class AttemptLost(Exception):
 
 
 class Child:
-    """A process, the channel to it, and the pipe of what is printed in it."""
+    """One child: its process, the channel to it, and the pipe of its output."""
 
     def __init__(self, process: LineProcess, channel: Channel, output: OutputPipe) -> None:
         self.process, self.channel, self.output = process, channel, output

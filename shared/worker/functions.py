@@ -103,7 +103,7 @@ class Task:
         inputs           results that it needs: of `input_ids`, of `expected`, made by `create_result`, or outputs of subtasks
                          submitted before; of many, the list is kept as a result of its own (`TaskSpec.inputs_from`)
         outputs          how many results it produces; or ids: of `expected` (delegated to it), or made by `create_result`
-        options          partition, priority, max_retries, max_duration, labels: as in `Options`; not said: the session's
+        options          partition, priority, max_retries, max_duration, labels: as in `Options`; by default the session's
 
         What is wrong with it fails this task after its function has returned, with the number of the subtask.
         """
@@ -152,7 +152,7 @@ class App:
     @overload
     def function(self, *, name: str = "", blocking: bool = False) -> Callable[[F], F]: ...
     def function(self, call: F | None = None, *, name: str = "", blocking: bool = False) -> Any:
-        """Registers a function under its own name, or `name`. Coroutine functions, or blocking ones in a child process."""
+        """Registers a function under its own name, or `name`. Coroutine functions, or blocking ones, which run in a child process."""
 
         def register(call: F) -> F:
             own = name or call.__name__

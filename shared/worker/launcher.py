@@ -49,7 +49,7 @@ class _Tail:
 
 
 class Launcher:
-    """`start`, then `run`; `stop` in any case, and `removed` when there is time."""
+    """Runs one command: `start`, then `run`; `stop` in any case, and `removed` when there is time."""
 
     def __init__(self, process: LineProcess, out: OutputPipe, err: OutputPipe, tail: _Tail) -> None:
         self._process, self._output_pipes, self._tail = process, [out, err], tail
@@ -92,7 +92,7 @@ class Launcher:
         return self._folder / stream if name == STREAM else self._folder / "work" / name
 
     async def run(self, command: Command) -> int:
-        """Runs it to its end; its status, minus the number of the signal that killed it. TaskError: it cannot be run."""
+        """Runs the command to its end; its status, or minus the number of the signal that killed it. TaskError if it cannot be run."""
         work = self._folder / "work"
         env = {"PATH": _PATH, "HOME": str(work), "TMPDIR": str(self._folder / "tmp"), "LANG": "C.UTF-8", **command.env}
         job = msgspec.to_builtins(msgspec.structs.replace(command, env=env)) | {
@@ -112,7 +112,7 @@ class Launcher:
         return int(message["status"])
 
     def stderr_tail(self) -> str:
-        """The last lines that it wrote to its standard error."""
+        """The last lines that the command wrote to its standard error."""
         lines = plain(self._tail.kept.decode("utf-8", "replace")).splitlines()
         return "\n".join(lines[-LAST_LINES:])
 
@@ -155,7 +155,7 @@ class Launcher:
 
 
 async def probe() -> None:
-    """Writes a little and runs a command that does nothing. ResourceShortage if that does not go."""
+    """Writes a file and runs a command that does nothing. ResourceShortage if that fails."""
     log_buffer = LogBuffer(UUID(int=0), 0, lambda report: None)
     with contextlib.suppress(AttemptLost, TaskError):
         launcher = await Launcher.start(log_buffer)

@@ -28,7 +28,7 @@ class LineProcess:
     async def start(
         cls, command: Sequence[str], *, stdout: int, stderr: int, env: Mapping[str, str], pass_fds: Sequence[int] = ()
     ) -> Self:
-        """Leads a session of its own, and has no descriptors but these. OSError if there can be no process."""
+        """Starts a process in a session of its own, with no other descriptors than these. OSError if it cannot be started."""
         process, ours = _open(command, stdout, stderr, env, pass_fds)
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         return cls(process, reader, writer)
@@ -53,7 +53,7 @@ class LineProcess:
             await self._writer.drain()
 
     def close(self) -> None:
-        """Makes it end, even if somebody has stopped it."""
+        """Closes its input, which ends it; continues it first, in case that it was stopped (SIGSTOP)."""
         self._process.send_signal(signal.SIGCONT)
         with contextlib.suppress(OSError, RuntimeError):  # uvloop: it has died, and `wait` has closed our end
             self._writer.write_eof()
@@ -103,5 +103,5 @@ def signal_name(number: int) -> str:
 
 
 def environment() -> dict[str, str]:
-    """What a child process of functions gets of ours: not what opens the bus and the storage."""
+    """Our environment without HEADRACE_ variables: a child process must not have what opens the bus and the storage."""
     return {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
