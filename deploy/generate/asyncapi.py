@@ -14,7 +14,8 @@ from deploy.generate.schemas import schemas
 from services.scheduler import __version__
 from shared.bus.topology import consumer_config, stream_config
 from shared.contracts import headers as h
-from shared.contracts.endpoints import ENDPOINTS, Endpoint
+from shared.contracts.endpoint import Endpoint
+from shared.contracts.endpoints import ENDPOINTS
 from shared.contracts.errors import BY_CODE, ErrorBody
 from shared.contracts.topology import STREAMS, Stream, worker_consumer
 
@@ -79,7 +80,7 @@ def document() -> dict[str, Any]:
 # -- questions and commands
 
 
-def _ask(one: Endpoint, channels: dict[str, Any], operations: dict[str, Any]) -> None:
+def _ask(one: Endpoint[Any, Any], channels: dict[str, Any], operations: dict[str, Any]) -> None:
     asked = "Chunk" if one.line else one.request.__name__
     address = f"{one.service}.{one.noun}.{one.verb}"
     channels[f"rpc.{address}"] = _channel(one.subject, [asked])

@@ -17,7 +17,7 @@ from shared.contracts.work import Beat, BeatReply
 from shared.db.pool import AWAY
 from shared.runtime.clock import Clock
 from shared.runtime.log import log
-from shared.service.service import MALFORMED
+from shared.service.decode import MALFORMED
 
 BEATS = subjects.beat("*")
 _decode = msgspec.json.Decoder(Beat).decode
