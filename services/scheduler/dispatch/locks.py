@@ -9,13 +9,20 @@ from typing import Any
 
 import asyncpg
 
-from services.scheduler.store import Q
 from shared.db.pool import AWAY
+from shared.db.sql import load
+
+Q = load(__file__, "locks.sql")
 
 PATIENCE = 10.0
 """Seconds that a question about the locks may take."""
 LEASE = "5s"
 """For how long the database keeps the locks of a process that says nothing: one that is frozen, or cut off. It asks every second."""
+
+
+async def try_lock(connection: Any, partition: str) -> bool:
+    """Takes the advisory lock of a partition, if no other connection has it; true also if this one has it already."""
+    return bool(await Q.try_lock.fetchval(connection, partition=partition))
 
 
 class DispatchLocks:
@@ -45,9 +52,7 @@ class DispatchLocks:
     async def acquire(self, partition: str) -> bool:
         """Whether this process has the partition's lock, from now on or since before."""
         async with self._in_use:
-            return self._connection is not None and bool(
-                await self._connection.fetchval(Q["dispatcher_lock"], partition)
-            )
+            return self._connection is not None and await try_lock(self._connection, partition)
 
     async def close(self) -> None:
         if self._connection is not None:
@@ -56,6 +61,6 @@ class DispatchLocks:
     async def _is_alive(self) -> bool:
         """At both ends: a connection that is not may have lost its locks to another process."""
         try:
-            return bool(await self._connection.fetchval("SELECT true"))
+            return bool(await Q.is_alive.fetchval(self._connection))
         except (*AWAY, asyncpg.PostgresError):
             return False

@@ -17,17 +17,17 @@ from services.scheduler.dispatch.gossip import Gossip
 from services.scheduler.dispatch.partition import LiveWorker, count_by_partition
 from services.scheduler.dispatch.registry import Registry
 from services.scheduler.dispatch.victims import Run, claim_of, victims
-from services.scheduler.machine import TASK
-from services.scheduler.store import Q
+from services.scheduler.machine import MACHINES
 from shared.bus.client import Bus
 from shared.contracts import subjects
 from shared.contracts.events import Frame
 from shared.contracts.work import Control
-from shared.db.sql import Db, Row
+from shared.db.sql import Db, Row, load
 from shared.runtime.clock import Clock
 from shared.runtime.log import log
 from shared.service.unit import Unit, Units
 
+Q = load(__file__, "preemption.sql", MACHINES)
 MOST = 1_000
 """Attempts preempted in one round."""
 
@@ -131,8 +131,8 @@ class Preemption:
 async def running_now(db: Db) -> list[Run]:
     """All attempts that are known to run."""
     return [
-        Run(r["task"], r["attempt"], r["partition"], r["worker"], r["priority"], r["since"], r["may"])
-        for r in await db.fetch(Q["running_now"])
+        Run(r["task"], r["attempt"], r["partition"], r["worker"], r["priority"], r["since"], r["preemptible"])
+        for r in await Q.running_now.fetch(db)
     ]
 
 
@@ -141,12 +141,10 @@ async def preempt_tasks(db: Db, runs: Sequence[Run], reasons: Sequence[str]) -> 
 
     Returns id, session, partition, attempt and worker of those that were running.
     """
-    rows: list[Row] = await db.fetch(
-        Q["preempt_tasks"],
-        [run.task for run in runs],
-        [run.attempt for run in runs],
-        [run.worker for run in runs],
-        list(reasons),
-        TASK.sources("preempt"),
+    return await Q.preempt_tasks.fetch(
+        db,
+        tasks=[run.task for run in runs],
+        attempts=[run.attempt for run in runs],
+        workers=[run.worker for run in runs],
+        reasons=list(reasons),
     )
-    return rows

@@ -7,15 +7,16 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from services.scheduler import store
 from services.scheduler.dispatch.bundles import Durations, bundles, family
-from services.scheduler.store import Q
+from services.scheduler.machine import MACHINES
 from shared.bus.client import Bus
 from shared.contracts import ids, subjects
 from shared.contracts.compute import Application, Value
 from shared.contracts.topology import MESSAGE_LIMIT
 from shared.contracts.work import TaskBatch, Work
-from shared.db.sql import Row
+from shared.db.sql import Db, Row, load
+
+Q = load(__file__, "queue.sql", MACHINES)
 
 RIDE = 64 * 1024
 """Bytes of a task's inputs that ride along in its message; and `INPUTS` inputs at most. The worker asks for others."""
@@ -61,7 +62,7 @@ class Queue:
     async def _remember_submissions(self, rows: Sequence[Row]) -> None:
         """Looks up what is not remembered, until all of it is at one moment: too much of it, and everything is forgotten."""
         while unknown := {ids.submission_of(row["id"]) for row in rows if family(row["id"]) not in self._traces}:
-            found = {row["id"]: row for row in await self._pool.fetch(Q["submission_traces"], list(unknown))}
+            found = {row["id"]: row for row in await submissions(self._pool, list(unknown))}
             for submission in unknown:
                 row = found.get(submission)  # none: its session has been deleted
                 self.remember(submission, row["trace"] if row else "", bool(row and row["applications"]))
@@ -69,8 +70,7 @@ class Queue:
     async def _applications(self, rows: Sequence[Row]) -> dict[UUID, Application]:
         """Looked up only for submissions that have any: the statements that release tasks do not carry them."""
         named = [row["id"] for row in rows if family(row["id"]) in self._with_application]
-        found = await self._pool.fetch(Q["applications"], named) if named else []
-        return {row["id"]: _application(row["application"]) for row in found}
+        return await applications(self._pool, named) if named else {}
 
     async def _values(self, rows: Sequence[Row], known: Mapping[UUID, Value]) -> Mapping[UUID, Value]:
         """The values that ride along: those at hand, and the others looked up."""
@@ -82,7 +82,24 @@ class Queue:
                 needed.add(row["payload_result"])
         found = {result: known[result] for result in needed if result in known}
         missing = needed - found.keys()
-        return {**found, **await store.values(self._pool, missing)} if missing else found
+        return {**found, **await values(self._pool, list(missing))} if missing else found
+
+
+async def submissions(db: Db, named: list[UUID]) -> list[Row]:
+    """Of these submissions `id`, `trace` (the `traceparent` that each came with) and `applications` (whether tasks name any)."""
+    return await Q.submissions.fetch(db, submissions=named)
+
+
+async def applications(db: Db, tasks: list[UUID]) -> dict[UUID, Application]:
+    """The applications of those of the tasks that name one."""
+    rows = await Q.applications.fetch(db, tasks=tasks)
+    return {row["id"]: _application(row["application"]) for row in rows}
+
+
+async def values(db: Db, results: list[UUID]) -> dict[UUID, Value]:
+    """The values of those of the results that are complete."""
+    rows = await Q.values.fetch(db, results=results)
+    return {row["id"]: Value(row["id"], row["size"], row["data"], row["object"]) for row in rows}
 
 
 def band(priority: int) -> int:

@@ -6,11 +6,12 @@ again) have a row in `ready`.
 """
 
 from collections.abc import Collection
-from typing import Any
 from uuid import UUID
 
-from services.scheduler.store import Q
-from shared.db.sql import Db, Row
+from services.scheduler.machine import MACHINES
+from shared.db.sql import Db, Row, load
+
+Q = load(__file__, "ready.sql", MACHINES)
 
 
 class ReadyTasks:
@@ -25,30 +26,34 @@ class ReadyTasks:
         `functions`: those that can be placed (None: all); lanes of others are passed over.
         """
         names = None if functions is None else list(functions)
-        rows: list[Any] = await self._pool.fetch(Q["waiting_lanes"], partition, limit, names)
-        return rows
+        return await Q.lanes.fetch(self._pool, partition=partition, limit=limit, functions=names)
 
     async def released(self, partition: int, limit: int) -> list[Row]:
         """Priorities and sessions that have rows in `ready`, the most urgent first."""
-        rows: list[Any] = await self._pool.fetch(Q["waiting_ready"], partition, limit)
-        return rows
+        return await Q.released.fetch(self._pool, partition=partition, limit=limit)
 
     async def take_lane(self, partition: int, lane: Row, count: int) -> list[Row]:
         """Moves the cursor of a lane, as `lanes` gave it, and returns the next `count` tasks. None if the cursor was moved since."""
         submission: UUID = lane["submission"]
-        first, end = UUID(int=submission.int | lane["cursor"]), UUID(int=submission.int | lane["upto"])
-        rows: list[Any] = await self._pool.fetch(
-            Q["take_lane"], submission, partition, lane["priority"], first, end, count, lane["session"]
+        return await Q.take_lane.fetch(
+            self._pool,
+            session=lane["session"],
+            submission=submission,
+            partition=partition,
+            priority=lane["priority"],
+            first=UUID(int=submission.int | lane["cursor"]),
+            end=UUID(int=submission.int | lane["upto"]),
+            count=count,
         )
-        return rows
 
     async def take_released(self, partition: int, priority: int, session: UUID, count: int) -> list[Row]:
         """Takes the first `count` tasks of a session out of `ready`: they are SUBMITTED."""
-        rows: list[Any] = await self._pool.fetch(Q["take_ready"], partition, priority, session, count)
-        return rows
+        return await Q.take_released.fetch(
+            self._pool, partition=partition, priority=priority, session=session, count=count
+        )
 
 
 async def count_ahead(db: Db, partition: int, priority: int) -> Row:
     """`higher` and `same`: ready tasks of higher, and of the same priority, in sessions that run; up to 10,000 rows are counted."""
-    row: Row = await db.fetchrow(Q["waiting_ahead"], partition, priority)
+    row: Row = await Q.count_ahead.fetchrow(db, partition=partition, priority=priority)
     return row

@@ -9,10 +9,12 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from services.scheduler.dispatch.partition import Partition
-from services.scheduler.store import Q
-from shared.db.sql import Db
+from services.scheduler.machine import MACHINES
+from shared.db.sql import Db, load
 from shared.runtime.clock import Clock
 from shared.runtime.log import log
+
+Q = load(__file__, "recount.sql", MACHINES)
 
 CALM = 0.5
 """Seconds without a task that was chosen or ended, after which those outstanding are counted."""
@@ -28,7 +30,7 @@ class Wake(Protocol):
 
 async def count_outstanding(db: Db, partition: int, limit: int = COUNTED) -> int | None:
     """How many tasks were chosen and have not ended. None: more than `limit` tasks would have to be read."""
-    count: int | None = await db.fetchval(Q["recount"], partition, limit)
+    count: int | None = await Q.count_outstanding.fetchval(db, partition=partition, limit=limit)
     return count
 
 

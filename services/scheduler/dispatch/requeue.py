@@ -4,15 +4,16 @@ from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
-from services.scheduler import store
-from services.scheduler.store import Q
-from shared.db.sql import Db, Row
+from services.scheduler.machine import MACHINES
+from services.scheduler.store import span
+from shared.db.sql import Db, Row, load
+
+Q = load(__file__, "requeue.sql", MACHINES)
 
 
 async def active_submissions(db: Db, session: UUID | None = None) -> list[Row]:
     """`id` and `session` of the visible submissions that have not ended, of one session or of all."""
-    rows: list[Row] = await db.fetch(Q["active_submissions"], session)
-    return rows
+    return await Q.active_submissions.fetch(db, session=session)
 
 
 async def requeue_session(db: Db, session: UUID) -> dict[int, int]:
@@ -23,13 +24,13 @@ async def requeue_session(db: Db, session: UUID) -> dict[int, int]:
     """
     taken: Counter[int] = Counter()
     for submission in await active_submissions(db, session):
-        low, high = store.span(submission["id"])
-        rows = await db.fetch(Q["let_go"], low, high)
-        rows += await db.fetch(Q["rewind_released"], low, high, None)
-        rows += await db.fetch(Q["rewind_lanes"], low, high, None)
+        first, last = span(submission["id"])
+        rows = await Q.let_go.fetch(db, first=first, last=last)
+        rows += await Q.rewind_released.fetch(db, first=first, last=last, partition=None)
+        rows += await Q.rewind_lanes.fetch(db, first=first, last=last, partition=None)
         for row in rows:
             taken[row["partition"]] += row["tasks"]
-        await db.execute(Q["leave_to_lanes"], low, high, None, session)
+        await Q.leave_to_lanes.execute(db, first=first, last=last, partition=None, session=session)
     return dict(taken)
 
 
@@ -41,19 +42,19 @@ async def requeue_partition(db: Db, partition: int, held: Sequence[tuple[UUID, i
     Each statement is a transaction: others hold sessions, or tasks in the order of ids, when they ask for more of them. Whoever
     is killed in between leaves the rest to who is next; nothing may be dispatched before all of it is done.
     """
-    await db.execute(Q["next_epoch"])
+    await Q.next_epoch.execute(db)
     if held:
         tasks, attempts, workers = (list(column) for column in zip(*held, strict=True))
-        await db.execute(Q["hold_tasks"], tasks, attempts, workers, partition)
+        await Q.hold_tasks.execute(db, tasks=tasks, attempts=attempts, workers=workers, partition=partition)
     for row in await active_submissions(db):
-        low, high = store.span(row["id"])
-        await db.execute(Q["rewind_released"], low, high, partition)
-        await db.execute(Q["rewind_lanes"], low, high, partition)
-        await db.execute(Q["leave_to_lanes"], low, high, partition, row["session"])
+        first, last = span(row["id"])
+        await Q.rewind_released.execute(db, first=first, last=last, partition=partition)
+        await Q.rewind_lanes.execute(db, first=first, last=last, partition=partition)
+        await Q.leave_to_lanes.execute(db, first=first, last=last, partition=partition, session=row["session"])
     return await count_held(db, partition)
 
 
 async def count_held(db: Db, partition: int) -> int:
     """How many tasks of a partition workers are known to hold."""
-    count: int = await db.fetchval(Q["outstanding"], partition)
+    count: int = await Q.count_held.fetchval(db, partition=partition)
     return count

@@ -1,13 +1,13 @@
 """Tasks that are set aside: ready, but chosen when no worker with their function had room (docs/adr/0023-function-placement.md)."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
 from uuid import UUID
 
 from services.scheduler.dispatch.partition import Partition
-from services.scheduler.machine import TASK
-from services.scheduler.store import Q
-from shared.db.sql import Db, Row
+from services.scheduler.machine import MACHINES
+from shared.db.sql import Db, Row, load
+
+Q = load(__file__, "unplaced.sql", MACHINES)
 
 SHOWN = 20
 """Functions that nobody has, named with how many tasks wait for them."""
@@ -21,10 +21,9 @@ async def set_aside(
     `workers`, `reasons`: who gave it back, and why; both empty for what could not be placed. Returns id, session, partition
     and worker of those that wait now: not of what has ended, or belongs to a session that runs nothing any more.
     """
-    rows: list[Any] = await db.fetch(
-        Q["set_aside"], list(tasks), list(attempts), list(workers), list(reasons), TASK.sources("give back")
+    return await Q.set_aside.fetch(
+        db, tasks=list(tasks), attempts=list(attempts), workers=list(workers), reasons=list(reasons)
     )
-    return rows
 
 
 class UnplacedTasks:
@@ -40,25 +39,22 @@ class UnplacedTasks:
 
     async def waiting(self, partition: int, functions: Collection[str], limit: int) -> list[Row]:
         """`function` and `tasks`: how many are set aside of each of these functions, as far as any are; `limit` are counted."""
-        rows: list[Any] = await self._pool.fetch(Q["placeable"], partition, list(functions), limit)
-        return rows
+        return await Q.waiting.fetch(self._pool, partition=partition, functions=list(functions), limit=limit)
 
     async def place(self, partition: int, function: str, count: int) -> None:
         """The first `count` tasks of a function have their turn again: they are in `ready`."""
-        await self._pool.execute(Q["place"], partition, function, count)
+        await Q.place.execute(self._pool, partition=partition, function=function, count=count)
 
 
 async def count_waiting(db: Db, partitions: Sequence[int]) -> list[Row]:
     """`partition`, `function`, `tasks`: ready tasks by function, as far as that is known without reading them. Lanes give an
     upper bound."""
-    rows: list[Any] = await db.fetch(Q["unplaced"], list(partitions))
-    return rows
+    return await Q.count_waiting.fetch(db, partitions=list(partitions))
 
 
 async def count_waiting_in_session(db: Db, session: UUID) -> list[Row]:
     """As `count_waiting`, of one session."""
-    rows: list[Any] = await db.fetch(Q["unplaced_of_session"], session)
-    return rows
+    return await Q.count_waiting_in_session.fetch(db, session=session)
 
 
 def without_worker(rows: Iterable[Row], partitions: Mapping[int, Partition]) -> dict[int, dict[str, int]]:
