@@ -10,6 +10,7 @@ from typing import Any, Final
 import yaml
 
 from deploy.generate.channels import CHANNELS, Channel
+from deploy.generate.endpoints import kind_of
 from deploy.generate.schemas import schemas
 from services.scheduler import __version__
 from shared.bus.topology import consumer_config, stream_config
@@ -85,8 +86,10 @@ def _ask(one: Endpoint[Any, Any], channels: dict[str, Any], operations: dict[str
     address = f"{one.service}.{one.noun}.{one.verb}"
     channels[f"rpc.{address}"] = _channel(one.subject, [asked])
     reply = _reply(channels, one.reply.__name__)
+    said = {"summary": one.summary, "x-kind": kind_of(one), **({"x-needs": one.needs} if one.needs else {})}
     operations[one.name] = {
         "action": "receive",
+        **said,
         "channel": _ref("channels", f"rpc.{address}"),
         "messages": [_ref("channels", f"rpc.{address}", "messages", asked)],
         "reply": reply,
@@ -97,6 +100,7 @@ def _ask(one: Endpoint[Any, Any], channels: dict[str, Any], operations: dict[str
         channels[f"command.{address}"] = _channel(f"hr.cmd.{{user}}.{address}", [asked], about)
         operations[f"{one.name}.command"] = {
             "action": "receive",
+            **said,
             "channel": _ref("channels", f"command.{address}"),
             "messages": [_ref("channels", f"command.{address}", "messages", asked)],
             "x-service": one.service,

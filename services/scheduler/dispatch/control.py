@@ -22,7 +22,7 @@ class WorkerControl:
 
     async def control(self, session: UUID, what: Control) -> None:
         """To all workers, by core NATS: one that is not connected does not get it."""
-        await self._bus.tell(subjects.session_control(session), what)
+        await self._bus.publish_core(subjects.session_control(session), what)
 
     async def take_back(self, session: UUID, event: str, epoch: int = LAST_EPOCH) -> None:
         """Purges the session's tasks from the queue, then tells the workers (`event`, `epoch`: see `Control`)."""

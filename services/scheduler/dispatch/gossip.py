@@ -42,11 +42,11 @@ class Gossip:
         self._due.add(looked)
         found = [self._registry.get(number) for number in looked]
         if not all(partition.dispatched_here for partition in found if partition is not None):
-            await self._bus.tell(WOKEN, looked)
+            await self._bus.publish_core(WOKEN, looked)
 
     async def publish_ended(self, number: int, count: int) -> None:
         """Tasks of a partition that another process dispatches have ended."""
-        await self._bus.tell(f"{ENDED}.{number}", b"%d" % count)
+        await self._bus.publish_core(f"{ENDED}.{number}", b"%d" % count)
 
     async def publish_counts(self, running: Mapping[int, int]) -> None:
         """Publishes the counts of the partitions that are dispatched here. `running`: tasks known to run, by partition."""
@@ -55,7 +55,7 @@ class Gossip:
             partition.reported_outstanding = partition.outstanding
             partition.reported_running = running.get(partition.number, 0)
         if own:
-            await self._bus.tell(COUNTS, [(p.number, p.reported_outstanding, p.reported_running) for p in own])
+            await self._bus.publish_core(COUNTS, [(p.number, p.reported_outstanding, p.reported_running) for p in own])
 
     async def _on_counts(self, message: Msg) -> None:
         for number, outstanding, running in _counts(message.data):

@@ -81,4 +81,4 @@ class Heartbeats:
         except (*AWAY, asyncpg.PostgresError) as error:
             log.warning("beat.not_stored", worker=beat.worker, error=repr(error))
             return  # no answer: the worker goes on as it does
-        await self._bus.tell(message.reply, BeatReply(ended, self._every, ranks(serves)))
+        await self._bus.publish_core(message.reply, BeatReply(ended, self._every, ranks(serves)))

@@ -87,7 +87,7 @@ class Preemption:
         under_reserve = {p.number for p in self._registry if p.dispatched_here and p.under_reserve}
         if under_reserve != self._under_reserve:  # the workers learn at once who begins first
             self._under_reserve = under_reserve
-            await self._bus.tell(subjects.HEARTBEAT_REQUEST, b"{}")
+            await self._bus.publish_core(subjects.HEARTBEAT_REQUEST, b"{}")
         if not under_reserve:
             return 0
         slots = {name: 0 if w.beat.unwell else w.beat.slots for p in self._registry for name, w in p.workers.items()}
@@ -115,7 +115,7 @@ class Preemption:
 
     def _publish(self, unit: Unit, session: UUID, attempts: list[tuple[UUID, int]]) -> None:
         retried = Frame(session, retried=[task for task, _ in attempts])
-        unit.tell(subjects.event("task", "changed", session), retried)
+        unit.emit(subjects.event("task", "changed", session), retried)
         unit.after.append(lambda: self._control.control(session, Control("preempted", attempts)))
 
     async def _release_stopped(self) -> None:

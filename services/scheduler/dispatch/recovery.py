@@ -106,7 +106,7 @@ class Recovery:
         for partition in partitions:
             partition.suspend()
         suspensions, asked_at = self._registry.suspensions, self._clock.monotonic()
-        await self._bus.tell(subjects.HEARTBEAT_REQUEST, b"{}")
+        await self._bus.publish_core(subjects.HEARTBEAT_REQUEST, b"{}")
         await asyncio.sleep(self._wait)  # the workers' answers
         for partition in partitions:
             await self.rebuild_queue(partition, asked_at)
