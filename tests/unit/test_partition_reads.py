@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, cast
 
-from services.scheduler import store
+from services.scheduler.dispatch import partitions, unplaced
 from services.scheduler.dispatch.handlers import Partitions
 from services.scheduler.dispatch.partition import Partition
 from services.scheduler.dispatch.registry import Registry
@@ -23,12 +23,12 @@ class Tables:
         self.go = asyncio.Event()
 
     async def fetch(self, query: str, *_: Any) -> list[Any]:
-        if query == store.Q["unplaced"]:
+        if query == unplaced.Q["count_waiting"]:
             self.reading += 1
             self.most = max(self.most, self.reading)
             await self.go.wait()
             self.reading -= 1
-        if query == store.Q["partitions"]:
+        if query == partitions.Q["partitions"]:
             return [{"id": 1, "name": "p", "priority": 1, "reserve": 0, "most": None}]
         return []
 

@@ -41,9 +41,10 @@ class UnplacedTasks:
         """`function` and `tasks`: how many are set aside of each of these functions, as far as any are; `limit` are counted."""
         return await Q.waiting.fetch(self._pool, partition=partition, functions=list(functions), limit=limit)
 
-    async def place(self, partition: int, function: str, count: int) -> None:
-        """The first `count` tasks of a function have their turn again: they are in `ready`."""
-        await Q.place.execute(self._pool, partition=partition, function=function, count=count)
+    async def place(self, partition: int, function: str, count: int) -> int:
+        """The first `count` tasks of a function have their turn again: they are in `ready`. Returns how many are not set aside now."""
+        placed: int = await Q.place.fetchval(self._pool, partition=partition, function=function, count=count)
+        return placed
 
 
 async def count_waiting(db: Db, partitions: Sequence[int]) -> list[Row]:
