@@ -48,7 +48,7 @@ async def test_a_partition_that_pauses_again_and_again_is_counted_the_seldomer_t
     for n in range(60):
         clock.time = max(clock.time, 100.0 + n)
         partition.changed_at = -1.0 - n  # something ended long enough ago; another time
-        await made.run(partition)
+        await made.count_sparingly(partition)
     assert least <= tables.counts <= most
 
 
@@ -57,5 +57,5 @@ async def test_what_is_wrong_is_set_right_when_two_counts_agree() -> None:
     partition.changed_at = -1.0
     for _ in range(30):
         clock.time += 1
-        await made.run(partition)
+        await made.count_sparingly(partition)
     assert (partition.outstanding, tables.counts) == (2, 2)

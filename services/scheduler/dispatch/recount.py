@@ -42,16 +42,17 @@ class Recount:
         self._rests_until: dict[int, float] = {}  # by partition
         self._last: dict[int, tuple[float, int]] = {}  # by partition: its `changed_at`, and what was counted
 
-    async def run(self, partition: Partition) -> None:
+    async def count_sparingly(self, partition: Partition) -> None:
         """Counts, unless the partition's last count took long, and not long ago."""
         began = self._clock.monotonic()
         if began < self._rests_until.get(partition.number, began):
             return
-        await self._count(partition)
+        await self.count(partition)
         ended = self._clock.monotonic()
         self._rests_until[partition.number] = ended + REST * (ended - began)
 
-    async def _count(self, partition: Partition) -> None:
+    async def count(self, partition: Partition) -> None:
+        """Counts if the partition is dispatched here, calm, and has changed since it was counted last."""
         changed = partition.changed_at
         is_calm = time.monotonic() - changed >= CALM
         if not partition.dispatched_here or changed == partition.recounted_at or not is_calm:

@@ -56,7 +56,7 @@ class Recovery:
         await self._locks.keep()
         taken = await self._take_up()
         for partition in self._registry:
-            await self._recount.run(partition)
+            await self._recount.count_sparingly(partition)
         stuck = [p for p in self._registry if p.dispatched_here and await self._is_stuck(p)]
         for partition in stuck:
             log.warning("partition.stuck", partition=partition.name, outstanding=partition.outstanding)

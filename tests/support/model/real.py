@@ -26,7 +26,7 @@ from services.scheduler.dispatch.leases import Leases
 from services.scheduler.dispatch.pace import Pace
 from services.scheduler.dispatch.partition import LiveWorker, Partition
 from services.scheduler.dispatch.parts import Parts
-from services.scheduler.dispatch.recount import count_outstanding
+from services.scheduler.dispatch.recount import Recount, count_outstanding
 from services.scheduler.dispatch.recovery import Recovery
 from services.scheduler.heavy_reads import HeavyReads
 from services.scheduler.machine import SESSION
@@ -70,6 +70,7 @@ class Real:
         self.release = Release(bus, pool, self.units, dispatch, relay, Closing(self.units))
         self.leases = Leases(bus, pool, registry, credit, gossip, self.release, clock, lease=60, every=1)
         nothing: Any = None  # the chains that call the steps of `removing`, and locks
+        self.recount = Recount(pool, clock, gossip)
         self.recovery = Recovery(bus, pool, registry, gossip, nothing, clock, wait=0)
         duties = Duties(self.units, dispatch, control)
         self.removing = Removing(self.units, dispatch, control, duties, MemoryObjects())
