@@ -75,17 +75,7 @@ async def test_an_endpoint_elsewhere_counts_as_any_other(nats: Servers, gateway:
     async with connected(nats, "broker") as bus:
         await answering(bus, "a")
         await gateway.request(SUBJECT, Word("?"), Said)
-<<<<<<< ours
-        stats = json.loads((await gateway.ask("$SRV.STATS.broker", b"")).data)["endpoints"][0]
-        assert (stats["subject"], stats["queue_group"], stats["num_requests"]) == (SUBJECT, "broker-a", 1)
-        assert json.loads((await gateway.ask("$SRV.INFO.broker", b"")).data)["metadata"] == {"site": "a"}
-||||||| base
-        endpoint = service._micro.stats().endpoints[0]
-        assert (endpoint.subject, endpoint.queue_group, endpoint.num_requests) == (SUBJECT, "broker-a", 1)
-        assert service._micro.info().metadata == {"site": "a"}
-=======
         stats = json.loads((await gateway.ask("$SRV.STATS.broker", b"")).data)
         endpoint = stats["endpoints"][0]
         assert (endpoint["subject"], endpoint["queue_group"], endpoint["num_requests"]) == (SUBJECT, "broker-a", 1)
         assert stats["metadata"] == {"site": "a"}
->>>>>>> theirs
