@@ -12,10 +12,12 @@ from shared.chain import store
 from shared.chain.context import StepContext
 from shared.chain.decide import Broke, Outcome, Postponed, Stopped, Succeeded
 from shared.chain.declare import Action, Chain
+from shared.chain.effects import emit_operation
 from shared.chain.errors import Later, Superseded, UserError
 from shared.chain.machine import Fault
 from shared.chain.store import Row
 from shared.contracts.errors import NoRoom, RateLimited, TimedOut, Unavailable, Unreadable
+from shared.contracts.operations import Amount
 from shared.db.pool import translate
 from shared.runtime.log import log
 from shared.service.unit import Units
@@ -66,12 +68,25 @@ class Lease:
                 self.ended.set()
 
 
-def context(units: Units, row: Row, action: Action) -> StepContext:
+def context(units: Units, chain: Chain[Any], row: Row, action: Action) -> StepContext:
+    """What the run of a claimed step is given."""
+
     async def save(state: msgspec.Struct) -> None:
         await store.save_state(units.pool, row, msgspec.json.encode(state))
 
+    async def report(progress: dict[str, Amount]) -> None:
+        async with units.begin() as unit:
+            emit_operation(unit, chain, await store.save_progress(unit.connection, row, msgspec.json.encode(progress)))
+
     here = row.position
-    return StepContext(row.id, row.kind, action.name, tries=here.tries, fault=here.fault, error=here.error, save=save)
+    return StepContext(
+        *(row.id, row.kind, action.name),
+        tries=here.tries,
+        fault=here.fault,
+        error=here.error,
+        save=save,
+        report=report,
+    )
 
 
 async def attempt(

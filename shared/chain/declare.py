@@ -27,6 +27,10 @@ SHORT: Final = Backoff(first=1, factor=4, ceiling=60)
 CRITICAL_TRIES: Final = 3
 
 
+WHENEVER: Final = "*"
+"""For `Chain.cancellable_before`: at every step."""
+
+
 class Kind(Enum):
     STEP = "step"
     CRITICAL = "critical"
@@ -100,6 +104,9 @@ class Chain(Generic[S]):
     When a chain fails or is cancelled, in this order: the undo functions of the failed step and of those before it, last
     first; the chain's own `undo`; `on_user_error`, `on_system_error` or `on_cancel`. These too may run more than once, and
     are tried until they succeed (a UserError in one of them is noted, and passed over).
+
+    `cancellable_before`: the step before which its owner may cancel it, as an operation: what was done until then is undone. Empty:
+    never; WHENEVER: at every step.
     """
 
     def __init__(
@@ -112,6 +119,7 @@ class Chain(Generic[S]):
         on_user_error: Function[S] | None = None,
         on_system_error: Function[S] | None = None,
         on_cancel: Function[S] | None = None,
+        cancellable_before: str = "",
     ) -> None:
         self.name, self.state, self.steps, self.version = name, state, steps, version
         self._undo = undo
@@ -123,6 +131,13 @@ class Chain(Generic[S]):
         names = [one.name for one in steps]
         if not steps or len(set(names)) != len(names) or not all(map(_NAME.match, [name, *names])):
             raise ValueError(f"chain {name!r}: needs steps with different names of the form {_NAME.pattern}: {names}")
+
+        ends = {"": 0, WHENEVER: len(steps)}
+        self._cancellable = ends[cancellable_before] if cancellable_before in ends else names.index(cancellable_before)
+
+    def is_cancellable(self, step: int) -> bool:
+        """Whether its owner may cancel it while it is at step number `step`."""
+        return step < self._cancellable
 
     def plan(self, failed_at: int, fault: Fault) -> list[Action]:
         """What is done after step number `failed_at` has failed. Names have a hyphen: no step's name has one."""

@@ -138,7 +138,7 @@ class Runner:
         self._leases[row.id] = lease
         try:
             what = action(chain, row.position)
-            ctx = context(self._units, row, what)
+            ctx = context(self._units, chain, row, what)
             outcome: Outcome = Stopped()
             state = None
             if not row.position.cancelling:
@@ -186,14 +186,19 @@ class Runner:
     ) -> None:
         async with self._units.begin() as unit:
             current = await store.lock_claimed(unit.connection, row)
-            if isinstance(outcome, Succeeded):
+            succeeded = isinstance(outcome, Succeeded)
+            if succeeded:
                 for work in ctx.works:
                     await work(unit)
                 for subject, body in ctx.told:
                     unit.tell(subject, body)
+                if ctx.handed_over and not current.position.cancelling:
+                    await store.hide_operation(unit.connection, row.id)
             position, effects = decide(chain, current.position, outcome, self._chains.clock.now())
-            moved = await store.move(unit.connection, chain, current, position, state)
-            self._chains.post.enlist(unit, moved, effects)
+            moved = await store.move(
+                unit.connection, chain, current, position, state, ctx.result if succeeded else None
+            )
+            self._chains.post.enlist(unit, chain, moved, effects)
         log.info(
             "chain.moved",
             chain=str(row.id),

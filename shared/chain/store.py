@@ -19,10 +19,19 @@ Q = load(__file__)
 Connection = Any
 
 
+class OperationOf(msgspec.Struct, frozen=True):
+    """Whose operation a chain is, and to what: shown to `owner` as an operation of this `kind` on `target`, such as `datasets/<pid>`."""
+
+    kind: str
+    owner: str
+    target: str
+
+
 class Row(msgspec.Struct, frozen=True):
     """A chain. `epoch`: grows with every move; `claim`: with every run of a step; `sweeps`: how often it was found overdue.
 
-    `leased`: somebody is at its step, namely `runner`. `state`: JSON.
+    `leased`: somebody is at its step, namely `runner`. `state`, `progress`, `result`: JSON. `operation`: None if it is shown to nobody;
+    `revision`: grows with everything that its owner can see.
     """
 
     id: UUID
@@ -41,6 +50,10 @@ class Row(msgspec.Struct, frozen=True):
     updated_at: datetime
     ended_at: datetime | None
     position: Position
+    operation: OperationOf | None = None
+    progress: bytes = b"{}"
+    result: bytes | None = None
+    revision: int = 1
 
 
 def _row(record: Any) -> Row:
@@ -72,6 +85,10 @@ def _row(record: Any) -> Row:
         record["updated_at"],
         record["ended_at"],
         position,
+        OperationOf(record["operation"], record["owner"], record["target"]) if record["operation"] else None,
+        record["progress"].encode(),
+        None if record["result"] is None else record["result"].encode(),
+        record["revision"],
     )
 
 
@@ -79,8 +96,11 @@ def _or_none(record: Any) -> Row | None:
     return None if record is None else _row(record)
 
 
-async def insert(db: Connection, id: UUID, chain: Chain[Any], state: bytes, at: Position) -> Row | None:
+async def insert(
+    db: Connection, id: UUID, chain: Chain[Any], state: bytes, at: Position, operation: OperationOf | None = None
+) -> Row | None:
     """None if there is a chain of this id already."""
+    shown = operation or OperationOf("", "", "")
     found = await db.fetchrow(
         Q["insert"],
         id,
@@ -93,6 +113,9 @@ async def insert(db: Connection, id: UUID, chain: Chain[Any], state: bytes, at: 
         at.since,
         at.due_at,
         trace.current.get(),
+        shown.kind,
+        shown.owner,
+        shown.target,
     )
     return _or_none(found)
 
@@ -132,6 +155,26 @@ async def save_state(db: Connection, row: Row, state: bytes) -> None:
         raise Superseded
 
 
+async def save_progress(db: Connection, row: Row, progress: bytes) -> Row:
+    """The chain with these amounts; Superseded if the claim does not hold any more."""
+    found = await db.fetchrow(Q["save_progress"], row.id, row.epoch, row.claim, progress.decode())
+    if found is None:
+        raise Superseded
+    return _row(found)
+
+
+async def hide_operation(db: Connection, id: UUID) -> None:
+    """The chain is nobody's operation any more: another service shows it from now on, under the same id."""
+    await db.execute(Q["hide_operation"], id)
+
+
+async def operations(
+    db: Connection, owner: str | None, kind: str, target: str, active: bool, before: UUID | None, size: int
+) -> list[Row]:
+    """Chains that are operations, newest first: of one owner (None: of all), kind and target (empty: of any)."""
+    return [_row(record) for record in await db.fetch(Q["operations"], owner, kind, target, active, before, size)]
+
+
 async def lock_claimed(db: Connection, row: Row) -> Row:
     """The row as it is now, locked, if the claim still holds."""
     found = await db.fetchrow(Q["lock_claimed"], row.id, row.epoch, row.claim)
@@ -140,8 +183,15 @@ async def lock_claimed(db: Connection, row: Row) -> Row:
     return _row(found)
 
 
-async def move(db: Connection, chain: Chain[Any], row: Row, to: Position, state: bytes | None = None) -> Row:
-    """Where the chain stands from now on. The row must be locked."""
+async def move(
+    db: Connection,
+    chain: Chain[Any],
+    row: Row,
+    to: Position,
+    state: bytes | None = None,
+    result: bytes | None = None,
+) -> Row:
+    """Where the chain stands from now on; `state`, `result`: None if they stay as they are. The row must be locked."""
     found = await db.fetchrow(
         Q["move"],
         row.id,
@@ -156,13 +206,14 @@ async def move(db: Connection, chain: Chain[Any], row: Row, to: Position, state:
         to.since,
         to.due_at,
         None if state is None else state.decode(),
+        None if result is None else result.decode(),
     )
     return _row(found)
 
 
-async def ask_cancel(db: Connection, id: UUID) -> None:
+async def ask_cancel(db: Connection, id: UUID) -> Row:
     """For whoever is at the step to see."""
-    await db.execute(Q["ask_cancel"], id)
+    return _row(await db.fetchrow(Q["ask_cancel"], id))
 
 
 async def overdue(db: Connection, grace: timedelta, *, all: bool, most: int) -> list[Row]:

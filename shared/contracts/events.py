@@ -15,6 +15,7 @@
 | `hr.evt.task.logged.<session>`       | TaskLogged       | scheduler  |
 | `hr.evt.command.done.<sequence>`     | CommandDone      | the owner  |
 | `hr.evt.command.rejected.<sequence>` | CommandRejected  | the owner  |
+| `hr.evt.operation.changed.<operation>` | Operation (operations.py) | the operation's service |
 | `hr.evt.chain.<started\\|done\\|failed>.<chain>` | ChainChanged | the chain's service |
 | `hr.evt.offer.<offered\\|accepted\\|rejected\\|expired\\|waiting\\|preparing\\|available\\|running\\|releasing\\|completed\\|failed\\|cancelled>.<offer>` | OfferChanged | the site's broker |
 

@@ -17,13 +17,15 @@ from shared.chain.chains import check_cancel
 from shared.chain.context import StepContext
 from shared.chain.decide import Broke, Due, Effect, Position, Stopped, Succeeded, Tell, action, begin, decide, name_of
 from shared.chain.declare import Chain, Registry
+from shared.chain.effects import emit_operation
 from shared.chain.explain import ChainExplanation, ChainInfo, explain, info
 from shared.chain.machine import LIVE, Fault
-from shared.chain.store import Row
+from shared.chain.store import OperationOf, Row
 from shared.contracts import states, subjects
 from shared.contracts.errors import AlreadyExists, NotFound, TimedOut
 from shared.contracts.events import ChainChanged
 from shared.contracts.ids import uuid7
+from shared.contracts.operations import Amount
 from shared.service.unit import Unit
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -78,7 +80,14 @@ class MemoryChains:
             await effect()
 
     async def start(
-        self, unit: Unit, chain: Chain[S], state: S, *, id: UUID | None = None, at: datetime | None = None
+        self,
+        unit: Unit,
+        chain: Chain[S],
+        state: S,
+        *,
+        id: UUID | None = None,
+        at: datetime | None = None,
+        operation: OperationOf | None = None,
     ) -> UUID:
         if chain not in self.registry:
             raise ValueError(f"chain {chain.name!r} is not one of this service's")
@@ -90,9 +99,12 @@ class MemoryChains:
         now = self.clock.now()
         position, effects = begin(at or now)
         body, name = msgspec.json.encode(state), name_of(chain, position)
-        row = Row(id, chain.name, chain.version, 1, 0, "", False, None, 0, name, body, "", now, now, None, position)
+        row = Row(
+            *(id, chain.name, chain.version, 1, 0, "", False, None, 0, name, body, "", now, now, None, position),
+            operation=operation,
+        )
         self.rows[id] = row
-        self._enlist(unit, row, effects)
+        self._enlist(unit, chain, row, effects)
         return id
 
     async def cancel(self, unit: Unit, id: UUID) -> ChainInfo:
@@ -101,7 +113,8 @@ class MemoryChains:
             return info(row)
         if row.leased:
             position = msgspec.structs.replace(row.position, cancelling=True)
-            self.rows[id] = msgspec.structs.replace(row, position=position)
+            self.rows[id] = msgspec.structs.replace(row, position=position, revision=row.revision + 1)
+            emit_operation(unit, self._chain(row), self.rows[id])
             return info(row)
         chain = self._chain(row)
         position, effects = decide(chain, row.position, Stopped(), self.clock.now())
@@ -143,8 +156,23 @@ class MemoryChains:
         async def save(state: msgspec.Struct) -> None:
             self.rows[row.id] = msgspec.structs.replace(self._row(row.id), state=msgspec.json.encode(state))
 
+        async def report(progress: dict[str, Amount]) -> None:
+            async with self.begin() as unit:
+                now = self._row(row.id)
+                merged = msgspec.json.decode(now.progress, type=dict[str, Amount]) | progress
+                now = msgspec.structs.replace(now, progress=msgspec.json.encode(merged), revision=now.revision + 1)
+                self.rows[row.id] = now
+                emit_operation(unit, chain, now)
+
         here = row.position
-        ctx = StepContext(row.id, row.kind, what.name, tries=here.tries, fault=here.fault, error=here.error, save=save)
+        ctx = StepContext(
+            *(row.id, row.kind, what.name),
+            tries=here.tries,
+            fault=here.fault,
+            error=here.error,
+            save=save,
+            report=report,
+        )
         self.rows[row.id] = msgspec.structs.replace(row, leased=True, claim=row.claim + 1, runner="memory")
         outcome, state = await run(chain, row.state, what, ctx)
         try:
@@ -159,6 +187,10 @@ class MemoryChains:
                     await work(unit)
                 for subject, body in ctx.told:
                     unit.tell(subject, body)
+                if ctx.result is not None:
+                    self.rows[id] = msgspec.structs.replace(self._row(id), result=ctx.result)
+                if ctx.handed_over and not self._row(id).position.cancelling:
+                    self.rows[id] = msgspec.structs.replace(self._row(id), operation=None)
             row = self._row(id)
             position, effects = decide(chain, row.position, outcome, self.clock.now())
             if state is not None:
@@ -172,16 +204,18 @@ class MemoryChains:
             position=position,
             step_name=name_of(chain, position),
             epoch=row.epoch + 1,
+            revision=row.revision + 1,
             leased=False,
             runner="",
             updated_at=now,
             ended_at=None if position.due_at else now,
         )
         self.rows[row.id] = moved
-        self._enlist(unit, moved, effects)
+        self._enlist(unit, chain, moved, effects)
         return moved
 
-    def _enlist(self, unit: Unit, row: Row, effects: list[Effect]) -> None:
+    def _enlist(self, unit: Unit, chain: Chain[Any], row: Row, effects: list[Effect]) -> None:
+        emit_operation(unit, chain, row)
         for effect in effects:
             match effect:
                 case Tell(event):

@@ -18,6 +18,7 @@ from shared.chain.errors import Later, UserError
 from shared.chain.explain import ChainInfo
 from shared.contracts.errors import AlreadyExists, Conflict, NotFound
 from shared.contracts.ids import uuid7
+from shared.contracts.operations import Amount
 from shared.runtime.retry import Backoff
 from shared.service.unit import Unit
 
@@ -94,7 +95,21 @@ BOUND = Chain(
     retry(act("thrice"), tries=3, backoff=AT_ONCE),
     retry(act("a_while"), give_up_after=0.6, backoff=A_LITTLE),
 )
-CHAINS = (TRIP, BARE, BOUND)
+
+
+async def count(ctx: StepContext, state: Trip) -> None:
+    """Reports twice how far it is, then does what the script says; the last step of a chain that is shown as an operation."""
+    await ctx.progress(datablocks=Amount(0, 2), bytes=Amount(0))
+    await ctx.progress(datablocks=Amount(1, 2))
+    ctx.set_result({"counted": 2})
+    if "system" in state.script.get("count", []):
+        raise RuntimeError("count broke")
+    if "hand over" in state.script.get("count", []):
+        ctx.hand_over()
+
+
+SHOWN = Chain("shown", Trip, step(act("pack")), step(count), cancellable_before="count")
+CHAINS = (TRIP, BARE, BOUND, SHOWN)
 
 
 class Bench(Protocol):

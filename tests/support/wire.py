@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.contracts import catalogue, compute, errors, events, execution, health, retrieval, watch, work
+from shared.contracts import catalogue, compute, errors, events, execution, health, operations, retrieval, watch, work
 
 GOLDEN = Path(__file__).parents[1] / "contract/golden"
 MODULES: dict[str, types.ModuleType] = {
@@ -23,6 +23,7 @@ MODULES: dict[str, types.ModuleType] = {
     "events": events,
     "execution": execution,
     "health": health,
+    "operations": operations,
     "watch": watch,
     "errors": errors,
 }
