@@ -4,6 +4,7 @@ from services.archiver.archive.state import OfDataset
 from services.archiver.catalogue import layout, store
 from shared.chain.context import StepContext
 from shared.chain.errors import Later
+from shared.contracts.operations import Amount
 from shared.objects.port import Objects, Store
 from shared.objects.remove import remove
 from shared.runtime.log import log
@@ -28,4 +29,5 @@ class Abandoning:
         removed += await remove(self._objects, layout.staging_prefix(state.dataset))
         store.check_storage(layout.archive_prefix(state.dataset), state.storage, self._storage)
         removed += await remove(self._lts, layout.archive_prefix(state.dataset))
+        await ctx.progress(objects=Amount(removed))
         log.info("dataset.abandoned", dataset=str(state.dataset), pid=state.pid, objects=removed)

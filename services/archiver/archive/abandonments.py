@@ -11,7 +11,6 @@ from shared.chain.chains import Chains
 from shared.contracts import subjects
 from shared.contracts.catalogue import Abandoned, DatasetAbandon
 from shared.contracts.errors import Conflict, NotFound
-from shared.contracts.ids import uuid7
 from shared.service.access import owned
 from shared.service.context import Context
 from shared.service.service import Service
@@ -48,7 +47,7 @@ class Abandonments:
         await db.fetchrow(Q["abandon"], row["id"])
         storage = blocks[0]["storage"] if blocks else ""
         state_of = OfDataset(row["id"], row["pid"], row["owner"], stopped=stopped, storage=storage)
-        await self._chains.start(unit, self._declared.abandonment, state_of, id=uuid7())
+        await self._chains.start(unit, self._declared.abandonment, state_of, operation=state_of.shown_as("abandon"))
         unit.tell(subjects.event("dataset", "abandoned", row["id"]), store.changed(row))
         return Abandoned(row["id"], row["pid"], locked["size"], locked["files"])
 

@@ -2,12 +2,13 @@
 
 from contextlib import aclosing
 from typing import Final
+from uuid import UUID
 
 from services.archiver.archive.packing import manifest
 from services.archiver.archive.state import OfDataset
 from services.archiver.catalogue import builtin as catalogue
 from services.archiver.catalogue import layout, store
-from services.archiver.catalogue.machine import BLOCK
+from services.archiver.catalogue.machine import BLOCK, BlockState
 from shared.chain.context import StepContext
 from shared.chain.errors import Later
 from shared.contracts.errors import AlreadyExists, HeadraceError, NoRoom
@@ -18,6 +19,8 @@ from shared.runtime.log import log
 from shared.service.unit import Unit, Units
 
 Q = store.Q
+STORED: Final = frozenset({BlockState.STORED, BlockState.VALIDATED})
+VALIDATED: Final = frozenset({BlockState.VALIDATED})
 ROOM_AGAIN: Final = 5.0
 """Seconds after which a full storage is looked at again."""
 
@@ -43,6 +46,7 @@ class Archiving:
 
     async def move_datablocks_to_lts(self, ctx: StepContext, state: OfDataset) -> None:
         """Copies; the staged ones stay until what was written has been read back."""
+        await self._report_stored(ctx, state.dataset)
         for one in await self._units.pool.fetch(Q["blocks"], state.dataset):
             # As it is now: copying takes long, and what was validated meanwhile may have no staged copy any more.
             block = await self._units.pool.fetchrow(Q["block"], state.dataset, one["id"])
@@ -50,6 +54,15 @@ class Archiving:
                 store.check_storage(block["archive_id"], block["storage"], self._storage)
                 await self._store(block)
                 await self._move(block, "store")
+                await self._report_stored(ctx, state.dataset)
+
+    async def _report_stored(self, ctx: StepContext, dataset: UUID) -> None:
+        blocks, size = await store.progress(self._units.pool, dataset, STORED)
+        await ctx.progress(datablocks=blocks, bytes=size)
+
+    async def _report_validated(self, ctx: StepContext, dataset: UUID) -> None:
+        blocks, size = await store.progress(self._units.pool, dataset, VALIDATED)
+        await ctx.progress(validated_datablocks=blocks, validated_bytes=size)
 
     async def _store(self, block: store.Row) -> None:
         files = await store.files(self._units.pool, "files_of", block["id"])
@@ -78,6 +91,7 @@ class Archiving:
 
     async def validate_datablocks(self, ctx: StepContext, state: OfDataset) -> None:
         """Reads every datablock back, whole. One that differs is taken away, and copied again by the next archive job."""
+        await self._report_validated(ctx, state.dataset)
         for block in await self._units.pool.fetch(Q["blocks"], state.dataset):
             if block["state"] not in BLOCK.sources("validate"):
                 continue
@@ -92,6 +106,7 @@ class Archiving:
                     f"{block['packed_size']} that hash to {block['chk']} were written"
                 )
             await self._move(block, "validate", "whole_block")
+            await self._report_validated(ctx, state.dataset)
 
     async def _move(self, block: store.Row, verb: str, query: str = "move_block") -> None:
         await self._units.pool.fetchrow(Q[query], block["id"], int(BLOCK.target(verb)), BLOCK.sources(verb))
@@ -111,7 +126,7 @@ class Archiving:
         catalogue.tell_lifecycle(ctx, state.dataset, "archive", archivable=False, retrievable=True)
 
     async def job_finished(self, ctx: StepContext, state: OfDataset) -> None:
-        catalogue.tell_job(ctx, state.job, "finish")
+        catalogue.finish_job(ctx, state.job, state.pid)
 
     async def clear_staging_and_landing_zone(self, ctx: StepContext, state: OfDataset) -> None:
         await remove(self._objects, layout.staging_prefix(state.dataset))

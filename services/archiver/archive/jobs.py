@@ -34,15 +34,15 @@ class Jobs:
             if (there["dataset"], there["type"]) != (row["id"], asked.type):
                 raise AlreadyExists(f"there is a job {asked.id} already, and it is another", field="id")
             return store.job_of(there, asked.pid)
-        chain = self._declared.retrieval
+        chain, kind = self._declared.retrieval, "retrieve"
         if asked.type == "archive":
             await self._check_archivable(row)
-            chain = self._declared.repair if row["damaged"] else self._declared.archival
+            chain, kind = (self._declared.repair, "repair") if row["damaged"] else (self._declared.archival, "archive")
         elif not row["retrievable"]:
             raise Conflict(f"dataset {asked.pid} is not retrievable: it is not on long-term storage", field="pid")
         job = await db.fetchrow(Q["add_job"], asked.id or uuid7(), asked.type, row["id"], row["owner"])
         state = OfDataset(row["id"], asked.pid, row["owner"], job["id"])
-        await self._chains.start(unit, chain, state, id=job["id"])
+        await self._chains.start(unit, chain, state, id=job["id"], operation=state.shown_as(kind))
         if asked.type == "archive":  # the one chain that writes; a retrieval beside it must not take its place
             await db.execute(Q["set_chain"], row["id"], job["id"])
         unit.tell(subjects.event("archive", "changed", job["id"]), store.job_changed(job))

@@ -9,7 +9,7 @@ from services.archiver.archive.packing import File, Tar, WrongFileError, share_o
 from services.archiver.archive.state import OfDataset
 from services.archiver.catalogue import builtin as catalogue
 from services.archiver.catalogue import layout, store
-from services.archiver.catalogue.machine import BLOCK
+from services.archiver.catalogue.machine import BLOCK, BlockState
 from shared.chain.context import StepContext
 from shared.chain.errors import UserError
 from shared.contracts import subjects
@@ -23,6 +23,7 @@ from shared.service.unit import Unit, Units
 Q = store.Q
 Start = Callable[[Unit, OfDataset], Awaitable[UUID]]
 """Starts a chain with the commit of the unit; its id."""
+PACKED = frozenset({BlockState.PACKED, BlockState.REGISTERED})
 NAMED = 10
 """Files that an error names; the others are counted."""
 
@@ -62,9 +63,15 @@ class PostUpload:
 
     async def upload_to_archivable_storage(self, ctx: StepContext, state: OfDataset) -> None:
         """Packs what is not packed yet, datablock by datablock: landing zone → tar → staging in one pass."""
+        await self._report_packed(ctx, state.dataset)
         for block in await self._units.pool.fetch(Q["blocks"], state.dataset):
             if block["state"] in BLOCK.sources("pack"):
                 await self._pack(state.dataset, block)
+                await self._report_packed(ctx, state.dataset)
+
+    async def _report_packed(self, ctx: StepContext, dataset: UUID) -> None:
+        blocks, size = await store.progress(self._units.pool, dataset, PACKED)
+        await ctx.progress(datablocks=blocks, bytes=size)
 
     async def put(self, dataset: UUID, block: store.Row, *, size: int = 0, sha256: str = "") -> tuple[str, Stored]:
         """A datablock's tar into staging; its key there. `size`, `sha256`: what it has to be, if that is known."""
@@ -101,7 +108,7 @@ class PostUpload:
         catalogue.register(ctx, state.dataset)
 
     async def update_lifecycle(self, ctx: StepContext, state: OfDataset) -> None:
-        catalogue.tell_lifecycle(ctx, state.dataset, "pack", archivable=True)
+        catalogue.tell_packed(ctx, state.dataset)
 
     async def report_missing_files(self, ctx: StepContext, state: OfDataset) -> None:
         catalogue.tell_lifecycle(ctx, state.dataset, "miss", archivable=False)

@@ -4,6 +4,8 @@ from uuid import UUID
 
 import msgspec
 
+from shared.chain.store import OperationOf
+
 
 class OfDataset(msgspec.Struct, frozen=True):
     """`job`: whose status the chain tells; the post-upload chain has none. `stopped`: the chain that is stopped for this one.
@@ -15,3 +17,7 @@ class OfDataset(msgspec.Struct, frozen=True):
     job: UUID | None = None
     stopped: UUID | None = None
     storage: str = ""
+
+    def shown_as(self, kind: str) -> OperationOf:
+        """The operation that a chain with this state is to the dataset's owner."""
+        return OperationOf(kind, self.owner, f"datasets/{self.pid}")

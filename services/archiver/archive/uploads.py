@@ -21,7 +21,6 @@ from shared.contracts.catalogue import (
     UploadUrls,
 )
 from shared.contracts.errors import Conflict, NotFound, TooLarge
-from shared.contracts.ids import uuid7
 from shared.objects.port import Objects, Stored
 from shared.runtime.clock import Clock, rfc3339
 from shared.service.context import Context
@@ -104,7 +103,7 @@ class Uploads:
         if not row["files"]:
             raise Conflict(f"dataset {asked.pid} has no files yet: register them first", field="pid")
         state = OfDataset(row["id"], asked.pid, row["owner"])
-        chain = await self._chains.start(unit, self._declared.post_upload, state, id=uuid7())
+        chain = await self._chains.start(unit, self._declared.post_upload, state, operation=state.shown_as("upload"))
         row = await unit.connection.fetchrow(Q["set_chain"], row["id"], chain)
         unit.tell(subjects.event("upload", "finished", row["id"]), store.changed(row))
         return store.dataset_of(row)

@@ -23,6 +23,16 @@ def tell_job(ctx: StepContext, job: UUID | None, verb: str, message: str = "") -
         ctx.commit(partial(_move_job, job=job, verb=verb, message=message))
 
 
+def finish_job(ctx: StepContext, job: UUID | None, pid: str) -> None:
+    """Moves the job, if there is one, to its good end when the step counts: it is the result of the operation."""
+
+    async def finish(unit: Unit) -> None:
+        if job is not None and (row := await move_job(unit, job, "finish")) is not None:
+            ctx.set_result(store.job_of(row, pid))
+
+    ctx.commit(finish)
+
+
 async def _move_job(unit: Unit, *, job: UUID, verb: str, message: str) -> None:
     await move_job(unit, job, verb, message)
 
@@ -42,10 +52,22 @@ def tell_lifecycle(ctx: StepContext, dataset: UUID, verb: str, **flags: bool) ->
     ctx.commit(partial(_move, dataset=dataset, verb=verb, flags=flags))
 
 
-async def _move(unit: Unit, *, dataset: UUID, verb: str, flags: dict[str, bool]) -> None:
+def tell_packed(ctx: StepContext, dataset: UUID) -> None:
+    """The dataset may be archived when the step counts: it is the result of the operation."""
+
+    async def pack(unit: Unit) -> None:
+        if (row := await _move(unit, dataset=dataset, verb="pack", flags={"archivable": True})) is not None:
+            ctx.set_result(store.dataset_of(row))
+
+    ctx.commit(pack)
+
+
+async def _move(unit: Unit, *, dataset: UUID, verb: str, flags: dict[str, bool]) -> store.Row | None:
+    """The dataset as it is then; None if the verb does nothing to it."""
     row = await unit.connection.fetchrow(Q["lock_dataset_of_chain"], dataset)
     if row is not None and row["archive_state"] in ARCHIVE.sources(verb):  # none: it was abandoned
-        await set_lifecycle(unit, dataset, archive_state=int(ARCHIVE.target(verb)), **flags)
+        return await set_lifecycle(unit, dataset, archive_state=int(ARCHIVE.target(verb)), **flags)
+    return None
 
 
 async def set_lifecycle(

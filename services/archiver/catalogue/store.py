@@ -1,6 +1,6 @@
 """Rows in, contracts out."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from services.archiver.catalogue.machine import ArchiveState, BlockState, JobSta
 from shared.contracts.catalogue import Damage, Datablock, Dataset, Job, Lifecycle
 from shared.contracts.errors import NotFound, Unavailable
 from shared.contracts.events import DatasetChanged, JobChanged
+from shared.contracts.operations import Amount
 from shared.db.sql import load
 from shared.runtime.clock import rfc3339
 from shared.service.access import owned
@@ -120,6 +121,17 @@ def no_dataset(pid: str) -> NotFound:
 async def job(db: Db, ctx: Context, job: UUID) -> Row:
     """NotFound if there is none that the asker may see."""
     return owned(ctx, await db.fetchrow(Q["job"], job), NotFound(f"there is no job {job}", field="job"))
+
+
+async def progress(db: Db, dataset: UUID, states: Collection[BlockState]) -> tuple[Amount, Amount]:
+    """How many of a dataset's datablocks are in one of `states`, and how many bytes these tars have."""
+    rows = await db.fetch(Q["block_counts"], dataset)
+    done = [row for row in rows if row["state"] in states]
+    return _amount("blocks", done, rows), _amount("size", done, rows)
+
+
+def _amount(column: str, done: Iterable[Row], all: Iterable[Row]) -> Amount:
+    return Amount(sum(row[column] for row in done), sum(row[column] for row in all))
 
 
 async def files(db: Db, query: str, id: UUID) -> list[File]:

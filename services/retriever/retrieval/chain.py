@@ -1,7 +1,7 @@
 """The retrieval chain: long-term storage → retrieval storage, validated; then to those who wait."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Final
 from uuid import UUID
@@ -10,7 +10,7 @@ import msgspec
 
 from services.retriever.retrieval.examine import examine, told
 from services.retriever.retrieval.peers import Peers
-from services.retriever.retrieval.store import Q, Row, retrieval_key, status_of
+from services.retriever.retrieval.store import Q, Row, retrieval_key, retrieval_of, status_of
 from shared.chain.context import StepContext
 from shared.chain.declare import Chain, critical, retry
 from shared.chain.errors import Later, UserError
@@ -18,6 +18,7 @@ from shared.contracts import subjects
 from shared.contracts.catalogue import JobStatus
 from shared.contracts.errors import AlreadyExists, HeadraceError, Invalid, NotFound, Unavailable, Unreadable
 from shared.contracts.events import RetrievalChanged
+from shared.contracts.operations import Amount
 from shared.contracts.topology import INLINE_LIMIT
 from shared.contracts.work import Output
 from shared.objects.hashing import Sha256
@@ -72,6 +73,7 @@ class Retrieve:
             retry(self.lifecycle_retrieved, backoff=SOON),
             retry(self.job_finished, backoff=SOON),
             on_user_error=self.report_failure, on_system_error=self.report_failure, on_cancel=self.report_failure,
+            cancellable_before="lifecycle_retrieved",
         )  # fmt: skip
 
     async def job_in_progress(self, ctx: StepContext, state: Retrieving) -> None:
@@ -108,9 +110,13 @@ class Retrieve:
 
     async def download_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
         """One that is in retrieval storage already, from an earlier retrieval or an earlier run, is not copied again."""
-        for block in await self._units.pool.fetch(Q["blocks"], state.retrieval):
-            if not block["damage"]:
-                await self._bring(state, block)
+        blocks = [block for block in await self._units.pool.fetch(Q["blocks"], state.retrieval) if not block["damage"]]
+        there: list[Row] = []
+        await ctx.progress(**_amounts(there, blocks))
+        for block in blocks:
+            if await self._bring(state, block):
+                there.append(block)
+                await ctx.progress(**_amounts(there, blocks))
 
     async def _bring(self, state: Retrieving, block: Row) -> bool:
         """Whether it is in retrieval storage; False if it is damaged on long-term storage, which the catalogue knows then."""
@@ -149,8 +155,11 @@ class Retrieve:
 
     async def validate_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
         """Reads them where they are now. One that differs is removed, so that the next try copies it again."""
-        for block in await self._units.pool.fetch(Q["blocks"], state.retrieval):
-            if block["back"] or block["damage"]:
+        blocks = [block for block in await self._units.pool.fetch(Q["blocks"], state.retrieval) if not block["damage"]]
+        validated = [block for block in blocks if block["back"]]
+        await ctx.progress(**_amounts(validated, blocks, "validated_"))
+        for block in blocks:
+            if block["back"]:
                 continue
             if not await self._bring(state, block):  # again, if the last try found it wrong
                 continue
@@ -166,6 +175,8 @@ class Retrieve:
                 await self._objects.delete([key])
                 raise CorruptError(f"{block['archive_id']} in retrieval storage hashes to {digest.hex()}")
             await self._units.pool.execute(Q["set_back"], state.retrieval, block["datablock"])
+            validated.append(block)
+            await ctx.progress(**_amounts(validated, blocks, "validated_"))
         if not any(block["back"] for block in await self._units.pool.fetch(Q["blocks"], state.retrieval)):
             raise UserError(await self._damage(state))  # trying again would find the same
 
@@ -186,7 +197,7 @@ class Retrieve:
 
         async def one(row: Row) -> None:
             async with gate:
-                await self._produce(state, row)
+                await self._produce(ctx, state, row)
 
         rows = await self._units.pool.fetch(Q["to_produce"], state.retrieval)
         try:
@@ -196,7 +207,7 @@ class Retrieve:
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None
 
-    async def _produce(self, state: Retrieving, row: Row) -> None:
+    async def _produce(self, ctx: StepContext, state: Retrieving, row: Row) -> None:
         result = row["result"]
         assert state.session is not None
         if not await self._peers.is_complete(state.owner, result, state.session):
@@ -208,6 +219,7 @@ class Retrieve:
             await unit.connection.execute(Q["produced"], state.retrieval, result)
             told = await changed(unit.connection, state.retrieval, "running")
             unit.tell(subjects.event("retrieval", "changed", state.retrieval), told)
+        await ctx.progress(results=Amount(told.produced, told.wanted))
 
     async def _value(self, session: UUID, row: Row) -> Output:
         """The file out of its tar: a range of it."""
@@ -228,10 +240,10 @@ class Retrieve:
         damage = await self._damage(state)
         status: JobStatus = "finishedWithDatasetErrors" if damage else "finishedSuccessful"
         await self._peers.job(state.owner, state.job, status, damage)
-        ctx.tell(
-            subjects.event("retrieval", "changed", state.retrieval),
-            await changed(self._units.pool, state.retrieval, "done"),
-        )
+        row = await self._units.pool.fetchrow(Q["retrieval"], state.retrieval)
+        assert row is not None
+        ctx.set_result(retrieval_of(row, "done", ctx.step))
+        ctx.tell(subjects.event("retrieval", "changed", state.retrieval), _changed(row, "done"))
 
     async def report_failure(self, ctx: StepContext, state: Retrieving) -> None:
         """Tasks that wait for what will not come fail with the reason, instead of waiting for ever."""
@@ -254,5 +266,14 @@ async def _checked(chunks: AsyncIterator[bytes], row: Row) -> bytes:
 
 
 async def changed(db: object, retrieval: UUID, status: str) -> RetrievalChanged:
-    row = await db.fetchrow(Q["retrieval"], retrieval)  # type: ignore[attr-defined]
-    return RetrievalChanged(retrieval, row["pid"], status_of(row, status), row["produced"], row["wanted"])
+    return _changed(await db.fetchrow(Q["retrieval"], retrieval), status)  # type: ignore[attr-defined]
+
+
+def _changed(row: Row, status: str) -> RetrievalChanged:
+    return RetrievalChanged(row["id"], row["pid"], status_of(row, status), row["produced"], row["wanted"])
+
+
+def _amounts(done: Sequence[Row], all: Sequence[Row], prefix: str = "") -> dict[str, Amount]:
+    """How many of the datablocks that are not damaged, and how many bytes of them."""
+    size = Amount(sum(one["packed_size"] for one in done), sum(one["packed_size"] for one in all))
+    return {f"{prefix}datablocks": Amount(len(done), len(all)), f"{prefix}bytes": size}

@@ -8,6 +8,7 @@ from services.retriever.retrieval import store
 from services.retriever.retrieval.chain import Retrieve, Retrieving, changed
 from shared.bus.client import Bus
 from shared.chain.chains import Chains
+from shared.chain.store import OperationOf
 from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.catalogue import Dataset, DatasetRef
@@ -65,7 +66,8 @@ class Retrievals:
         paths, results = [one.path for one in asked.results], [one.result for one in asked.results]
         await db.execute(Q["add_wanted"], id, paths, results)
         state = Retrieving(id, asked.pid, ctx.user, asked.job, asked.session)
-        await self._chains.start(unit, self._retrieve.chain, state, id=id)
+        shown = OperationOf("retrieve", ctx.user, f"datasets/{asked.pid}")
+        await self._chains.start(unit, self._retrieve.chain, state, id=id, operation=shown)
         unit.tell(subjects.event("retrieval", "changed", id), await changed(db, id, "running"))
         return Retrieval(
             id, asked.pid, ctx.user, "running", self._retrieve.chain.steps[0].name, "", 0, 0, len(paths), 0,
@@ -98,11 +100,15 @@ class Retrievals:
         same = (row["pid"], row["job"], row["session"]) == (asked.pid, asked.job, asked.session)
         if not same or wanted != {(one.path, one.result) for one in asked.results}:
             raise AlreadyExists(f"there is a retrieval {asked.id} already, and it is another", field="id")
-        return store.retrieval_of(row, await self._chains.get(asked.id))
+        return await self._shown(row)
 
     async def get(self, ctx: Context, asked: RetrievalRef) -> Retrieval:
         row = await self._seen(ctx, asked)
-        return store.retrieval_of(row, await self._chains.get(asked.retrieval))
+        return await self._shown(row)
+
+    async def _shown(self, row: store.Row) -> Retrieval:
+        chain = await self._chains.get(row["id"])
+        return store.retrieval_of(row, chain.status, chain.step, chain.error)
 
     async def urls(self, ctx: Context, asked: DownloadQuery) -> Downloads:
         """Addresses of a page of datablocks. Conflict while they are not all back; those that are damaged have none."""

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from shared.chain.explain import ChainInfo
 from shared.contracts.retrieval import Retrieval
 from shared.db.sql import load
 from shared.runtime.clock import rfc3339
@@ -28,14 +27,15 @@ def archive_id(retrieval_key: str) -> str:
     return retrieval_key.removeprefix(ROOM)
 
 
-def retrieval_of(row: Row, chain: ChainInfo) -> Retrieval:
+def retrieval_of(row: Row, status: str, step: str, error: str = "") -> Retrieval:
+    """`status`, `step`, `error`: of the retrieval's chain."""
     return Retrieval(
         row["id"],
         row["pid"],
         row["owner"],
-        status_of(row, chain.status),
-        chain.step,
-        chain.error or _damage(row),
+        status_of(row, status),
+        step,
+        error or _damage(row),
         row["blocks"],
         row["back"],
         row["wanted"],
