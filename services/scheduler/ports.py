@@ -47,8 +47,13 @@ class Dispatch(Protocol):
     async def ended(self, counts: dict[int, int], took: Iterable[tuple[int, str, float]] = ()) -> None:
         """So many tasks, by partition, have left the queue and the workers. `took`: partition, function, seconds of examples."""
 
-    async def set_aside(self, rows: Sequence[Any]) -> None:
-        """Workers gave these tasks back (`partition`): they wait until a worker has their function."""
+    async def set_aside(
+        self, unit: Unit, tasks: Sequence[UUID], attempts: Sequence[int], workers: Sequence[str], reasons: Sequence[str]
+    ) -> list[Any]:
+        """Sets attempts aside that their workers gave back, until a worker has their function: as new attempts that use up
+        no retry. Returns rows of those that were (`id`, `session`, `partition`, `worker`); the others' sessions have ended.
+        The four sequences are of one length, in the order of the tasks' ids: rows are locked in it.
+        """
 
     async def wake(self, numbers: Iterable[int] | None = None) -> None:
         """Something may be ready, in these partitions; None: in any."""
@@ -62,6 +67,9 @@ class Workers(Protocol):
 
     async def take_back(self, session: UUID, event: str, epoch: int = LAST_EPOCH) -> None:
         """Empties the session's queue; workers hear what to do with what they hold (`event`, `epoch`: see Control)."""
+
+    async def requeue(self, unit: Unit, session: UUID) -> None:
+        """What was chosen of a session, or lay with a worker without having begun, waits for its turn again."""
 
     async def control(self, session: UUID, what: Control) -> None:
         """Tells all workers something about a session's tasks."""

@@ -12,6 +12,7 @@ it released by itself (`credits`), which saves a chain's hop a round trip.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,7 @@ from services.scheduler.dispatch.partition import IDLE, Partition, by_partition
 from services.scheduler.dispatch.placement import TICK, Placement
 from services.scheduler.dispatch.queue import Queue
 from services.scheduler.dispatch.share import Lane, share
+from services.scheduler.machine import TASK
 from services.scheduler.ports import LAST_EPOCH
 from shared.bus import topology
 from shared.bus.client import Bus
@@ -139,8 +141,28 @@ class Turns:
         if self._limited:
             self._look(self._limited)
 
-    async def set_aside(self, rows: Sequence[Any]) -> None:
+    async def set_aside(
+        self, unit: Unit, tasks: Sequence[UUID], attempts: Sequence[int], workers: Sequence[str], reasons: Sequence[str]
+    ) -> list[Any]:
         """Workers have given these back, and they wait to be placed."""
+        sources = TASK.sources("give back")
+        rows: list[Any] = await unit.connection.fetch(Q["set_aside"], tasks, attempts, workers, reasons, sources)
+        unit.after.append(lambda: self._set_aside(rows))
+        return rows
+
+    async def requeue(self, unit: Unit, session: UUID) -> None:
+        db, taken = unit.connection, Counter[int]()
+        for submission in await db.fetch(Q["active_submissions"], session):
+            low, high = store.span(submission["id"])
+            rows = await db.fetch(Q["let_go"], low, high)
+            rows += await db.fetch(Q["rewind_released"], low, high, None)
+            rows += await db.fetch(Q["rewind_lanes"], low, high, None)
+            for back in rows:
+                taken[back["partition"]] += back["tasks"]
+            await db.execute(Q["leave_to_lanes"], low, high, None, session)
+        unit.after.append(lambda: self.ended(dict(taken)))
+
+    async def _set_aside(self, rows: Sequence[Any]) -> None:
         counts = by_partition(rows)
         for number in counts.keys() & self._partitions.keys():
             self._partitions[number].functions.waiting = True

@@ -19,7 +19,6 @@ from services.scheduler import store
 from services.scheduler.compute.completion.batch import Batch
 from services.scheduler.compute.sessions.closing import Closing
 from services.scheduler.compute.tasks import logs
-from services.scheduler.machine import TASK
 from services.scheduler.ports import Dispatch
 from shared.bus.client import Bus
 from shared.bus.pull import Pull
@@ -252,17 +251,15 @@ class Release:
         await self._stopped([(report.task, report.attempt) for report in reports])
         reports = sorted(reports, key=lambda report: report.task)  # rows are locked in the order of ids, everywhere
         async with self._units.begin() as unit:
-            rows = await unit.connection.fetch(
-                Q["set_aside"],
+            rows = await self._dispatch.set_aside(
+                unit,
                 [report.task for report in reports],
                 [report.attempt for report in reports],
                 [workers.get(report.task, "") for report in reports],
                 [_said(report) for report in reports],
-                TASK.sources("give back"),
             )
             tell(unit, "retried", rows)
         log.info("tasks.given_back", count=len(rows), workers=sorted({row["worker"] for row in rows}))
-        await self._dispatch.set_aside(rows)
         again = {row["id"] for row in rows}
         if left := [report for report in reports if report.task not in again]:
             await self._cancel_unrun(left)

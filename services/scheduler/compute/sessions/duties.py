@@ -94,16 +94,7 @@ class Duties:
             return None
         version: int = row["version"]
         await self._workers.take_back(session, "paused", row["epoch"])
-        taken: Counter[int] = Counter()
-        for submission in await db.fetch(Q["active_submissions"], session):
-            low, high = store.span(submission["id"])
-            rows = await db.fetch(Q["let_go"], low, high)
-            rows += await db.fetch(Q["rewind_released"], low, high, None)
-            rows += await db.fetch(Q["rewind_lanes"], low, high, None)
-            for back in rows:
-                taken[back["partition"]] += back["tasks"]
-            await db.execute(Q["leave_to_lanes"], low, high, None, session)
-        unit.after.append(lambda: self._dispatch.ended(dict(taken)))
+        await self._workers.requeue(unit, session)
         return version
 
     # -- close and cancel
