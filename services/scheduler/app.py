@@ -35,6 +35,7 @@ from services.scheduler.dispatch.recovery import Recovery
 from services.scheduler.dispatch.turns import Turns
 from services.scheduler.heavy_reads import PLACES, SECONDS, HeavyReads
 from services.scheduler.settings import Settings
+from shared.chain.operations import Operations
 from shared.chain.runner import Runner
 from shared.db.pool import open_pool, ping
 from shared.objects.known_storages import MIGRATIONS, recorder
@@ -106,6 +107,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         heavy = HeavyReads(list_pool)
         waiting = WaitingReasons(pool, turns)
         Partitions(bus, pool, turns, heavy).register(service)
+        Operations(removal.chains).register(service)
         Sessions(pool, turns, turns, waiting, duties, removal, heavy).register(service)
         Changes(turns, turns, release).register(service)
         Results(pool, release, heavy).register(service)

@@ -49,7 +49,7 @@ class Post:
                 case Tell(event):
                     here = row.position
                     changed = ChainChanged(str(row.id), row.kind, name_of(here.status), row.step_name, here.error)
-                    unit.tell(subjects.event("chain", event, row.id), changed)
+                    unit.emit(subjects.event("chain", event, row.id), changed)
                 case Due():
                     unit.after.append(partial(self.due, row))
 
@@ -77,7 +77,7 @@ class Post:
 def emit_operation(unit: Unit, chain: Chain[Any] | None, row: Row) -> None:
     """Tells how the operation is that the chain is shown as, if it is one."""
     if row.operation is not None:
-        unit.tell(subjects.event("operation", "changed", row.id), operation_of(chain, row))
+        unit.emit(subjects.event("operation", "changed", row.id), operation_of(chain, row))
 
 
 def is_later(row: Row, now: datetime) -> bool:

@@ -7,6 +7,7 @@ from uuid import UUID
 from shared.chain import store
 from shared.chain.chains import Chains
 from shared.chain.operation import is_cancellable, operation_of, state_of
+from shared.contracts.endpoints.operations import OPERATION_CANCEL, OPERATION_GET, OPERATION_LIST, OPERATION_WAIT
 from shared.contracts.errors import Conflict, NotFound
 from shared.contracts.operations import (
     Operation,
@@ -36,16 +37,17 @@ class Operations:
         self._chains, self._pool = chains, chains.units.pool
 
     def register(self, service: Service) -> None:
-        service.reads("operation", "get", OperationRef, self.get)
-        service.reads("operation", "list", OperationList, self.list)
-        service.reads("operation", "wait", OperationWait, self.wait, seconds=40, at_once=WAITS)
-        service.writes("operation", "cancel", OperationRef, self.cancel)
+        name = self._chains.service
+        service.on(OPERATION_GET[name], self.get)
+        service.on(OPERATION_LIST[name], self.list)
+        service.on(OPERATION_WAIT[name], self.wait, seconds=40, at_once=WAITS)
+        service.on(OPERATION_CANCEL[name], self.cancel)
 
     async def get(self, ctx: Context, asked: OperationRef) -> Operation:
         return self._shown(_seen(ctx, await store.find(self._pool, asked.operation), asked.operation))
 
     async def list(self, ctx: Context, asked: OperationList) -> OperationPage:
-        owner = None if ctx.is_operator else ctx.user
+        owner = None if ctx.is_admin else ctx.user
         before = place_of(asked, UUID)
         filters = (asked.kind, asked.target, asked.active)
         rows = await store.operations(self._pool, owner, *filters, before, asked.size + 1)

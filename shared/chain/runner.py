@@ -191,7 +191,7 @@ class Runner:
                 for work in ctx.works:
                     await work(unit)
                 for subject, body in ctx.told:
-                    unit.tell(subject, body)
+                    unit.emit(subject, body)
                 if ctx.handed_over and not current.position.cancelling:
                     await store.hide_operation(unit.connection, row.id)
             position, effects = decide(chain, current.position, outcome, self._chains.clock.now())

@@ -1,13 +1,6 @@
 """Work that takes long, in one shape whatever it does: the operation, after Google's AIP-151. Version 1.
 
-| subject                              | request       | reply         |
-|--------------------------------------|---------------|---------------|
-| `hr.rpc.<service>.operation.get`     | OperationRef  | Operation     |
-| `hr.rpc.<service>.operation.list`    | OperationList | OperationPage |
-| `hr.rpc.<service>.operation.wait`    | OperationWait | Operation     |
-| `hr.rpc.<service>.operation.cancel`  | OperationRef  | Operation     |
-
-Each change is told on `hr.evt.operation.changed.<operation>` with the operation as it is then. Who shows what:
+Each service that has any answers for its own (endpoints/operations.py). Each change is told on `hr.evt.operation.changed.<operation>` with the operation as it is then. Who shows what:
 
 | service   | kind       | what goes on                                                  | id                                     |
 |-----------|------------|---------------------------------------------------------------|----------------------------------------|

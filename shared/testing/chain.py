@@ -31,6 +31,20 @@ from shared.service.unit import Unit
 S = TypeVar("S", bound=msgspec.Struct)
 
 
+class RecordedStep(StepContext):
+    """What a step is given, where no chain is. `amounts`: the progress that it has reported, by unit."""
+
+    def __init__(self, step: str = "step") -> None:
+        self.amounts: dict[str, Amount] = {}
+        super().__init__(uuid7(), "test", step, tries=0, fault=Fault.NONE, error="", save=self._keep, report=self._note)
+
+    async def _keep(self, state: msgspec.Struct) -> None:
+        pass
+
+    async def _note(self, progress: dict[str, Amount]) -> None:
+        self.amounts |= progress
+
+
 class ManualClock:
     """Stands still until it is moved."""
 
@@ -186,7 +200,7 @@ class MemoryChains:
                 for work in ctx.works:
                     await work(unit)
                 for subject, body in ctx.told:
-                    unit.tell(subject, body)
+                    unit.emit(subject, body)
                 if ctx.result is not None:
                     self.rows[id] = msgspec.structs.replace(self._row(id), result=ctx.result)
                 if ctx.handed_over and not self._row(id).position.cancelling:
@@ -222,7 +236,7 @@ class MemoryChains:
                     here = row.position
                     status = states.name_of(here.status)
                     changed = ChainChanged(str(row.id), row.kind, status, row.step_name, here.error)
-                    unit.tell(subjects.event("chain", event, row.id), changed)
+                    unit.emit(subjects.event("chain", event, row.id), changed)
                 case Due():
                     pass  # the rows are looked at, not a queue
 

@@ -13,7 +13,7 @@ from shared.chain.store import OperationOf
 from shared.contracts.errors import Conflict, NotFound
 from shared.contracts.ids import uuid7
 from shared.contracts.operations import Amount, Operation, OperationList, OperationRef, OperationWait, operation_name
-from shared.service.context import Context
+from shared.service.context import Context, speaking_for
 from shared.testing.conformance_chain import CHAINS, LOG, SHOWN, TRIP, Trip
 from tests.support.chain_rig import NatsBench, open_bench
 from tests.support.databases import Database
@@ -44,7 +44,7 @@ async def events(nats: Servers) -> AsyncIterator[list[Operation]]:
 
 
 def asker(user: str) -> Context:
-    return Context("hr.rpc.archiver.operation.get", user, {}, "")
+    return speaking_for(user)
 
 
 ALICE, BOB, ADMIN = asker("alice"), asker("bob"), asker("admin")

@@ -12,6 +12,7 @@ from services.retriever.retrieval.store import Q, retrieval_key
 from shared.contracts.errors import Conflict
 from shared.contracts.retrieval import DownloadQuery
 from shared.runtime.clock import SystemClock
+from shared.service.context import Context
 from shared.testing.objects import MemoryObjects
 
 ID = UUID(int=1)
@@ -24,12 +25,12 @@ class Pool:
         self._kept = None if swept else {"id": ID}
 
     async def fetchrow(self, query: str, *_: Any) -> dict[str, Any] | None:
-        if query == Q["keep_addresses"]:
+        if query == Q.keep_addresses.text:
             return self._kept
         return {"id": ID, "owner": "ann", "swept_at": None, "back": 1, "damaged": 0, "blocks": 1}
 
     async def execute(self, query: str, *_: Any) -> None:
-        assert query == Q["keep_addresses"]
+        assert query == Q.keep_addresses.text
 
     async def fetch(self, query: str, *_: Any) -> list[dict[str, Any]]:
         return [{"archive_id": "a/a_0.tar", "packed_size": 1, "chk": "", "damage": "", "datablock": ID}]
@@ -41,7 +42,7 @@ async def test_no_addresses_of_what_was_swept_a_moment_ago(swept: bool) -> None:
     await objects.put(retrieval_key("a/a_0.tar"), b"x")
     given: Any = (nothing, nothing, nothing)
     handler = Retrievals(Pool(swept), *given, objects, SystemClock(), timedelta(hours=1))
-    context: Any = SimpleNamespace(user="ann", is_operator=False)
+    context = Context("ann")
     if swept:
         with pytest.raises(Conflict, match="make another"):
             await handler.urls(context, DownloadQuery(ID))

@@ -7,11 +7,13 @@ from services.archiver.catalogue import builtin as catalogue
 from shared.bus.client import Bus
 from shared.chain.context import StepContext
 from shared.chain.errors import UserError
-from shared.contracts import headers as h
-from shared.contracts import subjects
+from shared.contracts.endpoints.operations import OPERATION_CANCEL
+from shared.contracts.endpoints.retrieval import RETRIEVAL_CREATE
 from shared.contracts.errors import Conflict, HeadraceError, NotFound
-from shared.contracts.operations import Operation, OperationRef
-from shared.contracts.retrieval import Retrieval, RetrievalCreate
+from shared.contracts.operations import OperationRef
+from shared.contracts.retrieval import RetrievalCreate
+from shared.service.ask import ask
+from shared.service.context import speaking_for
 
 
 class Forwarding:
@@ -21,9 +23,7 @@ class Forwarding:
     async def hand_to_retriever(self, ctx: StepContext, state: OfDataset) -> None:
         asked = RetrievalCreate(state.pid, id=state.job, job=state.job)
         try:
-            await self._bus.request(
-                subjects.rpc("retriever", "retrieval", "create"), asked, Retrieval, headers={h.USER: state.owner}
-            )
+            await ask(self._bus, RETRIEVAL_CREATE, asked, speaking_for(state.owner))
         except HeadraceError as error:
             if error.retryable:
                 raise
@@ -35,8 +35,8 @@ class Forwarding:
         """The retriever may have it already: then it is cancelled there too, unless it has ended."""
         assert state.job is not None
         with contextlib.suppress(NotFound, Conflict):
-            subject, headers = subjects.rpc("retriever", "operation", "cancel"), {h.USER: state.owner}
-            await self._bus.request(subject, OperationRef(state.job), Operation, headers=headers)
+            asked, owner = OperationRef(state.job), speaking_for(state.owner)
+            await ask(self._bus, OPERATION_CANCEL["retriever"], asked, owner)
         await self.report_failure(ctx, state)
 
     async def report_failure(self, ctx: StepContext, state: OfDataset) -> None:

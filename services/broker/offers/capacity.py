@@ -30,5 +30,5 @@ async def reserve(
     """The offer's row, which holds its cores and memory from the commit on."""
     until = now + timedelta(seconds=place.hold)
     row = await store.insert(unit.connection, place.name, offerset, owner, request, terms, now, until)
-    unit.tell(subjects.event("offer", name_of(store.phase_of(row)), row["id"]), store.changed(row))
+    unit.emit(subjects.event("offer", name_of(store.phase_of(row)), row["id"]), store.changed(row))
     return row

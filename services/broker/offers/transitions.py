@@ -90,7 +90,7 @@ class Offers:
         now = self._clock.now()
         note = store.messages(why, "ERROR" if target is Phase.FAILED else "INFO", now)
         moved = await store.move(unit.connection, row["id"], verb, holds=holds, messages=note, now=now)
-        unit.tell(subjects.event("offer", name_of(target), row["id"]), store.changed(moved))
+        unit.emit(subjects.event("offer", name_of(target), row["id"]), store.changed(moved))
         return moved
 
     async def expire(self, offer: UUID) -> bool:

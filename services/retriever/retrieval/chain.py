@@ -211,7 +211,7 @@ class Retrieve:
         async with self._units.begin() as unit:
             await store.set_produced(unit.connection, state.retrieval, result)
             told = await changed(unit.connection, state.retrieval, "running")
-            unit.tell(subjects.event("retrieval", "changed", state.retrieval), told)
+            unit.emit(subjects.event("retrieval", "changed", state.retrieval), told)
         await ctx.progress(results=Amount(told.produced, told.wanted))
 
     async def _value(self, session: UUID, row: Row) -> Output:

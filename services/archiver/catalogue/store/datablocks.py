@@ -16,7 +16,16 @@ Row = Mapping[str, Any]
 
 
 async def insert(
-    db: Db, dataset: UUID, number: int, name: str, *, size: int, files: int, packed_size: int, archive_id: str, storage: str
+    db: Db,
+    dataset: UUID,
+    number: int,
+    name: str,
+    *,
+    size: int,
+    files: int,
+    packed_size: int,
+    archive_id: str,
+    storage: str,
 ) -> UUID:
     """A planned datablock; its id. `size`: bytes of its files; `packed_size`: of the tar; `storage`: where it is to lie."""
     id = uuid7()
@@ -135,7 +144,9 @@ def _guard(verb: str) -> dict[str, Any]:
 
 def datablock_of(row: Row, pid: str) -> Datablock:
     """As others see it."""
-    damage = Damage(row["damage"], rfc3339(row["found_at"]), row["found_size"], row["found_chk"]) if row["damage"] else None
+    damage = (
+        Damage(row["damage"], rfc3339(row["found_at"]), row["found_size"], row["found_chk"]) if row["damage"] else None
+    )
     return Datablock(
         row["id"],
         pid,

@@ -96,6 +96,4 @@ async def stored_page(db: Db, dataset: UUID, datablock: UUID | None, after: str,
 
 async def place(db: Db, dataset: UUID, datablock: UUID, starts: Mapping[str, int]) -> None:
     """Puts files into a datablock. `starts`: path → where its first byte lies in the tar."""
-    await Q.place.execute(
-        db, dataset=dataset, datablock=datablock, paths=list(starts), starts=list(starts.values())
-    )
+    await Q.place.execute(db, dataset=dataset, datablock=datablock, paths=list(starts), starts=list(starts.values()))
