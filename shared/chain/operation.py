@@ -39,7 +39,7 @@ def operation_of(chain: Chain[Any] | None, row: Row) -> Operation:
         is_cancellable(chain, row),
     )
     error = ErrorBody(_CODES[here.fault], here.error) if done and here.fault else None
-    result = msgspec.Raw(row.result or b"{}") if here.status is ChainStatus.DONE else None
+    result = msgspec.json.decode(row.result or b"{}") if here.status is ChainStatus.DONE else None
     return Operation(operation_name(row.id), metadata, done, error, result)
 
 

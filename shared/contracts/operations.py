@@ -16,7 +16,7 @@ Each service that has any answers for its own (endpoints/operations.py). Each ch
 An operation can be looked at for 30 days after it has ended.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -73,14 +73,14 @@ class Operation(msgspec.Struct, frozen=True, omit_defaults=True):
     """Long work. `name`: `operations/<id>`. Once it is `done` it has either an `error` or a `result`, never both.
 
     `error`: code `failed_precondition` (what the user gave is wrong), `internal` (our fault), or `cancelled`. `result`: what the same request
-    would have answered had it waited, such as the job, the retrieval or the session.
+    would have answered had it waited, as JSON: the job, the retrieval or the session; `{}` if that would have been nothing.
     """
 
     name: str
     metadata: OperationMetadata
     done: bool
     error: ErrorBody | None = None
-    result: msgspec.Raw | None = None
+    result: Any = None
 
 
 class OperationRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

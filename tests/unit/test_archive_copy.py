@@ -130,7 +130,7 @@ async def test_a_retrieval_does_not_take_the_place_of_the_chain_that_writes(kind
         return id
 
     connection = Connection()
-    unit: Any = SimpleNamespace(connection=connection, tell=lambda *_: None)
+    unit: Any = SimpleNamespace(connection=connection, emit=lambda *_: None)
     chains: Any = SimpleNamespace(start=start)
     declared: Any = SimpleNamespace(retrieval="retrieve", archival="archive", repair="repair")
     context: Any = SimpleNamespace(user="ann", roles=(), is_service=False)
