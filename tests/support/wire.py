@@ -133,6 +133,7 @@ def _plain(hint: Any, name: str, seed: int) -> Any:
         bytes: b"bytes %d" % seed,
         UUID: UUID(f"{_ID}{seed % 100:02d}"),
         msgspec.Raw: msgspec.Raw(b'{"raw":%d}' % seed),
+        Any: {"any": seed},
     }[hint]
 
 
