@@ -46,7 +46,7 @@ class StepContext:
         self.result: bytes | None = None
         self.handed_over = False
         self.told: list[tuple[str, bytes]] = []
-        self.works: list[Callable[[Unit], Awaitable[None]]] = []
+        self.works: list[Callable[[Unit], Awaitable[object]]] = []
 
     async def save(self, state: msgspec.Struct) -> None:
         """Keeps what has been done so far: a step that is killed after it begins again with this state.
@@ -75,6 +75,6 @@ class StepContext:
         """An event that becomes true when the step does. Told once, however often the step runs."""
         self.told.append((subject, encode(message)))
 
-    def commit(self, work: "Callable[[Unit], Awaitable[None]]") -> None:
+    def commit(self, work: "Callable[[Unit], Awaitable[object]]") -> None:
         """A change of the service's own tables, made in the transaction that makes the step count: exactly once."""
         self.works.append(work)

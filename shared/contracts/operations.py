@@ -111,3 +111,8 @@ class OperationPage(msgspec.Struct, frozen=True):
 def operation_name(id: UUID) -> str:
     """`operations/<id>`"""
     return f"operations/{id}"
+
+
+def operation_id(operation: Operation) -> UUID:
+    """The id that an operation's name ends with."""
+    return UUID(operation.name.removeprefix("operations/"))

@@ -37,13 +37,13 @@ class Archiving:
         self._units, self._objects, self._lts, self._storage = units, objects, lts, storage
 
     async def job_forwarded(self, ctx: StepContext, state: OfDataset) -> None:
-        catalogue.tell_job(ctx, state.job, "forward")
+        catalogue.commit_job(ctx, state.job, "forward")
 
     async def job_in_progress(self, ctx: StepContext, state: OfDataset) -> None:
-        catalogue.tell_job(ctx, state.job, "begin")
+        catalogue.commit_job(ctx, state.job, "begin")
 
     async def lifecycle_started(self, ctx: StepContext, state: OfDataset) -> None:
-        catalogue.tell_lifecycle(ctx, state.dataset, "start", archivable=False)
+        catalogue.commit_lifecycle(ctx, state.dataset, "start", archivable=False)
 
     async def move_datablocks_to_lts(self, ctx: StepContext, state: OfDataset) -> None:
         """Copies; the staged ones stay until what was written has been read back."""
@@ -121,10 +121,10 @@ class Archiving:
             await datablocks.move(self._units.pool, block["id"], "take back")
 
     async def mark_retrievable(self, ctx: StepContext, state: OfDataset) -> None:
-        catalogue.tell_lifecycle(ctx, state.dataset, "archive", archivable=False, retrievable=True)
+        catalogue.commit_lifecycle(ctx, state.dataset, "archive", archivable=False, retrievable=True)
 
     async def job_finished(self, ctx: StepContext, state: OfDataset) -> None:
-        catalogue.finish_job(ctx, state.job, state.pid)
+        catalogue.commit_finished_job(ctx, state.job, state.pid)
 
     async def clear_staging_and_landing_zone(self, ctx: StepContext, state: OfDataset) -> None:
         await remove(self._objects, layout.staging_prefix(state.dataset))
@@ -137,5 +137,5 @@ class Archiving:
 
     async def report_failure(self, ctx: StepContext, state: OfDataset) -> None:
         """It may be asked for again: the datablocks are in staging still."""
-        catalogue.tell_job(ctx, state.job, "fail", ctx.error)
-        catalogue.tell_lifecycle(ctx, state.dataset, "fail", archivable=True, retrievable=False)
+        catalogue.commit_job(ctx, state.job, "fail", ctx.error)
+        catalogue.commit_lifecycle(ctx, state.dataset, "fail", archivable=True, retrievable=False)

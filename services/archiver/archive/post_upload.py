@@ -111,13 +111,13 @@ class PostUpload:
         await datablocks.delete_all(self._units.pool, state.dataset)
 
     async def register_datablocks(self, ctx: StepContext, state: OfDataset) -> None:
-        catalogue.register(ctx, state.dataset)
+        catalogue.commit_registration(ctx, state.dataset)
 
     async def update_lifecycle(self, ctx: StepContext, state: OfDataset) -> None:
-        catalogue.tell_packed(ctx, state.dataset)
+        catalogue.commit_packed(ctx, state.dataset)
 
     async def report_missing_files(self, ctx: StepContext, state: OfDataset) -> None:
-        catalogue.tell_lifecycle(ctx, state.dataset, "miss", archivable=False)
+        catalogue.commit_lifecycle(ctx, state.dataset, "miss", archivable=False)
         ctx.commit(partial(self._restart, state=state))
 
     async def _restart(self, unit: Unit, *, state: OfDataset) -> None:

@@ -56,9 +56,9 @@ class Repairing:
 
     async def report_failure(self, ctx: StepContext, state: OfDataset) -> None:
         """What is whole may be retrieved, and it may be archived again."""
-        catalogue.tell_job(ctx, state.job, "fail", ctx.error)
+        catalogue.commit_job(ctx, state.job, "fail", ctx.error)
         ctx.commit(partial(self._recount, state=state))
-        catalogue.tell_lifecycle(ctx, state.dataset, "fail", archivable=True)
+        catalogue.commit_lifecycle(ctx, state.dataset, "fail", archivable=True)
 
     async def _recount(self, unit: Unit, *, state: OfDataset) -> None:
         await self._count(unit, state=state)

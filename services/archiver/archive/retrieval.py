@@ -29,7 +29,7 @@ class Forwarding:
                 raise
             raise UserError(f"the retriever refuses: {error.message}") from None
         ctx.hand_over()
-        catalogue.tell_job(ctx, state.job, "forward")
+        catalogue.commit_job(ctx, state.job, "forward")
 
     async def cancel_retrieval(self, ctx: StepContext, state: OfDataset) -> None:
         """The retriever may have it already: then it is cancelled there too, unless it has ended."""
@@ -40,4 +40,4 @@ class Forwarding:
         await self.report_failure(ctx, state)
 
     async def report_failure(self, ctx: StepContext, state: OfDataset) -> None:
-        catalogue.tell_job(ctx, state.job, "refuse", ctx.error)
+        catalogue.commit_job(ctx, state.job, "refuse", ctx.error)

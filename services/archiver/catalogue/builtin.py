@@ -15,13 +15,13 @@ from shared.contracts import subjects
 from shared.service.unit import Unit
 
 
-def tell_job(ctx: StepContext, job: UUID | None, verb: str, message: str = "") -> None:
+def commit_job(ctx: StepContext, job: UUID | None, verb: str, message: str = "") -> None:
     """Moves the job, if there is one, when the step counts."""
     if job is not None:
         ctx.commit(partial(_move_job, job=job, verb=verb, message=message))
 
 
-def finish_job(ctx: StepContext, job: UUID | None, pid: str) -> None:
+def commit_finished_job(ctx: StepContext, job: UUID | None, pid: str) -> None:
     """Moves the job, if there is one, to its good end when the step counts: it is the result of the operation."""
 
     async def finish(unit: Unit) -> None:
@@ -43,26 +43,32 @@ async def move_job(unit: Unit, job: UUID, verb: str, message: str = "") -> Row |
     return row
 
 
-def tell_lifecycle(ctx: StepContext, dataset: UUID, verb: str, **flags: bool) -> None:
-    """Moves the dataset's archive status when the step counts. `flags`: archivable, retrievable, on_disk."""
-    ctx.commit(partial(_move, dataset=dataset, verb=verb, flags=flags))
+def commit_lifecycle(
+    ctx: StepContext, dataset: UUID, verb: str, *, archivable: bool, retrievable: bool | None = None
+) -> None:
+    """Moves the dataset's archive status when the step counts. `retrievable`: None if it stays as it is."""
+    ctx.commit(partial(_move, dataset=dataset, verb=verb, archivable=archivable, retrievable=retrievable))
 
 
-def tell_packed(ctx: StepContext, dataset: UUID) -> None:
+def commit_packed(ctx: StepContext, dataset: UUID) -> None:
     """The dataset may be archived when the step counts: it is the result of the operation."""
 
     async def pack(unit: Unit) -> None:
-        if (row := await _move(unit, dataset=dataset, verb="pack", flags={"archivable": True})) is not None:
+        if (row := await _move(unit, dataset=dataset, verb="pack", archivable=True)) is not None:
             ctx.set_result(datasets.dataset_of(row))
 
     ctx.commit(pack)
 
 
-async def _move(unit: Unit, *, dataset: UUID, verb: str, flags: dict[str, bool]) -> Row | None:
+async def _move(
+    unit: Unit, *, dataset: UUID, verb: str, archivable: bool, retrievable: bool | None = None
+) -> Row | None:
     """The dataset as it is then; None if the verb does nothing to it."""
     row = await datasets.lock_id(unit.connection, dataset)
     if row is not None and row["archive_state"] in ARCHIVE.sources(verb):  # none: it was abandoned
-        return await set_lifecycle(unit, dataset, archive_state=ARCHIVE.target(verb), **flags)
+        return await set_lifecycle(
+            unit, dataset, archive_state=ARCHIVE.target(verb), archivable=archivable, retrievable=retrievable
+        )
     return None
 
 
@@ -90,7 +96,7 @@ async def set_lifecycle(
     return row
 
 
-def register(ctx: StepContext, dataset: UUID) -> None:
+def commit_registration(ctx: StepContext, dataset: UUID) -> None:
     """The dataset's packed datablocks become visible when the step counts."""
     ctx.commit(partial(_register, dataset=dataset))
 
