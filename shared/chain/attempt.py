@@ -10,7 +10,7 @@ import msgspec
 
 from shared.chain import store
 from shared.chain.context import StepContext
-from shared.chain.decide import Broke, Outcome, Postponed, Stopped, Succeeded
+from shared.chain.decide import Failed, Outcome, Postponed, Stopped, Succeeded
 from shared.chain.declare import Action, Chain
 from shared.chain.effects import emit_operation
 from shared.chain.errors import Later, Superseded, UserError
@@ -123,25 +123,25 @@ async def run(chain: Chain[Any], state: bytes, action: Action, ctx: StepContext)
     except Later as later:
         return Postponed(max(0.0, later.seconds), later.why), None
     except UserError as error:
-        return Broke(Fault.USER, str(error)), None
+        return Failed(Fault.USER, str(error)), None
     except Unreadable as error:  # waiting would not help: the storage is there
-        return _broke(action, ctx, error), None
+        return _failed(action, ctx, error), None
     except AWAY as error:
         return Postponed(AWAY_AGAIN, error.message), None
     except Superseded:
         raise
     except TimeoutError as error:
         if limit.expired():
-            return Broke(Fault.SYSTEM, f"{action.name} took longer than {action.timeout:g} s"), None
-        return _broke(action, ctx, error), None
+            return Failed(Fault.SYSTEM, f"{action.name} took longer than {action.timeout:g} s"), None
+        return _failed(action, ctx, error), None
     except Exception as error:
         if isinstance(error, _DATABASE) and (away := translate(error)):
             return Postponed(AWAY_AGAIN, away.message), None
-        return _broke(action, ctx, error), None
+        return _failed(action, ctx, error), None
 
 
-def _broke(action: Action, ctx: StepContext, error: Exception) -> Broke:
+def _failed(action: Action, ctx: StepContext, error: Exception) -> Failed:
     log.warning(
         "chain.step_failed", chain=str(ctx.chain), kind=ctx.kind, step=action.name, tries=ctx.tries, exc_info=error
     )
-    return Broke(Fault.SYSTEM, f"{type(error).__name__}: {error}")
+    return Failed(Fault.SYSTEM, f"{type(error).__name__}: {error}")

@@ -12,7 +12,7 @@ from shared.bus.client import Bus
 from shared.chain import store
 from shared.chain.decide import Stopped, begin, decide
 from shared.chain.declare import Chain, Registry
-from shared.chain.effects import Post, emit_operation
+from shared.chain.effects import Effects, emit_operation
 from shared.chain.explain import ChainExplanation, ChainInfo, explain, info
 from shared.chain.machine import LIVE, MACHINE, ChainStatus, Fault
 from shared.chain.store import OperationOf
@@ -67,7 +67,7 @@ class Chains:
     def __init__(self, bus: Bus, units: Units, service: str, *chains: Chain[Any], clock: Clock | None = None) -> None:
         self.clock = clock or SystemClock()
         self.units, self.registry, self.service = units, Registry(*chains), service
-        self.post = Post(bus, service, self.clock)
+        self.effects = Effects(bus, service, self.clock)
         self.on_cancel: Callable[[UUID], None] = lambda id: None
 
     async def start(
@@ -86,7 +86,7 @@ class Chains:
         position, effects = begin(at or self.clock.now())
         row = await store.insert(unit.connection, id, chain, msgspec.json.encode(state), position, operation)
         if row is not None:
-            self.post.enlist(unit, chain, row, effects)
+            self.effects.enlist(unit, chain, row, effects)
             return id
         there = await store.find(unit.connection, id)
         if there is None or there.kind != chain.name:
@@ -108,7 +108,7 @@ class Chains:
             return info(row)
         position, effects = decide(chain, row.position, Stopped(), self.clock.now())
         row = await store.move(unit.connection, chain, row, position)
-        self.post.enlist(unit, chain, row, effects)
+        self.effects.enlist(unit, chain, row, effects)
         return info(row)
 
     def _nudge(self, id: UUID) -> Any:

@@ -45,8 +45,8 @@ class StepContext:
         self._save, self._report = save, report
         self.result: bytes | None = None
         self.handed_over = False
-        self.told: list[tuple[str, bytes]] = []
-        self.works: list[Callable[[Unit], Awaitable[object]]] = []
+        self.events: list[tuple[str, bytes]] = []
+        self.commits: list[Callable[[Unit], Awaitable[object]]] = []
 
     async def save(self, state: msgspec.Struct) -> None:
         """Keeps what has been done so far: a step that is killed after it begins again with this state.
@@ -58,8 +58,8 @@ class StepContext:
     async def progress(self, **amounts: Amount) -> None:
         """How far the operation is that the chain is shown as, by unit: `await ctx.progress(datablocks=Amount(3, 10))`.
 
-        It is stored and told at once, whatever becomes of the step: amounts that were counted, of what is really done. Units that are not
-        named stay as they were. Superseded if this run does not count any more.
+        It is stored and published at once, whatever becomes of the step: amounts that were counted, of what is really done.
+        Units that are not named stay as they were. Superseded if this run does not count any more.
         """
         await self._report(amounts)
 
@@ -71,10 +71,10 @@ class StepContext:
         """Another service goes on with the operation, under the same id: this one shows it no longer when the step counts."""
         self.handed_over = True
 
-    def tell(self, subject: str, message: Any) -> None:
-        """An event that becomes true when the step does. Told once, however often the step runs."""
-        self.told.append((subject, encode(message)))
+    def emit(self, subject: str, message: Any) -> None:
+        """An event that is published when the step counts: once, however often the step runs."""
+        self.events.append((subject, encode(message)))
 
     def commit(self, work: "Callable[[Unit], Awaitable[object]]") -> None:
         """A change of the service's own tables, made in the transaction that makes the step count: exactly once."""
-        self.works.append(work)
+        self.commits.append(work)

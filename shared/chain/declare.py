@@ -20,10 +20,10 @@ Function = Callable[[StepContext, S], Awaitable[S | None]]
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
 
-ENDLESS: Final = Backoff(first=1, factor=2, ceiling=300)
-"""Between tries of a `retry` step, and of undoing: 1 s, 2 s, … 5 min."""
-SHORT: Final = Backoff(first=1, factor=4, ceiling=60)
-"""Between tries of a `critical` step."""
+RETRY_BACKOFF: Final = Backoff(first=1, factor=2, ceiling=300)
+"""Pauses between the tries of a `retry` step, and of undoing: 1 s, 2 s, … 5 min."""
+CRITICAL_BACKOFF: Final = Backoff(first=1, factor=4, ceiling=60)
+"""Pauses between the tries of a `critical` step."""
 CRITICAL_TRIES: Final = 3
 
 
@@ -64,7 +64,7 @@ class Action(msgspec.Struct, frozen=True):
 
 def step(run: Function[S], *, name: str = "", timeout: float | None = None, undo: Function[S] | None = None) -> Step:
     """Runs; an error fails the chain."""
-    return Step(name or _name(run), Kind.STEP, run, 1, SHORT, None, timeout, undo)
+    return Step(name or _name(run), Kind.STEP, run, 1, CRITICAL_BACKOFF, None, timeout, undo)
 
 
 def critical(
@@ -72,7 +72,7 @@ def critical(
     *,
     name: str = "",
     tries: int = CRITICAL_TRIES,
-    backoff: Backoff = SHORT,
+    backoff: Backoff = CRITICAL_BACKOFF,
     timeout: float | None = None,
     undo: Function[S] | None = None,
 ) -> Step:
@@ -86,7 +86,7 @@ def retry(
     name: str = "",
     tries: int | None = None,
     give_up_after: float | None = None,
-    backoff: Backoff = ENDLESS,
+    backoff: Backoff = RETRY_BACKOFF,
     timeout: float | None = None,
     undo: Function[S] | None = None,
 ) -> Step:
@@ -99,7 +99,7 @@ def _name(run: Function[Any]) -> str:
 
 
 class Chain(Generic[S]):
-    """`undo`: takes back what no single step stands for. Then, last, one of the handlers tells the world.
+    """`undo`: takes back what no single step stands for. Then, last, one of the handlers reports it.
 
     When a chain fails or is cancelled, in this order: the undo functions of the failed step and of those before it, last
     first; the chain's own `undo`; `on_user_error`, `on_system_error` or `on_cancel`. These too may run more than once, and

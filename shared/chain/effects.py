@@ -1,4 +1,4 @@
-"""How a chain's effects leave: due steps and schedules on STEPS, events through the outbox."""
+"""Carries out what a move of a chain entails: due steps and schedules on STEPS, events through the outbox."""
 
 from datetime import datetime, timedelta
 from functools import partial
@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from shared.bus.client import Bus
-from shared.chain.decide import Due, Effect, Tell
+from shared.chain.decide import Due, Effect, Emit
 from shared.chain.declare import Chain
 from shared.chain.operation import operation_of
 from shared.chain.store import Row
@@ -35,8 +35,8 @@ class StepDue(msgspec.Struct, frozen=True):
     tries: int
 
 
-class Post:
-    """The way out, of one service."""
+class Effects:
+    """Publishes what the moves of one service's chains entail."""
 
     def __init__(self, bus: Bus, service: str, clock: Clock) -> None:
         self._bus, self.service, self._clock = bus, service, clock
@@ -46,7 +46,7 @@ class Post:
         emit_operation(unit, chain, row)
         for effect in effects:
             match effect:
-                case Tell(event):
+                case Emit(event):
                     here = row.position
                     changed = ChainChanged(str(row.id), row.kind, name_of(here.status), row.step_name, here.error)
                     unit.emit(subjects.event("chain", event, row.id), changed)
@@ -75,7 +75,7 @@ class Post:
 
 
 def emit_operation(unit: Unit, chain: Chain[Any] | None, row: Row) -> None:
-    """Tells how the operation is that the chain is shown as, if it is one."""
+    """Publishes, with the commit of `unit`, the operation that the chain is shown as, if it is one."""
     if row.operation is not None:
         unit.emit(subjects.event("operation", "changed", row.id), operation_of(chain, row))
 

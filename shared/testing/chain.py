@@ -15,7 +15,7 @@ import msgspec
 from shared.chain.attempt import run
 from shared.chain.chains import check_cancel
 from shared.chain.context import StepContext
-from shared.chain.decide import Broke, Due, Effect, Position, Stopped, Succeeded, Tell, action, begin, decide, name_of
+from shared.chain.decide import Due, Effect, Emit, Failed, Position, Stopped, Succeeded, action, begin, decide, name_of
 from shared.chain.declare import Chain, Registry
 from shared.chain.effects import emit_operation
 from shared.chain.explain import ChainExplanation, ChainInfo, explain, info
@@ -73,12 +73,12 @@ class MemoryUnit(Unit):
 
 
 class MemoryChains:
-    """`told`: the events, in order, as (subject, body)."""
+    """`events`: those that were published, in order, as (subject, body)."""
 
     def __init__(self, *chains: Chain[Any], clock: ManualClock | None = None) -> None:
         self.registry, self.clock = Registry(*chains), clock or ManualClock()
         self.rows: dict[UUID, Row] = {}
-        self.told: list[tuple[str, bytes]] = []
+        self.events: list[tuple[str, bytes]] = []
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Unit]:
@@ -89,7 +89,7 @@ class MemoryChains:
         except BaseException:
             self.rows = before
             raise
-        self.told += unit.events
+        self.events += unit.events
         for effect in unit.after:
             await effect()
 
@@ -192,14 +192,14 @@ class MemoryChains:
         try:
             await self._commit(chain, row.id, outcome, state, ctx)
         except Exception as error:
-            await self._commit(chain, row.id, Broke(Fault.SYSTEM, f"{type(error).__name__}: {error}"), None, ctx)
+            await self._commit(chain, row.id, Failed(Fault.SYSTEM, f"{type(error).__name__}: {error}"), None, ctx)
 
     async def _commit(self, chain: Chain[Any], id: UUID, outcome: Any, state: bytes | None, ctx: StepContext) -> None:
         async with self.begin() as unit:
             if isinstance(outcome, Succeeded):
-                for work in ctx.works:
+                for work in ctx.commits:
                     await work(unit)
-                for subject, body in ctx.told:
+                for subject, body in ctx.events:
                     unit.emit(subject, body)
                 if ctx.result is not None:
                     self.rows[id] = msgspec.structs.replace(self._row(id), result=ctx.result)
@@ -232,7 +232,7 @@ class MemoryChains:
         emit_operation(unit, chain, row)
         for effect in effects:
             match effect:
-                case Tell(event):
+                case Emit(event):
                     here = row.position
                     status = states.name_of(here.status)
                     changed = ChainChanged(str(row.id), row.kind, status, row.step_name, here.error)

@@ -1,4 +1,4 @@
-"""A retrieve job of the catalogue is the retriever's work: it is handed over, and the retriever tells how it goes."""
+"""A retrieve job of the catalogue is the retriever's work: it is handed over, and the retriever reports how it goes."""
 
 import contextlib
 

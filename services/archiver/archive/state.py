@@ -8,7 +8,7 @@ from shared.chain.store import OperationOf
 
 
 class OfDataset(msgspec.Struct, frozen=True):
-    """`job`: whose status the chain tells; the post-upload chain has none. `stopped`: the chain that is stopped for this one.
+    """`job`: the catalogue's job whose work the chain is; the post-upload chain has none. `stopped`: the chain that is stopped for this one.
     `storage`: where the datablocks of an abandoned dataset were to lie; empty if it had none."""
 
     dataset: UUID

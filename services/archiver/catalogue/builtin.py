@@ -1,4 +1,4 @@
-"""The catalogue in the archiver's own tables. What a step tells it becomes true with the step: exactly once.
+"""The catalogue in the archiver's own tables. What a step changes in it is committed with the step: exactly once.
 
 A status that is there already, or that the table of machine.py does not allow from where the thing is, changes nothing: a
 step that runs again comes late, and an operator may have gone on.
@@ -82,7 +82,7 @@ async def set_lifecycle(
     archive_state: ArchiveState | None = None,
     retrieve_state: RetrieveState | None = None,
 ) -> Row:
-    """What is not said stays; the row as it is then, and an event."""
+    """Sets what is given (None stays), and emits the event. The dataset as it is then."""
     row = await datasets.set_lifecycle(
         unit.connection,
         dataset,

@@ -26,11 +26,11 @@ async def explain(db: Db, chains: Chains, row: Row) -> DatasetState:
     reasons = await _damages(db, row)
     if row["chain"] is not None:
         try:
-            told = await chains.explain(row["chain"])
+            chain = await chains.explain(row["chain"])
         except NotFound:  # long ended, and forgotten
             pass
         else:
-            reasons += [told.summary, *told.reasons]
+            reasons += [chain.summary, *chain.reasons]
     if row["swept_at"] is not None:
         when = rfc3339(row["swept_at"])
         reasons.insert(0, f"what was uploaded was removed at {when}, because nobody went on with it: upload it again")
@@ -46,8 +46,8 @@ async def _damages(db: Db, row: Row) -> list[str]:
     if not row["damaged"]:
         return []
     blocks = await datablocks.damaged(db, row["id"], NAMED)
-    told = [f"datablock {one['name']} {_damage(one)}, seen {rfc3339(one['found_at'])}" for one in blocks]
-    return told + ([f"{row['damaged'] - NAMED} more datablocks are damaged"] if row["damaged"] > NAMED else [])
+    named = [f"datablock {one['name']} {_damage(one)}, seen {rfc3339(one['found_at'])}" for one in blocks]
+    return named + ([f"{row['damaged'] - NAMED} more datablocks are damaged"] if row["damaged"] > NAMED else [])
 
 
 def _damage(block: Row) -> str:

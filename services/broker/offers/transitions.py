@@ -94,7 +94,7 @@ class Offers:
         return moved
 
     async def expire(self, offer: UUID) -> bool:
-        """Whether it had expired, and was not said to have."""
+        """Whether it had expired, and its phase is EXPIRED only now."""
         async with self._units.begin() as unit:
             row = await store.lock(unit.connection, self.site, offer)
             before = store.phase_of(row)

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from services.retriever.retrieval import store
-from services.retriever.retrieval.examine import examine, told
+from services.retriever.retrieval.examine import description, examine
 from services.retriever.retrieval.peers import Peers
 from services.retriever.retrieval.store import Row, retrieval_key, retrieval_of, status_of
 from shared.chain.context import StepContext
@@ -137,7 +137,7 @@ class Retrieve:
         found = await examine(self._lts, archive, size, chk)
         if found is None:
             raise Later(AGAIN, f"{archive}: it was read once as it should be and once not")
-        what = told(archive, found, size, chk)
+        what = description(archive, found, size, chk)
         known = await self._peers.report(state.owner, state.pid, block["datablock"], block["copy"], found)
         if (known.status, known.copy) != ("damaged", block["copy"]):
             suspect = known.damage is not None
@@ -210,9 +210,9 @@ class Retrieve:
                 await self._objects.delete([output.object])
         async with self._units.begin() as unit:
             await store.set_produced(unit.connection, state.retrieval, result)
-            told = await changed(unit.connection, state.retrieval, "running")
-            unit.emit(subjects.event("retrieval", "changed", state.retrieval), told)
-        await ctx.progress(results=Amount(told.produced, told.wanted))
+            event = await changed(unit.connection, state.retrieval, "running")
+            unit.emit(subjects.event("retrieval", "changed", state.retrieval), event)
+        await ctx.progress(results=Amount(event.produced, event.wanted))
 
     async def _value(self, session: UUID, row: Row) -> Output:
         """The file out of its tar: a range of it."""
@@ -236,7 +236,7 @@ class Retrieve:
         row = await store.find(self._units.pool, state.retrieval)
         assert row is not None
         ctx.set_result(retrieval_of(row, "done", ctx.step))
-        ctx.tell(subjects.event("retrieval", "changed", state.retrieval), _changed(row, "done"))
+        ctx.emit(subjects.event("retrieval", "changed", state.retrieval), _changed(row, "done"))
 
     async def report_failure(self, ctx: StepContext, state: Retrieving) -> None:
         """Tasks that wait for what will not come fail with the reason, instead of waiting for ever."""
@@ -246,8 +246,8 @@ class Retrieve:
             await self._peers.abort(state.owner, state.session, rows, why)
         await self._peers.lifecycle(state.owner, state.pid, "datasetRetrievalFailed")
         await self._peers.job(state.owner, state.job, "finishedUnsuccessful", ctx.error)
-        told = await changed(self._units.pool, state.retrieval, "failed")
-        ctx.tell(subjects.event("retrieval", "changed", state.retrieval), told)
+        event = await changed(self._units.pool, state.retrieval, "failed")
+        ctx.emit(subjects.event("retrieval", "changed", state.retrieval), event)
 
 
 async def _checked(chunks: AsyncIterator[bytes], row: Row) -> bytes:
