@@ -44,13 +44,9 @@ NOUNS: Final = {
     "retriever": ("retrieval",),
     "broker": ("offer", "reservation", "step", "site"),
 }  # fmt: skip
-<<<<<<< HEAD
-"""Whose events are about what. Every service tells of its chains, of the operations that they are to users, and of the commands that it has carried out."""
+"""The nouns of each service's events. Every service also publishes events of its chains, of the operations that they are to users, and
+of the commands that it has carried out."""
 SHARED_NOUNS: Final = ("command", "chain", "operation")
-=======
-"""The nouns of each service's events. Every service also publishes events of its chains and of the commands that it has carried out."""
-SHARED_NOUNS: Final = ("command", "chain")
->>>>>>> next
 
 
 class Permissions(msgspec.Struct, frozen=True):
