@@ -6,7 +6,6 @@ find. Whatever came of a task is dead when the task ends.
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import Callable
 
@@ -16,7 +15,7 @@ from shared.worker.describe import TaskError
 from shared.worker.frames import CLOSED, Call, Raised, Returned
 from shared.worker.printed import Printed
 from shared.worker.shortage import Unwell, spare_descriptors, words
-from shared.worker.spawned import Spawned, ending, environment
+from shared.worker.spawned import Spawned, ending, environment, socket_pair
 from shared.worker.tap import Tap
 
 PATIENCE = 5.0
@@ -163,7 +162,7 @@ async def _start(app: str) -> Child:
     reads, writes = os.pipe()
     ours = theirs = None
     try:
-        ours, theirs = socket.socketpair()
+        ours, theirs = socket_pair()
         process = await Spawned.start(
             [sys.executable, "-m", "shared.worker.child", app, str(theirs.fileno())],
             stdout=writes, stderr=writes, env=environment(), pass_fds=[theirs.fileno()],

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from shared.worker.children import Children, Lost
 from shared.worker.frames import Call
 from shared.worker.printed import Printed
 from shared.worker.shortage import Unwell
+from shared.worker.spawned import socket_pair
 from tests.integration.compute_functions import PATH
 from tests.support.wait import wait_until
 
@@ -49,6 +51,18 @@ async def test_it_may_print_in_any_way_and_each_task_has_its_own(
     assert await run(children, "double") == "a line that is not a frame\n"
     assert await run(children, "speak") == said
     assert capfd.readouterr() == ("", ""), "nothing is passed on twice"
+
+
+def test_a_default_timeout_that_a_task_has_set_is_none_of_a_child() -> None:
+    """The child failed when it waited for its first call, and what it then printed was in that task's log."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(1e-6)
+    try:
+        ours, theirs = socket_pair()
+    finally:
+        socket.setdefaulttimeout(before)
+    with ours, theirs:
+        assert os.get_blocking(theirs.fileno())
 
 
 async def test_a_loop_that_prints_ends_and_is_cut(children: Children) -> None:
