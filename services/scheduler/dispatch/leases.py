@@ -31,7 +31,7 @@ from shared.contracts.work import MOST_HELD, Beat, BeatReply, Failed
 from shared.db.pool import AWAY
 from shared.runtime.clock import Clock
 from shared.runtime.log import log
-from shared.service.service import MALFORMED
+from shared.service.decode import MALFORMED
 
 Q = store.Q
 MISSED = 3
