@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.scheduler.machine import RESULT, SESSION, TASK
+from services.scheduler.machine import SESSION, TASK
 from services.scheduler.schema import SCHEMA
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
@@ -13,7 +13,7 @@ from shared.service.schema import SCHEMA as OUTBOX
 from tests.support.databases import Database
 
 STOP, FAIL, WAITING = TASK.sources("stop"), TASK.sources("fail"), sorted(TASK.sets["waiting"])
-COMPLETE, RERUN, OPEN = TASK.sources("complete"), TASK.sources("rerun"), sorted(TASK.sets["open"])
+COMPLETE, RERUN = TASK.sources("complete"), TASK.sources("rerun")
 
 
 @pytest.fixture
@@ -45,16 +45,3 @@ async def test_functions_guard_with_the_states_of_the_table(functions: dict[str,
         "choose_v1": [session],
         "submit_v1": [session],
     }
-
-
-async def test_functions_write_states_only_where_the_table_leads_to_them(functions: dict[str, str]) -> None:
-    """Results: completed or aborted from CREATED, expected again from ABORTED."""
-    created, aborted = RESULT.sources("complete"), RESULT.sources("expect")
-    assert RESULT.sources("abort") == created
-    guarded = re.compile(
-        r"UPDATE results(?: r)? SET (?:\w+ = [^;]*?)?status = (\d+).*?WHERE(.*?)(?:;|RETURNING)", re.DOTALL
-    )
-    for name, body in functions.items():
-        for target, guard in guarded.findall(body):
-            source = [int(number) for number in re.findall(r"r?\.?status = (\d+)", guard)][-1:]
-            assert source == (aborted if int(target) == RESULT.target("expect") else created), name
