@@ -50,6 +50,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
 
 
 def place_of(settings: Settings) -> Place:
+    """The site as its settings describe it."""
     names = (name.strip() for name in settings.site_storages.split(","))
     return Place(
         settings.site,

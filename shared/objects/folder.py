@@ -54,10 +54,11 @@ class Folder:
                 self.unlink(part)
 
     def names(self) -> list[str]:
+        """The names of what lies in the folder itself, sorted."""
         return sorted(os.listdir(self._fd))
 
     def free(self) -> int:
-        """Bytes."""
+        """Bytes that are free on its disk."""
         disk = os.fstatvfs(self._fd)
         return disk.f_bavail * disk.f_frsize
 
@@ -67,6 +68,7 @@ class Folder:
         return os.fdopen(os.open(path, flags, 0o666, dir_fd=self._fd), "wb", buffering=0)
 
     def open(self, path: str, start: int = 0) -> BinaryIO:
+        """A file, to be read from byte `start`."""
         file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd), "rb", buffering=0)
         file.seek(start)
         return file

@@ -24,6 +24,7 @@ class Abandoning:
         self._units, self._objects, self._lts, self._storage = units, objects, lts, storage
 
     async def remove_bytes(self, ctx: StepContext, state: OfDataset) -> None:
+        """Waits for the stopped chain, then removes what lies in the landing zone, in staging and on long-term storage."""
         stopped = None if state.stopped is None else await store.find(self._units.pool, state.stopped)
         if stopped is not None and stopped.position.status in LIVE:
             raise Later(AGAIN, f"chain {state.stopped} to stop")

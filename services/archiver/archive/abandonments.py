@@ -25,10 +25,13 @@ ABANDONABLE = {*ARCHIVE.sources("pack"), *ARCHIVE.sources("start")}
 
 
 class Abandonments:
+    """Datasets given up by their owners."""
+
     def __init__(self, db: Db, chains: Chains, declared: ArchiverChains) -> None:
         self._db, self._chains, self._declared = db, chains, declared
 
     def register(self, service: Service) -> None:
+        """Registers the handler."""
         service.on(DATASET_ABANDON, self.abandon)
 
     async def abandon(self, unit: Unit, ctx: Context, asked: DatasetAbandon) -> Abandoned:

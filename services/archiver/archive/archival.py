@@ -37,12 +37,15 @@ class Archiving:
         self._units, self._objects, self._lts, self._storage = units, objects, lts, storage
 
     async def job_forwarded(self, ctx: StepContext, state: OfDataset) -> None:
+        """The job is accepted."""
         catalogue.commit_job(ctx, state.job, "forward")
 
     async def job_in_progress(self, ctx: StepContext, state: OfDataset) -> None:
+        """The job has begun."""
         catalogue.commit_job(ctx, state.job, "begin")
 
     async def lifecycle_started(self, ctx: StepContext, state: OfDataset) -> None:
+        """The dataset is being archived: it may not be archived twice."""
         catalogue.commit_lifecycle(ctx, state.dataset, "start", archivable=False)
 
     async def move_datablocks_to_lts(self, ctx: StepContext, state: OfDataset) -> None:
@@ -121,12 +124,15 @@ class Archiving:
             await datablocks.move(self._units.pool, block["id"], "take back")
 
     async def mark_retrievable(self, ctx: StepContext, state: OfDataset) -> None:
+        """The dataset counts as archived: what is staged is not its only copy any more."""
         catalogue.commit_lifecycle(ctx, state.dataset, "archive", archivable=False, retrievable=True)
 
     async def job_finished(self, ctx: StepContext, state: OfDataset) -> None:
+        """The job has ended well."""
         catalogue.commit_finished_job(ctx, state.job, state.pid)
 
     async def clear_staging_and_landing_zone(self, ctx: StepContext, state: OfDataset) -> None:
+        """Removes what was uploaded and packed; only long-term storage has it now."""
         await remove(self._objects, layout.staging_prefix(state.dataset))
         await remove(self._objects, layout.landing_prefix(state.dataset))
 

@@ -22,6 +22,8 @@ SOON = Backoff(first=0.5, factor=2, ceiling=60)
 
 
 class ArchiverChains(msgspec.Struct, frozen=True):
+    """All chains of the archiver."""
+
     post_upload: Chain[OfDataset]
     archival: Chain[OfDataset]
     repair: Chain[OfDataset]
@@ -35,6 +37,7 @@ class ArchiverChains(msgspec.Struct, frozen=True):
 def declare(
     after: PostUpload, archive: Archiving, repair: Repairing, forward: Forwarding, abandon: Abandoning
 ) -> ArchiverChains:
+    """The chains, made of their steps."""
     return ArchiverChains(
         post_upload=Chain(
             "post_upload", OfDataset,

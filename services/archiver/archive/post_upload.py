@@ -111,12 +111,15 @@ class PostUpload:
         await datablocks.delete_all(self._units.pool, state.dataset)
 
     async def register_datablocks(self, ctx: StepContext, state: OfDataset) -> None:
+        """The packed datablocks become visible in the catalogue."""
         catalogue.commit_registration(ctx, state.dataset)
 
     async def update_lifecycle(self, ctx: StepContext, state: OfDataset) -> None:
+        """The dataset may be archived."""
         catalogue.commit_packed(ctx, state.dataset)
 
     async def report_missing_files(self, ctx: StepContext, state: OfDataset) -> None:
+        """The dataset lacks files; if its upload was finished once more meanwhile, it is looked at again."""
         catalogue.commit_lifecycle(ctx, state.dataset, "miss", archivable=False)
         ctx.commit(partial(self._restart, state=state))
 

@@ -22,6 +22,8 @@ from shared.service.unit import Unit, Units
 
 
 class Repairing:
+    """The steps that only the repair chain has."""
+
     def __init__(self, units: Units, objects: Objects, packing: PostUpload) -> None:
         self._units, self._objects, self._packing = units, objects, packing
 
@@ -44,6 +46,7 @@ class Repairing:
         await remove(self._objects, layout.staging_prefix(state.dataset))
 
     async def mark_repaired(self, ctx: StepContext, state: OfDataset) -> None:
+        """The dataset is archived again, unless more damage was found meanwhile."""
         ctx.commit(partial(self._mark, state=state))
 
     async def _mark(self, unit: Unit, *, state: OfDataset) -> None:

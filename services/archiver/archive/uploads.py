@@ -48,6 +48,7 @@ class Uploads:
         self._objects, self._clock, self._expiry = objects, clock, expiry
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(UPLOAD_LIST, self.list)
         service.on(UPLOAD_SIGN, self.sign)
         service.on(UPLOAD_FINISH, self.finish)
@@ -76,6 +77,7 @@ class Uploads:
         return until
 
     async def sign(self, ctx: Context, asked: UploadSign) -> UploadUrls:
+        """Addresses to upload files to. NotFound for a path that is not registered, Conflict once the dataset takes no more files."""
         row = await datasets.find_owned(self._db, ctx, asked.pid)
         if row["damaged"] and row["archive_state"] in ARCHIVE.sources("heal"):
             known = await files.at_in_damaged(self._db, row["id"], asked.paths)

@@ -12,14 +12,17 @@ from shared.contracts.ids import uuid7
 
 
 def landing_prefix(dataset: UUID) -> str:
+    """Where a dataset's uploaded files lie."""
     return f"landing/{dataset}/"
 
 
 def landing_key(dataset: UUID, path: str) -> str:
+    """Where one file is uploaded to; `path` is its path in the dataset."""
     return f"{landing_prefix(dataset)}{path}"
 
 
 def staging_prefix(dataset: UUID) -> str:
+    """Where a dataset's packed datablocks lie."""
     return f"staging/{dataset}/"
 
 
@@ -29,10 +32,12 @@ def staging_key(dataset: UUID, name: str) -> str:
 
 
 def archive_prefix(dataset: UUID) -> str:
+    """Where a dataset lies on long-term storage."""
     return f"datasets/{dataset}/"
 
 
 def archive_id(dataset: UUID, name: str) -> str:
+    """A datablock's key on long-term storage; `name` is its name without `.tar`."""
     return f"{archive_prefix(dataset)}datablocks/{name}.tar"
 
 

@@ -43,6 +43,8 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 class No(msgspec.Struct, frozen=True):
+    """The site offers nothing, and why."""
+
     reason: str
 
 

@@ -20,6 +20,8 @@ FIRST = UUID(int=0)
 
 
 class Sweep:
+    """Looks at the site's offers that hold something, a page at a time."""
+
     def __init__(
         self, pool: "asyncpg.Pool[Any]", units: Units, offers: Offers, compute: ComputeSessions, page: int = PAGE
     ) -> None:

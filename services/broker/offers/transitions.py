@@ -21,6 +21,8 @@ _BEGUN = frozenset({Phase.WAITING, Phase.PREPARING, Phase.AVAILABLE, Phase.RUNNI
 
 
 class Offers:
+    """The offers of one site, and what they may become."""
+
     def __init__(self, units: Units, compute: ComputeSessions, clock: Clock, site: str) -> None:
         self._units, self._compute, self._clock, self.site = units, compute, clock, site
 

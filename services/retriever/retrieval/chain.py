@@ -78,9 +78,11 @@ class Retrieve:
         )  # fmt: skip
 
     async def job_in_progress(self, ctx: StepContext, state: Retrieving) -> None:
+        """The catalogue's job has begun."""
         await self._peers.job(state.owner, state.job, "inProgress")
 
     async def lifecycle_started(self, ctx: StepContext, state: Retrieving) -> None:
+        """The dataset is being retrieved."""
         await self._peers.lifecycle(state.owner, state.pid, "started")
 
     async def find_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
@@ -226,10 +228,12 @@ class Retrieve:
         return Output(result, size, data=data)
 
     async def lifecycle_retrieved(self, ctx: StepContext, state: Retrieving) -> None:
+        """The dataset is retrieved, or what is damaged of it failed to be."""
         damage = await self._damage(state)
         await self._peers.lifecycle(state.owner, state.pid, "datasetRetrievalFailed" if damage else "datasetRetrieved")
 
     async def job_finished(self, ctx: StepContext, state: Retrieving) -> None:
+        """The catalogue's job has ended, with errors if something is damaged."""
         damage = await self._damage(state)
         status: JobStatus = "finishedWithDatasetErrors" if damage else "finishedSuccessful"
         await self._peers.job(state.owner, state.job, status, damage)

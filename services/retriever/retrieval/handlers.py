@@ -52,11 +52,13 @@ class Retrievals:
         self._objects, self._clock, self._expiry = objects, clock, expiry
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(RETRIEVAL_CREATE, self.create)
         service.on(RETRIEVAL_GET, self.get)
         service.on(RETRIEVAL_URLS, self.urls)
 
     async def create(self, unit: Unit, ctx: Context, asked: RetrievalCreate) -> Retrieval:
+        """A new retrieval, and the chain that does it. Conflict if the dataset is not on long-term storage."""
         _check(asked)
         await self._check_session(ctx, asked.session)
         await self._check_retrievable(ctx, asked.pid)
@@ -99,6 +101,7 @@ class Retrievals:
         return await self._shown(row)
 
     async def get(self, ctx: Context, asked: RetrievalRef) -> Retrieval:
+        """How a retrieval of the asker's goes."""
         row = await self._seen(ctx, asked)
         return await self._shown(row)
 

@@ -44,6 +44,8 @@ COMPLETED: Final = name_of(ResultStatus.COMPLETED)
 
 
 class Peers:
+    """Asks archiver and scheduler for the owner of a retrieval."""
+
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
@@ -79,6 +81,7 @@ class Peers:
             return
 
     async def datablocks(self, owner: str, pid: str) -> list[Datablock]:
+        """All datablocks of a dataset."""
         found: list[Datablock] = []
         token = ""
         while True:
