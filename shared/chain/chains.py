@@ -1,4 +1,4 @@
-"""What a service does with its chains: start, look, wait, cancel. The `Runner` makes them go."""
+"""What a service does with its chains: start, get, wait, cancel. The `Runner` runs them."""
 
 import asyncio
 from collections.abc import Callable

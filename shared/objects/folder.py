@@ -74,20 +74,20 @@ class Folder:
         return file
 
     def size(self, path: str) -> int:
-        """Of a plain file; FileNotFoundError if it is none."""
+        """The size of a plain file; FileNotFoundError if it is none."""
         found = os.stat(path, dir_fd=self._fd)
         if not stat.S_ISREG(found.st_mode):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         return found.st_size
 
     def make(self, path: str) -> None:
-        """A folder, and those above it."""
+        """Makes a folder, and those above it."""
         for folder in (*reversed(PurePosixPath(path).parents[:-1]), PurePosixPath(path)):
             with suppress(FileExistsError):
                 os.mkdir(folder, dir_fd=self._fd)
 
     def place(self, part: str, path: str, *, if_absent: bool) -> None:
-        """A finished file to where it belongs, for good. FileExistsError if something is there, and `if_absent`."""
+        """Moves a finished file to its place, durably. FileExistsError if something is there and `if_absent` is set."""
         above = str(PurePosixPath(path).parent)
         for _ in range(_GOES_AWAY):
             try:

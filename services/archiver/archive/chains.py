@@ -18,7 +18,7 @@ from shared.chain.declare import WHENEVER, Chain, critical, retry
 from shared.runtime.retry import Backoff
 
 SOON = Backoff(first=0.5, factor=2, ceiling=60)
-"""Between tries of a step that must succeed in the end."""
+"""Pauses between the tries of a step that must succeed in the end."""
 
 
 class ArchiverChains(msgspec.Struct, frozen=True):

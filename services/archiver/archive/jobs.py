@@ -64,7 +64,7 @@ class Jobs:
         return jobs.job_of(row, row["pid"])
 
     async def update(self, unit: Unit, ctx: Context, asked: JobUpdate) -> Job:
-        """From the retriever. A status that the job has already is no error."""
+        """The retriever says how far the job is. A status that the job has already is no error."""
         row = await jobs.find_owned(unit.connection, ctx, asked.job)
         target = next(state for state in JobState if wire(state) == asked.job_status_message)
         if target == row["state"]:

@@ -1,4 +1,4 @@
-"""Uploads: addresses to upload to, and the word that all is there."""
+"""Uploads: which files are there, addresses to upload to, and the request that finishes an upload."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -71,7 +71,7 @@ class Uploads:
         return UploadPage(items, token_of(asked, items[-1].path) if more or len(rows) > asked.size else "")
 
     async def _keep(self, row: Row) -> datetime:
-        """Until when addresses of now are valid: so long at least, what is uploaded stays."""
+        """Keeps what is uploaded at least as long as addresses that are signed now are valid; returns until when."""
         until = self._clock.now() + self._expiry
         await datasets.keep_addresses(self._db, row["id"], until)
         return until

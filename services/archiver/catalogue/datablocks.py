@@ -37,7 +37,7 @@ from shared.service.service import Service
 from shared.service.unit import Unit
 
 NUMBER = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-"""Of a datablock within its dataset: where a page of them ends."""
+"""The number of a datablock within its dataset: where a page of them ends."""
 
 
 class Datablocks:
@@ -71,7 +71,7 @@ class Datablocks:
         return FilePage(items, token_of(asked, items[-1].path) if more else "")
 
     async def report(self, unit: Unit, ctx: Context, asked: DatablockReport) -> Datablock:
-        """From the retriever. A repeat, and what is no news, changes nothing."""
+        """The retriever reports how it found a datablock. A repeat, and what is known already, changes nothing."""
         row = await datasets.lock_owned(unit.connection, ctx, asked.pid)
         block = await datablocks.lock(unit.connection, row["id"], asked.datablock)
         if block is None:

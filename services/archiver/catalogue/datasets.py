@@ -82,7 +82,7 @@ class Datasets:
         return DatasetPage(items, token_of(asked, items[-1].id) if more else "")
 
     async def lifecycle(self, unit: Unit, ctx: Context, asked: LifecycleUpdate) -> Dataset:
-        """From the retriever. A status that is there already is no error."""
+        """The retriever says how far the dataset is. A status that it has already is no error."""
         row = await datasets.lock_owned(unit.connection, ctx, asked.pid)
         archive, retrieve = None, None
         if asked.archive_status_message is not None:
@@ -130,7 +130,7 @@ class Datasets:
         return made
 
     async def _drop(self, unit: Unit, dataset: UUID, new: Sequence[File], there: dict[str, Row]) -> None:
-        """They are registered anew. What was uploaded of those with other content now is of no use: it is removed."""
+        """Takes out files that are registered anew, and removes what was uploaded of those that have other content now."""
         await files.delete(unit.connection, dataset, list(there))
         stale = [
             layout.landing_key(dataset, file.path)
@@ -148,7 +148,7 @@ class Datasets:
             unit.after.append(remove)
 
     async def _check_folders(self, db: Db, row: Row, new: Sequence[File]) -> None:
-        """A file that is a folder too could not be unpacked."""
+        """Invalid if a path would be a file and a folder at once: that could not be unpacked."""
         paths = [file.path for file in new]
         above = sorted({folder for path in paths for folder in layout.folders(path)})
         crossing = next(iter(set(above) & set(paths)), None) or await files.crossing(db, row["id"], above, paths)

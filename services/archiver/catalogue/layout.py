@@ -42,7 +42,7 @@ def archive_id(dataset: UUID, name: str) -> str:
 
 
 def dataset_of(key: str) -> UUID | None:
-    """Whose object it is, in the landing zone or in staging; None if it is not one that we have put there."""
+    """The dataset that a key of the landing zone or of staging belongs to; None if the key has another form."""
     try:
         return UUID(key.split("/", 2)[1])
     except (IndexError, ValueError):
@@ -60,7 +60,7 @@ def block_name(pid: str, number: int) -> str:
 
 
 def folders(path: str) -> list[str]:
-    """Those that it lies in: `a/b/c` → `a`, `a/b`."""
+    """The folders that a path lies in: `a/b/c` → `a`, `a/b`."""
     parts = path.split("/")
     return ["/".join(parts[:end]) for end in range(1, len(parts))]
 

@@ -1,4 +1,4 @@
-"""What a site is asked: for offers, by the gateway of all sites at once; and about one of its own."""
+"""The requests that a site answers: for offers, which the gateway asks of all sites at once, and about one of its own offers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ from shared.service.service import Service
 from shared.service.unit import Units
 
 WAITING = 0.4
-"""The part of the time for an answer that the archiver may take, and the scheduler that has not made the partition yet."""
+"""The part of the time for a reply that other services may take: the archiver, and the scheduler that is still making the partition."""
 
 
 class Handlers:

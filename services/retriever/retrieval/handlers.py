@@ -86,7 +86,7 @@ class Retrievals:
             raise NotFound(f"there is no session {session}", field="session") from None
 
     async def _check_retrievable(self, ctx: Context, pid: str) -> None:
-        """Now, so that who asks for what is not there learns it at once; what decides is the chain."""
+        """Refuses at once what cannot be retrieved; what decides is the chain."""
         found = await ask(self._bus, DATASET_GET, DatasetRef(pid), ctx)
         if not found.datasetlifecycle.retrievable:
             raise Conflict(f"dataset {pid} is not retrievable: it is not on long-term storage", field="pid")
