@@ -21,7 +21,7 @@ from shared.service.health import serve_health
 from shared.service.station import open_station
 
 SWEEP = 1.0
-"""Seconds between two looks at what the site holds."""
+"""Seconds between two rounds of the sweep."""
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
@@ -50,6 +50,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
 
 
 def place_of(settings: Settings) -> Place:
+    """The site as its settings describe it."""
     names = (name.strip() for name in settings.site_storages.split(","))
     return Place(
         settings.site,

@@ -18,7 +18,7 @@ Report = Callable[[dict[str, Amount]], Awaitable[None]]
 
 
 async def _nobody(progress: dict[str, Amount]) -> None:
-    """What is reported where nobody looks."""
+    """Ignores a progress report."""
 
 
 class StepContext:

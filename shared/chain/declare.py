@@ -32,6 +32,8 @@ WHENEVER: Final = "*"
 
 
 class Kind(Enum):
+    """The kinds of steps that the diagrams of chains have."""
+
     STEP = "step"
     CRITICAL = "critical"
     RETRY = "retry"
@@ -169,6 +171,7 @@ class Registry:
             raise ValueError("two chains have the same name and version")
 
     def find(self, kind: str, version: int) -> Chain[Any] | None:
+        """The declaration of a chain's row; None if this service does not know it."""
         return self._chains.get((kind, version))
 
     def __contains__(self, chain: Chain[Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Which storages a service knows, in its own schema: the first marker seen under a name is the one that counts from then on."""
+"""The storages that a service knows, in its own schema: the first marker seen under a name is the one that is expected from then on."""
 
 from typing import Any
 from uuid import UUID
