@@ -32,6 +32,8 @@ WHENEVER: Final = "*"
 
 
 class Kind(Enum):
+    """The kinds of steps that the diagrams of chains have."""
+
     STEP = "step"
     CRITICAL = "critical"
     RETRY = "retry"
@@ -169,7 +171,14 @@ class Registry:
             raise ValueError("two chains have the same name and version")
 
     def find(self, kind: str, version: int) -> Chain[Any] | None:
+<<<<<<< ours
         return self.chains.get((kind, version))
+||||||| base
+        return self._chains.get((kind, version))
+=======
+        """The declaration of a chain's row; None if this service does not know it."""
+        return self._chains.get((kind, version))
+>>>>>>> theirs
 
     def __contains__(self, chain: Chain[Any]) -> bool:
         return self.chains.get((chain.name, chain.version)) is chain

@@ -61,6 +61,7 @@ class Runner:
         chains.on_cancel = self._nudge
 
     async def start(self) -> None:
+        """Begins to take due steps, and to look for those that were lost."""
         await self.pull.start()
         loop = asyncio.get_running_loop()
         self._loops = [loop.create_task(self._take()), loop.create_task(self._sweeper.run())]
