@@ -17,16 +17,8 @@ Save = Callable[[msgspec.Struct], Awaitable[None]]
 Report = Callable[[dict[str, Amount]], Awaitable[None]]
 
 
-<<<<<<< ours
 async def _discard_progress(progress: dict[str, Amount]) -> None:
-    """What is reported where nobody looks."""
-||||||| base
-async def _nobody(progress: dict[str, Amount]) -> None:
-    """What is reported where nobody looks."""
-=======
-async def _nobody(progress: dict[str, Amount]) -> None:
     """Ignores a progress report."""
->>>>>>> theirs
 
 
 class StepContext:

@@ -171,14 +171,8 @@ class Registry:
             raise ValueError("two chains have the same name and version")
 
     def find(self, kind: str, version: int) -> Chain[Any] | None:
-<<<<<<< ours
-        return self.chains.get((kind, version))
-||||||| base
-        return self._chains.get((kind, version))
-=======
         """The declaration of a chain's row; None if this service does not know it."""
-        return self._chains.get((kind, version))
->>>>>>> theirs
+        return self.chains.get((kind, version))
 
     def __contains__(self, chain: Chain[Any]) -> bool:
         return self.chains.get((chain.name, chain.version)) is chain
