@@ -73,7 +73,7 @@ class ProcessState:
         self._lost: set[str] = set()
 
     def before_run(self, now: float) -> None:
-        """Restores what a task is most likely to need, in about a microsecond: the standard streams and the working directory.
+        """Restores what a task is most likely to need: standard streams, working directory, umask, limit of descriptors.
 
         now   time.monotonic()
         """
