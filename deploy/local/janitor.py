@@ -37,17 +37,19 @@ class Janitor:
         self._pipe: IO[str] = self._process.stdin
 
     def watch(self, group: int, tier: int, number: int, seconds: float) -> None:
-        self._say(f"watch {group} {tier} {number} {seconds}")
+        """Adds a process group: stopped in the order of tiers by signal `number`, and by SIGKILL after `seconds`."""
+        self._send(f"watch {group} {tier} {number} {seconds}")
 
     def forget(self, group: int) -> None:
-        self._say(f"forget {group}")
+        """Removes a process group that has ended."""
+        self._send(f"forget {group}")
 
     def close(self) -> None:
         """Ends it; it stops first whatever it still knows."""
         self._pipe.close()
         self._process.wait()
 
-    def _say(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         self._pipe.write(line + "\n")
         self._pipe.flush()
 
@@ -83,6 +85,7 @@ def clean(children: dict[int, tuple[int, int, float]]) -> None:
 
 
 def main(lines: IO[str]) -> None:
+    """The janitor itself: reads lines until the supervisor is gone, then stops what is left."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     children: dict[int, tuple[int, int, float]] = {}

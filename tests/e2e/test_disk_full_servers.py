@@ -8,8 +8,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from deploy.local.disk_space import ENOUGH, DiskSpace
 from deploy.local.process import Event
-from deploy.local.room import ENOUGH, Room
 from deploy.local.stack import Stack
 from shared.runtime.loop import Loop
 from tests.support.servers import of_stack
@@ -30,7 +30,7 @@ def disk() -> Iterator[SmallDisk]:
 
 @asynccontextmanager
 async def watched(stack: Stack) -> AsyncIterator[None]:
-    room = asyncio.create_task(Loop("room", 0.2, Room(stack).run_once).run())
+    room = asyncio.create_task(Loop("room", 0.2, DiskSpace(stack).run_once).run())
     try:
         yield
     finally:
@@ -97,7 +97,7 @@ class Written:
 async def test_every_server_takes_everything_again_and_has_lost_nothing(disk: SmallDisk) -> None:
     events: list[Event] = []
     home = disk.folder / "home"
-    async with Stack(home, tell=events.append, throwaway=True) as stack, watched(stack), stack.s3.client() as s3:
+    async with Stack(home, on_event=events.append, throwaway=True) as stack, watched(stack), stack.s3.client() as s3:
         disk.take("others", leave=2 * ENOUGH)
         client = await of_stack(stack).connect()
         jetstream = client.jetstream()
@@ -113,14 +113,14 @@ async def test_every_server_takes_everything_again_and_has_lost_nothing(disk: Sm
             round_ += 1
             disk.take("filler")
             assert await written.write(f"full{round_}")
-            return any(event.name == "postgres" and event.what == "died" for event in events)
+            return any(event.name == "postgres" and event.state == "died" for event in events)
 
         await wait_until(postgres_has_died, timeout=60, on_timeout=lambda: events)
-        assert [event.what for event in events if event.name == "disk"] == ["full"]
+        assert [event.state for event in events if event.name == "disk"] == ["full"]
         disk.give_back("filler")
 
-        await wait_until(lambda: any(e.what == "well again" for e in events), timeout=60, on_timeout=lambda: events)
-        assert {event.name for event in events if event.what == "renewed"} == {"nats", "s3"}
+        await wait_until(lambda: any(e.state == "well again" for e in events), timeout=60, on_timeout=lambda: events)
+        assert {event.name for event in events if event.state == "renewed"} == {"nats", "s3"}
 
         async def all_taken() -> bool:
             return await written.write("after") == 0

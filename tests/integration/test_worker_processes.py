@@ -29,7 +29,7 @@ async def ended(client: httpx.AsyncClient, task: str) -> dict[str, Any] | None:
 
 
 def limit_descriptors(system: Processes, worker: str, number: int) -> None:
-    pid = system._mine[worker].pid
+    pid = system.processes[worker].pid
     assert pid is not None
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (number, number))
 
@@ -115,4 +115,4 @@ async def test_commands_are_cancelled_finished_and_retried(system: Processes, tm
             seen = await system.wait_until(lambda task=task: ended(client, task), timeout=40)
             assert (seen["status"], seen["error"]) == ("completed", "")
         events = [line["event"] for line in system.log("worker-4")]
-        assert "worker.unwell" in events
+        assert "worker.short_of_resources" in events
