@@ -13,7 +13,7 @@ from services.scheduler.spans import task_span
 from shared.contracts.states import SubmissionStatus
 from shared.db.sql import Db, load
 from shared.runtime.log import log
-from shared.service.outbox import Q as OUTBOX
+from shared.service.inbox import forget_keys
 from shared.service.unit import Units
 
 Q = load(__file__, "sweep.sql", MACHINES)
@@ -105,5 +105,5 @@ class Sweep:
         return await self._cleanup.run_once(self._cleanup_age)
 
     async def _forget_keys(self) -> int:
-        await self._pool.execute(OUTBOX["forget_keys"])
+        await forget_keys(self._pool)
         return 0

@@ -29,7 +29,7 @@ def emit_changes(unit: Unit, change: str, rows: Sequence[Row]) -> None:
 def emit_frame(unit: Unit, session: UUID, **changes: list[UUID]) -> None:
     """One frame; each list of ids may have at most `MOST`, all together."""
     frame: Any = msgspec.structs.replace(Frame(session), **changes)
-    unit.tell(subjects.event("task", "changed", session), frame)
+    unit.emit(subjects.event("task", "changed", session), frame)
 
 
 def by_partition(rows: Iterable[Row]) -> Counter[int]:

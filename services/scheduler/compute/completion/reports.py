@@ -48,7 +48,7 @@ class Reports:
         self._bus, self._pool, self._units, self._dispatch = bus, pool, units, dispatch
         self._completions, self._failures = completions, failures
         # Requests are short, so that those of a process that is frozen do not swallow reports for long.
-        self._pull = Pull(bus, REPORTS.name, "schedulers", batch=1000, expires=2.0, kept=True, rank=dispatch.rank)
+        self._pull = Pull(bus, REPORTS.name, "schedulers", batch=1000, expires=2.0, renew=True, rank=dispatch.rank)
 
     async def run(self) -> None:
         """Takes reports until stopped."""

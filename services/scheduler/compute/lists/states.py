@@ -13,6 +13,7 @@ from services.scheduler.machine import MACHINES
 from services.scheduler.spans import result_span, task_span
 from shared.contracts import ids
 from shared.contracts.compute import States, StatesQuery
+from shared.contracts.endpoints.compute import SESSION_STATES
 from shared.contracts.errors import Invalid
 from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus, name_of
 from shared.db.sql import Db, Query, Row, load
@@ -47,7 +48,7 @@ class StatePages:
         self._db = db
 
     def register(self, service: Service) -> None:
-        service.reads("session", "states", StatesQuery, self.states)
+        service.on(SESSION_STATES, self.states)
 
     async def states(self, ctx: Context, request: StatesQuery) -> States:
         session = await sessions.get(self._db, request.session)

@@ -131,4 +131,4 @@ class RemovalSteps:
 
 def _emit(unit: Unit, session: UUID, status: SessionStatus, version: int) -> None:
     changed = SessionChanged(session, name_of(status), version)
-    unit.tell(subjects.event("session", name_of(status), session), changed)
+    unit.emit(subjects.event("session", name_of(status), session), changed)

@@ -15,6 +15,7 @@ from services.scheduler.compute.sessions import store as sessions
 from services.scheduler.compute.submissions import ending
 from services.scheduler.compute.task_events import emit_frame
 from shared.contracts.compute import ResultDelete, ResultList
+from shared.contracts.endpoints.compute import RESULT_DELETE
 from shared.contracts.errors import Conflict, NotFound
 from shared.contracts.states import ResultStatus
 from shared.db.sql import Db, Row
@@ -30,7 +31,7 @@ class Deletions:
         self._failures, self._objects = failures, objects
 
     def register(self, service: Service) -> None:
-        service.writes("result", "delete", ResultDelete, self.delete)
+        service.on(RESULT_DELETE, self.delete)
 
     async def delete(self, unit: Unit, ctx: Context, request: ResultDelete) -> ResultList:
         """All or none. Those deleted before are passed over."""

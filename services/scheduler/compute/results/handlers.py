@@ -24,6 +24,14 @@ from shared.contracts.compute import (
     ResultRef,
     Value,
 )
+from shared.contracts.endpoints.compute import (
+    RESULT_ABORT,
+    RESULT_COMPLETE,
+    RESULT_CREATE,
+    RESULT_GET,
+    RESULT_LIST,
+    RESULT_VALUE,
+)
 from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound
 from shared.contracts.states import ResultStatus
 from shared.db.sql import Db, Row
@@ -38,12 +46,12 @@ class Results:
         self._db, self._release, self._failures, self._heavy = db, release, failures, heavy
 
     def register(self, service: Service) -> None:
-        service.writes("result", "create", ResultCreate, self.create)
-        service.writes("result", "complete", ResultComplete, self.complete)
-        service.writes("result", "abort", ResultAbort, self.abort)
-        service.reads("result", "get", ResultRef, self.get)
-        service.reads("result", "list", ResultQuery, self.list, at_once=AT_ONCE)
-        service.reads("result", "value", ResultRef, self.value)
+        service.on(RESULT_CREATE, self.create)
+        service.on(RESULT_COMPLETE, self.complete)
+        service.on(RESULT_ABORT, self.abort)
+        service.on(RESULT_GET, self.get)
+        service.on(RESULT_LIST, self.list, at_once=AT_ONCE)
+        service.on(RESULT_VALUE, self.value)
 
     async def create(self, unit: Unit, ctx: Context, request: ResultCreate) -> ResultList:
         db = unit.connection

@@ -16,6 +16,7 @@ from services.scheduler.compute.sessions import store as sessions
 from services.scheduler.compute.task_events import emit_frame
 from services.scheduler.machine import RESULT
 from shared.contracts.compute import ResultImport, ResultList
+from shared.contracts.endpoints.compute import RESULT_IMPORT
 from shared.contracts.errors import Conflict, Invalid, NotFound
 from shared.contracts.states import ResultStatus
 from shared.db.sql import Db, Row
@@ -58,7 +59,7 @@ class Imports:
         self._gate = asyncio.Semaphore(AT_ONCE)
 
     def register(self, service: Service) -> None:
-        service.writes("result", "import", ResultImport, self.import_, before=self.look, seconds=SECONDS)
+        service.on(RESULT_IMPORT, self.import_, before=self.look, seconds=SECONDS)
 
     async def look(self, ctx: Context, request: ResultImport) -> Found:
         """Before anything is held or changed: what is refused anyway, then the sizes."""

@@ -13,8 +13,7 @@ from shared.contracts import ids
 from shared.contracts.compute import Options, TaskSpec
 from shared.contracts.errors import Invalid
 from shared.service.context import Context
-from shared.service.service import MALFORMED, invalid
-from shared.service.texts import check_texts
+from shared.service.decode import MALFORMED, check_texts, invalid
 
 _decode_all = msgspec.json.Decoder(TaskSpec).decode_lines
 _decode_line = msgspec.json.Decoder(TaskSpec).decode

@@ -26,6 +26,7 @@ from shared.bus import trace
 from shared.contracts import headers as h
 from shared.contracts import ids, subjects
 from shared.contracts.compute import Submission, SubmissionCreate, SubmissionRef, TaskSpec
+from shared.contracts.endpoints.compute import SUBMISSION_CHUNK, SUBMISSION_CREATE, SUBMISSION_GET
 from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, Invalid, NotFound
 from shared.contracts.events import SubmissionMade
 from shared.contracts.states import SessionStatus, SubmissionStatus
@@ -56,9 +57,9 @@ class Submissions:
         self._sessions: dict[UUID, Row] = {}
 
     def register(self, service: Service) -> None:
-        service.writes("submission", "create", SubmissionCreate, self.create, before=self.lists_of_tasks)
-        service.writes("submission", "chunk", bytes, self.chunk, before=self.lists_of_lines)
-        service.reads("submission", "get", SubmissionRef, self.get)
+        service.on(SUBMISSION_CREATE, self.create, before=self.lists_of_tasks)
+        service.on(SUBMISSION_CHUNK, self.chunk, before=self.lists_of_lines)
+        service.on(SUBMISSION_GET, self.get)
 
     async def get(self, ctx: Context, request: SubmissionRef) -> Submission:
         row = await store.find(self._units.pool, request.submission)
@@ -181,7 +182,7 @@ class Submissions:
             if marks.cross_chunk:
                 await self._failures.fail_stranded(unit, chunk.submission)
         made = SubmissionMade(chunk.session, chunk.submission, total)
-        unit.tell(subjects.event("submission", "visible", chunk.session), made)
+        unit.emit(subjects.event("submission", "visible", chunk.session), made)
         unit.after.append(self._dispatch.wake)
 
     async def _refuse(self, submission: UUID, ctx: Context, why: str) -> None:

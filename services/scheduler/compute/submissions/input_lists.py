@@ -17,7 +17,7 @@ from shared.contracts.states import ResultStatus
 from shared.contracts.work import Spawn
 from shared.db.sql import Db, Row, load
 from shared.objects.port import Objects
-from shared.service.service import MALFORMED, invalid
+from shared.service.decode import MALFORMED, invalid
 
 Q = load(__file__, "input_lists.sql", MACHINES)
 LIST_BYTES = 8 * 1024 * 1024

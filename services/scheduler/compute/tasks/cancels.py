@@ -13,6 +13,7 @@ from services.scheduler.compute.tasks.status import status_of
 from services.scheduler.machine import TASK
 from services.scheduler.ports import Dispatch, Workers
 from shared.contracts.compute import TaskCancel, TaskChanges
+from shared.contracts.endpoints.compute import TASK_CANCEL
 from shared.contracts.errors import Invalid, NotFound
 from shared.contracts.states import SessionStatus, TaskStatus
 from shared.contracts.work import Control
@@ -30,7 +31,7 @@ class Cancels:
         self._dispatch, self._workers = dispatch, workers
 
     def register(self, service: Service) -> None:
-        service.writes("task", "cancel", TaskCancel, self.cancel)
+        service.on(TASK_CANCEL, self.cancel)
 
     async def cancel(self, unit: Unit, ctx: Context, request: TaskCancel) -> TaskChanges:
         """Those that a worker is known to hold are CANCELLING until it has stopped them."""

@@ -6,6 +6,8 @@ from services.scheduler.compute.tasks.explain import explain
 from services.scheduler.compute.tasks.status import task_of
 from services.scheduler.ports import Waiting
 from shared.contracts.compute import Explanation, Task, TaskRef
+from shared.contracts.endpoints.compute import TASK_EXPLAIN, TASK_GET
+from shared.contracts.endpoints.work import TASK_CONFIRM, TASK_INPUTS
 from shared.contracts.states import SessionStatus
 from shared.contracts.work import Confirm, Confirmed, Inputs, InputsOf
 from shared.db.sql import Db, Row
@@ -19,10 +21,10 @@ class Tasks:
         self._db, self._waiting = db, waiting
 
     def register(self, service: Service) -> None:
-        service.reads("task", "get", TaskRef, self.get)
-        service.reads("task", "explain", TaskRef, self.explain)
-        service.reads("task", "confirm", Confirm, self.confirm)
-        service.reads("task", "inputs", InputsOf, self.inputs)
+        service.on(TASK_GET, self.get)
+        service.on(TASK_EXPLAIN, self.explain)
+        service.on(TASK_CONFIRM, self.confirm)
+        service.on(TASK_INPUTS, self.inputs)
 
     async def get(self, ctx: Context, request: TaskRef) -> Task:
         row, session = await self._seen(ctx, request)

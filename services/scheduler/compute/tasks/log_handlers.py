@@ -3,6 +3,7 @@
 from services.scheduler.compute.sessions import store as sessions
 from services.scheduler.compute.tasks import logs, store
 from shared.contracts.compute import TaskLog, TaskLogs
+from shared.contracts.endpoints.compute import TASK_LOGS
 from shared.contracts.errors import NotFound
 from shared.contracts.states import TASK_ENDS
 from shared.db.sql import Db
@@ -16,7 +17,7 @@ class Logs:
         self._db = db
 
     def register(self, service: Service) -> None:
-        service.reads("task", "logs", TaskLogs, self.logs)
+        service.on(TASK_LOGS, self.logs)
 
     async def logs(self, ctx: Context, request: TaskLogs) -> TaskLog:
         # The task before its log: what an ended attempt has printed was stored before it ended.

@@ -15,6 +15,7 @@ from services.scheduler.ports import Dispatch
 from services.scheduler.spans import task_span
 from shared.contracts import ids, subjects
 from shared.contracts.compute import TaskChanges, TaskRerun, Unchanged
+from shared.contracts.endpoints.compute import TASK_RERUN
 from shared.contracts.errors import Invalid
 from shared.contracts.events import SessionChanged
 from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus, name_of
@@ -37,7 +38,7 @@ class Reruns:
         self._dispatch, self._release = dispatch, release
 
     def register(self, service: Service) -> None:
-        service.writes("task", "rerun", TaskRerun, self.rerun)
+        service.on(TASK_RERUN, self.rerun)
 
     async def rerun(self, unit: Unit, ctx: Context, request: TaskRerun) -> TaskChanges:
         """All of it in one transaction: what is to be run again, and what ended only because of that."""
@@ -61,7 +62,7 @@ class Reruns:
             await attempt.commit()
             if reopened is not None:
                 changed = SessionChanged(session, name_of(SessionStatus.RUNNING), reopened["version"])
-                unit.tell(subjects.event("session", "reopened", session), changed)
+                unit.emit(subjects.event("session", "reopened", session), changed)
         else:
             await attempt.rollback()  # nothing has changed, the session's state neither
         return TaskChanges(len(again), len(left), reasons)
