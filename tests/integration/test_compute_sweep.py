@@ -6,9 +6,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.scheduler import store
-from services.scheduler.compute.sessions.duties import Duties
+from services.scheduler.compute.sessions.cleanup import Cleanup
+from services.scheduler.compute.submissions.ending import first_open_task
 from services.scheduler.compute.sweep import Sweep
+from services.scheduler.spans import task_span
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.db.pool import open_pool
@@ -84,7 +85,7 @@ async def test_submissions_that_wait_hide_no_others_nor_does_an_error(
             await swept.run_once()
     settled = await pool.fetch("SELECT id FROM submissions WHERE settled AND session = $1", session)
     assert [row["id"] for row in settled] == [over]
-    assert all([await pool.fetchval(store.Q["open_task"], *store.span(id)) for id in waits])
+    assert all([await first_open_task(pool, *task_span(id)) for id in waits])
 
 
 async def test_a_close_that_was_interrupted_is_finished_slice_by_slice(
@@ -92,10 +93,10 @@ async def test_a_close_that_was_interrupted_is_finished_slice_by_slice(
 ) -> None:
     """Closed, and killed before the first slice: nothing is chosen any more, and the sweep cancels the rest."""
 
-    async def killed(self: Duties, session: Any) -> None:
+    async def killed(self: Cleanup, session: Any) -> None:
         pass
 
-    monkeypatch.setattr(Duties, "begin", killed)
+    monkeypatch.setattr(Cleanup, "begin", killed)
     session = await rig.session()
     gate = await rig.result(session)
     id = await rig.submit(session, [spec(inputs=[gate], outputs=n % 4) for n in range(20)] + [spec()])

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from services.scheduler import store
+from services.scheduler.compute.sessions.cleanup_store import drop_ready
 from shared.contracts import compute as c
 from shared.contracts import ids, subjects
 from shared.contracts.paging import Page
@@ -161,7 +162,7 @@ async def test_placing_does_not_wait_for_who_ends_a_session(rig: Rig) -> None:
         session, task = uuid4(), uuid4()
         await admin[0].execute("INSERT INTO unplaced VALUES (32000, 'f', $1, 1, $2)", task, session)
         async with admin[0].transaction():
-            await admin[0].execute(store.Q["drop_ready"], session)
+            await drop_ready(admin[0], session)
             assert await admin[1].fetchval(store.Q["place"], 32000, "f", 10) == 0
         assert await admin[0].fetchval("SELECT count(*) FROM unplaced WHERE task = $1", task) == 0
     finally:

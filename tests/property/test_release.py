@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 import services.scheduler
 import shared.service
 from services.scheduler.app import LEAN
-from services.scheduler.compute.completion.release import ABORTED, CHOSEN, ENDED, FAILED
+from services.scheduler.compute.completion import store as completion
+from services.scheduler.compute.completion.store import ABORTED, CHOSEN, ENDED, FAILED
+from services.scheduler.compute.results import store as result_store
+from services.scheduler.store import Q
 from shared.contracts import ids
 from shared.contracts.states import ResultStatus, TaskStatus
 from shared.contracts.work import Completed
@@ -25,7 +28,7 @@ from shared.db.pool import RERUN, open_pool
 from shared.runtime.retry import Backoff, retry
 from tests.support.compute_rig import new_database
 from tests.support.model import graphs
-from tests.support.model.graphs import DONE, READY, Graph, Model, Q, Shape, complete, fail, plant
+from tests.support.model.graphs import DONE, READY, Graph, Model, Shape, complete, fail, plant
 from tests.support.servers import Servers
 
 
@@ -117,9 +120,9 @@ async def test_any_order_of_ends_repeats_and_failures(pool: "asyncpg.Pool[Any]",
             waiting -= failed
         else:
             n = missing.pop(data.draw(st.integers(0, len(missing) - 1)))
-            assert await pool.fetchrow(Q["complete_result"], graph.outside[n], 1, b"1", None, None)
+            assert await result_store.complete(pool, graph.outside[n], size=1, data=b"1", object=None, checksum=None)
             freed = model.meet({(-1, n)})
-            chosen, _ = watch.note(await pool.fetch(Q["count_down"], [graph.outside[n]], [1], [credit]))
+            chosen, _ = watch.note(await completion.count_down(pool, [graph.outside[n]], ([1], [credit])))
         assert len(chosen) == min(credit, len(freed))
         assert chosen <= freed
         waiting |= freed - chosen

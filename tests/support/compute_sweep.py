@@ -5,8 +5,8 @@ from typing import Any
 import asyncpg
 
 from services.scheduler.compute.removal.chains import Removal
-from services.scheduler.compute.removal.steps import Removing
-from services.scheduler.compute.sessions.duties import Duties
+from services.scheduler.compute.removal.steps import RemovalSteps
+from services.scheduler.compute.sessions.cleanup import Cleanup
 from services.scheduler.compute.sweep import Sweep
 from services.scheduler.dispatch.queue import Queue
 from services.scheduler.dispatch.turns import Turns
@@ -18,6 +18,6 @@ from tests.support.compute_rig import Rig
 
 def sweep(rig: Rig, pool: "asyncpg.Pool[Any]", slice: int = 100, **more: Any) -> Sweep:
     units, turns = Units(pool, Relay(rig.bus, pool, "scheduler")), Turns(rig.bus, pool, Queue(rig.bus, pool))
-    duties = Duties(units, turns, turns, slice=slice)
-    removal = Removal(rig.bus, units, Removing(units, turns, turns, duties, rig.objects), SystemClock())
-    return Sweep(pool, units, duties, removal, owed_after=0, **more)
+    cleanup = Cleanup(units, turns, turns, slice=slice)
+    removal = Removal(rig.bus, units, RemovalSteps(units, turns, turns, cleanup, rig.objects), SystemClock())
+    return Sweep(pool, units, cleanup, removal, cleanup_after=0, **more)
