@@ -38,6 +38,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 def files() -> dict[str, str]:
+    """docs/log-events.md."""
     return {PATH: _HEAD + "\n".join(table(("key", "level", "who", "context", "meaning"), _rows())) + "\n"}
 
 
@@ -67,8 +68,8 @@ def _rows() -> Iterator[tuple[str, ...]]:
 def _meanings() -> dict[str, str]:
     file = ROOT / PATH
     rows = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    told = [cells(row) for row in rows if row.startswith("| `")]
-    return {row[0].strip("`"): row[-1] for row in told}
+    parsed = [cells(row) for row in rows if row.startswith("| `")]
+    return {row[0].strip("`"): row[-1] for row in parsed}
 
 
 def lines() -> Iterator[Line]:

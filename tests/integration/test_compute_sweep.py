@@ -55,13 +55,13 @@ async def test_what_was_completed_since_it_was_seen_stays(rig: Rig, pool: Any, m
     await rig.chunk(session, id, 0, 0, [spec()])
     await age(pool, "submissions", "id", id)
     await age(pool, "chunks", "submission", id)
-    look = Sweep._discard
+    look = Sweep.refuse
 
     async def late(self: Sweep, submission: Any) -> int:
         await rig.chunk(session, id, 1, 1, [spec()], last=True)
         return await look(self, submission)
 
-    monkeypatch.setattr(Sweep, "_discard", late)
+    monkeypatch.setattr(Sweep, "refuse", late)
     await sweep(rig, pool).run_once()
     assert (await status(rig, id), (await rig.counts(session)).total) == ("visible", 2)
 
@@ -78,7 +78,7 @@ async def test_submissions_that_wait_hide_no_others_nor_does_an_error(
     async def broken(self: Sweep) -> int:
         raise RuntimeError("as asked")
 
-    monkeypatch.setattr(Sweep, "_abandoned", broken)
+    monkeypatch.setattr(Sweep, "refuse_abandoned", broken)
     swept = sweep(rig, pool, page=2)
     for _ in range(8):
         with pytest.raises(RuntimeError):

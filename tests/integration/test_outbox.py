@@ -117,7 +117,7 @@ async def test_an_event_that_commits_after_a_later_one_is_published_though_its_p
 
     async def passed() -> bool:  # nobody is at work any more: the watermark goes on
         await bench.relay.run_once()
-        return bench.relay._behind == 2
+        return bench.relay.published_up_to == 2
 
     await wait_until(passed)
 
@@ -180,7 +180,7 @@ async def test_when_the_stream_was_lost_all_are_published_again_with_their_ids(b
     await age(bench, 2)
     await bench.relay.run_once()
     await nats.forget("EVENTS")
-    await bench.bus._settle()  # what a reconnect does first
+    await bench.bus.prepare()  # what a reconnect does first
     assert await told_now(bench) == 0
     assert await bench.relay.run_once() == 5
     await wait_until(all_there)

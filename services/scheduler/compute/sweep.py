@@ -46,9 +46,9 @@ class Sweep:
         """Every part has its turn, whatever became of the one before; the first error is raised in the end."""
         done, errors = 0, []
         for part in (
-            self._refuse_abandoned,
-            self._drop_orphans,
-            self._mark_ended,
+            self.refuse_abandoned,
+            self.drop_orphans,
+            self.mark_ended,
             self._finish_cleanup,
             self._removal.expire,
             self._forget_keys,
@@ -61,11 +61,11 @@ class Sweep:
             raise errors[0]
         return done
 
-    async def _refuse_abandoned(self) -> int:
+    async def refuse_abandoned(self) -> int:
         found = await Q.abandoned.fetch(self._pool, age=self._age)
-        return sum([await self._refuse(row["id"]) for row in found])
+        return sum([await self.refuse(row["id"]) for row in found])
 
-    async def _refuse(self, submission: UUID) -> bool:
+    async def refuse(self, submission: UUID) -> bool:
         """Looks again once no chunk of it can be under way: its last one may have come since."""
         async with self._units.begin() as unit:
             db = unit.connection
@@ -76,7 +76,7 @@ class Sweep:
         log.info("submission.abandoned", submission=str(submission))
         return True
 
-    async def _drop_orphans(self) -> int:
+    async def drop_orphans(self) -> int:
         """What attempts created that did not complete: nobody has seen it, nothing of it stays."""
         found = await Q.orphans.fetch(self._pool, after=self._after_orphan, most=self._page)
         self._after_orphan = found[-1]["id"] if len(found) == self._page else FIRST
@@ -92,7 +92,7 @@ class Sweep:
         log.info("subtasks.discarded", submission=str(submission), parent=str(row["parent"]), tasks=row["tasks"])
         return True
 
-    async def _mark_ended(self) -> int:
+    async def mark_ended(self) -> int:
         done = 0
         found = await ending.ended_candidates(self._pool, self._after_ended, self._page)
         self._after_ended = found[-1] if len(found) == self._page else FIRST

@@ -11,7 +11,6 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from services.scheduler import store
 from services.scheduler.compute.completion.completions import Completions
 from services.scheduler.compute.completion.failures import Failures
 from services.scheduler.compute.completion.release import Release
@@ -30,10 +29,10 @@ from services.scheduler.compute.tasks.queries import Queries
 from services.scheduler.compute.tasks.rerun import Reruns
 from services.scheduler.dispatch.leases import Leases
 from services.scheduler.dispatch.pace import Pace
-from services.scheduler.dispatch.partition import Partition
-from services.scheduler.dispatch.queue import Queue
+from services.scheduler.dispatch.partition import LiveWorker, Partition
+from services.scheduler.dispatch.parts import Parts
+from services.scheduler.dispatch.recount import Recount, count_outstanding
 from services.scheduler.dispatch.recovery import Recovery
-from services.scheduler.dispatch.turns import Turns
 from services.scheduler.heavy_reads import HeavyReads
 from services.scheduler.machine import SESSION
 from shared.chain.context import StepContext
@@ -69,23 +68,26 @@ class Real:
         self.broker, self.pool = broker, pool
         relay = Relay(bus, pool, "scheduler")
         self.units = Units(pool, relay)
-        self.turns = Turns(bus, pool, Queue(bus, pool))
+        self.parts = Parts(bus, pool, pool)
+        registry, credit, gossip = self.parts.registry, self.parts.credit, self.parts.gossip
+        dispatch, control = self.parts.port, self.parts.control
         clock = SystemClock()
-        turns, closing = self.turns, Closing(self.units)
-        release, failures = Release(turns, relay, closing), Failures(pool, self.units, turns, closing)
-        completions = Completions(pool, turns, release, failures)
-        self.reports = Reports(bus, pool, self.units, turns, completions, failures)
-        self.leases = Leases(bus, pool, turns, failures, clock, lease=60, every=1)
-        self.recovery = Recovery(bus, pool, self.turns, clock, database_url="", wait=0)
-        cleanup = Cleanup(self.units, turns, turns)
-        self.removing = RemovalSteps(self.units, turns, turns, cleanup, MemoryObjects())
-        nothing: Any = None  # the chains that call the steps of `removing`
+        closing = Closing(self.units)
+        release, failures = Release(dispatch, relay, closing), Failures(pool, self.units, dispatch, closing)
+        completions = Completions(pool, dispatch, release, failures)
+        self.reports = Reports(bus, pool, self.units, dispatch, completions, failures)
+        self.leases = Leases(bus, pool, registry, credit, gossip, failures, clock, lease=60, every=1)
+        nothing: Any = None  # the chains that call the steps of `removing`, and locks
+        self.recount = Recount(pool, clock, gossip)
+        self.recovery = Recovery(bus, pool, registry, gossip, nothing, clock, wait=0)
+        cleanup = Cleanup(self.units, dispatch, control)
+        self.removing = RemovalSteps(self.units, dispatch, control, cleanup, MemoryObjects())
         heavy = HeavyReads(pool)
-        self.sessions = Sessions(pool, turns, turns, nothing, cleanup, nothing, heavy)
+        self.sessions = Sessions(pool, registry, dispatch, nothing, cleanup, nothing, heavy)
         self.results = Results(pool, release, failures, heavy)
-        self.submissions = Submissions(self.units, turns, turns, release, failures, InputLists(pool, nothing))
+        self.submissions = Submissions(self.units, registry, dispatch, release, failures, InputLists(pool, nothing))
         self.queries = Queries(pool, heavy)
-        self.cancels, self.reruns = Cancels(turns, turns), Reruns(turns, release)
+        self.cancels, self.reruns = Cancels(dispatch, control), Reruns(dispatch, release)
 
     async def begin(self) -> None:
         """Other names, other sessions; what earlier ones left belongs to nobody, and is read no more."""
@@ -100,7 +102,7 @@ class Real:
 
     @property
     def partition(self) -> Partition:
-        found = self.turns.named(PARTITION)
+        found = self.parts.registry.named(PARTITION)
         assert found is not None
         return found
 
@@ -142,7 +144,8 @@ class Real:
 
     async def outstanding(self) -> int:
         """How many tasks are, exactly."""
-        found: int = await self.pool.fetchval(store.Q["recount"], self.partition.number, 1_000_000)
+        found = await count_outstanding(self.pool, self.partition.number, 1_000_000)
+        assert found is not None
         return found
 
     # -- operations
@@ -217,13 +220,13 @@ class Real:
         await self._write(self.reruns.rerun, asked)
 
     async def dispatch(self) -> None:
-        while self.partition.credit > 0 and await self.turns._round(self.partition):
+        while self.partition.credit > 0 and await self.parts.dispatcher.round(self.partition):
             pass
 
     async def rebuild(self, held: Iterable[tuple[int, int]]) -> None:
         holds = [(self.task_ids[name], attempt) for name, attempt in held]
-        self.partition.workers = {WORKER: (Beat(WORKER, PARTITION, 2, ["f"], holds), 1.0)}
-        await self.recovery._rewind(self.partition, 0.0)
+        self.partition.workers = {WORKER: LiveWorker(Beat(WORKER, PARTITION, 2, ["f"], holds), 1.0)}
+        await self.recovery.rebuild_queue(self.partition, 0.0)
         self.partition.workers = {}
 
     async def report(self, said: Sequence[tuple[str, int, int, str]]) -> None:
@@ -240,7 +243,7 @@ class Real:
 
     async def silent(self, name: int, attempt: int) -> None:
         task = self.task_ids[name]
-        await self.leases._give_up([Failed(task, attempt, "lost", "silent")], {task: WORKER})
+        await self.leases.give_up([Failed(task, attempt, "lost", "silent")], {task: WORKER})
 
     # -- the rest
 
@@ -256,7 +259,7 @@ class Real:
                 await step(ctx, OfSession(self.session_ids[session]))
             except Later:
                 return
-            for work in ctx.works:
+            for work in ctx.commits:
                 async with self.units.begin() as unit:
                     await work(unit)
 
