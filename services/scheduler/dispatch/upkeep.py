@@ -1,4 +1,4 @@
-"""What keeps dispatch sound while it runs: heartbeats and leases, locks and recovery, preemption; with the loops that call them."""
+"""What keeps dispatch sound while it runs: heartbeats and leases, locks and recovery, preemption; put together."""
 
 from typing import Any
 
@@ -19,7 +19,10 @@ from shared.service.unit import Units
 
 
 class Upkeep:
-    """Of one process. `attempts`: who ends the attempts that are lost. `database_url`: for the connection that holds the locks."""
+    """Of one process. `attempts`: who ends the attempts that are lost. `database_url`: for the connection that holds the locks.
+
+    background   coroutines that run until they are cancelled
+    """
 
     def __init__(
         self,
@@ -40,11 +43,11 @@ class Upkeep:
         leases = Leases(bus, pool, registry, credit, gossip, attempts, clock, lease=lease, every=every)
         recovery = Recovery(bus, pool, registry, gossip, self._locks, clock, wait=settings.recovery_seconds)
         preemption = Preemption(bus, pool, units, registry, credit, gossip, parts.control, clock)
-        self.loops = [
-            Loop("recovery", 1.0, recovery.run_once),
-            Loop("locks", 1.0, self._locks.keep),  # also while a queue is rebuilt
-            Loop("preempt", 1.0, preemption.run_once),
-            Loop("leases", every, leases.run_once),
+        self.background = [
+            Loop("recovery", 1.0, recovery.run_once).run,
+            Loop("locks", 1.0, self._locks.keep).run,  # also while a queue is rebuilt
+            Loop("preempt", 1.0, preemption.run_once).run,
+            Loop("leases", every, leases.run_once).run,
         ]
 
     async def start(self) -> None:
