@@ -19,8 +19,8 @@ from shared.objects.known_storages import recorder
 from shared.objects.s3 import open_objects
 from shared.objects.schema import SCHEMA as STORAGES
 from shared.runtime.clock import SystemClock
+from shared.service.bootstrap import open_service
 from shared.service.health import serve_health
-from shared.service.station import open_station
 
 DRAIN = 10.0
 """Seconds that the reports in hand may take at the end; longer only if the database is away: reports are kept."""
@@ -29,19 +29,19 @@ DRAIN = 10.0
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     """Runs until `stop` is set, then ends what is under way."""
     about, schemas = "Sessions, results, tasks: what may run, and when.", (CHAINS, STORAGES, SCHEMA)
-    database_url, clock = settings.station.database_url, SystemClock()
+    database_url, clock = settings.service.database_url, SystemClock()
     async with AsyncExitStack() as stack:
-        station = await stack.enter_async_context(
-            open_station(settings.station, "scheduler", __version__, about, *schemas, connections=12, planner=WALKS)
+        base = await stack.enter_async_context(
+            open_service(settings.service, "scheduler", __version__, about, *schemas, connections=12, planner=WALKS)
         )
-        bus, pool, units, relay, service = station.bus, station.pool, station.units, station.relay, station.service
+        bus, pool, units, relay, service = base.bus, base.pool, base.units, base.relay, base.service
         pools = await stack.enter_async_context(open_pools(database_url))
         objects = await stack.enter_async_context(open_objects(settings.objects, record=recorder(pool)))
         heavy = HeavyReads(pools.lists)
 
         dispatch = DispatchParts(bus, pool, pools.completer)
         compute = ComputeParts(
-            station,
+            base,
             pools,
             objects,
             clock,

@@ -37,7 +37,7 @@ class Pools(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def open_pools(database_url: str) -> AsyncIterator[Pools]:
-    """Beside the station's pool, which is for everything else. Closes them at the end."""
+    """Beside the service's own pool, which is for everything else. Closes them at the end."""
     async with AsyncExitStack() as stack:
         completer = await open_pool(database_url, "scheduler", largest=2, settings=LEAN)
         await stack.enter_async_context(completer)

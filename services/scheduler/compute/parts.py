@@ -35,8 +35,8 @@ from shared.chain.runner import Runner
 from shared.objects.port import Objects
 from shared.runtime.clock import Clock
 from shared.runtime.loop import Loop
+from shared.service.bootstrap import ServiceBase
 from shared.service.service import Service
-from shared.service.station import Station
 
 
 class Endpoints(Protocol):
@@ -57,7 +57,7 @@ class Parts:
 
     def __init__(
         self,
-        station: Station,
+        base: ServiceBase,
         pools: Pools,
         objects: Objects,
         clock: Clock,
@@ -69,9 +69,9 @@ class Parts:
         workers: Workers,
         waiting: Waiting,
     ) -> None:
-        bus, pool, units = station.bus, station.pool, station.units
+        bus, pool, units = base.bus, base.pool, base.units
         closing = Closing(units)
-        release = Release(dispatch, station.relay, closing)
+        release = Release(dispatch, base.relay, closing)
         self.failures = failures = Failures(pools.completer, units, dispatch, closing)
         completions = Completions(pools.completer, dispatch, release, failures)
         self.reports = Reports(bus, pools.completer, units, dispatch, completions, failures)
