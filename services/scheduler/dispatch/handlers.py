@@ -60,10 +60,10 @@ class Partitions:
             row = await partitions.lock(db, request.name)
         if row["deleted_at"] is not None:
             row = await partitions.update(db, request.name, *values)
-        elif (row["priority"], row["reserve"], row["most"]) != values:
+        elif (row["priority"], row["reserve"], row["max"]) != values:
             raise AlreadyExists(
                 f"partition {request.name!r} exists with priority {row['priority']}, reserve {row['reserve']} and "
-                f"max {_limit(row['most'])}: update it instead",
+                f"max {_limit(row['max'])}: update it instead",
                 field="name",
             )
         unit.after.append(self._registry.refresh)
@@ -74,9 +74,9 @@ class Partitions:
         row = await self._lock(unit, request.name)
         priority = row["priority"] if request.priority is msgspec.UNSET else request.priority
         reserve = row["reserve"] if request.reserve is msgspec.UNSET else request.reserve
-        most = row["most"] if request.max is msgspec.UNSET else request.max
-        _check(reserve, most)
-        row = await partitions.update(unit.connection, request.name, priority, reserve, most)
+        limit = row["max"] if request.max is msgspec.UNSET else request.max
+        _check(reserve, limit)
+        row = await partitions.update(unit.connection, request.name, priority, reserve, limit)
         unit.after.append(self._registry.refresh)
         return self._shown(row)
 
@@ -125,7 +125,7 @@ class Partitions:
         """As it is stored; what is counted as far as it is known here."""
         known = self._registry.named(row["name"]) or Known(row["id"], row["name"])
         counted = _partition(known, known.reported_running, 0)
-        return msgspec.structs.replace(counted, priority=row["priority"], reserve=row["reserve"], max=row["most"])
+        return msgspec.structs.replace(counted, priority=row["priority"], reserve=row["reserve"], max=row["max"])
 
     async def list(self, ctx: Context, request: Page) -> PartitionPage:
         await self._registry.refresh()
@@ -158,13 +158,13 @@ def _operator(ctx: Context) -> None:
         raise Forbidden("only an admin makes, changes and deletes partitions")
 
 
-def _check(reserve: int, most: int | None) -> None:
-    if most is not None and reserve > most:
-        raise Invalid(f"a reserve of {reserve} is more than the most that may run, {most}", field="reserve")
+def _check(reserve: int, limit: int | None) -> None:
+    if limit is not None and reserve > limit:
+        raise Invalid(f"a reserve of {reserve} is more than the most that may run, {limit}", field="reserve")
 
 
-def _limit(most: int | None) -> str:
-    return "none" if most is None else str(most)
+def _limit(limit: int | None) -> str:
+    return "none" if limit is None else str(limit)
 
 
 def _unknown(name: str) -> NotFound:

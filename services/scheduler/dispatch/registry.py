@@ -70,5 +70,5 @@ class Registry:
                 # Another refresh may have been faster: there must be one object that counts.
                 partition = self.add(Partition(number, row["name"]))
                 log.info("partition.known", partition=partition.name)
-            partition.configure(row["priority"], row["reserve"], row["most"])
+            partition.configure(row["priority"], row["reserve"], row["max"])
         self.limited = frozenset(p.number for p in self._partitions.values() if p.max is not None)
