@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from services.scheduler.dispatch import partitions, unplaced
-from services.scheduler.dispatch.partition import Partition as Known
+from services.scheduler.dispatch.partition import Partition as PartitionState
 from services.scheduler.dispatch.registry import Registry
 from services.scheduler.dispatch.unplaced import SHOWN
 from services.scheduler.heavy_reads import HeavyReads
@@ -40,6 +40,8 @@ from shared.service.unit import Unit
 
 
 class Partitions:
+    """The endpoints of partitions."""
+
     def __init__(self, bus: Bus, db: Db, registry: Registry, heavy: HeavyReads) -> None:
         self._bus, self._db, self._registry, self._heavy = bus, db, registry, heavy
 
@@ -51,7 +53,7 @@ class Partitions:
         service.on(PARTITION_LIST, self.list)
 
     async def create(self, unit: Unit, ctx: Context, request: PartitionCreate) -> Partition:
-        _operator(ctx)
+        _require_admin(ctx)
         _check(request.reserve, request.max)
         db, values = unit.connection, (request.priority, request.reserve, request.max)
         row = await partitions.lock(db, request.name)
@@ -70,7 +72,7 @@ class Partitions:
         return self._shown(row)
 
     async def update(self, unit: Unit, ctx: Context, request: PartitionUpdate) -> Partition:
-        _operator(ctx)
+        _require_admin(ctx)
         row = await self._lock(unit, request.name)
         priority = row["priority"] if request.priority is msgspec.UNSET else request.priority
         reserve = row["reserve"] if request.reserve is msgspec.UNSET else request.reserve
@@ -82,7 +84,7 @@ class Partitions:
 
     async def delete(self, unit: Unit, ctx: Context, request: PartitionRef) -> Partition:
         """Its workers' consumer is taken away in the transaction: made anew, the partition gets its own afterwards."""
-        _operator(ctx)
+        _require_admin(ctx)
         if request.name == DEFAULT_PARTITION:
             raise Conflict(f"partition {DEFAULT_PARTITION!r} cannot be deleted: sessions that name none use it")
         row = await self._lock(unit, request.name)
@@ -114,16 +116,16 @@ class Partitions:
             raise _unknown(name)
         return row
 
-    async def _counted(self, ctx: Context, known: list[Known]) -> list[Partition]:
-        numbered = {partition.number: partition for partition in known}
-        counts = await partitions.counts(self._db, list(numbered))
+    async def _counted(self, ctx: Context, known: list[PartitionState]) -> list[Partition]:
+        by_number = {partition.number: partition for partition in known}
+        counts = await partitions.counts(self._db, list(by_number))
         async with self._heavy.place(ctx) as db:  # it may read many tasks
-            placeless = unplaced.without_worker(await unplaced.count_waiting(db, list(numbered)), numbered)
-        return [_partition(p, *counts.get(p.number, (0, 0)), placeless.get(p.number)) for p in known]
+            without_worker = unplaced.without_worker(await unplaced.count_waiting(db, list(by_number)), by_number)
+        return [_partition(p, *counts.get(p.number, (0, 0)), without_worker.get(p.number)) for p in known]
 
     def _shown(self, row: Any) -> Partition:
         """As it is stored; what is counted as far as it is known here."""
-        known = self._registry.named(row["name"]) or Known(row["id"], row["name"])
+        known = self._registry.named(row["name"]) or PartitionState(row["id"], row["name"])
         counted = _partition(known, known.reported_running, 0)
         return msgspec.structs.replace(counted, priority=row["priority"], reserve=row["reserve"], max=row["max"])
 
@@ -135,7 +137,9 @@ class Partitions:
         return PartitionPage(items, token_of(request, items[-1].name) if more else "")
 
 
-def _partition(known: Known, running: int, waiting: int, placeless: dict[str, int] | None = None) -> Partition:
+def _partition(
+    known: PartitionState, running: int, waiting: int, without_worker: dict[str, int] | None = None
+) -> Partition:
     unwell = {beat.worker: beat.unwell for beat in known.beats if beat.unwell}
     return Partition(
         known.name,
@@ -148,12 +152,12 @@ def _partition(known: Known, running: int, waiting: int, placeless: dict[str, in
         running,
         waiting,
         sorted(known.functions.offered or ()),
-        placeless or {},
+        without_worker or {},
         dict(sorted(unwell.items())[:SHOWN]),
     )
 
 
-def _operator(ctx: Context) -> None:
+def _require_admin(ctx: Context) -> None:
     if not ctx.is_admin:
         raise Forbidden("only an admin makes, changes and deletes partitions")
 
