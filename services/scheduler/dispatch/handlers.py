@@ -46,6 +46,7 @@ class Partitions:
         self._bus, self._db, self._registry, self._heavy = bus, db, registry, heavy
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(PARTITION_CREATE, self.create)
         service.on(PARTITION_UPDATE, self.update)
         service.on(PARTITION_DELETE, self.delete)
@@ -53,6 +54,7 @@ class Partitions:
         service.on(PARTITION_LIST, self.list)
 
     async def create(self, unit: Unit, ctx: Context, request: PartitionCreate) -> Partition:
+        """Makes it, again if it was deleted; AlreadyExists if there is one of this name with other values."""
         _require_admin(ctx)
         _check(request.reserve, request.max)
         db, values = unit.connection, (request.priority, request.reserve, request.max)
@@ -72,6 +74,7 @@ class Partitions:
         return self._shown(row)
 
     async def update(self, unit: Unit, ctx: Context, request: PartitionUpdate) -> Partition:
+        """Changes what the request names."""
         _require_admin(ctx)
         row = await self._lock(unit, request.name)
         priority = row["priority"] if request.priority is msgspec.UNSET else request.priority
@@ -104,6 +107,7 @@ class Partitions:
         return self._shown(row)
 
     async def get(self, ctx: Context, request: PartitionRef) -> Partition:
+        """One partition, with what is counted in the tables and by its dispatcher."""
         await self._registry.refresh()  # another scheduler may have just made it, or changed it
         known = self._registry.named(request.name)
         if known is None:
@@ -130,6 +134,7 @@ class Partitions:
         return msgspec.structs.replace(counted, priority=row["priority"], reserve=row["reserve"], max=row["max"])
 
     async def list(self, ctx: Context, request: Page) -> PartitionPage:
+        """A page of all partitions, by name."""
         await self._registry.refresh()
         after = place_of(request, PartitionName) or ""
         known = sorted((p for p in self._registry if p.name > after), key=lambda p: p.name)

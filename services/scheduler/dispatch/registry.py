@@ -31,9 +31,11 @@ class Registry:
         return iter(list(self._partitions.values()))
 
     def get(self, number: int) -> Partition | None:
+        """The partition of this number; None if it is not known here."""
         return self._partitions.get(number)
 
     def named(self, name: str) -> Partition | None:
+        """The partition of this name; None if it is not known here."""
         return next((partition for partition in self._partitions.values() if partition.name == name), None)
 
     def add(self, partition: Partition) -> Partition:
