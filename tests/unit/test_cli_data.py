@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shared.client.cli.trouble import UsageError
 
 from shared.client.cli import upload
 from shared.client.cli.__main__ import run
 from shared.client.cli.files import File, find, portions
 from shared.client.cli.register import difference
-from shared.client.cli.trouble import UsageError
 from tests.support.data_edge import edge, facility
 from tests.support.facility import AT, PID, Edge, Facility
 

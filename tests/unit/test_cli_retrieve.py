@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shared.client.cli.names import Names
+from shared.client.cli.trouble import FailedError
 
 from shared.client.cli import names, unnamed
 from shared.client.cli.__main__ import run
-from shared.client.cli.names import Names
-from shared.client.cli.trouble import FailedError
 from shared.client.cli.unpack import unpack
 from tests.support.data_edge import edge
 from tests.support.facility import AT, PID, Edge

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from shared.client.cli.picture import Picture
+from shared.client.cli.stream import Told
 
 from shared.client.cli import steady
 from shared.client.cli.__main__ import run
-from shared.client.cli.picture import Picture
-from shared.client.cli.stream import Told
 from shared.contracts.ids import submission_id, task_id
 from shared.runtime.retry import Backoff
 from tests.support.cli_edge import Edge

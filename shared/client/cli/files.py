@@ -1,16 +1,17 @@
 """The files that become a dataset: found, named, hashed."""
 
+import asyncio
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import msgspec
 
-from shared.client.cli.trouble import FailedError, UsageError
-from shared.contracts.catalogue import MOST_FILES
+from shared.client.errors import FailedError, UsageError
+from shared.contracts.catalogue import MOST_FILES, DataFile
 from shared.objects.layout import in_words, path_fault
 
 BLOCK = 1024 * 1024
@@ -25,6 +26,33 @@ class File(msgspec.Struct, frozen=True):
     path: str
     size: int
     chk: str = ""
+
+    def described(self) -> DataFile:
+        """As the catalogue has it."""
+        return DataFile(self.path, self.size, self.chk)
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        """What is registered, and not a byte more.
+
+        The last block comes only when the hash is right: an object that is there whole is the file, and a file that has changed
+        since it was registered is a FailedError here, not an object over there.
+        """
+        digest, size, held = hashlib.sha256(), 0, b""
+        try:
+            with await asyncio.to_thread(opened, self) as source:
+                while size <= self.size and (block := await asyncio.to_thread(source.read, BLOCK)):
+                    if held:
+                        yield held
+                    digest.update(block)
+                    size, held = size + len(block), block
+        except OSError as error:
+            raise FailedError(f"{self.place}: {error.strerror}") from None
+        if (size, digest.hexdigest()) != (self.size, self.chk):
+            raise FailedError(
+                f"{self.place} has changed while it was being archived: the same call again registers it anew"
+            )
+        if held:
+            yield held
 
 
 def find(given: Sequence[Path]) -> tuple[list[File], list[str]]:

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from shared.client.cli.trouble import CliError
 from shared.runtime.plain import plain
 
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
@@ -103,19 +102,6 @@ def more(page: dict[str, Any]) -> None:
     """How to see the next page."""
     if page.get("next"):
         Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"more: --token {page['next']}", style="dim"))
-
-
-def error(problem: CliError, *, as_json: bool) -> None:
-    """On stderr: the detail, the field and the trace."""
-    told = problem.problem()
-    if as_json:
-        sys.stderr.write(json.dumps(told, ensure_ascii=False) + "\n")
-        return
-    out = Console(stderr=True, highlight=False, soft_wrap=True)
-    out.print(Text("error: ", style="bold red") + Text(str(told["detail"])))
-    for name in ("field", "trace"):
-        if told.get(name):
-            out.print(Text(f"  {name}: {told[name]}"))
 
 
 def size(count: int) -> str:

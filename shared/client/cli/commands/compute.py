@@ -84,14 +84,15 @@ def _list(
     names: tuple[str, ...],
 ) -> None:
     from shared.client.cli import show
-    from shared.client.cli.api import ROOT, Api
-    from shared.client.cli.where import where
+    from shared.client.cli.api import Api
+    from shared.client.cli.filter_text import parse_filter
+    from shared.client.paths import COMPUTE
     from shared.contracts.compute import filters
 
     fields = {"Sessions": filters.SESSION_FIELDS, "Tasks": filters.TASK_FIELDS, "Results": filters.RESULT_FIELDS}[title]
-    asked = {"status": status, "where": where(finding.where, fields), "sort": finding.sort}
+    asked = {"status": status, "where": parse_filter(finding.where, fields), "sort": finding.sort}
     with Api() as api:
-        page = api.get(f"{ROOT}/{path}", **asked, size=paging.size, token=paging.token)
+        page = api.get(f"{COMPUTE}/{path}", **asked, size=paging.size, token=paging.token)
     if output.json:
         show.document(page)
         return
@@ -107,10 +108,11 @@ def explain(task: str, /, *, output: Output = PLAIN) -> None:
     headrace explain 019a6f2e-5d3c-7a10-8c44-000200000007
     """
     from shared.client.cli import show
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli.api import Api
+    from shared.client.paths import COMPUTE
 
     with Api() as api:
-        told = api.get(f"{ROOT}/tasks/{task}/explain")
+        told = api.get(f"{COMPUTE}/tasks/{task}/explain")
     if output.json:
         show.document(told)
         return

@@ -33,7 +33,7 @@ def datasets(*, paging: Paging = FIRST, output: Output = PLAIN) -> None:
     """
     from shared.client.cli import show
     from shared.client.cli.api import Api
-    from shared.client.cli.dataset import CATALOGUE
+    from shared.client.paths import CATALOGUE
 
     with Api() as api:
         page = api.get(f"{CATALOGUE}/datasets", size=paging.size, token=paging.token)
@@ -46,12 +46,12 @@ def datasets(*, paging: Paging = FIRST, output: Output = PLAIN) -> None:
 
 def _row(told: dict[str, Any]) -> tuple[Any, ...]:
     from shared.client.cli import show
-    from shared.client.cli.dataset import status
+    from shared.client.datasets import archive_status
 
     return (
         told["pid"],
         told["datasetName"],
-        status(told),
+        archive_status(told),
         told["numberOfFiles"],
         show.size(told["size"]),
         told["numberOfDatablocks"],
@@ -65,12 +65,10 @@ def dataset(pid: str, /, *, output: Output = PLAIN) -> None:
     """A dataset, and why it is where it is."""
     from shared.client.cli import show
     from shared.client.cli.api import Api
-    from shared.client.cli.dataset import Dataset
-    from shared.client.cli.steady import Steady
 
     with Api() as api:
-        asked = Dataset(Steady(api), pid)
-        seen, told = asked.get(), asked.explain()
+        one = api.client.datasets.one(pid)
+        seen, told = api.run(one.get()), api.run(one.explain())
     if output.json:
         show.document({"dataset": seen, "summary": told["summary"], "reasons": told["reasons"]})
         return
@@ -92,11 +90,9 @@ def abandon(pid: str, /, *, output: Output = PLAIN) -> None:
     """
     from shared.client.cli import show
     from shared.client.cli.api import Api
-    from shared.client.cli.dataset import Dataset
-    from shared.client.cli.steady import Steady
 
     with Api() as api:
-        gone = Dataset(Steady(api), pid).abandon()
+        gone = api.run(api.client.datasets.one(pid).abandon())
     if output.json:
         show.document(gone)
         return

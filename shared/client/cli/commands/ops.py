@@ -6,7 +6,7 @@ from cyclopts import App, Parameter
 
 from shared.client.cli.commands.partitions import HEADS, row
 from shared.client.cli.options import FIRST, PLAIN, Output, Paging, add
-from shared.client.cli.trouble import UsageError
+from shared.client.errors import UsageError
 
 
 def register(app: App) -> None:
@@ -32,7 +32,7 @@ def status(*, output: Output = PLAIN) -> None:
     """
     from shared.client.cli import show
     from shared.client.cli.api import Api
-    from shared.client.cli.trouble import FailedError
+    from shared.client.errors import FailedError
 
     with Api() as api:
         told = api.get("/ops/v1/status")

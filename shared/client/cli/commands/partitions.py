@@ -7,7 +7,7 @@ from urllib.parse import quote
 from cyclopts import App, Parameter
 
 from shared.client.cli.options import FIRST, PLAIN, Output, Paging, add
-from shared.client.cli.trouble import UsageError
+from shared.client.errors import UsageError
 
 Priority = Annotated[
     int | None,
@@ -56,10 +56,11 @@ def list_partitions(*, paging: Paging = FIRST, output: Output = PLAIN) -> None:
     headrace partition list --json | jq '.items[] | select(.workers == 0).name'
     """
     from shared.client.cli import show
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli.api import Api
+    from shared.client.paths import COMPUTE
 
     with Api() as api:
-        page = api.get(f"{ROOT}/partitions", size=paging.size, token=paging.token)
+        page = api.get(f"{COMPUTE}/partitions", size=paging.size, token=paging.token)
     if output.json:
         show.document(page)
         return
@@ -118,12 +119,13 @@ def _values(priority: int | None, reserve: int | None, most: str | None) -> dict
 
 def _change(method: str, name: str, values: dict[str, Any], output: Output) -> None:
     from shared.client.cli import show
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli.api import Api
+    from shared.client.paths import COMPUTE
 
-    place = f"{ROOT}/partitions/{quote(name, safe='')}"
+    place = f"{COMPUTE}/partitions/{quote(name, safe='')}"
     with Api() as api:
         if method == "POST":
-            told = api.post(f"{ROOT}/partitions", {"name": name, **values})
+            told = api.post(f"{COMPUTE}/partitions", {"name": name, **values})
         else:
             told = api.delete(place) if method == "DELETE" else api.patch(place, values)
     if output.json:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from shared.client.cli.options import PLAIN, Output, add
-from shared.client.cli.trouble import FailedError, UsageError
+from shared.client.errors import FailedError, UsageError
 
 
 def register(app: App) -> None:
@@ -50,29 +50,28 @@ def retrieve(
         raise UsageError("--no-wait cannot download: give no --to")
     from shared.client.cli import show
     from shared.client.cli.api import Api
-    from shared.client.cli.retrieving import Retrieving, bring
-    from shared.client.cli.steady import Steady
+    from shared.client.cli.retrieval import CommandRetrieval, bring
 
     if to is not None and to.exists() and not to.is_dir():
         raise UsageError(f"{to} is not a folder")
     with Api() as api:
-        retrieving = Retrieving(Steady(api), pid, quiet=output.json)
+        retrieval = CommandRetrieval(api, pid, quiet=output.json)
         if not no_wait:
-            retrieving.wait()
+            retrieval.wait()
         if to is None:
-            told: dict[str, Any] = {"datablocks": [] if no_wait else list(retrieving.blocks())}
+            told: dict[str, Any] = {"datablocks": [] if no_wait else list(retrieval.datablocks())}
         else:
             _make(to)
-            told = bring(retrieving, to, keep_tars, force, output.json) | {"folder": str(to)}
-        missing = list(retrieving.missing()) if retrieving.told["status"] == "partial" else []
+            told = bring(api, retrieval, to, keep_tars, force, output.json) | {"folder": str(to)}
+        missing = list(retrieval.missing()) if retrieval.document["status"] == "partial" else []
     if missing:
         told["missing"] = missing
     if output.json:
-        show.document({"retrieval": retrieving.told} | told)
+        show.document({"retrieval": retrieval.document} | told)
     else:
-        (_tell if to is None else _tell_counts)(retrieving.told, told)
+        (_tell if to is None else _tell_counts)(retrieval.document, told)
     if missing:
-        raise FailedError(f"{retrieving.told['error']}: {len(missing)} files of {pid} did not come back")
+        raise FailedError(f"{retrieval.document['error']}: {len(missing)} files of {pid} did not come back")
 
 
 def _make(folder: Path) -> None:

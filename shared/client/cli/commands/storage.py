@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from shared.client.cli.options import PLAIN, Output, add
-from shared.client.cli.trouble import FailedError, UsageError
+from shared.client.errors import FailedError, UsageError
 
 
 def register(app: App) -> None:

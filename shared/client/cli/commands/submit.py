@@ -2,14 +2,14 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, BinaryIO
 from uuid import UUID
 
 from cyclopts import App, Parameter
 
 from shared.client.cli.options import PLAIN, Output, add
-from shared.client.cli.trouble import FailedError, RefusedError, UsageError
+from shared.client.errors import FailedError, RefusedError, UsageError
 
 _BLOCK = 256 * 1024
 
@@ -64,7 +64,8 @@ def submit(
     if keep and session:
         raise UsageError("--keep goes with a new session, without --session")
     from shared.client.cli import show
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli.api import Api
+    from shared.client.paths import COMPUTE
 
     given = {"function": function, "partition": partition, "priority": priority}
     options = {name: value for name, value in given.items() if value is not None}
@@ -72,18 +73,18 @@ def submit(
         new = not session
         if not session:
             wanted = {"partitions": [partition] if partition else [], "close_when_done": not keep}
-            session = str(api.post(f"{ROOT}/sessions", wanted)["id"])
+            session = str(api.post(f"{COMPUTE}/sessions", wanted)["id"])
         following = _listen(api, session) if wait else None
         try:
             made = api.post(
-                f"{ROOT}/sessions/{session}/submissions",
+                f"{COMPUTE}/sessions/{session}/submissions",
                 content=_read(source, quiet=output.json),
                 headers={"Content-Type": "application/x-ndjson"},
-                params={"options": json.dumps(options)} if options else None,
+                query={"options": json.dumps(options)} if options else None,
             )
         except RefusedError:
             if new:  # nobody knows of it
-                api.post(f"{ROOT}/sessions/{session}/close")
+                api.post(f"{COMPUTE}/sessions/{session}/close")
             raise
         told = {"session": session, "submission": made["id"], "tasks": made["tasks"]}
         if following is None:
@@ -112,7 +113,7 @@ def _open(file: str) -> BinaryIO:
         raise UsageError(f"{file}: {error.strerror}") from None
 
 
-def _read(source: BinaryIO, *, quiet: bool) -> Iterator[bytes]:
+async def _read(source: BinaryIO, *, quiet: bool) -> AsyncIterator[bytes]:
     """The body in blocks, with a bar of what has been sent."""
     from rich.console import Console
     from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -134,9 +135,7 @@ def _read(source: BinaryIO, *, quiet: bool) -> Iterator[bytes]:
 
 def _listen(api: Any, session: str) -> Iterator[Any]:
     """The session's events from now on: the subscription exists when this returns."""
-    from shared.client.cli.stream import follow
-
-    following = follow(api, "/events", session=session)
+    following: Iterator[Any] = api.each(api.client.events(session=session))
     next(following)
     return following
 
@@ -146,9 +145,9 @@ def _until_ended(following: Iterator[Any], submission: UUID, total: int, *, quie
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
-    from shared.client.cli.progress import Progress
+    from shared.client.cli.submission_progress import SubmissionProgress
 
-    progress = Progress(submission, total)
+    progress = SubmissionProgress(submission, total)
     bars = Bars(
         TextColumn("tasks"),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""A file without a name until it is whole: nobody meets it half written, and however its writer ends, nothing of it stays.
+"""A file that has no name until it is whole: nobody meets it half written, and however its writer ends, nothing of it stays.
 
 It lies in the folder of its later name, so that giving it the name is one step. Where the file system has no files without
 names (network shares), it is hidden under a random name meanwhile: only SIGKILL leaves that behind.
@@ -16,7 +16,7 @@ BLOCK = 1024 * 1024
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
-class Unnamed:
+class PartialFile:
     """`file` is unbuffered: what the disk refuses is an OSError of that very write. Write with `write`."""
 
     def __init__(self, file: BinaryIO, hidden: Path | None) -> None:
@@ -27,6 +27,10 @@ class Unnamed:
         rest = memoryview(data)
         while rest:
             rest = rest[self.file.write(rest) :]
+
+    def size(self) -> int:
+        """Bytes that it holds."""
+        return self.file.seek(0, 2)
 
     def place(self, target: Path) -> None:
         """Gives it its name, in place of whatever has that now."""
@@ -43,12 +47,12 @@ class Unnamed:
 
 
 @contextmanager
-def unnamed(folder: Path) -> Iterator[Unnamed]:
+def partial_file(folder: Path) -> Iterator[PartialFile]:
     """A file in `folder`, to write and to read; gone at the end of the block unless it was placed."""
     file, hidden = _open(folder)
     try:
         with file:
-            yield Unnamed(file, hidden)
+            yield PartialFile(file, hidden)
     finally:
         if hidden is not None:
             hidden.unlink(missing_ok=True)
@@ -76,7 +80,7 @@ def _hidden(folder: Path) -> Path:
 
 
 @contextmanager
-def resumable(part: Path) -> Iterator[Unnamed]:
+def resumable(part: Path) -> Iterator[PartialFile]:
     """A file called `part`, with what an earlier call left in it. It stays when the block is broken off, unless by the disk or empty.
 
     While another process writes it, this one gets a file without a name instead.
@@ -84,12 +88,12 @@ def resumable(part: Path) -> Iterator[Unnamed]:
     descriptor = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)
     if not _is_ours(descriptor, part):
         os.close(descriptor)
-        with unnamed(part.parent) as other:
+        with partial_file(part.parent) as other:
             yield other
         return
     with os.fdopen(descriptor, "r+b", buffering=0) as file:
         try:
-            yield Unnamed(file, part)
+            yield PartialFile(file, part)
         except BaseException as error:
             if isinstance(error, OSError) or not os.fstat(file.fileno()).st_size:
                 part.unlink(missing_ok=True)

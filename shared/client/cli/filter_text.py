@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from shared.client.cli.trouble import UsageError
+from shared.client.errors import UsageError
 from shared.contracts.compute.filters import kind_of
 
 _PARTS = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
@@ -14,7 +14,7 @@ _WORD = re.compile(r"^(.+?)\s+(!contains|contains|starts|ends|in)\s+(.*)$", re.D
 _NULLS = frozenset({"number", "time", "id"})
 
 
-def where(texts: Sequence[str], fields: dict[str, str]) -> str | None:
+def parse_filter(texts: Sequence[str], fields: dict[str, str]) -> str | None:
     """The filter as JSON, None if there is none; UsageError says what is not understood. `fields`: their kinds."""
     if not texts:
         return None

@@ -1,10 +1,10 @@
-"""Counting the tasks of one submission by the events that tell of them."""
+"""How many tasks of one submission have ended, counted from the events of its session."""
 
 from uuid import UUID
 
 import msgspec
 
-from shared.client.cli.stream import Told
+from shared.client.events import Event
 from shared.contracts.events import Frame
 from shared.contracts.ids import line_of, submission_of
 
@@ -12,18 +12,18 @@ _decode = msgspec.json.Decoder(Frame).decode
 _ENDS = ("completed", "failed", "cancelled")
 
 
-class Progress:
-    """`total`: how many tasks the submission has, once that is known. A task counts once, however often it is told."""
+class SubmissionProgress:
+    """`total`: how many tasks the submission has, once that is known. A task counts once, however many events name it."""
 
     def __init__(self, submission: UUID, total: int | None = None) -> None:
         self._submission, self.total = submission, total
         self._ended: dict[str, set[int]] = {name: set() for name in _ENDS}
 
-    def take(self, told: Told) -> bool:
-        """Counts an event; whether it changed anything."""
-        if told.event != "task.changed":
+    def take(self, event: Event) -> bool:
+        """Counts an event; returns whether it changed anything."""
+        if event.name != "task.changed":
             return False
-        frame, before = _decode(told.data), self.ended
+        frame, before = _decode(event.data), self.ended
         for name in _ENDS:
             lines = self._ended[name]
             lines.update(line_of(task) for task in getattr(frame, name) if submission_of(task) == self._submission)
@@ -41,5 +41,5 @@ class Progress:
         return self.total is not None and self.ended >= self.total
 
     @property
-    def well(self) -> bool:
+    def all_completed(self) -> bool:
         return self.counts()["completed"] == self.total

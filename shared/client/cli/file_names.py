@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from uuid import uuid4
 
-from shared.client.cli.trouble import FailedError
+from shared.client.errors import FailedError
 
 
 def folded(path: str) -> str:
@@ -14,7 +14,7 @@ def folded(path: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
 
 
-class Names:
+class FileNames:
     """The paths that a folder is to hold. FailedError for two that its disk cannot tell apart: one would replace the other."""
 
     def __init__(self, folder: Path) -> None:

@@ -1,9 +1,9 @@
-"""How the tasks of a session stand, by what its watch tells. A byte a task, however many there are."""
+"""How the tasks of a session stand, from the events of its watch. It takes a byte a task, however many there are."""
 
 import json
 from uuid import UUID
 
-from shared.client.cli.stream import Told
+from shared.client.events import Event
 from shared.contracts.ids import line_of, submission_of
 
 COUNTS = ("waiting", "queued", "running", "completed", "failed", "cancelled")
@@ -21,7 +21,7 @@ _BY_EVENT = {
 }  # fmt: skip
 
 
-class Picture:
+class WatchedSession:
     """`whole`: the snapshot is complete. `session`: as it was at its beginning, its `status` as it is."""
 
     def __init__(self) -> None:
@@ -32,30 +32,30 @@ class Picture:
         self._lines: dict[UUID, bytearray] = {}
         self._count = [0] * (len(COUNTS) + 1)
 
-    def take(self, told: Told) -> None:
-        """One event of a watch."""
-        match told.event:
+    def take(self, event: Event) -> None:
+        """Applies one event of the watch."""
+        match event.name:
             case "snapshot.begin":
-                self._forget(json.loads(told.data))
-                self._version = json.loads(told.data).get("version", 0)
+                self._forget(json.loads(event.data))
+                self._version = json.loads(event.data).get("version", 0)
             case "snapshot.states":
-                for status, ids in json.loads(told.data).get("tasks", {}).items():
+                for status, ids in json.loads(event.data).get("tasks", {}).items():
                     self._set(ids, _BY_STATUS[status])
             case "snapshot.end":
                 self.whole = True
             case "submission.visible":
-                data = json.loads(told.data)
+                data = json.loads(event.data)
                 lines = self._of(UUID(data["submission"]), data["tasks"])
                 unknown = lines.count(0)
                 self._count[0] -= unknown
                 self._count[_CODE["waiting"]] += unknown
                 lines[:] = lines.replace(b"\0", bytes([_CODE["waiting"]]))
             case "task.changed":
-                data = json.loads(told.data)
+                data = json.loads(event.data)
                 for name, count in _BY_EVENT.items():
                     self._set(data.get(name, ()), count)
             case name if name.startswith("session."):
-                data = json.loads(told.data)
+                data = json.loads(event.data)
                 if data["version"] >= self._version:
                     self._version, self.session["status"] = data["version"], data["status"]
 

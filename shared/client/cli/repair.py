@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from shared.client.cli.dataset import Dataset
 from shared.client.cli.files import File
+from shared.client.datasets import OneDataset
 
 
 def is_damaged(dataset: dict[str, Any]) -> bool:
@@ -13,9 +13,9 @@ def is_damaged(dataset: dict[str, Any]) -> bool:
     return bool(dataset.get("numberOfDamagedDatablocks")) and lifecycle["archiveStatusMessage"] != "started"
 
 
-def to_repair(dataset: Dataset, files: Sequence[File]) -> tuple[list[str], list[File]]:
+async def to_repair(dataset: OneDataset, files: Sequence[File]) -> tuple[list[str], list[File]]:
     """The names of the damaged datablocks, and those of the files that belong into them."""
-    blocks = [block for block in dataset.datablocks() if block["status"] == "damaged"]
-    paths = {file["path"] for block in blocks for file in dataset.files_of(block["id"])}
+    blocks = [block async for block in dataset.datablocks() if block["status"] == "damaged"]
+    paths = {file["path"] for block in blocks async for file in dataset.files(block["id"])}
     names = [block["archiveId"].rpartition("/")[2] for block in blocks]
     return names, [file for file in files if file.path in paths]
