@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from services.scheduler.app import LISTS
-from services.scheduler.compute.lists.lists import PLACES_OF_ONE
+from services.scheduler.heavy_reads import PLACES_OF_ONE
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.contracts.compute import filters as f

@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import msgspec
-from shared.objects.init import init_bucket
 
 from shared.objects.s3 import open_objects
 from shared.objects.settings import ObjectsSettings
+from shared.objects.storage_init import init_bucket
 from tests.support.servers import Servers
 
 

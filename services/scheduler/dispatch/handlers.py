@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 
 from services.scheduler import store
-from services.scheduler.compute.lists.lists import Desk
 from services.scheduler.dispatch.partition import Partition as Known
 from services.scheduler.dispatch.placement import SHOWN, unplaced
 from services.scheduler.dispatch.turns import Turns
+from services.scheduler.heavy_reads import HeavyReads
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.contracts import subjects
@@ -34,8 +34,8 @@ Q = store.Q
 
 
 class Partitions:
-    def __init__(self, bus: Bus, db: store.Db, turns: Turns, desk: Desk) -> None:
-        self._bus, self._db, self._turns, self._desk = bus, db, turns, desk
+    def __init__(self, bus: Bus, db: store.Db, turns: Turns, heavy: HeavyReads) -> None:
+        self._bus, self._db, self._turns, self._heavy = bus, db, turns, heavy
 
     def register(self, service: Service) -> None:
         service.writes("partition", "create", PartitionCreate, self.create)
@@ -112,7 +112,7 @@ class Partitions:
         rows = await self._db.fetch(Q["partition_counts"], [partition.number for partition in known])
         counts = {row["id"]: (row["running"], row["waiting"]) for row in rows}
         numbered = {partition.number: partition for partition in known}
-        async with self._desk.place(ctx) as db:  # it may read many tasks
+        async with self._heavy.place(ctx) as db:  # it may read many tasks
             placeless = unplaced(await db.fetch(Q["unplaced"], list(numbered)), numbered)
         return [_partition(p, *counts.get(p.number, (0, 0)), placeless.get(p.number)) for p in known]
 

@@ -2,6 +2,7 @@
 
 from services.scheduler import store
 from services.scheduler.compute.lists import lists
+from services.scheduler.heavy_reads import AT_ONCE, HeavyReads
 from shared.contracts.compute import (
     AttemptPage,
     AttemptQuery,
@@ -25,25 +26,25 @@ Q = store.Q
 
 
 class Queries:
-    def __init__(self, db: store.Db, desk: lists.Desk) -> None:
-        self._db, self._desk = db, desk
+    def __init__(self, db: store.Db, heavy: HeavyReads) -> None:
+        self._db, self._heavy = db, heavy
 
     def register(self, service: Service) -> None:
-        service.reads("task", "list", TaskQuery, self.list, at_once=lists.AT_ONCE)
-        service.reads("task", "count", TaskCount, self.count, at_once=lists.AT_ONCE)
+        service.reads("task", "list", TaskQuery, self.list, at_once=AT_ONCE)
+        service.reads("task", "count", TaskCount, self.count, at_once=AT_ONCE)
         service.reads("task", "outputs", TaskOutputs, self.outputs)
         service.reads("task", "attempts", AttemptQuery, self.attempts)
 
     async def list(self, ctx: Context, request: TaskQuery) -> TaskPage:
         session = await store.session(self._db, request.session)
         check(ctx, session)
-        async with self._desk.place(ctx) as db:
+        async with self._heavy.place(ctx) as db:
             return await lists.tasks(db, session, request)
 
     async def count(self, ctx: Context, request: TaskCount) -> TaskCounts:
         session = await store.session(self._db, request.session)
         check(ctx, session)
-        async with self._desk.place(ctx) as db:
+        async with self._heavy.place(ctx) as db:
             return await lists.count(db, session, request)
 
     async def outputs(self, ctx: Context, request: TaskOutputs) -> OutputsPage:
