@@ -11,9 +11,14 @@ from shared.client.object_storage import ObjectStorage
 from shared.runtime.retry import Backoff
 
 AT_ONCE: Final = 4
-TRIES: Final = 7
-BACKOFF = Backoff(first=0.3, ceiling=10)
+TRIES: Final = 10
+"""Of one upload: for about 20 s."""
+BACKOFF = Backoff(first=0.3, ceiling=3)
 """Seconds between two tries."""
+
+
+def _ignore(_: int) -> None:
+    return
 
 
 class Source(Protocol):
@@ -27,17 +32,25 @@ class Source(Protocol):
 
 
 async def upload_all(
-    storage: ObjectStorage, sources: Iterable[Source], urls: Mapping[str, str], advance: Callable[[int], None]
+    storage: ObjectStorage,
+    sources: Iterable[Source],
+    urls: Mapping[str, str],
+    advance: Callable[[int], None] = _ignore,
+    *,
+    arrived: Callable[[], None] = lambda: None,
+    tries: int = TRIES,
 ) -> None:
     """Uploads each source to the address of its path. Returns when all are there; the first that fails stops the others.
 
-    `advance` is called with the count of bytes sent, and with a negative count when a try has failed.
+    `advance` is called with the count of bytes sent, and with a negative count when a try has failed; `arrived` for each source
+    that is there. `tries`: of each.
     """
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(source: Source) -> None:
         async with places:
-            await upload(storage, urls[source.path], source, advance)
+            await upload(storage, urls[source.path], source, advance, tries)
+            arrived()
 
     tasks = [asyncio.create_task(one(source)) for source in sources]
     try:
@@ -49,9 +62,11 @@ async def upload_all(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def upload(storage: ObjectStorage, url: str, source: Source, advance: Callable[[int], None]) -> None:
+async def upload(
+    storage: ObjectStorage, url: str, source: Source, advance: Callable[[int], None], tries: int = TRIES
+) -> None:
     """Uploads one source; tries again while object storage is away. FailedError if it is refused."""
-    tries = 0
+    failures = 0
     while True:
         sent = _Counter(advance)
         problem: ClientError
@@ -67,13 +82,13 @@ async def upload(storage: ObjectStorage, url: str, source: Source, advance: Call
             if response.is_success:
                 return
             problem = FailedError(f"{source.path} was not taken: object storage answered {response.status_code}")
-            if response.status_code < 500:
+            if response.status_code < 500 and response.status_code != 429:
                 raise problem
         sent.undo()
-        tries += 1
-        if tries == TRIES:
+        failures += 1
+        if failures == tries:
             raise problem
-        await asyncio.sleep(BACKOFF.delay(tries - 1))
+        await asyncio.sleep(BACKOFF.delay(failures - 1))
 
 
 class _Counter:

@@ -163,7 +163,7 @@ def test_events_come_back_where_they_were(
     edge: Edge, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edge.answers["GET /events"] = (200, b": connected\nid: 1-6\n\n" + block(7, completed=[UUID(int=1)]))
-    monkeypatch.setattr("shared.client.cli.stream.PAUSE", 0.0)
+    monkeypatch.setattr("shared.client.events.PAUSE", 0.0)
     # The stream ends (the server went away), the next connection is refused for good.
     told = []
 

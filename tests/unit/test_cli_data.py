@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shared.client.cli.trouble import UsageError
 
-from shared.client.cli import upload
+from shared.client import uploads
 from shared.client.cli.__main__ import run
-from shared.client.cli.files import File, find, portions
 from shared.client.cli.register import difference
+from shared.client.errors import UsageError
+from shared.client.files import File, find, portions
 from tests.support.data_edge import edge, facility
 from tests.support.facility import AT, PID, Edge, Facility
 
@@ -105,7 +105,7 @@ def test_an_upload_is_tried_again_but_not_for_ever(
     script = iter([403])
     assert run(["archive", PID, str(folder)]) == 1
     assert "one was not taken: object storage answered 403" in capsys.readouterr().err
-    script = iter([500] * upload.TRIES)
+    script = iter([500] * uploads.TRIES)
     assert run(["archive", PID, str(folder)]) == 1
     assert "answered 500" in capsys.readouterr().err
 

@@ -17,7 +17,7 @@ class Api:
     def __init__(self, address: Address | None = None) -> None:
         self.client = Headrace(address)
         self.address = self.client.http.address
-        self._runner = asyncio.Runner()
+        self._runner, self._open = asyncio.Runner(), True
 
     def __enter__(self) -> Self:
         return self
@@ -29,6 +29,7 @@ class Api:
             if kind is not KeyboardInterrupt:  # its calls are only cancelled: they may be anywhere
                 self.run(self.client.close())
         finally:
+            self._open = False
             self._runner.close()
 
     def run(self, call: Coroutine[Any, Any, T]) -> T:
@@ -46,7 +47,8 @@ class Api:
             while (thing := self.run(following())) is not end:
                 yield thing
         finally:
-            self.run(_closed(things))
+            if self._open:  # otherwise closed with the loop
+                self.run(_closed(things))
 
     def get(self, path: str, **query: Any) -> Any:
         return self.run(self.client.http.get(path, **query))

@@ -1,11 +1,11 @@
-"""A dataset and its files, said to the catalogue: for the first time, or held to what was said before."""
+"""Registers a dataset and its files, or compares them with those that are registered already."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from shared.client.cli.files import File, portions
 from shared.client.datasets import OneDataset, archive_status
 from shared.client.errors import FailedError, RefusedError
+from shared.client.files import File, portions
 
 OPEN = frozenset({"filesNotReadyYet", "missingFilesError"})
 """In these states files are taken."""
@@ -54,15 +54,15 @@ def _is_registered(file: File, known: Mapping[str, dict[str, Any]]) -> bool:
 
 async def _held(dataset: OneDataset, files: Sequence[File]) -> dict[str, Any]:
     """The dataset as it is, if the files of its datablocks are these."""
-    if (problem := await difference(dataset.files(), files)) is not None:
+    if (problem := difference([one async for one in dataset.files()], files)) is not None:
         raise _other(dataset, problem)
     return await dataset.get()
 
 
-async def difference(there: AsyncIterator[dict[str, Any]], files: Sequence[File]) -> str | None:
+def difference(there: Iterable[dict[str, Any]], files: Sequence[File]) -> str | None:
     """The first thing in which files that are stored, and these, differ."""
     ours = {file.path: file for file in files}
-    async for one in there:
+    for one in there:
         mine = ours.pop(one["path"], None)
         if mine is None:
             return f"it has a file {one['path']!r} too"

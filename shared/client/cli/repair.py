@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from shared.client.cli.files import File
 from shared.client.datasets import OneDataset
+from shared.client.files import File
 
 
 def is_damaged(dataset: dict[str, Any]) -> bool:

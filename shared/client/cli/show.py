@@ -10,14 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from shared.client.cli.tables import lines
 from shared.runtime.plain import plain
 
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 WIDE = 200
 """Columns where there is no terminal to ask."""
-_FLEXIBLE = frozenset(
-    {"error", "reason", "reasons", "notes", "checks", "consumer: pending / unacknowledged", "name", "subject"}
-)
 BAD = frozenset({"error", "timeout", "aborted", "cancelled", "failed"})
 GOOD = frozenset({"ok", "completed", "running", "visible"})
 
@@ -48,17 +46,15 @@ def text(value: str) -> None:
 
 
 def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table, or a word that there is nothing."""
-    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for head in heads:
-        flexible = head in _FLEXIBLE
-        made.add_column(head, no_wrap=not flexible, overflow="fold" if flexible else "ellipsis")
-    for row in rows:
-        made.add_row(*(cell(value) for value in row))
-    if made.row_count:
-        _page().print(made)
-    else:
+    """A table as wide as the terminal, or a word that there is nothing."""
+    cells = [[cell(value) for value in row] for row in rows]
+    if not cells:
         console().print(Text(f"{title}: none"))
+        return
+    out = console()
+    out.print(Text(title, style="italic"))
+    for row in lines(heads, cells, _page().width):
+        out.print(row)
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> None:

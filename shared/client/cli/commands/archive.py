@@ -52,7 +52,7 @@ def archive(
     if not paths:
         raise UsageError("say which files or folders")
     from shared.client.cli.api import Api
-    from shared.client.cli.files import find
+    from shared.client.files import find
 
     files, links = find(paths)
     with Api() as api:
@@ -73,11 +73,11 @@ async def _archive(
     quiet: bool,
 ) -> dict[str, Any]:
     from shared.client.cli import archive_steps
-    from shared.client.cli.files import hashed
     from shared.client.cli.progress_bars import by_bytes, by_steps
     from shared.client.cli.register import OPEN, check_about, register
     from shared.client.cli.repair import is_damaged, to_repair
     from shared.client.datasets import archive_status
+    from shared.client.files import hashed
 
     there = await dataset.find()  # before anything long: whether anybody answers, and whether it is this dataset
     if there is not None:
@@ -110,9 +110,9 @@ async def _archive(
 
 async def _upload(client: Any, dataset: Any, files: Sequence[Any], advance: Any) -> None:
     """Portion by portion: an address is valid for a day."""
-    from shared.client.cli.files import portions
     from shared.client.cli.register import OPEN
     from shared.client.datasets import archive_status
+    from shared.client.files import portions
     from shared.client.uploads import upload_all
 
     for portion in portions(files):

@@ -8,6 +8,9 @@ from shared.client.cli.options import AS_IT_IS, FIRST, PLAIN, Finding, Output, P
 
 Status = Annotated[str | None, Parameter(help="Only those in this state.")]
 
+TASKS = ("id", "status", "function", "partition", "attempt", "worker", "error")
+"""Columns of the tasks."""
+
 
 def register(app: App) -> None:
     for command in (sessions, tasks, explain, results):
@@ -48,8 +51,7 @@ def tasks(
 
     headrace tasks 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f --where 'status=error,priority>5' --where 'labels.night=1' --sort -ended_at
     """
-    heads = ("id", "status", "function", "partition", "attempt", "worker", "error")
-    _list("Tasks", f"sessions/{session}/tasks", status, finding, paging, output, heads, heads)
+    _list("Tasks", f"sessions/{session}/tasks", status, finding, paging, output, TASKS, TASKS)
 
 
 def results(
