@@ -152,7 +152,7 @@ class Bus:
         """Publishes to a stream and waits until it is stored."""
         return await stored(await self.send(subject, message, headers), timeout)
 
-    async def tell(self, subject: str, message: Any) -> None:
+    async def publish_core(self, subject: str, message: Any) -> None:
         """Core publish: whoever listens now hears it; dropped without a connection."""
         if self.is_connected:
             await self.nc.publish(subject, encode(message))

@@ -14,7 +14,7 @@ import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from shared.contracts.errors import Forbidden, Internal, TimedOut, TooLarge
+from shared.contracts.errors import Forbidden, Internal, RateLimited, TimedOut, TooLarge
 from shared.contracts.topology import MESSAGE_LIMIT
 from shared.runtime.log import log
 
@@ -54,6 +54,8 @@ class _Waiting:
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
+_STORE_FAILED = 10077
+"""The server's number for a message that it could not store; the text says why: `maximum messages per subject exceeded`."""
 
 
 class Publisher:
@@ -125,12 +127,13 @@ class Publisher:
             return
         answer = _decode(message.data)
         if answer.error is not None:
-            if answer.error.code == 503:  # JetStream is starting or has no leader: the same
+            full = answer.error.err_code == _STORE_FAILED and answer.error.description.startswith("maximum ")
+            if answer.error.code == 503 and not full:  # JetStream is starting or has no leader: the same
                 return
             self._forget(number)
             text = f"publish to {entry.subject}: {answer.error.description}"
             if not entry.future.done():
-                entry.future.set_exception(Internal(text))
+                entry.future.set_exception(RateLimited(text) if full else Internal(text))
                 entry.future.exception()  # a caller that does not look is told by the log
             log.error("publish.refused", subject=entry.subject, error=answer.error.description)
             return

@@ -9,11 +9,11 @@ INTERVAL = Backoff(first=0.1, factor=1.3, ceiling=2)
 
 
 class Pause:
-    """`await pause()` between two looks."""
+    """`await pause()` between two looks. `longest`: seconds that it takes at most."""
 
-    def __init__(self) -> None:
-        self._looks = 0
+    def __init__(self, longest: float = INTERVAL.ceiling) -> None:
+        self._looks, self._longest = 0, longest
 
     async def __call__(self) -> None:
-        await asyncio.sleep(INTERVAL.delay(self._looks))
+        await asyncio.sleep(min(INTERVAL.delay(self._looks), self._longest))
         self._looks += 1

@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.contracts import ids, subjects
+from shared.contracts.endpoints.work import TASK_CONFIRM, TASK_SPAWN
 from shared.contracts.topology import TASKS, worker_consumer
 from shared.contracts.work import (
     Beat,
@@ -39,6 +40,7 @@ from shared.worker.children import Children
 from shared.worker.commands import Commands
 from tests.support.compute_functions import PATH
 from tests.support.compute_functions import app as blocking
+from tests.support.stand_in import stand_in
 from tests.support.wait import wait_until
 
 app = App()
@@ -184,7 +186,7 @@ class Rig:
     async def control(self, event: str, *tasks: tuple[Work, int]) -> None:
         """With no task: of the whole session."""
         named = [(work.id, attempt) for work, attempt in tasks] or None
-        await self.bus.tell(subjects.session_control(self.session), Control(event, named))
+        await self.bus.publish_core(subjects.session_control(self.session), Control(event, named))
 
     async def runs(self, work: Work) -> None:
         """Waits until it runs."""
@@ -245,11 +247,11 @@ async def open_rig(
         rig.beats.append(msgspec.json.decode(message.data, type=Beat))
         if rig.meanwhile is not None:
             await rig.meanwhile()
-        await bus.tell(message.reply, rig.reply)
+        await bus.publish_core(message.reply, rig.reply)
 
     service = Service(bus, None, "scheduler", "1.0.0", "")
-    service.reads("task", "confirm", Confirm, confirm)
-    service.reads("task", "spawn", Spawn, spawn)
+    service.on(TASK_CONFIRM, confirm)
+    service.on(stand_in(TASK_SPAWN), spawn)
     await service.start()
     await bus.nc.subscribe("hr.beat.worker.*", cb=beat)
     for partition in ("default", "express"):

@@ -9,7 +9,7 @@ from services.scheduler.dispatch.partition import Partition
 from services.scheduler.heavy_reads import PLACES_OF_ONE, HeavyReads
 from shared.contracts.compute import PartitionRef
 from shared.contracts.paging import Page
-from shared.service.context import of_request
+from shared.service.middleware.identity import of_request
 
 ANN = of_request("hr.rpc.scheduler.partition.get", {"Hr-User": "ann"})
 

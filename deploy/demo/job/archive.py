@@ -15,6 +15,8 @@ from shared.client.uploads import upload_all
 
 OPEN: Final = frozenset({"filesNotReadyYet", "missingFilesError"})
 """In these states of a dataset files are taken."""
+LOOK: Final = 0.15
+"""Seconds between two looks, at most."""
 TRIES: Final = 100
 """Of an upload: a full disk is waited for as long as services that are away."""
 
@@ -45,7 +47,7 @@ class Archive:
 
     async def pack(self, note: Note) -> dict[str, Any]:
         """The dataset when its datablocks are made."""
-        finished, pause = await self._dataset.finish(), Pause()
+        finished, pause = await self._dataset.finish(), Pause(LOOK)
         while archive_status(seen := await self._dataset.get()) in OPEN:
             missing = archive_status(seen) == "missingFilesError" and not seen["numberOfDatablocks"]
             if missing and seen["version"] > finished["version"]:
@@ -58,7 +60,7 @@ class Archive:
 
     async def archive(self, note: Note) -> dict[str, Any]:
         """The dataset when it is on long-term storage, was read back there, and what is here is cleared."""
-        pause = Pause()
+        pause = Pause(LOOK)
         if archive_status(await self._dataset.get()) in ("datasetCreated", "scheduleArchiveJobFailed"):
             job = await self._dataset.archive()
             while (seen := await self._dataset.job(job))["jobStatusMessage"] != "finishedSuccessful":

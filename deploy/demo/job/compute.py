@@ -2,7 +2,7 @@
 that waits for all of them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -14,6 +14,9 @@ from shared.client.polling import Pause
 from shared.contracts.compute import NewResult, Session
 from shared.contracts.ids import result_id, task_id, uuid7
 from shared.contracts.retrieval import Wanted
+
+LOOK: Final = 0.15
+"""Seconds between two looks, at most."""
 
 Progress = Callable[[int], None]
 """Called with how many are done."""
@@ -45,7 +48,7 @@ class Compute:
         return (await self._client.retrievals.create(self._pid, session=self._session, results=wanted)).id
 
     async def until_retrieved(self, retrieval: UUID, progress: Progress) -> None:
-        pause = Pause()
+        pause = Pause(LOOK)
         while (seen := await self._client.retrievals.get(retrieval)).status != "done":
             if seen.status in ("failed", "cancelled", "partial"):
                 raise FailedError(f"{self._pid} could not be retrieved: {seen.error}")
@@ -55,7 +58,7 @@ class Compute:
 
     async def until_done(self, progress: Progress) -> None:
         """Until every task has ended; FailedError if the last one has not completed."""
-        total, pause = len(self._files) + 1, Pause()
+        total, pause = len(self._files) + 1, Pause(LOOK)
         while (ended := _ended(await self._client.sessions.get(self._session))) < total:
             progress(ended)
             await pause()

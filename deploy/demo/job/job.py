@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,7 @@ from deploy.demo.job.summary import show_offers, summary
 from deploy.local.home import write_file
 from shared.client import Address, Headrace, Patience
 from shared.client.datasets import archive_status
-from shared.client.errors import ClientError, FailedError
+from shared.client.errors import ClientError
 from shared.runtime.retry import Backoff, retry
 
 OUTAGE: Final = 300.0
@@ -75,15 +75,6 @@ class Job:
         await retry(lambda: asyncio.to_thread(_write, out, products), on=(OSError,), backoff=_WRITE, attempts=_WRITES)
         self._console.print(summary(dataset, accepted, products.catalogue, self._seconds, out, self._address))
 
-    async def _pack(self, archive: Archive, note: Callable[[str], None]) -> dict[str, Any]:
-        """Packs; once more if files are missing: a store that was ended with its disk full may have lost what it had taken."""
-        try:
-            return await archive.pack(note)
-        except FailedError as error:
-            note(str(error))
-            await archive.upload()  # what is there is not sent again
-            return await archive.pack(note)
-
     async def _store(self, archive: Archive, count: int) -> dict[str, Any]:
         with self._stage("upload", count) as bar:
             dataset = await archive.register()
@@ -95,7 +86,7 @@ class Job:
                 await archive.upload(lambda: self._bars.advance(bar))
         if not there:
             with self._stage("pack", 1) as bar:
-                packed = await self._pack(archive, lambda text: self._note(bar, text))
+                packed = await archive.pack(lambda text: self._note(bar, text))
                 self._note(
                     bar, f"{packed['numberOfDatablocks']} datablocks, {packed['packedSize']:,} bytes, in staging"
                 )

@@ -10,6 +10,7 @@ from services.archiver.catalogue.machine import ARCHIVE, ArchiveState, BlockStat
 from shared.chain.chains import Chains
 from shared.contracts import subjects
 from shared.contracts.catalogue import Abandoned, DatasetAbandon
+from shared.contracts.endpoints.catalogue import DATASET_ABANDON
 from shared.contracts.errors import Conflict, NotFound
 from shared.contracts.ids import uuid7
 from shared.service.access import owned
@@ -27,7 +28,7 @@ class Abandonments:
         self._db, self._chains, self._declared = db, chains, declared
 
     def register(self, service: Service) -> None:
-        service.writes("dataset", "abandon", DatasetAbandon, self.abandon)
+        service.on(DATASET_ABANDON, self.abandon)
 
     async def abandon(self, unit: Unit, ctx: Context, asked: DatasetAbandon) -> Abandoned:
         """Packing is stopped for it. Conflict once it is archived, or on its way there; a repeat changes nothing."""
@@ -49,7 +50,7 @@ class Abandonments:
         storage = blocks[0]["storage"] if blocks else ""
         state_of = OfDataset(row["id"], row["pid"], row["owner"], stopped=stopped, storage=storage)
         await self._chains.start(unit, self._declared.abandonment, state_of, id=uuid7())
-        unit.tell(subjects.event("dataset", "abandoned", row["id"]), store.changed(row))
+        unit.emit(subjects.event("dataset", "abandoned", row["id"]), store.changed(row))
         return Abandoned(row["id"], row["pid"], locked["size"], locked["files"])
 
     async def _check_not_archived(self, db: store.Db, row: store.Row) -> None:

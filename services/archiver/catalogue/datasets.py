@@ -19,6 +19,13 @@ from shared.contracts.catalogue import (
     OrigDatablock,
     OrigDatablockCreate,
 )
+from shared.contracts.endpoints.catalogue import (
+    DATASET_CREATE,
+    DATASET_GET,
+    DATASET_LIFECYCLE,
+    DATASET_LIST,
+    ORIGDATABLOCK_CREATE,
+)
 from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, Invalid
 from shared.contracts.ids import uuid7
 from shared.contracts.paging import Page
@@ -38,11 +45,11 @@ class Datasets:
         self._db, self._chains, self._objects = db, chains, objects
 
     def register(self, service: Service) -> None:
-        service.writes("dataset", "create", DatasetCreate, self.create)
-        service.reads("dataset", "get", DatasetRef, self.get)
-        service.reads("dataset", "list", Page, self.list)
-        service.writes("dataset", "lifecycle", LifecycleUpdate, self.lifecycle, durable=False)
-        service.writes("origdatablock", "create", OrigDatablockCreate, self.add_files)
+        service.on(DATASET_CREATE, self.create)
+        service.on(DATASET_GET, self.get)
+        service.on(DATASET_LIST, self.list)
+        service.on(DATASET_LIFECYCLE, self.lifecycle)
+        service.on(ORIGDATABLOCK_CREATE, self.add_files)
 
     async def create(self, unit: Unit, ctx: Context, asked: DatasetCreate) -> Dataset:
         said = (
@@ -55,7 +62,7 @@ class Datasets:
         )
         row = await unit.connection.fetchrow(Q["add_dataset"], uuid7(), asked.pid, *said)
         if row is not None:
-            unit.tell(subjects.event("dataset", "created", row["id"]), store.changed(row))
+            unit.emit(subjects.event("dataset", "created", row["id"]), store.changed(row))
             return store.dataset_of(row)
         row = await unit.connection.fetchrow(Q["dataset"], asked.pid)
         if row is None:  # abandoned a moment ago
@@ -69,7 +76,7 @@ class Datasets:
         return store.dataset_of(await store.dataset(self._db, ctx, asked.pid))
 
     async def list(self, ctx: Context, asked: Page) -> DatasetPage:
-        owner = None if ctx.is_operator else ctx.user
+        owner = None if ctx.is_admin else ctx.user
         rows = await self._db.fetch(Q["datasets"], place_of(asked, UUID), owner, asked.size + 1)
         items, more = fitting([store.dataset_of(row) for row in rows], asked.size)
         return DatasetPage(items, token_of(asked, items[-1].id) if more else "")
@@ -121,7 +128,7 @@ class Datasets:
         await db.execute(Q["add_files"], row["id"], id, *columns)
         await db.execute(Q["count_origdatablocks"], list({one["origdatablock"] for one in there.values()}))
         counted = await db.fetchrow(Q["count_files"], row["id"])
-        unit.tell(subjects.event("origdatablock", "created", row["id"]), store.changed(counted))
+        unit.emit(subjects.event("origdatablock", "created", row["id"]), store.changed(counted))
         return OrigDatablock(id, asked.pid, size, len(files))
 
     async def _drop(self, unit: Unit, dataset: UUID, files: Sequence[File], there: dict[str, store.Row]) -> None:

@@ -23,7 +23,7 @@ from shared.contracts.errors import HeadraceError, Internal, Invalid
 from shared.contracts.watch import WatchCommands, Watched, WatchEvent, WatchSession
 from shared.runtime.log import log
 from shared.runtime.share import Share
-from shared.service.service import MALFORMED, invalid
+from shared.service.decode import MALFORMED, invalid
 
 T = TypeVar("T")
 PLACES: Final = 1000

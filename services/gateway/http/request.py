@@ -16,7 +16,7 @@ from services.gateway.identity.auth import Identity
 from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.errors import Invalid, TooLarge
-from shared.service.texts import check_texts, nul
+from shared.service.decode import check_texts, nul
 
 T = TypeVar("T")
 

@@ -21,6 +21,13 @@ from shared.contracts.compute import (
     PartitionRef,
     PartitionUpdate,
 )
+from shared.contracts.endpoints.compute import (
+    PARTITION_CREATE,
+    PARTITION_DELETE,
+    PARTITION_GET,
+    PARTITION_LIST,
+    PARTITION_UPDATE,
+)
 from shared.contracts.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from shared.contracts.paging import Page
 from shared.contracts.states import SessionStatus
@@ -38,11 +45,11 @@ class Partitions:
         self._bus, self._db, self._turns, self._heavy = bus, db, turns, heavy
 
     def register(self, service: Service) -> None:
-        service.writes("partition", "create", PartitionCreate, self.create)
-        service.writes("partition", "update", PartitionUpdate, self.update)
-        service.writes("partition", "delete", PartitionRef, self.delete)
-        service.reads("partition", "get", PartitionRef, self.get)
-        service.reads("partition", "list", Page, self.list)
+        service.on(PARTITION_CREATE, self.create)
+        service.on(PARTITION_UPDATE, self.update)
+        service.on(PARTITION_DELETE, self.delete)
+        service.on(PARTITION_GET, self.get)
+        service.on(PARTITION_LIST, self.list)
 
     async def create(self, unit: Unit, ctx: Context, request: PartitionCreate) -> Partition:
         _operator(ctx)
@@ -149,7 +156,7 @@ def _partition(known: Known, running: int, waiting: int, placeless: dict[str, in
 
 
 def _operator(ctx: Context) -> None:
-    if not ctx.is_operator:
+    if not ctx.is_admin:
         raise Forbidden("only an admin makes, changes and deletes partitions")
 
 

@@ -31,7 +31,7 @@ from shared.contracts.work import MOST_HELD, Beat, BeatReply, Failed
 from shared.db.pool import AWAY
 from shared.runtime.clock import Clock
 from shared.runtime.log import log
-from shared.service.service import MALFORMED
+from shared.service.decode import MALFORMED
 
 Q = store.Q
 MISSED = 3
@@ -119,7 +119,7 @@ class Leases:
             log.warning("beat.not_stored", worker=beat.worker, error=repr(error))
             return  # no answer: the worker goes on as it does
         reply = BeatReply([row["id"] for row in rows], self._every, ranks(serves))
-        await self._bus.tell(message.reply, reply)
+        await self._bus.publish_core(message.reply, reply)
 
     async def run_once(self) -> int:
         """Takes back what silent workers held. Returns how many tasks."""

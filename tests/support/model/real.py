@@ -253,7 +253,7 @@ class Real:
 
 
 def _ctx(headers: dict[str, str] | None = None) -> Context:
-    return Context("", "ann", headers or {}, "")
+    return Context("ann", headers=headers or {})
 
 
 async def _keep(state: msgspec.Struct) -> None:

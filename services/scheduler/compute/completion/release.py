@@ -391,7 +391,7 @@ def tell(unit: Any, name: str, rows: Sequence[Any]) -> None:
     for session, tasks in sessions.items():
         for start in range(0, len(tasks), OUTPUTS):
             frame = msgspec.structs.replace(Frame(session), **{name: tasks[start : start + OUTPUTS]})
-            unit.tell(subjects.event("task", "changed", session), frame)
+            unit.emit(subjects.event("task", "changed", session), frame)
 
 
 def _aborted(result: UUID, why: str) -> str:

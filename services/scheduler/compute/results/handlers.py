@@ -21,6 +21,14 @@ from shared.contracts.compute import (
     ResultRef,
     Value,
 )
+from shared.contracts.endpoints.compute import (
+    RESULT_ABORT,
+    RESULT_COMPLETE,
+    RESULT_CREATE,
+    RESULT_GET,
+    RESULT_LIST,
+    RESULT_VALUE,
+)
 from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound
 from shared.contracts.events import Frame
 from shared.contracts.states import ResultStatus, SessionStatus
@@ -78,12 +86,12 @@ class Results:
         self._db, self._release, self._heavy = db, release, heavy
 
     def register(self, service: Service) -> None:
-        service.writes("result", "create", ResultCreate, self.create)
-        service.writes("result", "complete", ResultComplete, self.complete)
-        service.writes("result", "abort", ResultAbort, self.abort)
-        service.reads("result", "get", ResultRef, self.get)
-        service.reads("result", "list", ResultQuery, self.list, at_once=AT_ONCE)
-        service.reads("result", "value", ResultRef, self.value)
+        service.on(RESULT_CREATE, self.create)
+        service.on(RESULT_COMPLETE, self.complete)
+        service.on(RESULT_ABORT, self.abort)
+        service.on(RESULT_GET, self.get)
+        service.on(RESULT_LIST, self.list, at_once=AT_ONCE)
+        service.on(RESULT_VALUE, self.value)
 
     async def create(self, unit: Unit, ctx: Context, request: ResultCreate) -> ResultList:
         db = unit.connection
@@ -140,7 +148,7 @@ class Results:
             if not same:
                 raise RESULT.refusal("complete", ResultStatus(now["status"]), request.result)
             return store.result_of(now)
-        unit.tell(subjects.event("task", "changed", row["session"]), Frame(row["session"], results=[request.result]))
+        unit.emit(subjects.event("task", "changed", row["session"]), Frame(row["session"], results=[request.result]))
         released = await self._release.count_down(db, [request.result])
         self._release.follow(unit, released)
         return store.result_of(done)
@@ -159,7 +167,7 @@ class Results:
         aborted = [row["id"] for row in await db.fetch(Q["abort_results"], request.results, request.session)]
         if aborted:
             frame = Frame(request.session, aborted=aborted)
-            unit.tell(subjects.event("task", "changed", request.session), frame)
+            unit.emit(subjects.event("task", "changed", request.session), frame)
             await self._release.abort(unit, aborted, request.reason)
         rows = await db.fetch(Q["results"], request.results)
         return ResultList([store.result_of(row) for row in rows])

@@ -22,6 +22,18 @@ from shared.contracts.compute import (
     SessionRef,
     SessionStop,
 )
+from shared.contracts.endpoints.compute import (
+    SESSION_CANCEL,
+    SESSION_CLOSE,
+    SESSION_CREATE,
+    SESSION_DELETE,
+    SESSION_GET,
+    SESSION_LIST,
+    SESSION_PAUSE,
+    SESSION_PURGE,
+    SESSION_RESUME,
+    SESSION_STOP,
+)
 from shared.contracts.errors import Invalid, NotFound, Unavailable
 from shared.contracts.events import SessionChanged
 from shared.contracts.states import SessionStatus
@@ -48,16 +60,16 @@ class Sessions:
         self._duties, self._removal, self._heavy = duties, removal, heavy
 
     def register(self, service: Service) -> None:
-        service.writes("session", "create", SessionCreate, self.create)
-        service.reads("session", "get", SessionGet, self.get, at_once=AT_ONCE)
-        service.reads("session", "list", SessionList, self.list, at_once=AT_ONCE)
-        service.writes("session", "pause", SessionRef, self.pause)
-        service.writes("session", "resume", SessionRef, self.resume, before=self.paused)
-        service.writes("session", "close", SessionRef, self.close)
-        service.writes("session", "cancel", SessionRef, self.cancel)
-        service.writes("session", "stop", SessionStop, self.stop)
-        service.writes("session", "purge", SessionRef, self.purge)
-        service.writes("session", "delete", SessionRef, self.delete)
+        service.on(SESSION_CREATE, self.create)
+        service.on(SESSION_GET, self.get, at_once=AT_ONCE)
+        service.on(SESSION_LIST, self.list, at_once=AT_ONCE)
+        service.on(SESSION_PAUSE, self.pause)
+        service.on(SESSION_RESUME, self.resume, before=self.paused)
+        service.on(SESSION_CLOSE, self.close)
+        service.on(SESSION_CANCEL, self.cancel)
+        service.on(SESSION_STOP, self.stop)
+        service.on(SESSION_PURGE, self.purge)
+        service.on(SESSION_DELETE, self.delete)
 
     async def create(self, unit: Unit, ctx: Context, request: SessionCreate) -> Session:
         wanted = list(dict.fromkeys(request.partitions)) or [DEFAULT_PARTITION]
@@ -93,7 +105,7 @@ class Sessions:
             return store.session_of(row, await store.counts(db, row, unplaced))
 
     async def list(self, ctx: Context, request: SessionList) -> SessionPage:
-        owner = None if ctx.is_operator else ctx.user
+        owner = None if ctx.is_admin else ctx.user
         async with self._heavy.place(ctx) as db:
             return await lists.sessions(db, owner, request)
 
@@ -167,5 +179,5 @@ class Sessions:
 def _told(unit: Unit, row: store.Row, event: str) -> Session:
     session = store.session_of(row)
     told = SessionChanged(session.id, session.status, session.version)
-    unit.tell(subjects.event("session", event, session.id), told)
+    unit.emit(subjects.event("session", event, session.id), told)
     return session

@@ -25,13 +25,14 @@ from shared.bus import trace
 from shared.contracts import headers as h
 from shared.contracts import ids, subjects
 from shared.contracts.compute import Options, Submission, SubmissionCreate, SubmissionRef, TaskSpec
+from shared.contracts.endpoints.compute import SUBMISSION_CHUNK, SUBMISSION_CREATE, SUBMISSION_GET
 from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, Invalid, NotFound
 from shared.contracts.events import SubmissionMade
 from shared.contracts.states import ResultStatus, SessionStatus, SubmissionStatus
 from shared.service.access import check
 from shared.service.context import Context
-from shared.service.service import MALFORMED, Service, invalid
-from shared.service.texts import check_texts
+from shared.service.decode import MALFORMED, check_texts, invalid
+from shared.service.service import Service
 from shared.service.unit import Unit, Units
 
 Q = store.Q
@@ -72,9 +73,9 @@ class Submissions:
         self._sessions: dict[UUID, store.Row] = {}  # for what never changes of one
 
     def register(self, service: Service) -> None:
-        service.writes("submission", "create", SubmissionCreate, self.create, before=self.lists_of_tasks)
-        service.writes("submission", "chunk", bytes, self.chunk, before=self.lists_of_lines)
-        service.reads("submission", "get", SubmissionRef, self.get)
+        service.on(SUBMISSION_CREATE, self.create, before=self.lists_of_tasks)
+        service.on(SUBMISSION_CHUNK, self.chunk, before=self.lists_of_lines)
+        service.on(SUBMISSION_GET, self.get)
 
     async def get(self, ctx: Context, request: SubmissionRef) -> Submission:
         row = await self._units.pool.fetchrow(Q["submission"], request.submission)
@@ -269,7 +270,7 @@ class Submissions:
                 self._release.follow(unit, released)
         if outside and cross:
             await self._release.fail_stranded(unit, chunk.submission)
-        unit.tell(
+        unit.emit(
             subjects.event("submission", "visible", chunk.session),
             SubmissionMade(chunk.session, chunk.submission, total),
         )

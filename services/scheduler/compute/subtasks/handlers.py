@@ -17,6 +17,7 @@ from services.scheduler.compute.submissions.input_lists import InputLists
 from services.scheduler.ports import Partitions
 from shared.bus import trace
 from shared.contracts import ids
+from shared.contracts.endpoints.work import TASK_SPAWN
 from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound
 from shared.contracts.states import ResultStatus, SessionStatus, SubmissionStatus
 from shared.contracts.topology import INLINE_LIMIT
@@ -33,7 +34,7 @@ class Subtasks:
         self._partitions, self._lists = partitions, lists
 
     def register(self, service: Service) -> None:
-        service.writes("task", "spawn", Spawn, self.spawn, durable=False, before=self.lists_of)
+        service.on(TASK_SPAWN, self.spawn, before=self.lists_of)
 
     async def lists_of(self, ctx: Context, request: Spawn) -> Listed:
         return Listed(request, await self._lists.of_parent(request))

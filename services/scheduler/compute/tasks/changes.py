@@ -11,6 +11,7 @@ from services.scheduler.machine import TASK
 from services.scheduler.ports import Dispatch, Workers
 from shared.contracts import ids, subjects
 from shared.contracts.compute import TaskCancel, TaskChanges, TaskRerun, Unchanged
+from shared.contracts.endpoints.compute import TASK_CANCEL, TASK_RERUN
 from shared.contracts.errors import Conflict, Invalid, NotFound
 from shared.contracts.events import SessionChanged
 from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus, name_of
@@ -34,8 +35,8 @@ class Changes:
         self._dispatch, self._workers, self._release = dispatch, workers, release
 
     def register(self, service: Service) -> None:
-        service.writes("task", "cancel", TaskCancel, self.cancel)
-        service.writes("task", "rerun", TaskRerun, self.rerun)
+        service.on(TASK_CANCEL, self.cancel)
+        service.on(TASK_RERUN, self.rerun)
 
     async def cancel(self, unit: Unit, ctx: Context, request: TaskCancel) -> TaskChanges:
         """Those that a worker is known to hold are CANCELLING until it has stopped them."""
@@ -91,7 +92,7 @@ class Changes:
             await attempt.commit()
             if reopened is not None:
                 told = SessionChanged(request.session, name_of(SessionStatus.RUNNING), reopened["version"])
-                unit.tell(subjects.event("session", "reopened", request.session), told)
+                unit.emit(subjects.event("session", "reopened", request.session), told)
         else:
             await attempt.rollback()  # nothing has changed, the session's state neither
         return TaskChanges(len(again), len(left), reasons)

@@ -4,6 +4,8 @@ from services.scheduler import store
 from services.scheduler.compute.tasks import explain
 from services.scheduler.ports import Waiting
 from shared.contracts.compute import Explanation, Task, TaskRef, Value
+from shared.contracts.endpoints.compute import TASK_EXPLAIN, TASK_GET
+from shared.contracts.endpoints.work import TASK_CONFIRM, TASK_INPUTS
 from shared.contracts.states import SessionStatus
 from shared.contracts.topology import MESSAGE_LIMIT
 from shared.contracts.work import Confirm, Confirmed, Inputs, InputsOf
@@ -25,10 +27,10 @@ class Tasks:
         self._db, self._waiting = db, waiting
 
     def register(self, service: Service) -> None:
-        service.reads("task", "get", TaskRef, self.get)
-        service.reads("task", "explain", TaskRef, self.explain)
-        service.reads("task", "confirm", Confirm, self.confirm)
-        service.reads("task", "inputs", InputsOf, self.inputs)
+        service.on(TASK_GET, self.get)
+        service.on(TASK_EXPLAIN, self.explain)
+        service.on(TASK_CONFIRM, self.confirm)
+        service.on(TASK_INPUTS, self.inputs)
 
     async def get(self, ctx: Context, request: TaskRef) -> Task:
         row, session = await self._seen(ctx, request)
