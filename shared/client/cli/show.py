@@ -66,6 +66,14 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> None:
     _page().print(made)
 
 
+def summary(sentence: str, reasons: Iterable[str], since: str | None = None) -> None:
+    """Why a thing is where it is: a sentence, and what it follows from."""
+    out = console()
+    out.print(cell(sentence), style="bold")
+    for reason in ([f"since {when(since)}"] if since else []) + list(reasons):
+        out.print(cell(f"  - {reason}"))
+
+
 def _nested(value: Any) -> Any:
     """What a field of a field has: names with their values, in brackets."""
     return f"({', '.join(f'{name} {inner}' for name, inner in value.items())})" if isinstance(value, dict) else value

@@ -102,25 +102,30 @@ def _list(
     show.more(page)
 
 
-def explain(task: str, /, *, output: Output = PLAIN) -> None:
-    """Why a task is where it is.
+def explain(id: str, /, *, output: Output = PLAIN) -> None:
+    """Why something is where it is.
+
+    Parameters
+    ----------
+    id
+        Of a task, a session, a result, a submission, a retrieval, a job or an offer; the pid of a dataset; the name of a
+        partition.
 
     Examples:
 
     headrace explain 019a6f2e-5d3c-7a10-8c44-000200000007
+
+    headrace explain night/2026-03-01
     """
     from shared.client.cli import show
     from shared.client.cli.api import Api
-    from shared.client.paths import COMPUTE
+    from shared.client.cli.explanations import explain as look_up
 
     with Api() as api:
-        told = api.get(f"{COMPUTE}/tasks/{task}/explain")
+        found = look_up(api, id)
     if output.json:
-        show.document(told)
+        since = {"since": found.since} if found.since else {}
+        show.document({found.kind: found.document, "summary": found.summary, "reasons": found.reasons} | since)
         return
-    show.console().print(show.cell(told["summary"]), style="bold")
-    if told.get("since"):
-        show.console().print(show.cell(f"  - since {show.when(told['since'])}"))
-    for reason in told["reasons"]:
-        show.console().print(show.cell(f"  - {reason}"))
-    show.entity(told["task"])
+    show.summary(found.summary, found.reasons, found.since)
+    show.entity(found.document)

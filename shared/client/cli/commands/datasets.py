@@ -72,9 +72,7 @@ def dataset(pid: str, /, *, output: Output = PLAIN) -> None:
     if output.json:
         show.document({"dataset": seen, "summary": told["summary"], "reasons": told["reasons"]})
         return
-    show.console().print(show.cell(told["summary"]), style="bold")
-    for reason in told["reasons"]:
-        show.console().print(show.cell(f"  - {reason}"))
+    show.summary(told["summary"], told["reasons"])
     lifecycle = seen.pop("datasetlifecycle")
     show.facts([*seen.items(), *((name, value) for name, value in lifecycle.items())])
 

@@ -35,10 +35,10 @@ def row(told: dict[str, Any]) -> tuple[object, ...]:
     """A partition as a row of a table."""
     most = told.get("max")
     counts = (told.get(name, "") for name in HEADS[1:-2])
-    return (told["name"], *counts, "none" if most is None else most, "; ".join(_notes(told)))
+    return (told["name"], *counts, "none" if most is None else most, "; ".join(notes(told)))
 
 
-def _notes(told: dict[str, Any]) -> Iterator[str]:
+def notes(told: dict[str, Any]) -> Iterator[str]:
     """What keeps its tasks from running."""
     for function, count in told.get("unplaced", {}).items():
         yield f"{count} wait for function {function}, which no live worker has"

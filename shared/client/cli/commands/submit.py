@@ -42,6 +42,14 @@ def submit(
 ) -> None:
     """Submit tasks: newline-delimited JSON, one task a line, any number of them.
 
+    A line names its function, its payload (any JSON value) and its inputs:
+    {"function": "square", "payload": 3}
+    {"function": "sum", "inputs": ["@0", "@1"]}
+    @0 is the output of line 0. Other fields: outputs (how many, 1 if not said),
+    payload_result, inputs_from, and options (partition, priority, max_retries,
+    max_duration, labels). What a line does not say is taken from the options
+    below, then from the session.
+
     Parameters
     ----------
     file
@@ -49,7 +57,9 @@ def submit(
 
     Examples:
 
-    headrace submit tasks.ndjson --function square --wait
+    headrace submit tasks.ndjson --wait
+
+    echo '{"function": "echo", "payload": "hello"}' | headrace submit - --wait
 
     seq 100 | jq -c '{payload: .}' | headrace submit - --function square
 
