@@ -215,7 +215,7 @@ class BusConformance:
         bus.on_connected(hear)
         pull = await reports(bus)
         assert "error" not in await topology.api(bus, "STREAM.DELETE.REPORTS")
-        await bus._settle()
+        await bus.prepare()
         assert told == [frozenset({"REPORTS"})]
         await other.publish("hr.report.default", b"after")
         assert await taken(pull, 1) == [b"after"]

@@ -80,14 +80,14 @@ async def guard(
             await work()
         except Exception as error:
             tries, _ = delivery(message)
-            told = error if isinstance(error, HeadraceError) else translate(error)
-            surprise = told is None or isinstance(told, Internal)
-            final = told is not None and not told.retryable
-            late = isinstance(told, TimedOut) and tries >= TIMEOUTS
+            known = error if isinstance(error, HeadraceError) else translate(error)
+            surprise = known is None or isinstance(known, Internal)
+            final = known is not None and not known.retryable
+            late = isinstance(known, TimedOut) and tries >= TIMEOUTS
             if not (final or late or (surprise and tries >= ATTEMPTS)):
                 raise
             if refuse is not None:
-                await refuse(told or Internal())
+                await refuse(known or Internal())
             await bury(bus, pull, message, stream, f"{type(error).__name__}: {error}")
             return
     except Exception as error:

@@ -55,7 +55,7 @@ class Release:
         self._bus, self._pool, self._units, self._dispatch, self._relay = bus, pool, units, dispatch, relay
         self._closing = closing
         # Requests are short, so that those of a process that is frozen do not swallow reports for long.
-        self._pull = Pull(bus, REPORTS.name, "schedulers", batch=1000, expires=2.0, kept=True, rank=dispatch.rank)
+        self._pull = Pull(bus, REPORTS.name, "schedulers", batch=1000, expires=2.0, renew=True, rank=dispatch.rank)
 
     async def run(self) -> None:
         """Takes reports until stopped."""
