@@ -27,31 +27,36 @@ class Event(msgspec.Struct, frozen=True):
     data: str = ""
 
 
-async def parse(lines: AsyncIterable[str]) -> AsyncIterator[Event]:
+async def parse(chunks: AsyncIterable[bytes]) -> AsyncIterator[Event]:
     """The events of a `text/event-stream` (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
-    fields: dict[str, str] = {}
-    async for line in lines:
-        if line:
-            name, _, value = line.partition(":")
-            fields[name or ":"] = value.removeprefix(" ")
-        elif fields:
-            yield Event(fields.get("id", ""), fields.get("event", ""), fields.get("data", ""))
-            fields = {}
+    fields: dict[bytes, bytes] = {}
+    rest = b""
+    async for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line := line.rstrip(b"\r"):
+                name, _, value = line.partition(b":")
+                fields[name or b":"] = value.removeprefix(b" ")
+            elif fields:
+                yield Event(*(fields.get(name, b"").decode() for name in (b"id", b"event", b"data")))
+                fields = {}
 
 
-async def follow(http: Http, path: str, *, from_start: bool = False, **query: str | None) -> AsyncIterator[Event]:
+async def follow(
+    http: Http, path: str, *, from_start: bool = False, after: str = "", **query: str | None
+) -> AsyncIterator[Event]:
     """The events of `/events`, or of a session's watch, without end.
 
-    `from_start`: first all that the stream still holds. UnreachableError when nobody has answered for as long as `http` is
+    `from_start`: first all that the stream still holds; `after`: first what has come since the event with this id. UnreachableError when nobody has answered for as long as `http` is
     patient; at once when nobody has ever answered.
     """
-    last, lost = "", 0.0
+    last, lost = after, 0.0
     while True:
         headers = {"Last-Event-ID": last} if last else None
         start = "start" if from_start and not last else None
         try:
             async with http.stream(path, headers=headers, silence=SILENCE, query={**query, "from": start}) as response:
-                async for event in parse(response.aiter_lines()):
+                async for event in parse(response.aiter_bytes()):
                     last, lost = event.id or last, 0.0
                     yield event
         except UnreachableError:

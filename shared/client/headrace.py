@@ -57,10 +57,12 @@ class Headrace:
         await self.object_storage.close()
         await self.http.close()
 
-    def events(self, *, session: Id | None = None, from_start: bool = False) -> AsyncIterator[Event]:
+    def events(self, *, session: Id | None = None, from_start: bool = False, after: str = "") -> AsyncIterator[Event]:
         """What happens (docs/events.md), without end; a lost connection goes on where it was.
 
         session     only what happens in this one
         from_start  first all that the stream still holds
+        after       first what has come since the event with this id
         """
-        return follow(self.http, "/events", from_start=from_start, session=None if session is None else str(session))
+        name = None if session is None else str(session)
+        return follow(self.http, "/events", from_start=from_start, after=after, session=name)

@@ -14,7 +14,7 @@ import httpx
 import msgspec
 
 from shared.client.address import Address
-from shared.client.errors import UnavailableError, UnreachableError, refused
+from shared.client.errors import RefusedError, UnavailableError, UnreachableError, refused
 from shared.runtime.retry import Backoff
 
 T = TypeVar("T")
@@ -38,11 +38,13 @@ class Patience(msgspec.Struct, frozen=True):
     seconds   for which a request is repeated; 0: not at all
     at_start  also before the first reply ever, when a wrong address looks just like an outage
     report    called with a sentence when an outage lasts, and with `back` when it is over
+    statuses  of HTTP that say that a service is away, full, or has too much to do
     """
 
     seconds: float = 60.0
     at_start: bool = False
     report: Callable[[str], None] = _ignore
+    statuses: frozenset[int] = frozenset(UnavailableError.statuses)
 
 
 class Http:
@@ -77,7 +79,17 @@ class Http:
         response = await self.send(method, path, **options)
         return msgspec.json.decode(response.content, type=reply)
 
-    async def send(
+    async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """The reply to one request, repeated while services are away; `options`: those of `exchange`.
+
+        Raises RefusedError for a reply that is an error, UnreachableError if there is none.
+        """
+        response = await self.exchange(method, path, **options)
+        if response.is_error:
+            raise _error(response)
+        return response
+
+    async def exchange(
         self,
         method: str,
         path: str,
@@ -89,34 +101,47 @@ class Http:
         timeout: float | None = None,
         key: str = "",
     ) -> httpx.Response:
-        """One request, repeated while services are away.
+        """The reply to one request, whatever its status; repeated while services are away. Raises UnreachableError.
 
         body      anything that msgspec encodes, sent as JSON
         content   the body as it is; one that comes in pieces cannot be repeated
         timeout   seconds that the reply may take
         key       the idempotency key of a change; a new one if not given
-        Raises RefusedError and UnreachableError.
         """
         sent = dict(headers or {})
         if method != "GET":
             sent.setdefault("Idempotency-Key", key or str(uuid4()))
         if body is not None:
             content, sent["Content-Type"] = msgspec.json.encode(body), "application/json"
-        patient = content is None or isinstance(content, bytes)
+        repeatable = content is None or isinstance(content, bytes)
         options: dict[str, Any] = {"params": _stated(query), "content": content, "headers": sent}
-        options["timeout"] = timeout if timeout is not None else _TIMEOUT if patient else _BODY_TIMEOUT
+        options["timeout"] = timeout if timeout is not None else _TIMEOUT if repeatable else _BODY_TIMEOUT
         since, tries = time.monotonic(), 0
         while True:
+            response, problem = None, ""
             try:
                 with self._reaching():
-                    return self._checked(await self._client.request(method, path, **options), tries)
-            except (UnavailableError, UnreachableError) as error:
-                if not (patient and self._reached) or time.monotonic() - since >= self.patience.seconds:
+                    response = await self._client.request(method, path, **options)
+            except UnreachableError as error:
+                if not self._may_repeat(repeatable, since):
                     raise
-                if tries == REPORTED:
-                    self.patience.report(f"waiting: {error}")
+                problem = str(error)
+            if response is not None:
+                if response.status_code not in self.patience.statuses:
+                    self._reached = True
+                    if tries > REPORTED:
+                        self.patience.report("back")
+                if response.status_code not in self.patience.statuses or not self._may_repeat(repeatable, since):
+                    response.extensions["tries"] = tries
+                    return response
+                problem = str(_error(response))
+            if tries == REPORTED:
+                self.patience.report(f"waiting: {problem}")
             await asyncio.sleep(BACKOFF.delay(tries))
             tries += 1
+
+    def _may_repeat(self, repeatable: bool, since: float) -> bool:
+        return repeatable and self._reached and time.monotonic() - since < self.patience.seconds
 
     @asynccontextmanager
     async def stream(
@@ -135,22 +160,9 @@ class Http:
             ) as response:
                 if response.is_error:
                     await response.aread()
-                yield self._checked(response, 0)
-
-    def _checked(self, response: httpx.Response, tries: int) -> httpx.Response:
-        if not response.is_error:
-            self._reached = True
-            if tries > REPORTED:
-                self.patience.report("back")
-            return response
-        try:
-            problem = response.json()
-        except ValueError:
-            problem = {}
-        error = refused(response.status_code, problem)
-        error.repeated = tries > 0
-        self._reached = self._reached or not isinstance(error, UnavailableError)
-        raise error
+                    raise _error(response)
+                self._reached = True
+                yield response
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
@@ -159,6 +171,16 @@ class Http:
         except (httpx.TransportError, httpx.InvalidURL) as error:
             why = str(error) or type(error).__name__
             raise UnreachableError(f"nobody answers at {self.address.url}: {why}") from None
+
+
+def _error(response: httpx.Response) -> RefusedError:
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = {}
+    error = refused(response.status_code, problem)
+    error.repeated = response.extensions.get("tries", 0) > 0
+    return error
 
 
 def _plain(response: httpx.Response) -> Any:
