@@ -26,9 +26,14 @@ class Datasets:
         """The dataset; NotFoundError if there is none."""
         return await self._http.ask("GET", _path(pid), k.Dataset)
 
-    def list(self) -> AsyncIterator[k.Dataset]:
-        """All datasets, newest first."""
-        return items(self._http, f"{CATALOGUE}/datasets", k.DatasetPage)
+    def list(
+        self, search: str = "", *, status: str = "", group: str = "", damaged: bool = False
+    ) -> AsyncIterator[k.Dataset]:
+        """Datasets, newest first: those that fit all that is given (`DatasetList`)."""
+        query: dict[str, Any] = {"search": search, "status": status, "group": group}
+        if damaged:
+            query["damaged"] = "true"
+        return items(self._http, f"{CATALOGUE}/datasets", k.DatasetPage, **query)
 
     def files(self, pid: str) -> AsyncIterator[k.StoredFile]:
         """The files of an archived dataset, in the order of their paths."""

@@ -13,6 +13,7 @@ from shared.contracts import subjects
 from shared.contracts.catalogue import (
     Dataset,
     DatasetCreate,
+    DatasetList,
     DatasetPage,
     DatasetRef,
     LifecycleUpdate,
@@ -28,7 +29,6 @@ from shared.contracts.endpoints.catalogue import (
 )
 from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, Invalid
 from shared.contracts.ids import uuid7
-from shared.contracts.paging import Page
 from shared.objects.layout import in_words, path_fault
 from shared.objects.port import Objects
 from shared.runtime.log import log
@@ -75,9 +75,17 @@ class Datasets:
     async def get(self, ctx: Context, asked: DatasetRef) -> Dataset:
         return store.dataset_of(await store.dataset(self._db, ctx, asked.pid))
 
-    async def list(self, ctx: Context, asked: Page) -> DatasetPage:
-        owner = None if ctx.is_admin else ctx.user
-        rows = await self._db.fetch(Q["datasets"], place_of(asked, UUID), owner, asked.size + 1)
+    async def list(self, ctx: Context, asked: DatasetList) -> DatasetPage:
+        rows = await Q.datasets.fetch(
+            self._db,
+            before=place_of(asked, UUID),
+            owner=None if ctx.is_admin else ctx.user,
+            search=asked.search,
+            state=next((state for state in ArchiveState if wire(state) == asked.status), None),
+            owner_group=asked.group,
+            damaged=asked.damaged,
+            rows=asked.size + 1,
+        )
         items, more = fitting([store.dataset_of(row) for row in rows], asked.size)
         return DatasetPage(items, token_of(asked, items[-1].id) if more else "")
 

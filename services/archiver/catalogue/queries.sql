@@ -13,7 +13,12 @@ SELECT * FROM datasets WHERE id = $1 FOR UPDATE;
 
 -- name: datasets
 -- Newest first; one more than asked tells whether there are more.
-SELECT * FROM datasets WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR owner = $2) ORDER BY id DESC LIMIT $3;
+SELECT * FROM datasets
+WHERE (:before::uuid IS NULL OR id < :before) AND (:owner::text IS NULL OR owner = :owner)
+    AND (:search::text = '' OR strpos(lower(pid || ' ' || dataset_name || ' ' || description), lower(:search)) > 0)
+    AND (:state::smallint IS NULL OR archive_state = :state) AND (:owner_group::text = '' OR owner_group = :owner_group)
+    AND (NOT :damaged::boolean OR damaged > 0)
+ORDER BY id DESC LIMIT :rows;
 
 -- name: set_lifecycle
 UPDATE datasets SET archivable = coalesce($2, archivable), retrievable = coalesce($3, retrievable),

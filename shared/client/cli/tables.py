@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 PROSE = frozenset(
-    {"error", "reason", "reasons", "notes", "checks", "consumer: pending / unacknowledged", "name", "subject", "path"}
+    {"error", "reason", "reasons", "notes", "checks", "consumer: pending / unacknowledged", "name", "subject"}
 )
 """Columns of texts for people, which may be wrapped."""
 _NARROW = 24
