@@ -21,6 +21,7 @@ from services.archiver.catalogue.datablocks import Datablocks
 from services.archiver.catalogue.datasets import Datasets
 from services.archiver.settings import Settings
 from shared.chain.chains import Chains
+from shared.chain.operations import Operations
 from shared.chain.runner import Runner
 from shared.db.pool import ping
 from shared.objects.known_storages import MIGRATIONS, recorder
@@ -55,7 +56,9 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             Abandoning(units, objects, lts, storage),
         )
         chains = Chains(station.bus, units, "archiver", *declared)
-        packing.start = lambda unit, state: chains.start(unit, declared.post_upload, state)
+        packing.start = lambda unit, state: chains.start(
+            unit, declared.post_upload, state, operation=state.shown_as("upload")
+        )
         Datasets(pool, chains, objects).register(service)
         Abandonments(pool, chains, declared).register(service)
         Datablocks(pool, chains).register(service)
@@ -63,6 +66,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             service
         )
         Jobs(pool, chains, declared).register(service)
+        Operations(chains).register(service)
         checks = {"database": lambda: ping(pool), "objects": objects.check, "lts": lts.check}
         serve_health(service, checks, clock)
         await service.start()

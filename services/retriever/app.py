@@ -13,6 +13,7 @@ from services.retriever.retrieval.handlers import Retrievals
 from services.retriever.retrieval.peers import Peers
 from services.retriever.settings import Settings
 from shared.chain.chains import Chains
+from shared.chain.operations import Operations
 from shared.chain.runner import Runner
 from shared.db.pool import ping
 from shared.objects.known_storages import MIGRATIONS, recorder
@@ -41,6 +42,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         chains = Chains(bus, units, "retriever", retrieve.chain)
         expiry = timedelta(seconds=settings.keep.download_seconds)
         Retrievals(pool, bus, chains, retrieve, objects, clock, expiry).register(service)
+        Operations(chains).register(service)
         checks = {"database": lambda: ping(pool), "objects": objects.check, "lts": lts.check}
         serve_health(service, checks, clock)
         await service.start()

@@ -36,6 +36,7 @@ from services.scheduler.dispatch.preemption import Preemption
 from services.scheduler.dispatch.recovery import Recovery
 from services.scheduler.heavy_reads import PLACES, SECONDS, HeavyReads
 from services.scheduler.settings import Settings
+from shared.chain.operations import Operations
 from shared.chain.runner import Runner
 from shared.db.pool import open_pool, ping
 from shared.objects.known_storages import MIGRATIONS, recorder
@@ -111,6 +112,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         heavy = HeavyReads(list_pool)
         waiting = WaitingReasons(pool, registry)
         Partitions(bus, pool, registry, heavy).register(service)
+        Operations(removal.chains).register(service)
         Sessions(pool, registry, dispatch, waiting, duties, removal, heavy).register(service)
         Changes(dispatch, control, release).register(service)
         Results(pool, release, heavy).register(service)

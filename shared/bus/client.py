@@ -131,6 +131,7 @@ class Bus:
 
     @property
     def is_connected(self) -> bool:
+        """Whether the connection is up at the moment."""
         return bool(self.nc.is_connected)
 
     @property

@@ -10,12 +10,14 @@ import msgspec
 
 from shared.chain import store
 from shared.chain.context import StepContext
-from shared.chain.decide import Broke, Outcome, Postponed, Stopped, Succeeded
+from shared.chain.decide import Failed, Outcome, Postponed, Stopped, Succeeded
 from shared.chain.declare import Action, Chain
+from shared.chain.effects import emit_operation
 from shared.chain.errors import Later, Superseded, UserError
 from shared.chain.machine import Fault
 from shared.chain.store import Row
 from shared.contracts.errors import NoRoom, RateLimited, TimedOut, Unavailable, Unreadable
+from shared.contracts.operations import Amount
 from shared.db.pool import translate
 from shared.runtime.log import log
 from shared.service.unit import Units
@@ -66,12 +68,25 @@ class Lease:
                 self.ended.set()
 
 
-def context(units: Units, row: Row, action: Action) -> StepContext:
+def context(units: Units, chain: Chain[Any], row: Row, action: Action) -> StepContext:
+    """What the run of a claimed step is given."""
+
     async def save(state: msgspec.Struct) -> None:
         await store.save_state(units.pool, row, msgspec.json.encode(state))
 
+    async def report(progress: dict[str, Amount]) -> None:
+        async with units.begin() as unit:
+            emit_operation(unit, chain, await store.save_progress(unit.connection, row, msgspec.json.encode(progress)))
+
     here = row.position
-    return StepContext(row.id, row.kind, action.name, tries=here.tries, fault=here.fault, error=here.error, save=save)
+    return StepContext(
+        *(row.id, row.kind, action.name),
+        tries=here.tries,
+        fault=here.fault,
+        error=here.error,
+        save=save,
+        report=report,
+    )
 
 
 async def attempt(
@@ -108,25 +123,25 @@ async def run(chain: Chain[Any], state: bytes, action: Action, ctx: StepContext)
     except Later as later:
         return Postponed(max(0.0, later.seconds), later.why), None
     except UserError as error:
-        return Broke(Fault.USER, str(error)), None
+        return Failed(Fault.USER, str(error)), None
     except Unreadable as error:  # waiting would not help: the storage is there
-        return _broke(action, ctx, error), None
+        return _failed(action, ctx, error), None
     except AWAY as error:
         return Postponed(AWAY_AGAIN, error.message), None
     except Superseded:
         raise
     except TimeoutError as error:
         if limit.expired():
-            return Broke(Fault.SYSTEM, f"{action.name} took longer than {action.timeout:g} s"), None
-        return _broke(action, ctx, error), None
+            return Failed(Fault.SYSTEM, f"{action.name} took longer than {action.timeout:g} s"), None
+        return _failed(action, ctx, error), None
     except Exception as error:
         if isinstance(error, _DATABASE) and (away := translate(error)):
             return Postponed(AWAY_AGAIN, away.message), None
-        return _broke(action, ctx, error), None
+        return _failed(action, ctx, error), None
 
 
-def _broke(action: Action, ctx: StepContext, error: Exception) -> Broke:
+def _failed(action: Action, ctx: StepContext, error: Exception) -> Failed:
     log.warning(
         "chain.step_failed", chain=str(ctx.chain), kind=ctx.kind, step=action.name, tries=ctx.tries, exc_info=error
     )
-    return Broke(Fault.SYSTEM, f"{type(error).__name__}: {error}")
+    return Failed(Fault.SYSTEM, f"{type(error).__name__}: {error}")

@@ -45,7 +45,7 @@ class Sweeper:
             self._lost = lost
             raise
         for row in rows:
-            await self._chains.post.due(row)
+            await self._chains.effects.due(row)
         if rows:
             log.info("chains.republished", count=len(rows), lost=lost)
         if len(rows) == MOST:

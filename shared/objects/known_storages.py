@@ -20,7 +20,7 @@ def recorder(pool: "asyncpg.Pool[Any]") -> Record:
 
     async def record(name: str, id: UUID) -> UUID:
         try:
-            found: UUID = await pool.fetchval(Q["record"], name, id)
+            found: UUID = await Q.record.fetchval(pool, name=name, id=id)
         except Exception as error:
             if away := translate(error):
                 raise away from error

@@ -60,7 +60,7 @@ class NatsBench:
         """`<noun>.<event>` of all that was told of a chain, sorted."""
         return sorted(".".join(one.split(".")[2:4]) for one in self.heard if one.endswith(str(id)))
 
-    async def told(self, id: UUID, last: str) -> list[str]:
+    async def events_until(self, id: UUID, last: str) -> list[str]:
         def names() -> list[str]:
             return [".".join(one.split(".")[2:4]) for one in self.heard if one.endswith(str(id))]
 

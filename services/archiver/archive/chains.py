@@ -14,7 +14,7 @@ from services.archiver.archive.post_upload import PostUpload
 from services.archiver.archive.repair import Repairing
 from services.archiver.archive.retrieval import Forwarding
 from services.archiver.archive.state import OfDataset
-from shared.chain.declare import Chain, critical, retry
+from shared.chain.declare import WHENEVER, Chain, critical, retry
 from shared.runtime.retry import Backoff
 
 SOON = Backoff(first=0.5, factor=2, ceiling=60)
@@ -43,6 +43,7 @@ def declare(
             retry(after.register_datablocks, backoff=SOON),
             retry(after.update_lifecycle, backoff=SOON),
             on_user_error=after.report_missing_files,
+            cancellable_before="register_datablocks",
         ),
         archival=Chain(
             "archival", OfDataset,
@@ -55,7 +56,7 @@ def declare(
             retry(archive.job_finished, backoff=SOON),
             retry(archive.clear_staging_and_landing_zone),
             on_user_error=archive.report_failure, on_system_error=archive.report_failure,
-            on_cancel=archive.report_failure,
+            on_cancel=archive.report_failure, cancellable_before="mark_retrievable",
         ),
         repair=Chain(
             "repair", OfDataset,
@@ -69,11 +70,13 @@ def declare(
             retry(archive.job_finished, backoff=SOON),
             retry(archive.clear_staging_and_landing_zone),
             on_user_error=repair.report_failure, on_system_error=repair.report_failure, on_cancel=repair.report_failure,
+            cancellable_before="mark_repaired",
         ),
         retrieval=Chain(
             "retrieve", OfDataset,
             retry(forward.hand_to_retriever, backoff=SOON),
-            on_user_error=forward.report_failure, on_cancel=forward.report_failure,
+            on_user_error=forward.report_failure, on_cancel=forward.cancel_retrieval,
+            cancellable_before=WHENEVER,
         ),
         abandonment=Chain("abandonment", OfDataset, retry(abandon.remove_bytes, backoff=SOON)),
     )  # fmt: skip

@@ -10,8 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
-import msgspec
-
+from services.archiver.catalogue.store.files import File
 from shared.chain.errors import UserError
 from shared.objects.hashing import Sha256
 
@@ -21,14 +20,6 @@ BAGIT: Final = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 
 Read = Callable[[str], AsyncGenerator[bytes, None]]
 """The bytes of the file at a path."""
-
-
-class File(msgspec.Struct, frozen=True):
-    """`chk`: SHA-256 in hex."""
-
-    path: str
-    size: int
-    chk: str
 
 
 def share_out(files: Sequence[File], target: int) -> list[list[File]]:

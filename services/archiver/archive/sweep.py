@@ -10,14 +10,16 @@ from uuid import UUID
 
 import msgspec
 
-from services.archiver.catalogue import layout, store
-from services.archiver.catalogue.machine import ARCHIVE, ArchiveState
+from services.archiver.catalogue import layout
+from services.archiver.catalogue.machine import ARCHIVE, MACHINES, ArchiveState
+from services.archiver.catalogue.store.datasets import Row
+from shared.db.sql import Db, load
 from shared.objects.port import Objects, Stored
 from shared.runtime.clock import Clock
 from shared.runtime.log import log
 from shared.service.unit import Units
 
-Q = store.Q
+Q = load(__file__, "sweep.sql", MACHINES)
 EVERY: Final = 900.0
 PORTION: Final = 500
 """Objects looked at, and removed, at once."""
@@ -80,19 +82,19 @@ class Sweep:
             return []
         async with self._units.begin() as unit:
             db = unit.connection
-            locked = {row["id"] for row in await db.fetch(Q["lock_swept"], list(useless))}
-            known = {row["id"] for row in await db.fetch(Q["known"], list(useless))}
+            locked = {row["id"] for row in await Q.lock.fetch(db, ids=list(useless))}
+            known = {row["id"] for row in await Q.known.fetch(db, ids=list(useless))}
             useless = await self._useless(db, room, locked | (useless - known))
             gone = [one for one in portion if owners[one.key] in useless]
             await self._objects.delete([one.key for one in gone])
             if room == LANDING:
-                await db.execute(Q["note_swept"], list(useless), self._clock.now(), list(_OPEN))
+                await Q.set_swept.execute(db, ids=list(useless), now=self._clock.now())
         return gone
 
-    async def _useless(self, db: store.Db, room: str, ids: Collection[UUID]) -> set[UUID]:
+    async def _useless(self, db: Db, room: str, ids: Collection[UUID]) -> set[UUID]:
         now = self._clock.now()
-        seen = {row["id"]: _seen(row) for row in await db.fetch(Q["seen"], list(ids))}
-        abandoned = {row["id"] for row in await db.fetch(Q["were_abandoned"], list(ids))}
+        seen = {row["id"]: _seen(row) for row in await Q.datasets.fetch(db, ids=list(ids))}
+        abandoned = {row["id"] for row in await Q.abandoned.fetch(db, ids=list(ids))}
 
         def needed(id: UUID) -> bool:
             return is_needed(room, seen.get(id), _created(id), now, self._keep, abandoned=id in abandoned)
@@ -100,7 +102,7 @@ class Sweep:
         return {id for id in ids if not needed(id)}
 
 
-def _seen(row: store.Row) -> Seen:
+def _seen(row: Row) -> Seen:
     touched = max(row["updated_at"], row["addresses_until"] or row["updated_at"])
     return Seen(ArchiveState(row["archive_state"]), row["live"], touched, row["retrievable"])
 

@@ -7,6 +7,7 @@ datasets/<dataset>/datablocks/<block>.tar    on long-term storage: SciCat's `arc
 
 from uuid import UUID
 
+from shared.contracts.errors import Unavailable
 from shared.contracts.ids import uuid7
 
 
@@ -57,3 +58,9 @@ def folders(path: str) -> list[str]:
     """Those that it lies in: `a/b/c` → `a`, `a/b`."""
     parts = path.split("/")
     return ["/".join(parts[:end]) for end in range(1, len(parts))]
+
+
+def check_storage(archive: str, storage: str, here: str) -> None:
+    """Unavailable if what is archived as `archive` is on another storage than the one called `here`."""
+    if storage not in ("", here):
+        raise Unavailable(f"{archive} is on storage {storage!r}; the archiver writes to {here!r}")

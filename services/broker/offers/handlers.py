@@ -61,7 +61,7 @@ class Handlers:
         async with self._units.begin() as unit:
             db, now = unit.connection, self._clock.now()
             free = await capacity.free(db, self._place, now, lock=True)
-            row = await db.fetchrow(store.Q["answered"], asked.offerset, site)
+            row = await store.of_offerset(db, site, asked.offerset)
             if row is not None:
                 row = owned(ctx, row, NotFound(f"there is no offerset {asked.offerset}", field="offerset"))
             if row is None:

@@ -14,7 +14,6 @@ from shared.contracts.execution import Phase
 from shared.runtime.log import log
 from shared.service.unit import Units
 
-Q = store.Q
 PAGE = 100
 """Rows looked at in one round; the next round goes on behind them."""
 FIRST = UUID(int=0)
@@ -30,7 +29,7 @@ class Sweep:
     async def run_once(self) -> int:
         """Every row has its turn, whatever became of the one before; the first error is raised in the end."""
         done, errors = 0, []
-        rows = await self._pool.fetch(Q["held_rows"], self._offers.site, self._after, self._page)
+        rows = await store.holding(self._pool, self._offers.site, self._after, self._page)
         self._after = rows[-1]["id"] if len(rows) == self._page else FIRST
         for row in rows:
             try:
@@ -73,13 +72,13 @@ class Sweep:
             await self._compute.close(session, row["owner"])
             if not await self._compute.is_quiet(session, row["owner"]):
                 return 0
-        await self._pool.execute(Q["let_go"], row["id"])
+        await store.free_capacity(self._pool, row["id"])
         return 1
 
     async def _move(self, row: store.Row, verb: str) -> int:
         """Unless somebody else has moved it since it was read."""
         async with self._units.begin() as unit:
-            now = await store.find(unit.connection, row["site"], row["id"], "lock")
+            now = await store.lock(unit.connection, row["site"], row["id"])
             if now["phase"] != row["phase"]:
                 return 0
             await self._offers.move(unit, now, verb)

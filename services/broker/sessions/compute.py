@@ -40,10 +40,10 @@ class ComputeSessions:
             with contextlib.suppress(AlreadyExists):
                 await ask(self._bus, PARTITION_CREATE, c.PartitionCreate(self._site), _ADMIN)
 
-        def tell(error: BaseException, tries: int) -> None:
+        def log_failure(error: BaseException, tries: int) -> None:
             log.info("partition.not_made", site=self._site, error=repr(error), tries=tries)
 
-        await retry(make, on=(HeadraceError,), backoff=Backoff(first=0.1, ceiling=2), failed=tell)
+        await retry(make, on=(HeadraceError,), backoff=Backoff(first=0.1, ceiling=2), failed=log_failure)
         self.ready.set()
 
     async def functions(self, within: float) -> frozenset[str] | None:

@@ -50,8 +50,8 @@ async def _examine(lts: Store, key: str, size: int, chk: str) -> Found | None:
     return None if digest.hex() == chk else Found("checksum", digest.size, digest.hex())
 
 
-def told(archive_id: str, found: Found, size: int, chk: str) -> str:
-    """For people: what was found and what was expected."""
+def description(archive_id: str, found: Found, size: int, chk: str) -> str:
+    """What was found and what was expected, for people to read."""
     match found.damage:
         case "missing":
             return f"{archive_id} is not there"

@@ -19,6 +19,12 @@ CREATE TABLE chains (
     lease_until timestamptz,
     sweeps smallint NOT NULL DEFAULT 0,
     trace text NOT NULL DEFAULT '',
+    operation text NOT NULL DEFAULT '',        -- the kind of operation that the chain is to its owner; empty: it is shown to nobody
+    owner text NOT NULL DEFAULT '',            -- the user whose operation it is
+    target text NOT NULL DEFAULT '',           -- what it is done to: datasets/<pid>, sessions/<session>
+    progress jsonb NOT NULL DEFAULT '{}',      -- unit → {"done": …, "total": …}
+    revision integer NOT NULL DEFAULT 1,       -- grows with every change that its owner can see
+    result jsonb,                              -- what the operation was asked for, once it is known
     since timestamptz NOT NULL,
     due_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -29,3 +35,6 @@ CREATE TABLE chains (
 
 -- What the sweeper reads: only chains that have not ended.
 CREATE INDEX chains_due ON chains (due_at) WHERE due_at IS NOT NULL;
+
+-- A user's operations, newest first.
+CREATE INDEX chains_operations ON chains (owner, id) WHERE operation <> '';
