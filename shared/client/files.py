@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 import stat
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -31,7 +31,7 @@ class File(msgspec.Struct, frozen=True):
         """As the catalogue has it."""
         return DataFile(self.path, self.size, self.chk)
 
-    async def blocks(self) -> AsyncIterator[bytes]:
+    async def blocks(self) -> AsyncGenerator[bytes, None]:
         """What is registered, and not a byte more.
 
         The last block comes only when the hash is right: an object that is there whole is the file, and a file that has changed

@@ -1,7 +1,8 @@
 """Bytes straight to object storage, at addresses that were signed for it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import aclosing
 from typing import Final, Protocol
 
 import httpx
@@ -28,7 +29,7 @@ class Source(Protocol):
     def path(self) -> str: ...
     @property
     def size(self) -> int: ...
-    def blocks(self) -> AsyncIterator[bytes]: ...
+    def blocks(self) -> AsyncGenerator[bytes, None]: ...
 
 
 async def upload_all(
@@ -73,7 +74,8 @@ async def upload(
         try:
             # With its length: an address that is signed for one PUT takes no chunks.
             headers = {"Content-Length": str(source.size)}
-            response = await storage.client(url).put(url, content=sent.counted(source.blocks()), headers=headers)
+            async with aclosing(source.blocks()) as blocks, aclosing(sent.counted(blocks)) as content:
+                response = await storage.client(url).put(url, content=content, headers=headers)
         except httpx.TransportError as error:
             problem = UnreachableError(
                 f"{source.path}: object storage does not answer: {error or type(error).__name__}"
@@ -97,7 +99,7 @@ class _Counter:
     def __init__(self, advance: Callable[[int], None]) -> None:
         self._advance, self._sent = advance, 0
 
-    async def counted(self, blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def counted(self, blocks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         async for block in blocks:
             yield block
             self._sent += len(block)

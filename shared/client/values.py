@@ -13,7 +13,7 @@ from shared.client.http import Http
 from shared.client.object_storage import ObjectStorage
 from shared.client.partial_file import resumable
 from shared.client.paths import COMPUTE
-from shared.contracts.digest import told as repr_digest
+from shared.contracts.digest import repr_digest
 
 BLOCK: Final = 256 * 1024
 TRIES: Final = 5

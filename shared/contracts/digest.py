@@ -1,4 +1,4 @@
-"""The checksum of a value as HTTP says it: `Repr-Digest: sha-256=:<base64>:` (RFC 9530), or `Digest` as it was before."""
+"""The checksum of a value as HTTP states it: `Repr-Digest: sha-256=:<base64>:` (RFC 9530), or `Digest` as it was before."""
 
 import base64
 import binascii
@@ -12,8 +12,8 @@ FIELDS = (("Repr-Digest", ":"), ("Content-Digest", ":"), ("Digest", ""))
 """Names, and what stands around the base64. A body here is the whole value, unencoded: the first two say the same."""
 
 
-def said(headers: Mapping[str, str]) -> tuple[str, str]:
-    """The header's name, and the SHA-256 in hex that it says; both empty if there is none. `headers`: lower case → value.
+def stated_sha256(headers: Mapping[str, str]) -> tuple[str, str]:
+    """The header's name, and the SHA-256 in hex that it states; both empty if there is none. `headers`: lower case → value.
 
     Other algorithms are passed over, as the standard has it.
     """
@@ -36,6 +36,6 @@ def _hex(name: str, text: str, fence: str) -> str:
     return digest.hex()
 
 
-def told(checksum: str) -> str:
+def repr_digest(checksum: str) -> str:
     """The value of `Repr-Digest` for a SHA-256 in hex."""
     return f"sha-256=:{base64.b64encode(bytes.fromhex(checksum)).decode()}:"

@@ -15,7 +15,7 @@ import pytest
 
 from shared.client import downloads, partial_file
 from shared.client.cli.__main__ import run
-from shared.contracts.digest import told as repr_digest
+from shared.contracts.digest import repr_digest
 from shared.runtime.retry import Backoff
 from tests.support.cli_edge import Edge, serving
 

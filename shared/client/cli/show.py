@@ -79,10 +79,10 @@ def _nested(value: Any) -> Any:
     return f"({', '.join(f'{name} {inner}' for name, inner in value.items())})" if isinstance(value, dict) else value
 
 
-def entity(told: dict[str, Any]) -> None:
+def entity(thing: dict[str, Any]) -> None:
     """One thing with its fields; what is nested is one line."""
     pairs = []
-    for name, value in told.items():
+    for name, value in thing.items():
         if isinstance(value, dict):
             value = ", ".join(
                 f"{inner} {_nested(count)}" for inner, count in value.items() if count not in (None, 0, {})

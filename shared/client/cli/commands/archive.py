@@ -126,7 +126,7 @@ async def _upload(client: Any, dataset: Any, files: Sequence[Any], advance: Any)
 
 
 def _source(paths: Sequence[Path]) -> str:
-    """The folder that they come from, for the catalogue; `/` if it has no name that could be told."""
+    """The folder that they come from, for the catalogue; `/` if it has no name that can be shown."""
     folders = [os.path.abspath(path if path.is_dir() else path.parent) for path in paths]
     source = os.path.commonpath(folders)
     return source if len(source) <= 1000 and not any(map(name_fault, source.split("/")[1:])) else "/"

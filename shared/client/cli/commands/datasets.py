@@ -67,20 +67,20 @@ def datasets(
     show.more(page)
 
 
-def _row(told: dict[str, Any]) -> tuple[Any, ...]:
+def _row(dataset: dict[str, Any]) -> tuple[Any, ...]:
     from shared.client.cli import show
     from shared.client.datasets import archive_status
 
     return (
-        told["pid"],
-        told["datasetName"],
-        archive_status(told),
-        told["numberOfFiles"],
-        show.size(told["size"]),
-        told["numberOfDatablocks"],
-        told.get("numberOfDamagedDatablocks") or "",
-        told["ownerGroup"],
-        told["createdAt"][:19].replace("T", " "),
+        dataset["pid"],
+        dataset["datasetName"],
+        archive_status(dataset),
+        dataset["numberOfFiles"],
+        show.size(dataset["size"]),
+        dataset["numberOfDatablocks"],
+        dataset.get("numberOfDamagedDatablocks") or "",
+        dataset["ownerGroup"],
+        dataset["createdAt"][:19].replace("T", " "),
     )
 
 
@@ -97,13 +97,13 @@ def dataset(
 
     with Api() as api:
         one = api.client.datasets.one(pid)
-        seen, told = api.run(one.get()), api.run(one.explain())
+        seen, explanation = api.run(one.get()), api.run(one.explain())
         found = _files(api, one, seen) if files else []
     if output.json:
         more = {"files": found} if files else {}
-        show.document({"dataset": seen, "summary": told["summary"], "reasons": told["reasons"]} | more)
+        show.document({"dataset": seen, "summary": explanation["summary"], "reasons": explanation["reasons"]} | more)
         return
-    show.summary(told["summary"], told["reasons"])
+    show.summary(explanation["summary"], explanation["reasons"])
     lifecycle = seen.pop("datasetlifecycle")
     show.facts([*seen.items(), *((name, value) for name, value in lifecycle.items())])
     if files:

@@ -31,18 +31,18 @@ def register(app: App) -> None:
     app.command(group)
 
 
-def row(told: dict[str, Any]) -> tuple[object, ...]:
+def row(partition: dict[str, Any]) -> tuple[object, ...]:
     """A partition as a row of a table."""
-    most = told.get("max")
-    counts = (told.get(name, "") for name in HEADS[1:-2])
-    return (told["name"], *counts, "none" if most is None else most, "; ".join(notes(told)))
+    most = partition.get("max")
+    counts = (partition.get(name, "") for name in HEADS[1:-2])
+    return (partition["name"], *counts, "none" if most is None else most, "; ".join(notes(partition)))
 
 
-def notes(told: dict[str, Any]) -> Iterator[str]:
+def notes(partition: dict[str, Any]) -> Iterator[str]:
     """What keeps its tasks from running."""
-    for function, count in told.get("unplaced", {}).items():
+    for function, count in partition.get("unplaced", {}).items():
         yield f"{count} wait for function {function}, which no live worker has"
-    for worker, why in told.get("unwell", {}).items():
+    for worker, why in partition.get("unwell", {}).items():
         yield f"worker {worker} is unwell: {why}"
 
 
@@ -125,10 +125,10 @@ def _change(method: str, name: str, values: dict[str, Any], output: Output) -> N
     place = f"{COMPUTE}/partitions/{quote(name, safe='')}"
     with Api() as api:
         if method == "POST":
-            told = api.post(f"{COMPUTE}/partitions", {"name": name, **values})
+            reply = api.post(f"{COMPUTE}/partitions", {"name": name, **values})
         else:
-            told = api.delete(place) if method == "DELETE" else api.patch(place, values)
+            reply = api.delete(place) if method == "DELETE" else api.patch(place, values)
     if output.json:
-        show.document(told)
+        show.document(reply)
     else:
-        show.facts(zip(HEADS, row(told), strict=True))
+        show.facts(zip(HEADS, row(reply), strict=True))

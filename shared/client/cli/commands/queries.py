@@ -27,11 +27,11 @@ def count(session: str, /, *, filters: Filters = EVERYTHING, output: Output = PL
 
     wanted = parse_filter(filters.where, TASK_FIELDS)
     with Api() as api:
-        told = api.get(f"{COMPUTE}/sessions/{session}/tasks/count", where=wanted)
+        reply = api.get(f"{COMPUTE}/sessions/{session}/tasks/count", where=wanted)
     if output.json:
-        show.document(told)
+        show.document(reply)
         return
-    show.facts([*told["counts"].items(), ("total", str(told["total"]))])
+    show.facts([*reply["counts"].items(), ("total", str(reply["total"]))])
 
 
 def attempts(task: str, /, *, paging: Paging = FIRST, output: Output = PLAIN) -> None:

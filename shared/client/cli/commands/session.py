@@ -184,7 +184,7 @@ def _removed(remove: Callable[[Any, str, Any], Any], title: str, session: str, o
     _show(removed, output)
 
 
-def _show(told: Any, output: Output) -> None:
+def _show(reply: Any, output: Output) -> None:
     from shared.client.cli import show
 
-    show.document(told) if output.json else show.entity(told)
+    show.document(reply) if output.json else show.entity(reply)

@@ -96,22 +96,22 @@ def submit(
             if new:  # nobody knows of it
                 api.post(f"{COMPUTE}/sessions/{session}/close")
             raise
-        told = {"session": session, "submission": made["id"], "tasks": made["tasks"]}
+        outcome = {"session": session, "submission": made["id"], "tasks": made["tasks"]}
         if following is None:
-            _tell(told, output)
+            _show_outcome(outcome, output)
             return
         if not output.json:
-            _tell(told, output)
+            _show_outcome(outcome, output)
         counts = _until_ended(following, UUID(made["id"]), made["tasks"], quiet=output.json)
-        show.document(told | counts) if output.json else show.facts(counts.items())
+        show.document(outcome | counts) if output.json else show.facts(counts.items())
         if counts["completed"] != made["tasks"]:
             raise FailedError(f"{made['tasks'] - counts['completed']} of {made['tasks']} tasks did not complete")
 
 
-def _tell(told: dict[str, Any], output: Output) -> None:
+def _show_outcome(outcome: dict[str, Any], output: Output) -> None:
     from shared.client.cli import show
 
-    show.document(told) if output.json else show.facts(told.items())
+    show.document(outcome) if output.json else show.facts(outcome.items())
 
 
 def _open(file: str) -> BinaryIO:

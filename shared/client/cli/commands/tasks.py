@@ -44,9 +44,9 @@ def cancel(*tasks: UUID, output: Output = PLAIN) -> None:
             sessions.setdefault(api.get(f"{COMPUTE}/tasks/{ids[0]}")["session"], []).extend(ids)
         for session, ids in sessions.items():
             for start in range(0, len(ids), AT_ONCE):
-                told = api.post(f"{COMPUTE}/sessions/{session}/tasks/cancel", {"tasks": ids[start : start + AT_ONCE]})
-                changes = {name: count + told[name] for name, count in changes.items()}
-    _tell(changes, [], output)
+                reply = api.post(f"{COMPUTE}/sessions/{session}/tasks/cancel", {"tasks": ids[start : start + AT_ONCE]})
+                changes = {name: count + reply[name] for name, count in changes.items()}
+    _show_outcome(changes, [], output)
 
 
 def rerun(
@@ -90,13 +90,13 @@ def rerun(
         changes = {"changed": 0, "unchanged": 0}
         reasons: list[dict[str, str]] = []
         for body in bodies:
-            told = api.post(path, body)
-            changes = {name: count + told[name] for name, count in changes.items()}
-            reasons += told.get("reasons", [])
-    _tell(changes, reasons, output)
+            reply = api.post(path, body)
+            changes = {name: count + reply[name] for name, count in changes.items()}
+            reasons += reply.get("reasons", [])
+    _show_outcome(changes, reasons, output)
 
 
-def _tell(changes: dict[str, int], reasons: list[dict[str, str]], output: Output) -> None:
+def _show_outcome(changes: dict[str, int], reasons: list[dict[str, str]], output: Output) -> None:
     """`reasons`: why tasks stay as they are."""
     from shared.client.cli import show
 

@@ -44,8 +44,8 @@ def result(result: str, /, *, output: Output = PLAIN) -> None:
     from shared.client.paths import COMPUTE
 
     with Api() as api:
-        told = api.get(f"{COMPUTE}/results/{result}")
-    show.document(told) if output.json else show.facts(told.items())
+        found = api.get(f"{COMPUTE}/results/{result}")
+    show.document(found) if output.json else show.facts(found.items())
 
 
 def upload(
@@ -86,7 +86,7 @@ def upload(
             asked = [{"name": one.name} for one in sources[start : start + PORTION]]
             made = api.post(f"{COMPUTE}/sessions/{session}/results", {"results": asked})
             names += [one["id"] for one in made["results"]]
-        told = []
+        documents = []
         http = api.client.http
         with by_bytes("upload", sum(one.size for one in sources), quiet=output.json) as advance:
             for name, one in zip(names, sources, strict=True):
@@ -94,11 +94,11 @@ def upload(
                     call = stream_value(http, name, sys.stdin.buffer, advance)
                 else:
                     call = upload_value(http, name, one.file, advance)
-                told.append(api.run(call))
+                documents.append(api.run(call))
     if output.json:
-        show.document(told[0] if result is not None else {"results": told})
+        show.document(documents[0] if result is not None else {"results": documents})
     else:
-        _table("Uploaded", told)
+        _table("Uploaded", documents)
 
 
 def download(
@@ -161,7 +161,7 @@ def import_(session: str, /, *objects: str, output: Output = PLAIN) -> None:
     from shared.client.cli.api import Api
     from shared.client.paths import COMPUTE
 
-    told: list[dict[str, Any]] = []
+    documents: list[dict[str, Any]] = []
     with Api() as api:
         for start in range(0, len(objects), PORTION):
             pairs = [_pair(text) for text in objects[start : start + PORTION]]
@@ -171,12 +171,12 @@ def import_(session: str, /, *objects: str, output: Output = PLAIN) -> None:
             names = iter(made)
             asked = [{"result": result or next(names), "object": key} for result, key in pairs]
             try:
-                told += api.post(f"{path}/import", {"objects": asked}, timeout=90)["results"]
+                documents += api.post(f"{path}/import", {"objects": asked}, timeout=90)["results"]
             except Exception:
                 if made:  # nobody knows of them
                     api.post(f"{path}/delete", {"results": made})
                 raise
-    show.document({"results": told}) if output.json else _table("Imported", told)
+    show.document({"results": documents}) if output.json else _table("Imported", documents)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -201,7 +201,7 @@ def delete_data(*results: str, output: Output = PLAIN) -> None:
     from shared.client.cli.api import Api
     from shared.client.paths import COMPUTE
 
-    told: list[dict[str, Any]] = []
+    documents: list[dict[str, Any]] = []
     with Api() as api:
         sessions: dict[str, list[str]] = {}
         for name in results:
@@ -209,8 +209,8 @@ def delete_data(*results: str, output: Output = PLAIN) -> None:
         for session, names in sessions.items():
             for start in range(0, len(names), PORTION):
                 asked = {"results": names[start : start + PORTION]}
-                told += api.post(f"{COMPUTE}/sessions/{session}/results/delete", asked)["results"]
-    show.document({"results": told}) if output.json else _table("Deleted", told)
+                documents += api.post(f"{COMPUTE}/sessions/{session}/results/delete", asked)["results"]
+    show.document({"results": documents}) if output.json else _table("Deleted", documents)
 
 
 def wait(
@@ -278,8 +278,8 @@ def _download(api: Any, result: str, to: Path, *, quiet: bool) -> int:
     return count
 
 
-def _table(title: str, told: list[dict[str, Any]]) -> None:
+def _table(title: str, documents: list[dict[str, Any]]) -> None:
     from shared.client.cli import show
 
     heads = ("id", "status", "size", "name", "checksum")
-    show.table(title, heads, ([one.get(head, "") for head in heads] for one in told))
+    show.table(title, heads, ([one.get(head, "") for head in heads] for one in documents))

@@ -53,10 +53,10 @@ def events(
 
 def _brief(data: str) -> str:
     """A body for people: long lists as their lengths."""
-    told = json.loads(data)
-    if not isinstance(told, dict):
+    body = json.loads(data)
+    if not isinstance(body, dict):
         return data
-    parts = (f"{name}={len(value) if isinstance(value, list) else value}" for name, value in told.items())
+    parts = (f"{name}={len(value) if isinstance(value, list) else value}" for name, value in body.items())
     return " ".join(parts)
 
 
