@@ -98,7 +98,7 @@ def submit(both: Operations, tasks: int) -> list[int]:
     """Tasks that are ready at once, and chosen; the first session's."""
     names = [next(both.names) for _ in range(tasks)]
     submission = next(both.names)
-    both._add(0, submission, {name: Task(0, submission=submission) for name in names}, True, 0)
+    both.add_submission(0, submission, {name: Task(0, submission=submission) for name in names}, True, 0)
     both.dispatch(8)
     return names
 
@@ -106,16 +106,16 @@ def submit(both: Operations, tasks: int) -> list[int]:
 def test_what_a_worker_gives_back_to_a_session_that_was_closed_is_cancelled(both: Operations) -> None:
     """A worker that holds a task which it has not begun lets go of it when the session is closed, and says no more of it."""
     (task,) = submit(both, 1)
-    both._rebuild([(task, 0)])
-    both._change(0, "close")
-    both._lease_ends(task)
+    both.rebuild_queue([(task, 0)])
+    both.change_session(0, "close")
+    both.end_lease(task)
     assert both.rules.shown(task) is TaskStatus.CANCELLED
 
 
 def test_what_a_worker_gives_back_waits_for_its_turn(both: Operations) -> None:
     (task,) = submit(both, 1)
-    both._rebuild([(task, 0)])
-    both._lease_ends(task)
+    both.rebuild_queue([(task, 0)])
+    both.end_lease(task)
     assert both.rules.shown(task) is TaskStatus.PENDING
     both.dispatch(8)
 
@@ -123,6 +123,6 @@ def test_what_a_worker_gives_back_waits_for_its_turn(both: Operations) -> None:
 def test_what_a_worker_gives_back_has_one_turn(both: Operations) -> None:
     """It began in a lane; the lane was taken back to before it, and waits too."""
     _, later = submit(both, 2)
-    both._rebuild([(later, 0)])
-    both._lease_ends(later)
+    both.rebuild_queue([(later, 0)])
+    both.end_lease(later)
     both.dispatch(8)

@@ -7,7 +7,7 @@ import pytest
 
 from shared.contracts.work import LOG_CHUNK, LOG_KEPT, Logged
 from shared.runtime.plain import plain
-from shared.worker.printed import Printed
+from shared.worker.log_buffer import LogBuffer
 from tests.support.wait import wait_until
 
 TASK = uuid4()
@@ -18,7 +18,7 @@ class Told:
 
     def __init__(self) -> None:
         self.reports: list[Logged] = []
-        self.printed = Printed(TASK, 1, self.reports.append)
+        self.printed = LogBuffer(TASK, 1, self.reports.append)
 
     @property
     def text(self) -> str:
@@ -46,7 +46,7 @@ async def test_who_prints_nothing_reports_nothing(told: Told) -> None:
 
 
 async def test_what_is_printed_in_a_while_is_one_report(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.worker.printed.EVERY", 0.05)
+    monkeypatch.setattr("shared.worker.log_buffer.INTERVAL", 0.05)
     for number in range(100):
         assert told.printed.write(b"%d\n" % number)
     assert told.reports == []
@@ -62,7 +62,7 @@ async def test_what_is_printed_in_a_while_is_one_report(told: Told, monkeypatch:
 async def test_more_than_a_piece_goes_out_one_by_one_and_at_the_end_at_once(
     told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.worker.printed.EVERY", 0.02)
+    monkeypatch.setattr("shared.worker.log_buffer.INTERVAL", 0.02)
     told.printed.write(b"x" * (5 * LOG_CHUNK))
     await wait_until(lambda: len(told.reports) == 2)
     assert told.ended() == "x" * (5 * LOG_CHUNK)
@@ -116,7 +116,7 @@ async def test_after_the_end_it_is_nobodys(told: Told) -> None:
 
 async def test_an_attempt_that_is_given_up_tells_nothing(told: Told) -> None:
     told.printed.write(b"x")
-    told.printed.end(tell=False)
+    told.printed.end(report=False)
     assert told.reports == []
 
 

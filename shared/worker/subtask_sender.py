@@ -1,4 +1,4 @@
-"""What a task's code has created, handed over to the scheduler: it becomes real when the task completes."""
+"""Sends the subtasks and results that a task's code has created to the scheduler; they take effect when the task completes."""
 
 import asyncio
 import re
@@ -16,22 +16,22 @@ from shared.contracts.work import Output, Spawned, Work
 from shared.objects.inline import keep
 from shared.objects.port import Objects
 from shared.runtime.retry import Backoff, retry
-from shared.worker.subtasks import Made
+from shared.worker.subtasks import Creations
 
 STORES = 8
 """Values stored at once for one task."""
 TRIES = 6
-PATIENCE = 30.0
+PART_TIMEOUT = 30.0
 """Seconds that one part may take."""
-ROOM = MESSAGE_LIMIT - 1024
-AGAIN = tuple(kind for kind in BY_CODE.values() if kind.retryable)
-_PLACE = re.compile(r"^tasks\[(-?\d+)\]")
+PART_SIZE = MESSAGE_LIMIT - 1024
+RETRYABLE = tuple(kind for kind in BY_CODE.values() if kind.retryable)
+_TASK_INDEX = re.compile(r"^tasks\[(-?\d+)\]")
 
 
-async def hand_over(bus: Bus, objects: Objects, session: UUID, work: Work, made: Made) -> UUID:
-    """Stores the values, sends all of it part by part. Returns the submission to name in the report.
+async def send_subtasks(bus: Bus, objects: Objects, session: UUID, work: Work, creations: Creations) -> UUID:
+    """Stores the values of the results, and sends everything part by part. Returns the id of the submission, for the report.
 
-    A HeadraceError says where: `subtasks[7].inputs[0]`, counted as they were submitted.
+    The text of a HeadraceError begins with the place, `subtasks[7].inputs[0]`, in the order in which they were submitted.
     """
     gate = asyncio.Semaphore(STORES)
 
@@ -42,34 +42,34 @@ async def hand_over(bus: Bus, objects: Objects, session: UUID, work: Work, made:
                 fields |= _value(await keep(objects, session, id, value))
         return msgspec.json.encode(fields)
 
-    results = await asyncio.gather(*(store(*one) for one in made.results))
+    results = await asyncio.gather(*(store(*one) for one in creations.results))
     first = 0
-    parts = list(cut(results, made.tasks))
-    for number, (some, tasks) in enumerate(parts):
+    parts = list(parts_of(results, creations.tasks))
+    for number, (results_part, tasks) in enumerate(parts):
         part = {
             "task": work.id,
             "attempt": work.attempt,
-            "submission": made.submission,
+            "submission": creations.submission,
             "number": number,
             "first": first,
         }
-        part |= {"last": number == len(parts) - 1, "results": some, "tasks": tasks}
+        part |= {"last": number == len(parts) - 1, "results": results_part, "tasks": tasks}
         await _send(bus, msgspec.json.encode(part), first)
         first += len(tasks)
-    return made.submission
+    return creations.submission
 
 
-def cut(
-    results: Sequence[bytes], tasks: Sequence[bytes], room: int = ROOM
+def parts_of(
+    results: Sequence[bytes], tasks: Sequence[bytes], size: int = PART_SIZE
 ) -> Iterable[tuple[list[msgspec.Raw], list[msgspec.Raw]]]:
     """Parts that fit in a message each: results first, for tasks name them. At least one part."""
     part: tuple[list[msgspec.Raw], list[msgspec.Raw]] = ([], [])
-    left = room
+    left = size
     for kind, items in enumerate((results, tasks)):
         for item in items:
-            if left < len(item) + 1 and left < room:
+            if left < len(item) + 1 and left < size:
                 yield part
-                part, left = ([], []), room
+                part, left = ([], []), size
             part[kind].append(msgspec.Raw(item))
             left -= len(item) + 1
     yield part
@@ -81,17 +81,20 @@ async def _send(bus: Bus, data: bytes, first: int) -> None:
     try:
         backoff = Backoff(first=0.1, ceiling=2)
         await retry(
-            lambda: bus.request(subject, data, Spawned, timeout=PATIENCE), on=AGAIN, backoff=backoff, attempts=TRIES
+            lambda: bus.request(subject, data, Spawned, timeout=PART_TIMEOUT),
+            on=RETRYABLE,
+            backoff=backoff,
+            attempts=TRIES,
         )
-    except AGAIN:
+    except RETRYABLE:
         raise
     except HeadraceError as error:
-        raise placed(error, first) from None
+        raise with_place(error, first) from None
 
 
-def placed(error: HeadraceError, first: int) -> HeadraceError:
+def with_place(error: HeadraceError, first: int) -> HeadraceError:
     """The error, its message beginning with the place as the task's code counts it."""
-    where = _PLACE.sub(lambda found: f"subtasks[{int(found[1]) + first}]", error.field)
+    where = _TASK_INDEX.sub(lambda found: f"subtasks[{int(found[1]) + first}]", error.field)
     return type(error)(f"{where}: {error.message}" if where else error.message, field=where)
 
 

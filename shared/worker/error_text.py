@@ -1,4 +1,4 @@
-"""An exception of a task's code in words, whatever it does when it is asked for them.
+"""The text of an exception of a task's code, whatever its own methods do.
 
 An exception is the code's own: its class, its `__str__` and what that returns may do anything but stay out of this module.
 """
@@ -12,7 +12,7 @@ from shared.runtime.plain import plain
 MOST = 4000
 """Characters of a text that is reported."""
 FRAMES, TRACE, CHAIN = 100, 16 * 1024, 20
-"""The most of a traceback: the last calls of each exception, characters, exceptions that led to each other."""
+"""Limits of a traceback: the last calls of each exception, characters, exceptions that caused each other."""
 _OWN = os.path.dirname(__file__) + os.sep
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
 _name = type.__dict__["__name__"].__get__  # whatever a metaclass says
@@ -23,7 +23,7 @@ class TaskError(Exception):
 
 
 def describe(error: BaseException) -> str:
-    """An error as its task shows it: what, and where in the task's code. Never raises."""
+    """An error as its task shows it: class, text, and the place in the task's code. Never raises."""
     text = _text(error)
     if issubclass(type(error), TaskError):
         return text

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 
 from shared.contracts.work import Logged
-from shared.worker.printed import Printed
-from shared.worker.streams import captured, current
+from shared.worker.log_buffer import LogBuffer
+from shared.worker.stdio import captured_streams, current
 
 
 class Speaker:
@@ -20,7 +20,7 @@ class Speaker:
         self._speak = speak
 
     async def run(self) -> None:
-        printed = Printed(uuid4(), 0, self.reports.append)
+        printed = LogBuffer(uuid4(), 0, self.reports.append)
         current.set(printed)
         for _ in range(3):
             self._speak()
@@ -42,7 +42,7 @@ async def test_tasks_at_the_same_time_have_their_own(capsys: pytest.CaptureFixtu
     before = sys.stdout, sys.stderr
     one = Speaker(lambda: print("one", 1))
     two = Speaker(lambda: sys.stderr.write("two\n"))
-    with captured(), captured():
+    with captured_streams(), captured_streams():
         async with asyncio.TaskGroup() as group:
             group.create_task(one.run())
             group.create_task(two.run())
@@ -55,8 +55,8 @@ async def test_tasks_at_the_same_time_have_their_own(capsys: pytest.CaptureFixtu
 
 async def test_bytes_and_odd_characters_are_taken_as_well() -> None:
     speaker = Speaker(lambda: None)
-    printed = Printed(uuid4(), 0, speaker.reports.append)
-    with captured():
+    printed = LogBuffer(uuid4(), 0, speaker.reports.append)
+    with captured_streams():
         token = current.set(printed)
         sys.stdout.buffer.write(b"raw \xff ")
         print("\udc80", end="", flush=True)
@@ -68,6 +68,6 @@ async def test_bytes_and_odd_characters_are_taken_as_well() -> None:
 
 async def test_a_stream_that_somebody_put_there_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     other = sys.__stderr__
-    with captured():
+    with captured_streams():
         monkeypatch.setattr(sys, "stdout", other)
     assert sys.stdout is other

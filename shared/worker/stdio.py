@@ -1,6 +1,6 @@
 """sys.stdout and sys.stderr of a worker: what a coroutine function writes to them is its task's, the rest passes through.
 
-Whose it is says a context variable, which the functions' own asyncio tasks and `asyncio.to_thread` inherit. What writes to
+Which task it is of is in a context variable, which the functions' own asyncio tasks and `asyncio.to_thread` inherit. What writes to
 the file descriptors past these streams (C code, sub-processes of a coroutine function) is not seen here.
 """
 
@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any, TextIO
 
-from shared.worker.printed import Printed
+from shared.worker.log_buffer import LogBuffer
 
-current: ContextVar[Printed | None] = ContextVar("printed", default=None)
-"""Where what is printed now belongs."""
+current: ContextVar[LogBuffer | None] = ContextVar("log_buffer", default=None)
+"""The log buffer of the task whose code runs in this context; None outside of tasks."""
 
 _NAMES = ("stdout", "stderr")
 _used = 0
@@ -32,8 +32,8 @@ class _Routed(io.RawIOBase):
 
     def write(self, data: Any, /) -> int:
         given = bytes(data)
-        printed = current.get()
-        if printed is None or not printed.write(given):
+        log_buffer = current.get()
+        if log_buffer is None or not log_buffer.write(given):
             self._pass(given)
         return len(given)
 
@@ -76,8 +76,8 @@ class _Stream(io.TextIOWrapper):
 
 
 @contextlib.contextmanager
-def captured() -> Iterator[None]:
-    """Puts the streams in place. Whoever has taken hold of sys.stderr before (our log) goes on with the old one."""
+def captured_streams() -> Iterator[None]:
+    """Replaces sys.stdout and sys.stderr for the block. Who has a reference to the old ones (our log) goes on with those."""
     global _used
     if not _used:
         sys.stdout, sys.stderr = _Stream(sys.stdout), _Stream(sys.stderr)

@@ -11,7 +11,7 @@ import attrs
 import msgspec
 import pytest
 
-from shared.worker.values import SHORT, Long, _items, decode_json, encode, encode_json
+from shared.worker.json_values import MOST_ITEMS, TooManyItems, decode_json, encode, encode_json, items_of
 
 
 @dataclasses.dataclass
@@ -131,16 +131,18 @@ def test_what_merely_looks_like_no_number_is_none() -> None:
 
 def test_a_long_value_with_ordinary_nulls_is_not_looked_through() -> None:
     """In the loop of a worker: only what may lack a number is, and not there if it takes long."""
-    records = [{"a": None, "b": 0.5} for _ in range(SHORT)]
-    assert encode(records, SHORT) == msgspec.json.encode(records)
+    records = [{"a": None, "b": 0.5} for _ in range(MOST_ITEMS)]
+    assert encode(records, MOST_ITEMS) == msgspec.json.encode(records)
     for last in (NAN, object()):
-        with pytest.raises(Long):
-            encode([*records, last], SHORT)
-    with pytest.raises(ValueError, match=rf"^\$\[{SHORT}\]: nan"):
+        with pytest.raises(TooManyItems):
+            encode([*records, last], MOST_ITEMS)
+    with pytest.raises(ValueError, match=rf"^\$\[{MOST_ITEMS}\]: nan"):
         encode([*records, NAN])
 
 
 def test_a_type_whose_numbers_are_not_known_is_refused_where_one_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.worker.values._items", lambda value: None if isinstance(value, Star) else _items(value))
+    monkeypatch.setattr(
+        "shared.worker.json_values.items_of", lambda value: None if isinstance(value, Star) else items_of(value)
+    )
     with pytest.raises(ValueError, match=r"^\$\[0\]: Star is no type"):
         encode([Star(NAN)])

@@ -17,7 +17,7 @@ import pytest
 
 from shared.contracts.work import Completed, Failed
 from shared.worker.health import Health
-from shared.worker.shortage import Unwell, shortage
+from shared.worker.shortage import ResourceShortage, shortage
 from tests.support.agent_rig import Rig, app, open_rig, rig
 from tests.support.wait import wait_until
 
@@ -26,8 +26,8 @@ __all__ = ["rig"]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.worker.health.FIRST", 0.01)
-    monkeypatch.setattr("shared.worker.health.CEILING", 0.05)
+    monkeypatch.setattr("shared.worker.health.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("shared.worker.health.LONGEST_PAUSE", 0.05)
 
 
 @contextlib.contextmanager
@@ -120,21 +120,21 @@ async def test_health_lets_as_many_run_as_did_and_one_more_after_each_try_that_g
 
     async def probe() -> None:
         if full:
-            raise Unwell("still full")
+            raise ResourceShortage("still full")
 
-    health = Health(3, lambda: seen.append((health.allowed, health.unwell)))
+    health = Health(3, lambda: seen.append((health.allowed, health.problem)))
     trying = asyncio.create_task(health.run())
     health.fail("full", 2, probe)
     health.fail("full", 1, probe)
     health.fail("full", 2, probe)
-    await wait_until(lambda: health.unwell == "still full", every=0)
+    await wait_until(lambda: health.problem == "still full", every=0)
     assert seen == [(2, "full"), (1, "full"), (1, "full")]
     full = False
-    await wait_until(lambda: not health.unwell)
+    await wait_until(lambda: not health.problem)
     assert seen[3:] == [(2, "still full"), (3, "")]
     health.fail("nothing goes", 0, None)
     assert not health.some_allowed.is_set()
-    await wait_until(lambda: not health.unwell)
+    await wait_until(lambda: not health.problem)
     assert health.some_allowed.is_set()
     trying.cancel()
 
@@ -178,8 +178,8 @@ def test_what_comes_when_the_process_table_is_full_goes_back(tmp_path: Path) -> 
         env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert [line for line in run.stdout.splitlines() if line.split(" ")[0] in ("command", "function", "bomb")] == [
-        "command Unwell: no command can be started: no processes or threads are left to this user",
-        "function Unwell: no child process can be started: no processes or threads are left to this user",
+        "command ResourceShortage: no command can be started: no processes or threads are left to this user",
+        "function ResourceShortage: no child process can be started: no processes or threads are left to this user",
         "bomb completed",
         "command completed",
         "function completed",

@@ -1,4 +1,4 @@
-"""A process of the worker's own whose standard input is a socket to us: by it we speak, line by line, and end it.
+"""A process of the worker's own whose standard input is a socket to us: JSON lines go both ways, and its end ends the process.
 
 `subprocess` and not the loop's own way: that gives to each sub-process the descriptors of the others (uvloop), or needs a
 thread for each (asyncio), which a worker at its limits does not get.
@@ -16,7 +16,7 @@ from typing import Any, Self
 import msgspec
 
 
-class Spawned:
+class LineProcess:
     """Made by `start`. It has ended when `receive` returns None; then `wait` is quick, and has to be called."""
 
     def __init__(
@@ -28,13 +28,14 @@ class Spawned:
     async def start(
         cls, command: Sequence[str], *, stdout: int, stderr: int, env: Mapping[str, str], pass_fds: Sequence[int] = ()
     ) -> Self:
-        """Leads a session of its own, and has no descriptors but these. OSError if there can be no process."""
+        """Starts a process in a session of its own, with no other descriptors than these. OSError if it cannot be started."""
         process, ours = _open(command, stdout, stderr, env, pass_fds)
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         return cls(process, reader, writer)
 
     @property
     def pid(self) -> int:
+        """The process id."""
         return self._process.pid
 
     async def receive(self) -> dict[str, Any] | None:
@@ -46,17 +47,19 @@ class Spawned:
         return msgspec.json.decode(line, type=dict[str, Any]) if line else None
 
     async def send(self, data: bytes) -> None:
+        """Sends bytes; nothing happens if the process has ended."""
         with contextlib.suppress(ConnectionError):  # it has died: `receive` returns None
             self._writer.write(data)
             await self._writer.drain()
 
     def close(self) -> None:
-        """Makes it end, even if somebody has stopped it."""
+        """Closes its input, which ends it; continues it first, in case that it was stopped (SIGSTOP)."""
         self._process.send_signal(signal.SIGCONT)
         with contextlib.suppress(OSError, RuntimeError):  # uvloop: it has died, and `wait` has closed our end
             self._writer.write_eof()
 
     def kill(self) -> None:
+        """SIGKILL."""
         self._process.kill()
 
     async def wait(self) -> int:
@@ -94,10 +97,11 @@ def ending(status: int) -> str:
 
 
 def signal_name(number: int) -> str:
+    """`SIGTERM` for 15; `signal 40` for one without a name."""
     names = {int(each): each.name for each in signal.Signals}
     return names.get(number, f"signal {number}")
 
 
 def environment() -> dict[str, str]:
-    """What a child process of functions gets of ours: not what opens the bus and the storage."""
+    """Our environment without HEADRACE_ variables: a child process must not have what opens the bus and the storage."""
     return {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}

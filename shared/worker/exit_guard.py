@@ -5,12 +5,12 @@ import contextlib
 from collections.abc import Coroutine, Generator, Iterator
 from typing import Any
 
-from shared.worker import streams
-from shared.worker.describe import describe
+from shared.worker import stdio
+from shared.worker.error_text import describe
 
 
-class _Kept(Coroutine[Any, Any, Any]):
-    """A coroutine for which asyncio does not end its loop, as it would for SystemExit and KeyboardInterrupt."""
+class _GuardedCoroutine(Coroutine[Any, Any, Any]):
+    """A coroutine that raises RuntimeError in place of SystemExit and KeyboardInterrupt, for which asyncio would end its loop."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -38,14 +38,17 @@ class _Kept(Coroutine[Any, Any, Any]):
 
 
 @contextlib.contextmanager
-def asyncio_tasks_kept() -> Iterator[None]:
-    """SystemExit and KeyboardInterrupt become RuntimeError there. The slots make their asyncio tasks without this, and pay nothing."""
+def guard_asyncio_tasks() -> Iterator[None]:
+    """In the block, asyncio tasks that the code of a task makes raise RuntimeError in place of SystemExit and KeyboardInterrupt.
+
+    The slots make their own asyncio tasks without this, so that it costs nothing for each task.
+    """
     loop = asyncio.get_running_loop()
     before = loop.get_task_factory()
 
     def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
-        if streams.current.get() is not None and asyncio.iscoroutine(coroutine):
-            coroutine = _Kept(coroutine)
+        if stdio.current.get() is not None and asyncio.iscoroutine(coroutine):
+            coroutine = _GuardedCoroutine(coroutine)
         return before(loop, coroutine, **options) if before else asyncio.Task(coroutine, loop=loop, **options)
 
     loop.set_task_factory(make)

@@ -17,12 +17,12 @@ from shared.contracts.work import Command
 from shared.runtime.log import log
 from shared.runtime.plain import plain
 from shared.worker import launch
-from shared.worker.children import Lost
-from shared.worker.describe import TaskError
-from shared.worker.printed import Printed
-from shared.worker.shortage import Unwell, spare_descriptors, words
-from shared.worker.spawned import Spawned, ending
-from shared.worker.tap import Tap
+from shared.worker.children import AttemptLost
+from shared.worker.error_text import TaskError
+from shared.worker.line_process import LineProcess, ending
+from shared.worker.log_buffer import LogBuffer
+from shared.worker.output_pipe import OutputPipe
+from shared.worker.shortage import ResourceShortage, shortage_text, spare_descriptors
 
 STREAM = "-"
 """The name of the standard input among inputs, of the standard output among outputs."""
@@ -33,37 +33,37 @@ PATIENCE = 5.0
 RESERVE = 20
 """Descriptors that must be left to start a launcher: it needs 7 of them for a moment, and 3 as long as it lives."""
 PROBE = 1024 * 1024
-"""Bytes that must fit on the disk of a worker that is well."""
+"""Bytes that must fit on the disk of a worker that can run commands."""
 _PATH = os.environ.get("PATH", os.defpath)
 
 
 class _Tail:
     """Passes on what is printed, and keeps the end of it."""
 
-    def __init__(self, printed: Printed) -> None:
-        self._printed, self.kept = printed, b""
+    def __init__(self, log_buffer: LogBuffer) -> None:
+        self._log_buffer, self.kept = log_buffer, b""
 
     def write(self, data: bytes) -> bool:
         self.kept = (self.kept + data)[-LAST_BYTES:]
-        return self._printed.write(data)
+        return self._log_buffer.write(data)
 
 
 class Launcher:
-    """`start`, then `run`; `stop` in any case, and `removed` when there is time."""
+    """Runs one command: `start`, then `run`; `stop` in any case, and `removed` when there is time."""
 
-    def __init__(self, process: Spawned, out: Tap, err: Tap, tail: _Tail) -> None:
-        self._process, self._taps, self._tail = process, [out, err], tail
+    def __init__(self, process: LineProcess, out: OutputPipe, err: OutputPipe, tail: _Tail) -> None:
+        self._process, self._output_pipes, self._tail = process, [out, err], tail
         self._folder = Path()
         self._pid = 0
         self._gone = False
 
     @classmethod
-    async def start(cls, printed: Printed) -> Self:
-        """A launcher with a fresh folder. Unwell if there can be none, Lost if it died."""
+    async def start(cls, log_buffer: LogBuffer) -> Self:
+        """A launcher with a fresh folder. ResourceShortage if there can be none, AttemptLost if it died."""
         try:
-            made = await cls._spawned(printed)
+            made = await cls._spawned(log_buffer)
         except OSError as error:
-            raise Unwell(f"no command can be started: {words(error)}", probe) from None
+            raise ResourceShortage(f"no command can be started: {shortage_text(error)}", probe) from None
         try:
             made._folder = Path((await made._receive())["folder"])
         except BaseException:
@@ -72,19 +72,19 @@ class Launcher:
         return made
 
     @classmethod
-    async def _spawned(cls, printed: Printed) -> Self:
+    async def _spawned(cls, log_buffer: LogBuffer) -> Self:
         spare_descriptors(RESERVE)
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             (out, out_end), (err, err_end) = _pipe(ours, theirs), _pipe(ours, theirs)
             # Nothing of the worker's own environment: what is in it, the bus's password for one, is not for commands.
             env = {"PATH": _PATH, "TMPDIR": tempfile.gettempdir(), "LANG": "C.UTF-8"}
             command = [sys.executable, "-I", "-S", launch.__file__]
-            process = await Spawned.start(command, stdout=out_end, stderr=err_end, env=env)
+            process = await LineProcess.start(command, stdout=out_end, stderr=err_end, env=env)
             ours.pop_all()
-        tail = _Tail(printed)
-        made = cls(process, Tap(out), Tap(err), tail)
-        made._taps[0].begin(printed)
-        made._taps[1].begin(tail)
+        tail = _Tail(log_buffer)
+        made = cls(process, OutputPipe(out), OutputPipe(err), tail)
+        made._output_pipes[0].begin(log_buffer)
+        made._output_pipes[1].begin(tail)
         return made
 
     def place(self, name: str, stream: str) -> Path:
@@ -92,7 +92,7 @@ class Launcher:
         return self._folder / stream if name == STREAM else self._folder / "work" / name
 
     async def run(self, command: Command) -> int:
-        """Runs it to its end; its status, minus the number of the signal that killed it. TaskError: it cannot be run."""
+        """Runs the command to its end; its status, or minus the number of the signal that killed it. TaskError if it cannot be run."""
         work = self._folder / "work"
         env = {"PATH": _PATH, "HOME": str(work), "TMPDIR": str(self._folder / "tmp"), "LANG": "C.UTF-8", **command.env}
         job = msgspec.to_builtins(msgspec.structs.replace(command, env=env)) | {
@@ -106,13 +106,13 @@ class Launcher:
             self._pid = message["began"]
             message = await self._receive()
         self._gone = True
-        self._close_taps()
+        self._close_output_pipes()
         if "refused" in message:
             raise TaskError(f"cannot run {command.command[0]!r}: {message['refused']}")
         return int(message["status"])
 
-    def last_words(self) -> str:
-        """The last lines that it wrote to its standard error."""
+    def stderr_tail(self) -> str:
+        """The last lines that the command wrote to its standard error."""
         lines = plain(self._tail.kept.decode("utf-8", "replace")).splitlines()
         return "\n".join(lines[-LAST_LINES:])
 
@@ -122,13 +122,13 @@ class Launcher:
         try:
             async with asyncio.timeout(PATIENCE):
                 while not self._gone:
-                    with contextlib.suppress(Unwell):
+                    with contextlib.suppress(ResourceShortage):
                         self._gone = "gone" in await self._receive()
         except TimeoutError:
             log.warning("worker.command_lives", pid=self._pid)
-        except Lost:
+        except AttemptLost:
             pass
-        self._close_taps()
+        self._close_output_pipes()
 
     async def removed(self) -> None:
         """Waits until the launcher has ended and the folder is gone."""
@@ -137,33 +137,33 @@ class Launcher:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     async def _receive(self) -> dict[str, Any]:
-        """The launcher's next message. Lost if it has died: then what it ran is killed, as far as we know of it."""
+        """The launcher's next message. AttemptLost if it has died: then what it ran is killed, as far as we know of it."""
         message = await self._process.receive()
-        if message is not None and "unwell" in message:
-            raise Unwell(f"no command can be started: {message['unwell']}", probe)
+        if message is not None and "shortage" in message:
+            raise ResourceShortage(f"no command can be started: {message['shortage']}", probe)
         if message is not None:
             return message
         if self._pid and not self._gone:
             with contextlib.suppress(OSError):
                 os.killpg(self._pid, signal.SIGKILL)
         self._gone = True
-        raise Lost(f"the process that ran it {ending(await self._process.wait())}")
+        raise AttemptLost(f"the process that ran it {ending(await self._process.wait())}")
 
-    def _close_taps(self) -> None:
-        while self._taps:
-            self._taps.pop().close()
+    def _close_output_pipes(self) -> None:
+        while self._output_pipes:
+            self._output_pipes.pop().close()
 
 
 async def probe() -> None:
-    """Writes a little and runs a command that does nothing. Unwell if that does not go."""
-    printed = Printed(UUID(int=0), 0, lambda report: None)
-    with contextlib.suppress(Lost, TaskError):
-        launcher = await Launcher.start(printed)
+    """Writes a file and runs a command that does nothing. ResourceShortage if that fails."""
+    log_buffer = LogBuffer(UUID(int=0), 0, lambda report: None)
+    with contextlib.suppress(AttemptLost, TaskError):
+        launcher = await Launcher.start(log_buffer)
         try:
             launcher.place("probe", "").write_bytes(bytes(PROBE))
             await launcher.run(Command(["true"]))
         except OSError as error:
-            raise Unwell(f"no command can be started: {words(error)}", probe) from None
+            raise ResourceShortage(f"no command can be started: {shortage_text(error)}", probe) from None
         finally:
             await launcher.stop()
             await launcher.removed()

@@ -1,4 +1,4 @@
-"""What a function hands over as JSON: encoded, or refused with the place in it that JSON cannot say."""
+"""Values of functions as JSON: encoded, or refused with the place in them that JSON has no form for."""
 
 import dataclasses
 import datetime
@@ -13,30 +13,30 @@ from typing import Any
 
 import msgspec
 
-_KEPT = 64 * 1024
+_LONG_INTEGERS = 64 * 1024
 """Characters of JSON in which integers of any length are decoded: to read one takes the square of its length."""
 _DIGITS = 4000
 """Digits that Python turns into an integer in one go (its limit is 4,300, as msgspec's is)."""
 
-SHORT = 10_000
-"""Items of a value that a worker's loop looks through: some 10 ms."""
+MOST_ITEMS = 10_000
+"""Items of a value that are looked through in a worker's loop, which takes about 10 ms."""
 _no_number = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]").search
 """Not a number or infinity in MessagePack. Other values may look like it; these never look otherwise."""
 _LEAVES = (
     *(bytes, bytearray, memoryview, msgspec.Raw, msgspec.UnsetType, uuid.UUID, decimal.Decimal),
     *(datetime.date, datetime.time, datetime.timedelta),
 )
-"""Further types that JSON can say, and that have no numbers in them."""
+"""Further types that have a form in JSON, and no numbers in them."""
 
 
-class Long(Exception):
-    """To look through the value takes long: encode it in a thread, without a bound."""
+class TooManyItems(Exception):
+    """The value has too many items to look through here: encode it in a thread, without a bound."""
 
 
 def encode(value: Any, most: float = math.inf) -> bytes:
     """Bytes as they are, anything else as JSON. ValueError with the place in it if it would not come back as it was.
 
-    Long, if more than `most` items have to be looked at to know.
+    TooManyItems, if more than `most` items have to be looked at to know.
     """
     if value is None:  # what most functions return that return nothing
         return b"null"
@@ -44,7 +44,7 @@ def encode(value: Any, most: float = math.inf) -> bytes:
 
 
 def encode_json(value: Any, most: float = math.inf) -> bytes:
-    """A value as JSON; ValueError and Long as `encode`: `$.a[3]: nan is no number in JSON`."""
+    """A value as JSON; ValueError and TooManyItems as `encode`: `$.a[3]: nan is no number in JSON`."""
     try:
         data = msgspec.json.encode(value)
     except RecursionError:
@@ -53,7 +53,7 @@ def encode_json(value: Any, most: float = math.inf) -> bytes:
         raise ValueError(_fault(value, most) or f"$: {error}") from None
     # Not a number and infinity are encoded as null (as a key by name), without a word.
     suspect = value is not None and (b"null" in data or b'nan"' in data or b'inf"' in data)
-    if suspect and _may_lack_numbers(value) and (fault := _fault(value, most, encoded=True)):
+    if suspect and _may_have_nan(value) and (fault := _fault(value, most, encoded=True)):
         raise ValueError(fault)
     return data
 
@@ -63,7 +63,7 @@ def decode_json(data: bytes) -> Any:
     try:
         return msgspec.json.decode(data)
     except msgspec.ValidationError:
-        if len(data) > _KEPT:
+        if len(data) > _LONG_INTEGERS:
             raise
         return json.loads(data, parse_int=_integer)
 
@@ -77,8 +77,8 @@ def _integer(text: str) -> int:
     return -value if text.startswith("-") else value
 
 
-def _may_lack_numbers(value: Any) -> bool:
-    """Whether it has to be looked through: in C, a fiftieth of the time."""
+def _may_have_nan(value: Any) -> bool:
+    """Whether it has to be looked through for NaN and infinity. Tried in C, in a fiftieth of the time."""
     try:
         return _no_number(msgspec.msgpack.encode(value)) is not None
     except Exception:  # it has what only JSON can say
@@ -86,7 +86,7 @@ def _may_lack_numbers(value: Any) -> bool:
 
 
 def _fault(value: Any, most: float, *, encoded: bool = False) -> str:
-    """The first place that JSON cannot say, and why not; empty if there is none that is known here.
+    """The first place that JSON has no form for, and why; empty if there is none that is known here.
 
     encoded   it could be encoded: only numbers are looked for, and what is of no known type is a fault, as it may have some
     """
@@ -98,14 +98,14 @@ def _fault(value: Any, most: float, *, encoded: bool = False) -> str:
         for name, item in items:
             most -= 1
             if most < 0:
-                raise Long
+                raise TooManyItems
             if (kind := type(item)) in (str, int) and encoded:
                 continue
             if item is None or kind is bool:
                 continue
             if isinstance(item, enum.Enum):
                 item = item.value
-            inner = _items(item)
+            inner = items_of(item)
             if why := _leaf(item, encoded) if inner is None else _key(item):
                 return "".join([*names[1:], form.format(name)]) + why
             if inner is not None and id(item) not in entered:
@@ -120,8 +120,8 @@ def _fault(value: Any, most: float, *, encoded: bool = False) -> str:
     return ""
 
 
-def _items(value: Any) -> tuple[str, Iterator[tuple[Any, Any]]] | None:
-    """How a place within is written, and the places with what is there; None of what has nothing within."""
+def items_of(value: Any) -> tuple[str, Iterator[tuple[Any, Any]]] | None:
+    """How the path to an item of the value is written, and the items by name or number; None for a value without items."""
     if isinstance(value, dict):
         return ".{}", iter(value.items())
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from deploy.local import room
+from deploy.local import disk_space
+from deploy.local.disk_space import MIB, DiskSpace
 from deploy.local.process import Event
-from deploy.local.room import MIB, Room
 
 
 class Server:
@@ -16,18 +16,18 @@ class Server:
         self.harm = ""
         self.log = Path(f"{name}.log")
 
-    async def harmed(self, was_full: bool) -> str:
+    async def needs_restart(self, was_full: bool) -> str:
         return self.harm or (self._after_full if was_full else "")
 
     async def ready(self) -> None:
         self._stack.did.append(f"ask {self.name}")
 
-    async def renew(self, why: str) -> None:
+    async def restart(self, reason: str) -> None:
         self.harm = ""
-        self._stack.did.append(f"renew {self.name}: {why}")
+        self._stack.did.append(f"restart {self.name}: {reason}")
 
-    def hurry(self) -> None:
-        self._stack.did.append(f"hurry {self.name}")
+    def start_now(self) -> None:
+        self._stack.did.append(f"start {self.name}")
 
 
 class FakeStack:
@@ -40,7 +40,7 @@ class FakeStack:
         self.servers = {"nats": Server(self, "nats"), "s3": Server(self, "s3", after_full="index")}
         self.processes = self.servers
 
-    def tell(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         self.events.append(event)
 
     def note_address(self) -> None:
@@ -56,10 +56,10 @@ def stack() -> FakeStack:
 def look(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Looks once, with so many MiB free."""
     fake: Any = stack
-    watch = Room(fake, low=10 * MIB, enough=20 * MIB)
+    watch = DiskSpace(fake, low=10 * MIB, enough=20 * MIB)
 
     async def look(mib: int) -> None:
-        monkeypatch.setattr(room, "free", lambda path: mib * MIB)
+        monkeypatch.setattr(disk_space, "free", lambda path: mib * MIB)
         await watch.run_once()
 
     return look
@@ -85,7 +85,7 @@ async def test_when_there_is_room_again_who_is_harmed_is_started_anew(stack: Fak
     await look(20)
     await look(20)
     assert [event.what for event in stack.events] == ["full", "has room", "well again"]
-    assert stack.did == ["renew s3: index", "hurry nats", "hurry s3", "ask nats", "ask s3", "note address"]
+    assert stack.did == ["restart s3: index", "start nats", "start s3", "ask nats", "ask s3", "note address"]
 
 
 async def test_a_harm_without_a_full_disk_that_was_seen_is_mended_too(stack: FakeStack, look: Any) -> None:
@@ -93,7 +93,7 @@ async def test_a_harm_without_a_full_disk_that_was_seen_is_mended_too(stack: Fak
     await look(100)
     await look(100)
     assert [event.what for event in stack.events] == ["well again"]
-    assert stack.did[0] == "renew nats: a write failed"
+    assert stack.did[0] == "restart nats: a write failed"
     assert stack.did.count("note address") == 1
 
 
@@ -103,7 +103,7 @@ async def test_a_server_that_does_not_come_is_named_with_its_log(
     async def away() -> None:
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(room, "WELL_LIMIT", 0.05)
+    monkeypatch.setattr(disk_space, "REPAIR_LIMIT", 0.05)
     monkeypatch.setattr(stack.servers["s3"], "ready", away)
     await look(9)
     await look(20)

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from shared.contracts.compute import Application
-from shared.worker.subtasks import Made
+from shared.worker.subtasks import Creations
 
 HEAD: Final = struct.Struct(">QBI")
 READY, CALL, PROGRESS, ANSWER = range(4)
@@ -47,7 +47,7 @@ class Returned(msgspec.Struct, frozen=True, tag="returned"):
     """`left`: what the function has left behind in its process, in words: nothing else may run there then."""
 
     outputs: list[bytes]
-    made: Made | None = None
+    creations: Creations | None = None
     left: str = ""
 
 
@@ -65,5 +65,6 @@ decode_answer = msgspec.msgpack.Decoder(Answer).decode
 
 
 def frame(nonce: int, kind: int, message: Any) -> bytes:
+    """The bytes of a frame: header, and `body` as msgpack."""
     data = msgspec.msgpack.encode(message)
     return HEAD.pack(nonce, kind, len(data)) + data

@@ -15,42 +15,43 @@ from shared.runtime.plain import plain
 BLOCK = 64 * 1024
 PAUSE = 0.002
 """Seconds between two readings: at most 32 MB/s, for 1/20 of a core."""
-MOST = 1024 * 1024
+CAPACITY = 1024 * 1024
 """The most that a pipe can hold, unless root has made it larger: so much may have been written before the task's end."""
 
-LAST = 2000
+KEPT_AT_START = 2000
 """Bytes that are kept of what came before the first task."""
 
 
-class Taker(Protocol):
-    """Who gets what is printed: `Printed`, or somebody before it."""
+class OutputSink(Protocol):
+    """Takes what is printed: a `LogBuffer`, or something before it."""
 
     def write(self, data: bytes) -> bool: ...
 
 
-class Tap:
-    """`fd`: the end to read from. Between `begin` and `end` what comes is the task's. `late`: bytes that were dropped."""
+class OutputPipe:
+    """Reads the pipe `fd`: what comes between `begin` and `end` goes to the task's sink. `late`: bytes that came after, dropped."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._printed: Taker | None = None
-        self._used, self._first = False, b""
+        self._sink: OutputSink | None = None
+        self._used, self._at_start = False, b""
         self.late = 0
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
         os.set_blocking(fd, False)
         self._loop.add_reader(fd, self._readable)
 
-    def begin(self, printed: Taker) -> None:
+    def begin(self, sink: OutputSink) -> None:
+        """What comes from now on goes to `sink`."""
         self._read()
-        self._printed, self._used = printed, True
+        self._sink, self._used = sink, True
 
     def end(self) -> None:
         """The child has answered: what its task printed lies in the pipe, if we have not read it yet."""
-        left = MOST
+        left = CAPACITY
         while left > 0 and (n := self._read()):
             left -= n
-        self._printed = None
+        self._sink = None
 
     def close(self) -> None:
         """The child has ended; its own sub-processes may live and still write."""
@@ -61,9 +62,9 @@ class Tap:
             log.info("worker.late_output", bytes=self.late)
 
     @property
-    def last(self) -> str:
+    def last_line(self) -> str:
         """The last line of what came before the first task."""
-        return plain(self._first.decode("utf-8", "replace").strip().rpartition("\n")[2])
+        return plain(self._at_start.decode("utf-8", "replace").strip().rpartition("\n")[2])
 
     def _readable(self) -> None:
         """A block at most, then a pause: who prints without end leaves the loop to others, and each line does not wake us."""
@@ -80,9 +81,9 @@ class Tap:
         if not data:  # nobody has the other end any more
             self._stop()
         elif not self._used:
-            self._first = (self._first + data)[-LAST:]
+            self._at_start = (self._at_start + data)[-KEPT_AT_START:]
             _pass(data)
-        elif self._printed is None or not self._printed.write(data):
+        elif self._sink is None or not self._sink.write(data):
             self.late += len(data)
         return len(data)
 
