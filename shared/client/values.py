@@ -13,7 +13,7 @@ from shared.client.http import Http
 from shared.client.object_storage import ObjectStorage
 from shared.client.partial_file import resumable
 from shared.client.paths import COMPUTE
-from shared.contracts.digest import repr_digest
+from shared.contracts.digest import format_digest
 
 BLOCK: Final = 256 * 1024
 TRIES: Final = 5
@@ -71,7 +71,7 @@ async def _send(
     running = hashlib.sha256()
     headers = {"Content-Type": "application/octet-stream"}
     if checksum:
-        headers |= {"Repr-Digest": repr_digest(checksum), "Content-Length": str(size)}
+        headers |= {"Repr-Digest": format_digest(checksum), "Content-Length": str(size)}
 
     async def blocks() -> AsyncIterator[bytes]:
         while block := source.read(BLOCK):

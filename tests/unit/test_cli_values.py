@@ -15,7 +15,7 @@ import pytest
 
 from shared.client import downloads, partial_file
 from shared.client.cli.__main__ import run
-from shared.contracts.digest import repr_digest
+from shared.contracts.digest import format_digest
 from shared.runtime.retry import Backoff
 from tests.support.cli_edge import Edge, serving
 
@@ -56,7 +56,7 @@ def test_upload_makes_a_result_of_each_file(edge: Edge, tmp_path: Path, capsys: 
     put = [n for n, (asked, *_) in enumerate(edge.seen) if asked.startswith("PUT")]
     assert [edge.seen[n][2] for n in put] == list(values.values())
     for n, value in zip(put, values.values(), strict=True):
-        assert edge.headers[n]["Repr-Digest"] == repr_digest(hashlib.sha256(value).hexdigest())
+        assert edge.headers[n]["Repr-Digest"] == format_digest(hashlib.sha256(value).hexdigest())
 
 
 def test_upload_from_a_pipe_is_compared_with_what_arrived(
