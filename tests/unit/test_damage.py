@@ -9,8 +9,9 @@ import pytest
 
 from services.archiver.catalogue.damage import verb_for
 from services.archiver.catalogue.machine import BlockState
-from services.retriever.retrieval.chain import CorruptError, Retrieve, Retrieving
+from services.retriever.retrieval.chain import Retrieve
 from services.retriever.retrieval.examine import Found, examine
+from services.retriever.retrieval.state import CorruptError, Retrieving
 from services.retriever.retrieval.store import Q, retrieval_key
 from shared.chain.errors import Later
 from shared.contracts.catalogue import DamageKind, Datablock, DatablockReport

@@ -5,7 +5,8 @@ from datetime import timedelta
 from uuid import UUID
 
 from services.retriever.retrieval import store
-from services.retriever.retrieval.chain import Retrieve, Retrieving, changed
+from services.retriever.retrieval.chain import Retrieve
+from services.retriever.retrieval.state import Retrieving
 from shared.bus.client import Bus
 from shared.chain.chains import Chains
 from shared.chain.store import OperationOf
@@ -69,7 +70,7 @@ class Retrievals:
         state = Retrieving(id, asked.pid, ctx.user, asked.job, asked.session)
         shown = OperationOf("retrieve", ctx.user, f"datasets/{asked.pid}")
         await self._chains.start(unit, self._retrieve.chain, state, id=id, operation=shown)
-        unit.emit(subjects.event("retrieval", "changed", id), await changed(db, id, "running"))
+        unit.emit(subjects.event("retrieval", "changed", id), await store.changed(db, id, "running"))
         return Retrieval(
             id, asked.pid, ctx.user, "running", self._retrieve.chain.steps[0].name, "", 0, 0, len(asked.results), 0,
             rfc3339(row["created_at"]),

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.contracts.catalogue import DamageKind, Datablock, StoredFile
+from shared.contracts.events import RetrievalChanged
 from shared.contracts.retrieval import Retrieval, RetrievalCreate
 from shared.db.sql import load
 from shared.runtime.clock import rfc3339
@@ -164,3 +165,15 @@ def _damage(row: Row) -> str:
 def status_of(row: Row, status: str) -> str:
     """`partial` where a chain is done, and not everything came back."""
     return "partial" if status == "done" and row["damaged"] else status
+
+
+async def changed(db: Db, retrieval: UUID, status: str) -> RetrievalChanged:
+    """The event of a retrieval whose chain has this status."""
+    row = await find(db, retrieval)
+    assert row is not None
+    return retrieval_changed(row, status)
+
+
+def retrieval_changed(row: Row, status: str) -> RetrievalChanged:
+    """The event of a retrieval as its row is; `status`: of its chain."""
+    return RetrievalChanged(row["id"], row["pid"], status_of(row, status), row["produced"], row["wanted"])
