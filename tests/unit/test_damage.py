@@ -122,7 +122,7 @@ class Pool:
     def __init__(self) -> None:
         self.block: dict[str, Any] = {
             "archive_id": KEY, "packed_size": len(DATA), "chk": CHK, "datablock": ID, "copy": 1, "suspect": False,
-            "damage": "", "back": False, "storage": "lts",
+            "damage": "", "retrieved": False, "storage": "lts",
         }  # fmt: skip
         self.writes: list[tuple[str, Any]] = []
 

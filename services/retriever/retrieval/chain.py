@@ -80,13 +80,13 @@ class Retrieve:
             blocks = [block for block in blocks if block.id in needed]
 
         async def keep(unit: Unit) -> None:
-            await store.add_blocks(unit.connection, state.retrieval, blocks, files)
+            await store.add_datablocks(unit.connection, state.retrieval, blocks, files)
 
         ctx.commit(keep)
 
     async def download_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
         """Copies datablocks to retrieval storage; one that is there already, from an earlier retrieval or run, is not copied again."""
-        blocks = [block for block in await store.blocks(self._units.pool, state.retrieval) if not block["damage"]]
+        blocks = [block for block in await store.datablocks(self._units.pool, state.retrieval) if not block["damage"]]
         there: list[Row] = []
         await ctx.progress(**_amounts(there, blocks))
         for block in blocks:
@@ -130,11 +130,11 @@ class Retrieve:
 
     async def validate_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
         """Reads the datablocks in retrieval storage. One that differs is removed, so that the next try copies it again."""
-        blocks = [block for block in await store.blocks(self._units.pool, state.retrieval) if not block["damage"]]
-        validated = [block for block in blocks if block["back"]]
+        blocks = [block for block in await store.datablocks(self._units.pool, state.retrieval) if not block["damage"]]
+        validated = [block for block in blocks if block["retrieved"]]
         await ctx.progress(**_amounts(validated, blocks, "validated_"))
         for block in blocks:
-            if block["back"]:
+            if block["retrieved"]:
                 continue
             if not await self._bring(state, block):  # again, if the last try found it wrong
                 continue
@@ -149,15 +149,15 @@ class Retrieve:
             if (digest.size, digest.hex()) != (block["packed_size"], block["chk"]):
                 await self._objects.delete([key])
                 raise CorruptError(f"{block['archive_id']} in retrieval storage hashes to {digest.hex()}")
-            await store.set_back(self._units.pool, state.retrieval, block["datablock"])
+            await store.set_retrieved(self._units.pool, state.retrieval, block["datablock"])
             validated.append(block)
             await ctx.progress(**_amounts(validated, blocks, "validated_"))
-        if not any(block["back"] for block in await store.blocks(self._units.pool, state.retrieval)):
+        if not any(block["retrieved"] for block in await store.datablocks(self._units.pool, state.retrieval)):
             raise UserError(await self._damage(state))  # trying again would find the same
 
     async def _damage(self, state: Retrieving) -> str:
         """The damaged datablocks by name, for a message; empty if there are none."""
-        blocks = await store.damaged_blocks(self._units.pool, state.retrieval)
+        blocks = await store.damaged_datablocks(self._units.pool, state.retrieval)
         names = [f"{one['archive_id'].rpartition('/')[2]} ({MEANS[one['damage']]})" for one in blocks[:NAMED]]
         more = f", and {len(blocks) - NAMED} more" if len(blocks) > NAMED else ""
         return f"damaged on long-term storage: {', '.join(names)}{more}" if blocks else ""

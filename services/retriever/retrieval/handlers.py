@@ -113,14 +113,14 @@ class Retrievals:
     async def urls(self, ctx: Context, asked: DownloadQuery) -> Downloads:
         """Addresses of a page of datablocks. Conflict while they are not all back; those that are damaged have none."""
         row = await self._seen(ctx, RetrievalRef(asked.retrieval))
-        if row["swept_at"] is not None:
-            raise _swept(asked, f" at {rfc3339(row['swept_at'])}")
-        if not row["back"] or row["back"] + row["damaged"] < row["blocks"]:
-            raise Conflict(f"retrieval {asked.retrieval} has {row['back']} of {row['blocks']} datablocks back")
+        if row["evicted_at"] is not None:
+            raise _evicted(asked, f" at {rfc3339(row['evicted_at'])}")
+        if not row["retrieved"] or row["retrieved"] + row["damaged"] < row["datablocks"]:
+            raise Conflict(f"retrieval {asked.retrieval} has {row['retrieved']} of {row['datablocks']} datablocks back")
         until = self._clock.now() + self._expiry
         if not await store.keep_addresses(self._db, asked.retrieval, until):  # evicted a moment ago
-            raise _swept(asked)
-        rows = await store.blocks_page(self._db, asked.retrieval, place_of(asked, str) or "", asked.size + 1)
+            raise _evicted(asked)
+        rows = await store.datablocks_page(self._db, asked.retrieval, place_of(asked, str) or "", asked.size + 1)
         items, more = fitting([await self._download(one) for one in rows], asked.size)
         return Downloads(items, rfc3339(until), token_of(asked, rows[len(items) - 1]["archive_id"]) if more else "")
 
@@ -137,7 +137,7 @@ class Retrievals:
         return owned(ctx, row, NotFound(f"there is no retrieval {asked.retrieval}", field="retrieval"))
 
 
-def _swept(asked: DownloadQuery, when: str = "") -> Conflict:
+def _evicted(asked: DownloadQuery, when: str = "") -> Conflict:
     return Conflict(f"the datablocks of retrieval {asked.retrieval} were removed again{when}: make another")
 
 
