@@ -42,9 +42,9 @@ async def retrieval(rig: DataRig) -> UUID:
         "JOIN archiver.files f ON f.dataset = b.dataset AND f.path = 'one' WHERE b.dataset = $1 AND b.number > 0",
         dataset,
     )
-    await rig.sql("UPDATE archiver.datasets SET blocks = $2 WHERE id = $1", dataset, BLOCKS)
+    await rig.sql("UPDATE archiver.datasets SET datablocks = $2 WHERE id = $1", dataset, BLOCKS)
     await rig.sql(
-        "INSERT INTO retriever.blocks (retrieval, datablock, archive_id, packed_size, chk, back) "
+        "INSERT INTO retriever.datablocks (retrieval, datablock, archive_id, packed_size, chk, retrieved) "
         "SELECT $1, b.id, b.archive_id, b.packed_size, b.chk, true FROM archiver.datablocks b "
         "WHERE b.dataset = $2 AND b.number > 0",
         made, dataset,

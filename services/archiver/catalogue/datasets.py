@@ -142,7 +142,7 @@ class Datasets:
             try:
                 await self._objects.delete(stale)
             except HeadraceError as error:  # it is found out when it is packed
-                log.info("upload.stale", dataset=str(dataset), objects=len(stale), error=error.message)
+                log.info("upload.not_removed", dataset=str(dataset), objects=len(stale), error=error.message)
 
         if stale:
             unit.after.append(remove)

@@ -127,9 +127,9 @@ async def count_files(db: Db, id: UUID) -> Row:
     return row
 
 
-async def count_blocks(db: Db, id: UUID) -> Row | None:
+async def count_datablocks(db: Db, id: UUID) -> Row | None:
     """The dataset with its datablocks counted anew; None if it was abandoned."""
-    row: Row | None = await Q.count_blocks.fetchrow(db, id=id)
+    row: Row | None = await Q.count_datablocks.fetchrow(db, id=id)
     return row
 
 
@@ -161,7 +161,7 @@ def dataset_of(row: Row) -> Dataset:
         row["size"],
         row["files"],
         row["packed_size"],
-        row["blocks"],
+        row["datablocks"],
         lifecycle,
         rfc3339(row["created_at"]),
         rfc3339(row["updated_at"]),
@@ -172,7 +172,7 @@ def dataset_of(row: Row) -> Dataset:
 
 def damage_message(row: Row) -> str:
     """What is wrong with a damaged dataset."""
-    return f"{row['damaged']} of {row['blocks']} datablocks are damaged on long-term storage"
+    return f"{row['damaged']} of {row['datablocks']} datablocks are damaged on long-term storage"
 
 
 def changed(row: Row) -> DatasetChanged:

@@ -44,9 +44,9 @@ UPDATE datasets d SET size = f.size, files = f.files, version = version + 1, upd
 FROM (SELECT coalesce(sum(size), 0)::bigint AS size, count(*)::integer AS files FROM files WHERE dataset = :id) AS f
 WHERE d.id = :id RETURNING d.*;
 
--- name: count_blocks
-UPDATE datasets d SET packed_size = b.size, blocks = b.blocks, version = version + 1, updated_at = now()
-FROM (SELECT coalesce(sum(packed_size), 0)::bigint AS size, count(*)::integer AS blocks
+-- name: count_datablocks
+UPDATE datasets d SET packed_size = b.size, datablocks = b.datablocks, version = version + 1, updated_at = now()
+FROM (SELECT coalesce(sum(packed_size), 0)::bigint AS size, count(*)::integer AS datablocks
       FROM datablocks WHERE dataset = :id AND state IN ({datablock.visible})) AS b
 WHERE d.id = :id RETURNING d.*;
 
