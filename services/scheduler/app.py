@@ -4,26 +4,30 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from services.scheduler import __version__
+from services.scheduler.compute.completion.completions import Completions
+from services.scheduler.compute.completion.failures import Failures
 from services.scheduler.compute.completion.release import Release
+from services.scheduler.compute.completion.reports import Reports
 from services.scheduler.compute.lists.states import StatePages
 from services.scheduler.compute.removal.chains import Removal
-from services.scheduler.compute.removal.steps import Removing
+from services.scheduler.compute.removal.steps import RemovalSteps
 from services.scheduler.compute.results.deletions import Deletions
 from services.scheduler.compute.results.handlers import Results
 from services.scheduler.compute.results.imports import Imports, prefixes
-from services.scheduler.compute.results.orphaned_objects import Doomed
+from services.scheduler.compute.results.orphaned_objects import OrphanedObjects
 from services.scheduler.compute.results.waits import Waits
+from services.scheduler.compute.sessions.cleanup import Cleanup
 from services.scheduler.compute.sessions.closing import Closing
-from services.scheduler.compute.sessions.duties import Duties
 from services.scheduler.compute.sessions.handlers import Sessions
 from services.scheduler.compute.submissions.handlers import Submissions
 from services.scheduler.compute.submissions.input_lists import InputLists
 from services.scheduler.compute.subtasks.handlers import Subtasks
 from services.scheduler.compute.sweep import Sweep
-from services.scheduler.compute.tasks.changes import Changes
+from services.scheduler.compute.tasks.cancels import Cancels
 from services.scheduler.compute.tasks.handlers import Tasks
 from services.scheduler.compute.tasks.log_handlers import Logs
 from services.scheduler.compute.tasks.queries import Queries
+from services.scheduler.compute.tasks.rerun import Reruns
 from services.scheduler.dispatch.explain import WaitingReasons
 from services.scheduler.dispatch.handlers import Partitions
 from services.scheduler.dispatch.heartbeats import Heartbeats
@@ -93,34 +97,38 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             parts.port,
         )
         closing = Closing(units)
-        release = Release(bus, lean, units, dispatch, relay, closing)
+        release = Release(dispatch, relay, closing)
+        failures = Failures(lean, units, dispatch, closing)
+        completions = Completions(lean, dispatch, release, failures)
+        reports = Reports(bus, lean, units, dispatch, completions, failures)
         heartbeats = Heartbeats(bus, pool, registry, gossip, clock, every=told.beat_seconds)
         leases = Leases(
-            bus, pool, registry, credit, gossip, release, clock, lease=told.lease_seconds, every=told.beat_seconds
+            bus, pool, registry, credit, gossip, failures, clock, lease=told.lease_seconds, every=told.beat_seconds
         )
         locks = DispatchLocks(database_url, registry.suspend_all)
         stack.push_async_callback(locks.close)
         recovery = Recovery(bus, pool, registry, gossip, locks, clock, wait=told.recovery_seconds)
         preemption = Preemption(bus, pool, units, registry, credit, gossip, control, clock)
-        duties = Duties(units, dispatch, control)
-        removal = Removal(bus, units, Removing(units, dispatch, control, duties, objects), clock)
+        cleanup = Cleanup(units, dispatch, control)
+        removal = Removal(bus, units, RemovalSteps(units, dispatch, control, cleanup, objects), clock)
         await gossip.listen()
         await registry.refresh()
         await heartbeats.listen()
-        doomed = Doomed(pool, objects)
+        orphans = OrphanedObjects(pool, objects)
         waits = Waits(bus, pool)
         heavy = HeavyReads(list_pool)
         waiting = WaitingReasons(pool, registry)
         Partitions(bus, pool, registry, heavy).register(service)
         Operations(removal.chains).register(service)
-        Sessions(pool, registry, dispatch, waiting, duties, removal, heavy).register(service)
-        Changes(dispatch, control, release).register(service)
-        Results(pool, release, heavy).register(service)
+        Sessions(pool, registry, dispatch, waiting, cleanup, removal, heavy).register(service)
+        Cancels(dispatch, control).register(service)
+        Reruns(dispatch, release).register(service)
+        Results(pool, release, failures, heavy).register(service)
         Imports(pool, release, objects, prefixes(settings.imports.import_prefixes)).register(service)
-        Deletions(release, doomed).register(service)
+        Deletions(failures, orphans).register(service)
         waits.register(service)
         lists = InputLists(pool, objects)
-        Submissions(units, registry, dispatch, release, lists).register(service)
+        Submissions(units, registry, dispatch, release, failures, lists).register(service)
         Subtasks(registry, lists).register(service)
         Tasks(pool, waiting).register(service)
         Queries(pool, heavy).register(service)
@@ -136,19 +144,19 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             Loop("preempt", 1.0, preemption.run_once),
             Loop("leases", told.beat_seconds, leases.run_once),
             Loop("closing", 0.5, closing.run_once),
-            Loop("sweep", 10.0, Sweep(pool, units, duties, removal).run_once),
+            Loop("sweep", 10.0, Sweep(pool, units, cleanup, removal).run_once),
         ]
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(loop.run()) for loop in loops]
             running += [group.create_task(parts.dispatcher.run()), group.create_task(relay.run())]
-            running += [group.create_task(doomed.run())]
-            releasing = group.create_task(release.run())
+            running += [group.create_task(orphans.run())]
+            releasing = group.create_task(reports.run())
             await stop.wait()
             waits.stop()
             await service.stop()
-            await duties.stop()
+            await cleanup.stop()
             await runner.stop()
-            await release.stop()
+            await reports.stop()
             await asyncio.wait([releasing], timeout=DRAIN)  # longer only if the database is away: reports are kept
             releasing.cancel()
             for task in running:
