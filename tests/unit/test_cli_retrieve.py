@@ -258,7 +258,7 @@ def test_a_full_disk_leaves_nothing_half(
 
     monkeypatch.setattr(unnamed.Unnamed, "write", refuse)
     if named:
-        monkeypatch.setattr(unnamed, "_DESCRIPTORS", tmp_path / "absent")
+        monkeypatch.setattr(unnamed, "DESCRIPTORS", tmp_path / "absent")
     for space in (5000, len(bag(FILES)) + 1000):
         room[0] = space
         assert run(["retrieve", PID, "--to", str(tmp_path / "to"), "--keep-tars"]) == 1

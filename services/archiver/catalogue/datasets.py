@@ -109,7 +109,7 @@ class Datasets:
         """Registers files. The same again changes nothing; Conflict once the dataset is packed, AlreadyExists for other content of a path."""
         db = unit.connection
         row = await datasets.lock_owned(db, ctx, asked.pid)
-        new = _files(asked)
+        new = checked_files(asked)
         there = await files.at(db, row["id"], [file.path for file in new])
         if there and (same := await self._again(db, asked.pid, new, there)) is not None:
             return same
@@ -178,8 +178,8 @@ async def has_live_chain(chains: Chains, row: Row) -> bool:
         return False
 
 
-def _files(asked: OrigDatablockCreate) -> list[File]:
-    """Invalid with all that is wrong with the paths, not with the first only; `field`: where the first is."""
+def checked_files(asked: OrigDatablockCreate) -> list[File]:
+    """The files of a request. Invalid names all paths that are wrong, not only the first; `field` is the place of the first."""
     seen: set[str] = set()
     faults: list[str] = []
     first = 0

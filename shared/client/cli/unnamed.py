@@ -13,7 +13,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 BLOCK = 1024 * 1024
-_DESCRIPTORS = Path("/proc/self/fd")
+DESCRIPTORS = Path("/proc/self/fd")
 
 
 class Unnamed:
@@ -55,7 +55,7 @@ def unnamed(folder: Path) -> Iterator[Unnamed]:
 
 
 def _open(folder: Path) -> tuple[BinaryIO, Path | None]:
-    if hasattr(os, "O_TMPFILE") and _DESCRIPTORS.is_dir():
+    if hasattr(os, "O_TMPFILE") and DESCRIPTORS.is_dir():
         with suppress(OSError):  # not on every file system; if it is another error, it comes again below
             return os.fdopen(os.open(folder, os.O_RDWR | os.O_TMPFILE, 0o666), "r+b", buffering=0), None
     hidden = _hidden(folder)
@@ -64,7 +64,7 @@ def _open(folder: Path) -> tuple[BinaryIO, Path | None]:
 
 def _link(descriptor: int, name: Path) -> None:
     """Only with a folder's descriptor does Python ask the system to follow the link in /proc to the file itself."""
-    folder = os.open(_DESCRIPTORS, os.O_RDONLY | os.O_DIRECTORY)
+    folder = os.open(DESCRIPTORS, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.link(str(descriptor), name, src_dir_fd=folder, follow_symlinks=True)
     finally:

@@ -1,4 +1,4 @@
-"""What every service stands on: its schema, its connection to the bus, its outbox, its endpoints."""
+"""What every service begins with: its migrated schema, its connection to the bus, its outbox and its endpoints."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,14 +18,14 @@ from shared.service.service import Service
 from shared.service.unit import Units
 
 
-class StationSettings(BusSettings, frozen=True, kw_only=True):
-    """`database_url`: as the service's own role, which sees its own schema only."""
+class ServiceSettings(BusSettings, frozen=True, kw_only=True):
+    """The settings that every service has. `database_url`: as the service's own role, which sees its own schema only."""
 
     database_url: str
 
 
-class Station(msgspec.Struct, frozen=True):
-    """The service is declared by its owner, then started; everything else is up."""
+class ServiceBase(msgspec.Struct, frozen=True):
+    """What a service is made of. The pool and the bus are connected; `service` is started when its handlers are registered."""
 
     pool: "asyncpg.Pool[Any]"
     bus: Bus
@@ -35,15 +35,15 @@ class Station(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def open_station(
-    settings: StationSettings,
+async def open_service(
+    settings: ServiceSettings,
     name: str,
     version: str,
     description: str,
     *schemas: SchemaFiles,
     connections: int = 8,
     planner: dict[str, str] | None = None,
-) -> AsyncIterator[Station]:
+) -> AsyncIterator[ServiceBase]:
     """Migrates the schema `name`, connects, and closes both at the end. `schemas`: the tables beside our own.
 
     `planner`: PostgreSQL's settings for the pool's connections.
@@ -55,6 +55,6 @@ async def open_station(
             relay = Relay(bus, pool, name)
             units = Units(pool, relay)
             service = Service(bus, units, name, version, description, of_service(name))
-            yield Station(pool, bus, relay, units, service)
+            yield ServiceBase(pool, bus, relay, units, service)
         finally:
             await bus.close()
