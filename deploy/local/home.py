@@ -117,8 +117,8 @@ class Home:
         file = self.path / "people.json"
         return tuple(json.loads(file.read_text())) if file.exists() else PEOPLE
 
-    def keep_people(self, names: Iterable[str]) -> None:
-        """Writes down who has a user of the bus from now on."""
+    def set_people(self, names: Iterable[str]) -> None:
+        """Records who has a user of the bus from now on."""
         write_private(self.path / "people.json", json.dumps(list(names)) + "\n")
 
     def context(self, name: str) -> Path:

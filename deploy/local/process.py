@@ -42,10 +42,10 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """What happened to a process: `starting`, `ready`, `died`, `renewed`, `restarting`, `stopped`. `detail` is for people."""
+    """The state that a process, or the disk, has come into: `starting`, `ready`, `died`, `renewed`, `restarting`, `stopped`. `detail` is for people."""
 
     name: str
-    what: str
+    state: str
     detail: str = ""
 
 

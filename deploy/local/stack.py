@@ -134,7 +134,7 @@ class Stack:
         process = self.processes.get(name) or self.add(server.command())
         await retry(lambda: self._start_process(server, process), on=(StartError,), backoff=BACKOFF, attempts=restarts)
         await server.setup()
-        process.keep_running(self.note_address)
+        process.keep_running(self.update_address)
         self.on_event(Event(name, "ready"))
 
     async def _start_process(self, server: Server, process: Process) -> None:
@@ -180,7 +180,7 @@ class Stack:
         process = self.add(command)
         await process.start()
         self.write_address()
-        process.keep_running(self.note_address)
+        process.keep_running(self.update_address)
         return process
 
     async def close(self) -> None:
@@ -233,7 +233,7 @@ class Stack:
         """Where the HTTP edge listens."""
         return f"http://127.0.0.1:{self.ports['http']}"
 
-    def note_address(self) -> None:
+    def update_address(self) -> None:
         """`address.json` anew; if the disk is full, the one before stays until there is room."""
         with contextlib.suppress(OSError):
             self.write_address()

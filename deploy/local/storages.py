@@ -28,17 +28,17 @@ class Storages:
         """A folder that is long-term storage."""
         if self.id(name) is None:
             folder.mkdir(exist_ok=True)
-            self._note(name, init_folder(folder, name, in_use=True).id)
+            self._record(name, init_folder(folder, name, in_use=True).id)
 
     async def make_bucket(self, settings: ObjectsSettings) -> None:
         """The bucket that the services work in."""
         name = settings.s3_bucket
         if self.id(name) is None:
             async with open_objects(settings) as objects:
-                self._note(name, (await init_bucket(objects.bucket, name, in_use=True)).id)
+                self._record(name, (await init_bucket(objects.bucket, name, in_use=True)).id)
 
     def _known(self) -> dict[str, str]:
         return dict(json.loads(self._file.read_text())) if self._file.exists() else {}
 
-    def _note(self, name: str, id: UUID) -> None:
+    def _record(self, name: str, id: UUID) -> None:
         write_private(self._file, json.dumps({**self._known(), name: str(id)}, indent=2) + "\n")

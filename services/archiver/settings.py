@@ -4,12 +4,12 @@ import msgspec
 
 from shared.objects.lts import LtsSettings
 from shared.objects.settings import ObjectsSettings
-from shared.service.station import StationSettings
+from shared.service.bootstrap import ServiceSettings
 
 
 class PackSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`datablock_mib`: bytes of files that a datablock aims at (tape likes 1 GB and more). `upload_seconds`: how long an
-    address to upload to is valid. `landing_seconds`: how long an upload stays with which nobody goes on."""
+    address to upload to is valid. `landing_seconds`: how long an upload stays that is not continued."""
 
     datablock_mib: int = 20_000
     upload_seconds: int = 24 * 3600
@@ -17,7 +17,7 @@ class PackSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    station: StationSettings
+    service: ServiceSettings
     objects: ObjectsSettings
     lts: LtsSettings
     pack: PackSettings

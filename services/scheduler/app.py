@@ -2,9 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from pathlib import Path
 
-import shared.chain
 from services.scheduler import __version__
 from services.scheduler.compute.completion.completions import Completions
 from services.scheduler.compute.completion.failures import Failures
@@ -39,16 +37,19 @@ from services.scheduler.dispatch.parts import Parts
 from services.scheduler.dispatch.preemption import Preemption
 from services.scheduler.dispatch.recovery import Recovery
 from services.scheduler.heavy_reads import PLACES, SECONDS, HeavyReads
+from services.scheduler.schema import SCHEMA
 from services.scheduler.settings import Settings
 from shared.chain.operations import Operations
 from shared.chain.runner import Runner
+from shared.chain.schema import SCHEMA as CHAINS
 from shared.db.pool import open_pool, ping
-from shared.objects.known_storages import MIGRATIONS, recorder
+from shared.objects.known_storages import recorder
 from shared.objects.s3 import open_objects
+from shared.objects.schema import SCHEMA as STORAGES
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
+from shared.service.bootstrap import open_service
 from shared.service.health import serve_health
-from shared.service.station import open_station
 
 WALKS = {"enable_bitmapscan": "off"}
 """Ids come in order, and much is taken slice by slice in their order. Of a million tasks that have just come nobody has told
@@ -72,22 +73,21 @@ DRAIN = 10.0
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
-    about = "Sessions, results, tasks: what may run, and when."
-    folders = (Path(shared.chain.__file__).with_name("migrations"), MIGRATIONS, Path(__file__).with_name("migrations"))
+    about, schemas = "Sessions, results, tasks: what may run, and when.", (CHAINS, STORAGES, SCHEMA)
     async with AsyncExitStack() as stack:
-        station = await stack.enter_async_context(
-            open_station(settings.station, "scheduler", __version__, about, *folders, connections=12, planner=WALKS)
+        base = await stack.enter_async_context(
+            open_service(settings.service, "scheduler", __version__, about, *schemas, connections=12, planner=WALKS)
         )
-        bus, pool, units, relay, service = station.bus, station.pool, station.units, station.relay, station.service
+        bus, pool, units, relay, service = base.bus, base.pool, base.units, base.relay, base.service
         lean = await stack.enter_async_context(
-            await open_pool(settings.station.database_url, "scheduler", largest=2, settings=LEAN)
+            await open_pool(settings.service.database_url, "scheduler", largest=2, settings=LEAN)
         )
         list_pool = await stack.enter_async_context(
-            await open_pool(settings.station.database_url, "scheduler", largest=PLACES, settings=LISTS)
+            await open_pool(settings.service.database_url, "scheduler", largest=PLACES, settings=LISTS)
         )
         objects = await stack.enter_async_context(open_objects(settings.objects, record=recorder(pool)))
         told = settings.leases
-        clock, database_url = SystemClock(), settings.station.database_url
+        clock, database_url = SystemClock(), settings.service.database_url
         parts = Parts(bus, pool, lean)
         registry, credit, gossip, control, dispatch = (
             parts.registry,

@@ -23,12 +23,12 @@ from shared.runtime.log import log
 from shared.service.unit import Units
 
 BEATS: Final = 3
-"""Renewals in the time of one lease."""
+"""How often a lease is renewed before it would end."""
 AWAY: Final = (Unavailable, TimedOut, RateLimited, NoRoom)
 """A server that is away, or full, is waited for, however long: that is no failure of the step, and nothing is undone for it."""
 _DATABASE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError)
 AWAY_AGAIN: Final = 2.0
-"""Seconds after which it is asked again."""
+"""Seconds until a step is tried again whose server was away."""
 
 
 class Lease:
@@ -41,11 +41,11 @@ class Lease:
         self.cancelled = False
 
     def nudge(self) -> None:
-        """Look now: the chain may have been cancelled."""
+        """Looks at once whether the chain was cancelled."""
         self._nudged.set()
 
     async def hold(self) -> None:
-        """Until cancelled, or until the run must stop."""
+        """Renews the lease until this is cancelled, or until the run must stop."""
         until = time.monotonic() + self._seconds
         while not self.ended.is_set():
             self._nudged.clear()
@@ -111,7 +111,7 @@ async def attempt(
 
 
 async def run(chain: Chain[Any], state: bytes, action: Action, ctx: StepContext) -> tuple[Outcome, bytes | None]:
-    """What the function makes of the state, as an outcome. Whatever it raises is one."""
+    """Runs a step's function; the outcome and the new state. Every error that it raises is an outcome."""
     try:
         before = msgspec.json.decode(state, type=chain.state)
         async with asyncio.timeout(action.timeout) as limit:

@@ -1,4 +1,4 @@
-"""What a service does with its chains: start, look, wait, cancel. The `Runner` makes them go."""
+"""What a service does with its chains: start, get, wait, cancel. The `Runner` runs them."""
 
 import asyncio
 from collections.abc import Callable
@@ -80,6 +80,7 @@ class Chains:
         at: datetime | None = None,
         operation: OperationOf | None = None,
     ) -> UUID:
+        """See `ChainsPort.start`. ValueError if the chain is not one of this service's."""
         if chain not in self.registry:
             raise ValueError(f"chain {chain.name!r} is not one of this service's")
         id = id or uuid7()
@@ -94,6 +95,7 @@ class Chains:
         return id
 
     async def cancel(self, unit: Unit, id: UUID) -> ChainInfo:
+        """See `ChainsPort.cancel`. Whoever is at the step stops it first."""
         row = await store.lock(unit.connection, id)
         if row is None:
             raise NotFound(f"there is no chain {id}")
@@ -118,6 +120,7 @@ class Chains:
         return nudge
 
     async def get(self, id: UUID) -> ChainInfo:
+        """See `ChainsPort.get`."""
         return info(await self._find(id))
 
     async def list(
@@ -127,6 +130,7 @@ class Chains:
         return [info(row) for row in await store.page(self.units.pool, kind, live, before, size)]
 
     async def wait(self, id: UUID, *, timeout: float = 30.0) -> ChainInfo:
+        """See `ChainsPort.wait`."""
         backoff, tries = Backoff(first=0.02, ceiling=0.5), 0
         try:
             async with asyncio.timeout(timeout):
@@ -138,6 +142,7 @@ class Chains:
         return info(row)
 
     async def explain(self, id: UUID) -> ChainExplanation:
+        """See `ChainsPort.explain`."""
         row = await self._find(id)
         return explain(self.registry.find(row.kind, row.version), row, self.clock.now())
 

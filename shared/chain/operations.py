@@ -37,6 +37,7 @@ class Operations:
         self._chains, self._pool = chains, chains.units.pool
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         name = self._chains.service
         service.on(OPERATION_GET[name], self.get)
         service.on(OPERATION_LIST[name], self.list)
@@ -44,9 +45,11 @@ class Operations:
         service.on(OPERATION_CANCEL[name], self.cancel)
 
     async def get(self, ctx: Context, asked: OperationRef) -> Operation:
+        """How far an operation of the asker's is."""
         return self._shown(_seen(ctx, await store.find(self._pool, asked.operation), asked.operation))
 
     async def list(self, ctx: Context, asked: OperationList) -> OperationPage:
+        """A page of the asker's operations, newest first; of everybody's for the admin."""
         owner = None if ctx.is_admin else ctx.user
         before = place_of(asked, UUID)
         filters = (asked.kind, asked.target, asked.active)

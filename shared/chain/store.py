@@ -126,6 +126,7 @@ async def insert(
 
 
 async def find(db: Connection, id: UUID) -> Row | None:
+    """None if there is none."""
     return _or_none(await Q.find.fetchrow(db, id=id))
 
 
@@ -156,6 +157,7 @@ async def release(db: Connection, row: Row) -> None:
 
 
 async def save_state(db: Connection, row: Row, state: bytes) -> None:
+    """The chain's state while its step runs; Superseded if the claim does not hold any more."""
     if await Q.save_state.fetchrow(db, state=state.decode(), **_claimed(row)) is None:
         raise Superseded
 

@@ -32,6 +32,7 @@ class Sweeper:
         bus.on_connected(self._on_connected)
 
     async def run(self) -> None:
+        """Looks again and again, until it is cancelled."""
         await self._loop.run()
 
     async def run_once(self) -> int:

@@ -6,7 +6,6 @@ find. Whatever came of a task is dead when the task ends.
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import Callable
 
@@ -14,7 +13,7 @@ from shared.runtime.log import log
 from shared.worker.channel import Channel, ChannelClosed, ProtocolError
 from shared.worker.child_protocol import CLOSED, Call, Raised, Returned
 from shared.worker.error_text import TaskError
-from shared.worker.line_process import LineProcess, ending, environment
+from shared.worker.line_process import LineProcess, ending, environment, socket_pair
 from shared.worker.log_buffer import LogBuffer
 from shared.worker.output_pipe import OutputPipe
 from shared.worker.shortage import ResourceShortage, shortage_text, spare_descriptors
@@ -151,7 +150,7 @@ class Children:
         return ResourceShortage(f"no child process can be started: {reason}", self.probe)
 
     async def _start_error(self, child: Child) -> str:
-        """Why a child has ended before it was ready: what it said, with the last line that it printed."""
+        """Why a child has ended before it was ready: the reason that it sent, and the last line that it printed."""
         message = await child.process.receive() or {}
         why = message.get("refused") or f"it {ending(message.get('status', 1))}"
         child.output.end()
@@ -165,7 +164,7 @@ async def _start(app: str) -> Child:
     reads, writes = os.pipe()
     ours = theirs = None
     try:
-        ours, theirs = socket.socketpair()
+        ours, theirs = socket_pair()
         process = await LineProcess.start(
             [sys.executable, "-m", "shared.worker.child", app, str(theirs.fileno())],
             stdout=writes, stderr=writes, env=environment(), pass_fds=[theirs.fileno()],

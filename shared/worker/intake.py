@@ -9,11 +9,12 @@ from nats.aio.msg import Msg
 
 from shared.bus.client import Bus
 from shared.bus.pull import delivery
-from shared.contracts import subjects
+from shared.contracts.endpoints.work import TASK_CONFIRM
 from shared.contracts.errors import HeadraceError
 from shared.contracts.topology import TASKS
-from shared.contracts.work import Confirm, Confirmed, TaskBatch, Work
+from shared.contracts.work import Confirm, TaskBatch, Work
 from shared.runtime.log import log
+from shared.service.ask import ask
 from shared.service.middleware.poison import bury
 from shared.worker.delivery import Delivery
 from shared.worker.health import Health
@@ -90,8 +91,7 @@ class Intake:
     async def _confirm(self, tasks: list[tuple[UUID, int]]) -> set[UUID] | None:
         """Asks the scheduler which attempts of a redelivered message may run: their task ids; None if it does not answer."""
         try:
-            subject = subjects.rpc("scheduler", "task", "confirm")
-            return set((await self._bus.request(subject, Confirm(self._worker, tasks), Confirmed)).run)
+            return set((await ask(self._bus, TASK_CONFIRM, Confirm(self._worker, tasks))).run)
         except HeadraceError as error:
             log.warning("worker.not_confirmed", error=repr(error))
             return None

@@ -72,11 +72,21 @@ class LineProcess:
         return status
 
 
+def socket_pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets; the second is for another process, which waits when it reads.
+
+    A default time-out, which the code of a task may just have set, would make it fail instead.
+    """
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(True)
+    return ours, theirs
+
+
 def _open(
     command: Sequence[str], stdout: int, stderr: int, env: Mapping[str, str], pass_fds: Sequence[int]
 ) -> "tuple[subprocess.Popen[bytes], socket.socket]":
     """The process and our end of its standard input. Blocks for about a millisecond."""
-    ours, theirs = socket.socketpair()
+    ours, theirs = socket_pair()
     try:
         with theirs:
             process = subprocess.Popen(

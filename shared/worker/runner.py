@@ -8,13 +8,14 @@ from uuid import UUID
 import msgspec
 
 from shared.bus.client import Bus
-from shared.contracts import subjects
 from shared.contracts.compute import Value
+from shared.contracts.endpoints.work import TASK_INPUTS
 from shared.contracts.errors import HeadraceError
-from shared.contracts.work import EXEC, Inputs, InputsOf, Output, Work
+from shared.contracts.work import EXEC, InputsOf, Output, Work
 from shared.objects.inline import fetch, fits, inline, keep, keep_stream
 from shared.objects.port import Objects
 from shared.runtime.plain import plain
+from shared.service.ask import ask
 from shared.worker.child_protocol import Call
 from shared.worker.children import AttemptLost, Children
 from shared.worker.commands import Commands
@@ -195,7 +196,7 @@ class Runner:
         values: list[Value] = []
         start: int | None = 0
         while start is not None:
-            page = await self._bus.request(subjects.rpc("scheduler", "task", "inputs"), InputsOf(task, start), Inputs)
+            page = await ask(self._bus, TASK_INPUTS, InputsOf(task, start))
             values += page.values
             start = page.more
         return values

@@ -9,10 +9,10 @@ from uuid import UUID
 import msgspec
 
 from shared.bus.client import Bus
-from shared.contracts import subjects
+from shared.contracts.endpoints.work import TASK_SPAWN
 from shared.contracts.errors import BY_CODE, HeadraceError
 from shared.contracts.topology import MESSAGE_LIMIT
-from shared.contracts.work import Output, Spawned, Work
+from shared.contracts.work import Output, Work
 from shared.objects.inline import keep
 from shared.objects.port import Objects
 from shared.runtime.retry import Backoff, retry
@@ -76,12 +76,10 @@ def parts_of(
 
 
 async def _send(bus: Bus, data: bytes, first: int) -> None:
-    subject = subjects.rpc("scheduler", "task", "spawn")
-
     try:
         backoff = Backoff(first=0.1, ceiling=2)
         await retry(
-            lambda: bus.request(subject, data, Spawned, timeout=PART_TIMEOUT),
+            lambda: bus.request(TASK_SPAWN.subject, data, TASK_SPAWN.reply, timeout=PART_TIMEOUT),
             on=RETRYABLE,
             backoff=backoff,
             attempts=TRIES,

@@ -4,20 +4,19 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-import services.scheduler
-import shared.chain
-import shared.service
 from services.scheduler.app import LEAN
+from services.scheduler.schema import SCHEMA
+from shared.chain.schema import SCHEMA as CHAINS
 from shared.contracts.states import TaskStatus
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
+from shared.service.schema import SCHEMA as OUTBOX
 from shared.testing.bus import MemoryBroker
 from tests.support.compute_rig import new_database
 from tests.support.model.operations import Operations
@@ -64,8 +63,7 @@ def real(servers: Servers) -> Iterator[tuple[Real, asyncio.Runner]]:
         pool: Any = await stack.enter_async_context(
             await open_pool(database.url("scheduler"), "scheduler", settings=LEAN)
         )
-        packages = (shared.service, shared.chain, services.scheduler)
-        await migrate(pool, "scheduler", *(Path(str(package.__file__)).parent / "migrations" for package in packages))
+        await migrate(pool, "scheduler", OUTBOX, CHAINS, SCHEMA)
         broker = MemoryBroker()
         bus = await broker.connect("scheduler")
         stack.push_async_callback(bus.close)

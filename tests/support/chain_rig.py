@@ -3,29 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 from nats.aio.msg import Msg
 
-import shared
 from shared.bus.client import Bus, BusSettings
 from shared.chain.chains import Chains
 from shared.chain.declare import Chain
 from shared.chain.runner import Runner
+from shared.chain.schema import SCHEMA as CHAINS
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.service.outbox import Relay
+from shared.service.schema import SCHEMA as OUTBOX
 from shared.service.unit import Unit, Units
 from tests.support.databases import Database
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 
 SERVICE = "archiver"
-SHARED = Path(shared.__file__).parent
-MIGRATIONS = [SHARED / "service" / "migrations", SHARED / "chain" / "migrations"]
 
 
 class NatsBench:
@@ -38,7 +36,7 @@ class NatsBench:
         self.chains = Chains(bus, self.units, SERVICE, *chains)
         self.heard: list[str] = []
         self.steps: list[str] = []
-        self._runners: list[Runner] = []
+        self.runners: list[Runner] = []
 
     def begin(self) -> AbstractAsyncContextManager[Unit]:
         return self.units.begin()
@@ -46,14 +44,14 @@ class NatsBench:
     async def runner(self, **options: Any) -> Runner:
         """One more process's runner. Leases are short, so that a kill shows soon."""
         runner = Runner(self.bus, self.chains, **{"lease": 1.5, "sweep_every": 0.2, **options})
-        self._runners.append(runner)
+        self.runners.append(runner)
         await runner.start()
         return runner
 
     async def kill(self, runner: Runner) -> None:
         """As SIGKILL would: nothing is given back, nothing acknowledged, nothing committed any more."""
-        runner._give_back = runner._pull.nak = runner._pull.ack = _nothing  # type: ignore[method-assign,assignment]
-        self._runners.remove(runner)
+        runner.release = runner.pull.nak = runner.pull.ack = _nothing  # type: ignore[method-assign,assignment]
+        self.runners.remove(runner)
         await runner.stop(grace=0)
 
     def events_of(self, id: UUID) -> list[str]:
@@ -68,7 +66,7 @@ class NatsBench:
         return names()
 
     async def close(self) -> None:
-        for runner in self._runners:
+        for runner in self.runners:
             await runner.stop(grace=1)
 
 
@@ -82,7 +80,7 @@ async def open_bench(
 ) -> AsyncIterator[NatsBench]:
     """`url`, `settings`: where database and bus are for this bench, if it goes through something."""
     pool = await open_pool(url or database.url(SERVICE), SERVICE)
-    await migrate(pool, SERVICE, *MIGRATIONS)
+    await migrate(pool, SERVICE, OUTBOX, CHAINS)
     bus = await Bus.connect(settings or BusSettings(**nats.bus(SERVICE)), SERVICE)
     watcher = await nats.connect()
     bench = NatsBench(bus, pool, chains)

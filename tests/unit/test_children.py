@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from shared.contracts.work import LOG_KEPT, Logged
 from shared.worker.child_protocol import Call
 from shared.worker.children import AttemptLost, Children
+from shared.worker.line_process import socket_pair
 from shared.worker.log_buffer import LogBuffer
 from shared.worker.shortage import ResourceShortage
 from tests.support.compute_functions import PATH
@@ -49,6 +51,18 @@ async def test_it_may_print_in_any_way_and_each_task_has_its_own(
     assert await run(children, "double") == "a line that is not a frame\n"
     assert await run(children, "speak") == said
     assert capfd.readouterr() == ("", ""), "nothing is passed on twice"
+
+
+def test_a_default_timeout_that_a_task_has_set_is_none_of_a_child() -> None:
+    """The child failed when it waited for its first call, and what it then printed was in that task's log."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(1e-6)
+    try:
+        ours, theirs = socket_pair()
+    finally:
+        socket.setdefaulttimeout(before)
+    with ours, theirs:
+        assert os.get_blocking(theirs.fileno())
 
 
 async def test_a_loop_that_prints_ends_and_is_cut(children: Children) -> None:

@@ -1,4 +1,4 @@
-"""The bytes of a dataset that was given up: removed wherever they may lie, once nobody works on them any more."""
+"""The abandonment chain: removes the bytes of an abandoned dataset, wherever they may lie, once no other chain works on them."""
 
 from services.archiver.archive.state import OfDataset
 from services.archiver.catalogue import layout
@@ -13,17 +13,17 @@ from shared.runtime.log import log
 from shared.service.unit import Units
 
 AGAIN = 0.5
-"""Seconds after which it is looked again whether the stopped chain has ended."""
+"""Seconds between two looks at whether the stopped chain has ended."""
 
 
 class Abandoning:
-    """The rows are gone when this begins: nothing finds the dataset, and what is still being packed is thrown away. `storage`: what `lts`
-    is called."""
+    """The step of the abandonment chain. The dataset's rows are gone when it begins. `storage`: the name of the storage `lts`."""
 
     def __init__(self, units: Units, objects: Objects, lts: Store, storage: str) -> None:
         self._units, self._objects, self._lts, self._storage = units, objects, lts, storage
 
     async def remove_bytes(self, ctx: StepContext, state: OfDataset) -> None:
+        """Waits for the stopped chain, then removes what lies in the landing zone, in staging and on long-term storage."""
         stopped = None if state.stopped is None else await store.find(self._units.pool, state.stopped)
         if stopped is not None and stopped.position.status in LIVE:
             raise Later(AGAIN, f"chain {state.stopped} to stop")

@@ -1,4 +1,4 @@
-"""A dataset given up before it is archived: its pid is free at once, its bytes soon."""
+"""Abandoning a dataset before it is archived: its pid is free at once, its bytes are removed by a chain."""
 
 import contextlib
 from uuid import UUID
@@ -25,14 +25,17 @@ ABANDONABLE = {*ARCHIVE.sources("pack"), *ARCHIVE.sources("start")}
 
 
 class Abandonments:
+    """Datasets given up by their owners."""
+
     def __init__(self, db: Db, chains: Chains, declared: ArchiverChains) -> None:
         self._db, self._chains, self._declared = db, chains, declared
 
     def register(self, service: Service) -> None:
+        """Registers the handler."""
         service.on(DATASET_ABANDON, self.abandon)
 
     async def abandon(self, unit: Unit, ctx: Context, asked: DatasetAbandon) -> Abandoned:
-        """Packing is stopped for it. Conflict once it is archived, or on its way there; a repeat changes nothing."""
+        """Stops its packing and deletes its rows. Conflict once it is archived or being archived; a repeat changes nothing."""
         db = unit.connection
         row = await datasets.find(db, asked.pid)
         if row is None or asked.id not in (None, row["id"]):

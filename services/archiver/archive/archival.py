@@ -23,7 +23,7 @@ from shared.service.unit import Unit, Units
 STORED: Final = frozenset({BlockState.STORED, BlockState.VALIDATED})
 VALIDATED: Final = frozenset({BlockState.VALIDATED})
 ROOM_AGAIN: Final = 5.0
-"""Seconds after which a full storage is looked at again."""
+"""Seconds between two looks at whether a full storage has room."""
 
 
 class CorruptError(HeadraceError):
@@ -31,22 +31,25 @@ class CorruptError(HeadraceError):
 
 
 class Archiving:
-    """`storage`: what `lts` is called."""
+    """`storage`: the name of the storage `lts`."""
 
     def __init__(self, units: Units, objects: Objects, lts: Store, storage: str) -> None:
         self._units, self._objects, self._lts, self._storage = units, objects, lts, storage
 
     async def job_forwarded(self, ctx: StepContext, state: OfDataset) -> None:
+        """The job is accepted."""
         catalogue.commit_job(ctx, state.job, "forward")
 
     async def job_in_progress(self, ctx: StepContext, state: OfDataset) -> None:
+        """The job has begun."""
         catalogue.commit_job(ctx, state.job, "begin")
 
     async def lifecycle_started(self, ctx: StepContext, state: OfDataset) -> None:
+        """The dataset is being archived: it may not be archived twice."""
         catalogue.commit_lifecycle(ctx, state.dataset, "start", archivable=False)
 
     async def move_datablocks_to_lts(self, ctx: StepContext, state: OfDataset) -> None:
-        """Copies; the staged ones stay until what was written has been read back."""
+        """Copies the datablocks; those in staging stay until the copies have been read back."""
         await self._report_stored(ctx, state.dataset)
         for one in await datablocks.of_dataset(self._units.pool, state.dataset):
             # As it is now: copying takes long, and what was validated meanwhile may have no staged copy any more.
@@ -91,7 +94,7 @@ class Archiving:
             return  # the same files give the same manifest
 
     async def validate_datablocks(self, ctx: StepContext, state: OfDataset) -> None:
-        """Reads every datablock back, whole. One that differs is taken away, and copied again by the next archive job."""
+        """Reads every datablock back, whole. CorruptError if one differs; then the chain is undone, and the next archive job copies it again."""
         await self._report_validated(ctx, state.dataset)
         for block in await datablocks.of_dataset(self._units.pool, state.dataset):
             if block["state"] not in BLOCK.sources("validate"):
@@ -110,7 +113,7 @@ class Archiving:
             await self._report_validated(ctx, state.dataset)
 
     async def delete_from_lts(self, ctx: StepContext, state: OfDataset) -> None:
-        """The datablocks are in staging still: once the dataset counts as archived they may not be, and nothing is taken back."""
+        """Deletes the copies, unless the dataset counts as archived: then the datablocks may not be in staging any more."""
         row = await datasets.lock_id(self._units.pool, state.dataset)
         assert row is not None
         if row["retrievable"]:
@@ -121,12 +124,15 @@ class Archiving:
             await datablocks.move(self._units.pool, block["id"], "take back")
 
     async def mark_retrievable(self, ctx: StepContext, state: OfDataset) -> None:
+        """The dataset counts as archived: what is staged is not its only copy any more."""
         catalogue.commit_lifecycle(ctx, state.dataset, "archive", archivable=False, retrievable=True)
 
     async def job_finished(self, ctx: StepContext, state: OfDataset) -> None:
+        """The job has ended well."""
         catalogue.commit_finished_job(ctx, state.job, state.pid)
 
     async def clear_staging_and_landing_zone(self, ctx: StepContext, state: OfDataset) -> None:
+        """Removes what was uploaded and packed; only long-term storage has it now."""
         await remove(self._objects, layout.staging_prefix(state.dataset))
         await remove(self._objects, layout.landing_prefix(state.dataset))
 
@@ -136,6 +142,6 @@ class Archiving:
         ctx.commit(gone)
 
     async def report_failure(self, ctx: StepContext, state: OfDataset) -> None:
-        """It may be asked for again: the datablocks are in staging still."""
+        """The job has failed; the dataset may be archived again, since its datablocks are still in staging."""
         catalogue.commit_job(ctx, state.job, "fail", ctx.error)
         catalogue.commit_lifecycle(ctx, state.dataset, "fail", archivable=True, retrievable=False)

@@ -18,10 +18,12 @@ from shared.chain.declare import WHENEVER, Chain, critical, retry
 from shared.runtime.retry import Backoff
 
 SOON = Backoff(first=0.5, factor=2, ceiling=60)
-"""Between tries of a step that must succeed in the end."""
+"""Pauses between the tries of a step that must succeed in the end."""
 
 
 class ArchiverChains(msgspec.Struct, frozen=True):
+    """All chains of the archiver."""
+
     post_upload: Chain[OfDataset]
     archival: Chain[OfDataset]
     repair: Chain[OfDataset]
@@ -35,6 +37,7 @@ class ArchiverChains(msgspec.Struct, frozen=True):
 def declare(
     after: PostUpload, archive: Archiving, repair: Repairing, forward: Forwarding, abandon: Abandoning
 ) -> ArchiverChains:
+    """The chains, made of their steps."""
     return ArchiverChains(
         post_upload=Chain(
             "post_upload", OfDataset,

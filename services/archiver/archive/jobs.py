@@ -20,15 +20,19 @@ from shared.service.unit import Unit
 
 
 class Jobs:
+    """Archive and retrieve jobs; each is an operation of the same id."""
+
     def __init__(self, db: Db, chains: Chains, declared: ArchiverChains) -> None:
         self._db, self._chains, self._declared = db, chains, declared
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(JOB_CREATE, self.create)
         service.on(JOB_GET, self.get)
         service.on(JOB_UPDATE, self.update)
 
     async def create(self, unit: Unit, ctx: Context, asked: JobCreate) -> Job:
+        """A new job, and the chain that does it. Conflict if the dataset is not where it can be done."""
         db = unit.connection
         row = await datasets.lock_owned(db, ctx, asked.pid)
         if asked.id is not None and (there := await jobs.find(db, asked.id)) is not None:
@@ -55,11 +59,12 @@ class Jobs:
         ARCHIVE.check("start", ArchiveState(row["archive_state"]), row["pid"])
 
     async def get(self, ctx: Context, asked: JobRef) -> Job:
+        """A job of the asker's."""
         row = await jobs.find_owned(self._db, ctx, asked.job)
         return jobs.job_of(row, row["pid"])
 
     async def update(self, unit: Unit, ctx: Context, asked: JobUpdate) -> Job:
-        """From the retriever. A status that the job has already is no error."""
+        """The retriever says how far the job is. A status that the job has already is no error."""
         row = await jobs.find_owned(unit.connection, ctx, asked.job)
         target = next(state for state in JobState if wire(state) == asked.job_status_message)
         if target == row["state"]:

@@ -23,21 +23,23 @@ from shared.runtime.log import log
 from shared.service.unit import Unit, Units
 
 Start = Callable[[Unit, OfDataset], Awaitable[UUID]]
-"""Starts a chain with the commit of the unit; its id."""
+"""Starts a chain with the commit of the unit, and returns its id."""
 PACKED = frozenset({BlockState.PACKED, BlockState.REGISTERED})
 NAMED = 10
 """Files that an error names; the others are counted."""
 
 
 class PostUpload:
-    """`target`: bytes of files that a datablock aims at. `storage`: the name of the long-term storage they are for."""
+    """The steps of the post-upload chain.
+
+    `target`: bytes of files that a datablock should have. `storage`: the name of the long-term storage that they are for."""
 
     def __init__(self, units: Units, objects: Objects, *, target: int, storage: str) -> None:
         self._units, self._objects, self._target, self._storage = units, objects, target, storage
         self.start: Start  # set when the chains are there, of which this makes one
 
     async def create_datablocks(self, ctx: StepContext, state: OfDataset) -> None:
-        """Holds what was uploaded to what was registered, and shares the files out."""
+        """Compares sizes of uploaded files with those registered, then plans the datablocks. UserError names the files that differ."""
         registered = await files.of_dataset(self._units.pool, state.dataset)
         if not registered:
             raise UserError("no files were registered")
@@ -81,7 +83,7 @@ class PostUpload:
         await ctx.progress(datablocks=blocks, bytes=size)
 
     async def put(self, dataset: UUID, block: Row, *, size: int = 0, sha256: str = "") -> tuple[str, Stored]:
-        """A datablock's tar into staging; its key there. `size`, `sha256`: what it has to be, if that is known."""
+        """Writes a datablock's tar into staging; returns its key and what was stored. `size`, `sha256`: of the tar, if they are known."""
         tar = Tar(block["name"], await files.of_datablock(self._units.pool, block["id"]))
         key, data = layout.staging_key(dataset, block["name"]), tar.stream(partial(self._read, dataset))
         try:
@@ -106,22 +108,25 @@ class PostUpload:
             raise UserError(f"{path} was not uploaded") from None
 
     async def drop_datablocks(self, ctx: StepContext, state: OfDataset) -> None:
-        """Nothing half packed stays; what was uploaded does."""
+        """Deletes the planned and packed datablocks; the uploaded files stay."""
         await remove(self._objects, layout.staging_prefix(state.dataset))
         await datablocks.delete_all(self._units.pool, state.dataset)
 
     async def register_datablocks(self, ctx: StepContext, state: OfDataset) -> None:
+        """The packed datablocks become visible in the catalogue."""
         catalogue.commit_registration(ctx, state.dataset)
 
     async def update_lifecycle(self, ctx: StepContext, state: OfDataset) -> None:
+        """The dataset may be archived."""
         catalogue.commit_packed(ctx, state.dataset)
 
     async def report_missing_files(self, ctx: StepContext, state: OfDataset) -> None:
+        """The dataset lacks files; if its upload was finished once more meanwhile, it is looked at again."""
         catalogue.commit_lifecycle(ctx, state.dataset, "miss", archivable=False)
         ctx.commit(partial(self._restart, state=state))
 
     async def _restart(self, unit: Unit, *, state: OfDataset) -> None:
-        """Runs again if the upload was finished again meanwhile. (The dataset's row is locked: it was, or it finds us ended.)"""
+        """Starts the chain once more if the upload was finished again while it ran. The lock on the dataset orders the two."""
         row = await datasets.lock_id(unit.connection, state.dataset)
         if row is not None and row["finish_again"]:  # none: it was abandoned
             chain = await self.start(unit, state)

@@ -22,11 +22,13 @@ from shared.service.unit import Unit, Units
 
 
 class Repairing:
+    """The steps that only the repair chain has."""
+
     def __init__(self, units: Units, objects: Objects, packing: PostUpload) -> None:
         self._units, self._objects, self._packing = units, objects, packing
 
     async def repack_damaged_datablocks(self, ctx: StepContext, state: OfDataset) -> None:
-        """Landing zone → tar → staging, for each datablock that is damaged. UserError if its files are not there, or others."""
+        """Packs each damaged datablock again: landing zone → tar → staging. UserError if its files are missing, or differ."""
         for block in await datablocks.of_dataset(self._units.pool, state.dataset):
             if block["state"] in BLOCK.sources("repack"):
                 await self._repack(state, block)
@@ -44,10 +46,11 @@ class Repairing:
         await remove(self._objects, layout.staging_prefix(state.dataset))
 
     async def mark_repaired(self, ctx: StepContext, state: OfDataset) -> None:
+        """The dataset is archived again, unless more damage was found meanwhile."""
         ctx.commit(partial(self._mark, state=state))
 
     async def _mark(self, unit: Unit, *, state: OfDataset) -> None:
-        """Archived as before; or damaged still, if more was found meanwhile."""
+        """The dataset is archived as before; or still damaged, if more damage was found meanwhile."""
         row = await self._count(unit, state=state)
         verb = "fail" if row["damaged"] else "archive"
         if row["archive_state"] in ARCHIVE.sources(verb):
@@ -55,7 +58,7 @@ class Repairing:
             await catalogue.set_lifecycle(unit, row["id"], archivable=bool(row["damaged"]), archive_state=target)
 
     async def report_failure(self, ctx: StepContext, state: OfDataset) -> None:
-        """What is whole may be retrieved, and it may be archived again."""
+        """The job has failed. What is whole may still be retrieved, and the dataset may be archived again."""
         catalogue.commit_job(ctx, state.job, "fail", ctx.error)
         ctx.commit(partial(self._recount, state=state))
         catalogue.commit_lifecycle(ctx, state.dataset, "fail", archivable=True)

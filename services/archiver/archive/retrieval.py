@@ -17,10 +17,13 @@ from shared.service.context import speaking_for
 
 
 class Forwarding:
+    """The steps of the retrieve jobs' chain at the archiver."""
+
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     async def hand_to_retriever(self, ctx: StepContext, state: OfDataset) -> None:
+        """Makes the retrieval, with the job's id. UserError if the retriever refuses it."""
         asked = RetrievalCreate(state.pid, id=state.job, job=state.job)
         try:
             await ask(self._bus, RETRIEVAL_CREATE, asked, speaking_for(state.owner))
@@ -40,4 +43,5 @@ class Forwarding:
         await self.report_failure(ctx, state)
 
     async def report_failure(self, ctx: StepContext, state: OfDataset) -> None:
+        """The job has ended without a retrieval."""
         catalogue.commit_job(ctx, state.job, "refuse", ctx.error)

@@ -1,4 +1,4 @@
-"""What a chain of the archiver carries. How far it is stands in the rows of the datablocks, not here."""
+"""The state of the archiver's chains. How far a chain is can be seen in the rows of the datablocks, not here."""
 
 from uuid import UUID
 

@@ -1,6 +1,6 @@
-"""What lies in the landing zone and in staging and is of no use any more: removed by its age, every quarter of an hour.
+"""The sweep of the landing zone and of staging: removes, by its age, what nobody needs any more, every quarter of an hour.
 
-Uploads that nobody went on with; what was sent after the dataset was archived, or abandoned; what killed processes left.
+That is: uploads that were not continued; files sent after the dataset was archived or abandoned; what killed processes left.
 """
 
 from collections.abc import AsyncIterator, Collection
@@ -42,7 +42,8 @@ def is_needed(
 ) -> bool:
     """Whether a dataset's bytes in `room` have to stay. `seen` None: there is no such dataset (any more).
 
-    What a database does not know, and was not abandoned, stays: it may be the wrong database, or an older one. Never are those swept of a dataset that waits for something to be done with it: packing, or archiving.
+    What the database does not know, and was not abandoned, stays: it may be the wrong database, or an older one. The bytes of a dataset
+    that waits to be packed or archived always stay.
     """
     if seen is None:
         return not abandoned or created > now - keep
@@ -56,7 +57,7 @@ def is_needed(
 
 
 class Sweep:
-    """`keep`: how long an upload stays with which nobody goes on."""
+    """`keep`: how long an upload stays that is not continued."""
 
     def __init__(self, units: Units, objects: Objects, clock: Clock, keep: timedelta) -> None:
         self._units, self._objects, self._clock, self._keep = units, objects, clock, keep
@@ -75,7 +76,7 @@ class Sweep:
         return objects
 
     async def _portion(self, room: str, portion: list[Stored]) -> list[Stored]:
-        """Under a lock of the datasets that lose something: who goes on with one waits, and then sees that nothing is there."""
+        """Removes what is not needed of one portion, under a lock of the datasets: who continues an upload waits, and then sees that nothing is there."""
         owners = {one.key: layout.dataset_of(one.key) for one in portion}
         useless = await self._useless(self._units.pool, room, {id for id in owners.values() if id is not None})
         if not useless:

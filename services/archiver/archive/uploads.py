@@ -1,4 +1,4 @@
-"""Uploads: addresses to upload to, and the word that all is there."""
+"""Uploads: which files are there, addresses to upload to, and the request that finishes an upload."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -48,6 +48,7 @@ class Uploads:
         self._objects, self._clock, self._expiry = objects, clock, expiry
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(UPLOAD_LIST, self.list)
         service.on(UPLOAD_SIGN, self.sign)
         service.on(UPLOAD_FINISH, self.finish)
@@ -70,12 +71,13 @@ class Uploads:
         return UploadPage(items, token_of(asked, items[-1].path) if more or len(rows) > asked.size else "")
 
     async def _keep(self, row: Row) -> datetime:
-        """Until when addresses of now are valid: so long at least, what is uploaded stays."""
+        """Keeps what is uploaded at least as long as addresses that are signed now are valid; returns until when."""
         until = self._clock.now() + self._expiry
         await datasets.keep_addresses(self._db, row["id"], until)
         return until
 
     async def sign(self, ctx: Context, asked: UploadSign) -> UploadUrls:
+        """Addresses to upload files to. NotFound for a path that is not registered, Conflict once the dataset takes no more files."""
         row = await datasets.find_owned(self._db, ctx, asked.pid)
         if row["damaged"] and row["archive_state"] in ARCHIVE.sources("heal"):
             known = await files.at_in_damaged(self._db, row["id"], asked.paths)

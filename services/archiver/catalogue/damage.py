@@ -1,4 +1,4 @@
-"""What is found on long-term storage other than it was written: recorded, and taken back when it is whole again.
+"""Damage found on long-term storage: recorded, and cleared when the datablock is whole again.
 
 A report is about one copy of a datablock; what came late, about a copy that has been replaced since, changes nothing.
 """
@@ -23,7 +23,7 @@ def verb_for(block: Row, asked: DatablockReport) -> str | None:
 
 
 async def record(unit: Unit, dataset: Row, block: Row, asked: DatablockReport) -> Row:
-    """The datablock as it is then; the dataset follows. The caller has locked both."""
+    """Records a report; returns the datablock as it is then. The status of the dataset follows. The caller has locked both."""
     verb = verb_for(block, asked)
     if verb is None:
         return block

@@ -37,14 +37,17 @@ from shared.service.service import Service
 from shared.service.unit import Unit
 
 NUMBER = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-"""Of a datablock within its dataset: where a page of them ends."""
+"""The number of a datablock within its dataset: where a page of them ends."""
 
 
 class Datablocks:
+    """What is asked about datablocks, and about where a dataset lies."""
+
     def __init__(self, db: Db, chains: Chains) -> None:
         self._db, self._chains = db, chains
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(DATABLOCK_LIST, self.list)
         service.on(DATABLOCK_FILES, self.files)
         service.on(DATABLOCK_REPORT, self.report)
@@ -52,6 +55,7 @@ class Datablocks:
         service.on(DATASET_EXPLAIN, self.explain)
 
     async def list(self, ctx: Context, asked: DatablockQuery) -> DatablockPage:
+        """A page of a dataset's datablocks; those that are only planned or packed are not shown."""
         row = await self._seen(ctx, asked.pid)
         after = place_of(asked, NUMBER)
         rows = await datablocks.page(self._db, row["id"], -1 if after is None else after, asked.size + 1)
@@ -59,6 +63,7 @@ class Datablocks:
         return DatablockPage(items, token_of(asked, rows[len(items) - 1]["number"]) if more else "")
 
     async def files(self, ctx: Context, asked: FileQuery) -> FilePage:
+        """A page of stored files, with where each lies in its datablock."""
         row = await self._seen(ctx, asked.pid)
         after = place_of(asked, str) or ""
         found = await files.stored_page(self._db, row["id"], asked.datablock, after, asked.size + 1)
@@ -66,7 +71,7 @@ class Datablocks:
         return FilePage(items, token_of(asked, items[-1].path) if more else "")
 
     async def report(self, unit: Unit, ctx: Context, asked: DatablockReport) -> Datablock:
-        """From the retriever. A repeat, and what is no news, changes nothing."""
+        """The retriever reports how it found a datablock. A repeat, and what is known already, changes nothing."""
         row = await datasets.lock_owned(unit.connection, ctx, asked.pid)
         block = await datablocks.lock(unit.connection, row["id"], asked.datablock)
         if block is None:
@@ -79,11 +84,13 @@ class Datablocks:
         return datablocks.datablock_of(found, asked.pid)
 
     async def locate(self, ctx: Context, asked: DatasetRef) -> Located:
+        """The long-term storages that hold all of a dataset; its size before it is packed is that of its files."""
         row = await self._seen(ctx, asked.pid)
         storages = await datablocks.storages(self._db, row["id"])
         return Located(asked.pid, row["packed_size"] or row["size"], storages, row["damaged"])
 
     async def explain(self, ctx: Context, asked: DatasetRef) -> DatasetState:
+        """Why the dataset is where it is."""
         row = await self._seen(ctx, asked.pid)
         return await explain(self._db, self._chains, row)
 

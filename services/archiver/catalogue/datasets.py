@@ -43,10 +43,13 @@ _CONTENT = ("owner_group", "source_folder", "dataset_name", "contact_email", "de
 
 
 class Datasets:
+    """Datasets: made, looked at, and given their files."""
+
     def __init__(self, db: Db, chains: Chains, objects: Objects) -> None:
         self._db, self._chains, self._objects = db, chains, objects
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(DATASET_CREATE, self.create)
         service.on(DATASET_GET, self.get)
         service.on(DATASET_LIST, self.list)
@@ -54,6 +57,7 @@ class Datasets:
         service.on(ORIGDATABLOCK_CREATE, self.add_files)
 
     async def create(self, unit: Unit, ctx: Context, asked: DatasetCreate) -> Dataset:
+        """A new dataset. The same again changes nothing; AlreadyExists if the pid is taken by another."""
         row = await datasets.insert(unit.connection, ctx.user, asked)
         if row is not None:
             unit.emit(subjects.event("dataset", "created", row["id"]), datasets.changed(row))
@@ -67,16 +71,18 @@ class Datasets:
         return datasets.dataset_of(row)
 
     async def get(self, ctx: Context, asked: DatasetRef) -> Dataset:
+        """A dataset of the asker's."""
         return datasets.dataset_of(await datasets.find_owned(self._db, ctx, asked.pid))
 
     async def list(self, ctx: Context, asked: Page) -> DatasetPage:
+        """A page of the asker's datasets, newest first; of everybody's for the admin."""
         owner = None if ctx.is_admin else ctx.user
         rows = await datasets.page(self._db, owner, place_of(asked, UUID), asked.size + 1)
         items, more = fitting([datasets.dataset_of(row) for row in rows], asked.size)
         return DatasetPage(items, token_of(asked, items[-1].id) if more else "")
 
     async def lifecycle(self, unit: Unit, ctx: Context, asked: LifecycleUpdate) -> Dataset:
-        """From the retriever. A status that is there already is no error."""
+        """The retriever says how far the dataset is. A status that it has already is no error."""
         row = await datasets.lock_owned(unit.connection, ctx, asked.pid)
         archive, retrieve = None, None
         if asked.archive_status_message is not None:
@@ -100,6 +106,7 @@ class Datasets:
         return datasets.dataset_of(row)
 
     async def add_files(self, unit: Unit, ctx: Context, asked: OrigDatablockCreate) -> OrigDatablock:
+        """Registers files. The same again changes nothing; Conflict once the dataset is packed, AlreadyExists for other content of a path."""
         db = unit.connection
         row = await datasets.lock_owned(db, ctx, asked.pid)
         new = _files(asked)
@@ -123,7 +130,7 @@ class Datasets:
         return made
 
     async def _drop(self, unit: Unit, dataset: UUID, new: Sequence[File], there: dict[str, Row]) -> None:
-        """They are registered anew. What was uploaded of those with other content now is of no use: it is removed."""
+        """Takes out files that are registered anew, and removes what was uploaded of those that have other content now."""
         await files.delete(unit.connection, dataset, list(there))
         stale = [
             layout.landing_key(dataset, file.path)
@@ -141,7 +148,7 @@ class Datasets:
             unit.after.append(remove)
 
     async def _check_folders(self, db: Db, row: Row, new: Sequence[File]) -> None:
-        """A file that is a folder too could not be unpacked."""
+        """Invalid if a path would be a file and a folder at once: that could not be unpacked."""
         paths = [file.path for file in new]
         above = sorted({folder for path in paths for folder in layout.folders(path)})
         crossing = next(iter(set(above) & set(paths)), None) or await files.crossing(db, row["id"], above, paths)

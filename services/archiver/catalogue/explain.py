@@ -1,4 +1,4 @@
-"""Why is my dataset where it is?"""
+"""Explains why a dataset is where it is."""
 
 from services.archiver.catalogue.damage import NAMED
 from services.archiver.catalogue.machine import ArchiveState, BlockState, wire

@@ -64,7 +64,7 @@ def wire(state: IntEnum) -> str:
 
 
 INNER = frozenset({"take back", "damage", "heal", "repack", "give up"})
-"""Verbs that the archiver itself chooses, by what it has found; nobody gets them by naming a state."""
+"""Verbs that the archiver itself chooses by what it finds; no request names them."""
 
 
 def verb_to(machine: Machine[State], state: State) -> str:

@@ -1,4 +1,4 @@
-"""What a site has left. Never overbooked: counting and reserving are one transaction, one at a time for each site."""
+"""The free capacity of a site. It is never overbooked: counting and reserving are one transaction, one at a time for each site."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ Q = load(__file__, "capacity.sql", (MACHINE,))
 
 
 async def free(db: Any, place: Place, now: datetime, *, lock: bool = False) -> Free:
-    """What no offer holds; with `lock`, nobody else reserves until the transaction has ended."""
+    """Cores and memory that no offer holds. With `lock`, nobody else reserves until the transaction has ended."""
     if lock:
         await Q.lock_site.execute(db, site=place.name)
     held = await Q.held.fetchrow(db, site=place.name, now=now)
@@ -27,7 +27,7 @@ async def free(db: Any, place: Place, now: datetime, *, lock: bool = False) -> F
 async def reserve(
     unit: Unit, place: Place, owner: str, offerset: UUID, request: ExecutionRequest, terms: Terms, now: datetime
 ) -> store.Row:
-    """The offer's row, which holds its cores and memory from the commit on."""
+    """Makes the offer, which holds its cores and memory from the commit on; returns its row."""
     until = now + timedelta(seconds=place.hold)
     row = await store.insert(unit.connection, place.name, offerset, owner, request, terms, now, until)
     unit.emit(subjects.event("offer", name_of(store.phase_of(row)), row["id"]), store.changed(row))

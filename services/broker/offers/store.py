@@ -114,14 +114,17 @@ async def holding(db: Db, site: str, after: UUID, size: int) -> list[Row]:
 
 
 def phase_of(row: Row) -> Phase:
+    """The phase of an offer's row."""
     return Phase(row["phase"])
 
 
 def request_of(row: Row) -> ExecutionRequest:
+    """What was asked for."""
     return msgspec.json.decode(row["request"], type=ExecutionRequest)
 
 
 def offer_of(row: Row) -> Offer:
+    """The offer as its owner sees it."""
     request, terms = request_of(row), msgspec.json.decode(row["terms"], type=Terms)
     phase = phase_of(row)
     can = options(phase)
@@ -155,6 +158,7 @@ def offer_of(row: Row) -> Offer:
 
 
 def changed(row: Row) -> OfferChanged:
+    """The event of an offer as it is now."""
     return OfferChanged(row["id"], row["offerset"], row["site"], phase_of(row).name, row["version"], row["session"])
 
 

@@ -1,5 +1,5 @@
-"""What time and others bring: offers that expire, accepted ones that a kill left without their compute session, compute
-sessions that were closed. Each of the site's rows that hold something has its turn; the guards make repeats harmless."""
+"""The sweep of a site's offers: expires those whose time is over, makes the compute session of accepted ones that a killed process left
+without, and ends those whose compute session was closed. The guards make repeats harmless."""
 
 from typing import Any
 from uuid import UUID
@@ -15,11 +15,13 @@ from shared.runtime.log import log
 from shared.service.unit import Units
 
 PAGE = 100
-"""Rows looked at in one round; the next round goes on behind them."""
+"""Rows of one round; the next round continues after them."""
 FIRST = UUID(int=0)
 
 
 class Sweep:
+    """Looks at the site's offers that hold something, a page at a time."""
+
     def __init__(
         self, pool: "asyncpg.Pool[Any]", units: Units, offers: Offers, compute: ComputeSessions, page: int = PAGE
     ) -> None:
@@ -76,7 +78,7 @@ class Sweep:
         return 1
 
     async def _move(self, row: store.Row, verb: str) -> int:
-        """Unless somebody else has moved it since it was read."""
+        """Moves the offer, unless somebody else has since it was read."""
         async with self._units.begin() as unit:
             now = await store.lock(unit.connection, row["site"], row["id"])
             if now["phase"] != row["phase"]:

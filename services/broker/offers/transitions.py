@@ -21,6 +21,8 @@ _BEGUN = frozenset({Phase.WAITING, Phase.PREPARING, Phase.AVAILABLE, Phase.RUNNI
 
 
 class Offers:
+    """The offers of one site, and what they may become."""
+
     def __init__(self, units: Units, compute: ComputeSessions, clock: Clock, site: str) -> None:
         self._units, self._compute, self._clock, self.site = units, compute, clock, site
 
@@ -94,14 +96,14 @@ class Offers:
         return moved
 
     async def expire(self, offer: UUID) -> bool:
-        """Whether it had expired, and its phase is EXPIRED only now."""
+        """Moves an offer whose time is over to EXPIRED; whether it did."""
         async with self._units.begin() as unit:
             row = await store.lock(unit.connection, self.site, offer)
             before = store.phase_of(row)
             return store.phase_of(await self._expired(unit, row)) is not before
 
     async def _expired(self, unit: Unit, row: store.Row) -> store.Row:
-        """An offer that nobody accepted in time is EXPIRED from then on, whoever notices."""
+        """The offer, moved to EXPIRED if nobody accepted it in time."""
         if store.phase_of(row) is Phase.OFFERED and row["expires_at"] <= self._clock.now():
             return await self.move(unit, row, "expire", "nobody accepted it in time")
         return row

@@ -1,4 +1,4 @@
-"""The scheduler, as a site needs it: a partition of its own, and compute sessions in it."""
+"""What a site asks of the scheduler: a partition of its own, and compute sessions in it."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ class ComputeSessions:
         self.ready = asyncio.Event()
 
     async def make_partition(self) -> None:
-        """Asks until the scheduler has it. Harmless when it is there, with whatever reserve an operator gave it."""
+        """Makes the site's partition; asks until the scheduler answers. A partition that exists stays as it is."""
 
         async def make() -> None:
             with contextlib.suppress(AlreadyExists):

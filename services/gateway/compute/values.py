@@ -33,7 +33,9 @@ _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 async def put(call: Call) -> Reply:
     """PUT /compute/v1/results/{result}/data: the body is the value, of any size. A digest that is sent along is checked."""
     result = call.uuid("result")
-    name, wanted = digest.said({field.lower(): call.header(field.lower().encode()) for field, _ in digest.FIELDS})
+    name, wanted = digest.read_digest(
+        {field.lower(): call.header(field.lower().encode()) for field, _ in digest.FIELDS}
+    )
     body = call.chunks()
     head = bytearray()
     async for chunk in body:
@@ -84,7 +86,7 @@ async def _put_object(call: Call, result: UUID, body: AsyncIterator[bytes], name
 
 
 def _other(name: str, found: str) -> Invalid:
-    return Invalid(f"the body's digest is {digest.told(found)}", field=name)
+    return Invalid(f"the body's digest is {digest.format_digest(found)}", field=name)
 
 
 async def get(call: Call) -> ASGIApp:
@@ -93,7 +95,7 @@ async def get(call: Call) -> ASGIApp:
     tag = f'"{value.checksum or value.id}"'
     headers = {"Accept-Ranges": "bytes", "ETag": tag}
     if value.checksum:
-        headers["Repr-Digest"] = digest.told(value.checksum)
+        headers["Repr-Digest"] = digest.format_digest(value.checksum)
     if _names(call.header(b"if-none-match"), tag):
         return Reply(status=304, headers=headers)
     asked = call.header(b"range")

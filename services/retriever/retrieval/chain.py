@@ -31,9 +31,9 @@ from shared.service.unit import Unit, Units
 
 SOON: Final = Backoff(first=0.5, factor=2, ceiling=60)
 AT_ONCE: Final = 4
-"""Results given their value at once."""
+"""Results that are given their values side by side."""
 AGAIN: Final = 5.0
-"""Seconds after which a datablock that is being archived again is looked at."""
+"""Seconds between two looks at a datablock that is being archived again."""
 NAMED: Final = 10
 """Damaged datablocks that a message names; the others are counted."""
 MEANS: Final = {
@@ -45,7 +45,7 @@ MEANS: Final = {
 
 
 class Retrieving(msgspec.Struct, frozen=True):
-    """`session`: whose results it produces, if any."""
+    """The state of a retrieval chain. `session`: the session whose results it produces, if any."""
 
     retrieval: UUID
     pid: str
@@ -59,7 +59,7 @@ class CorruptError(HeadraceError):
 
 
 class Retrieve:
-    """`storage`: what `lts` is called."""
+    """`storage`: the name of the storage `lts`."""
 
     def __init__(self, units: Units, objects: Objects, lts: Store, peers: Peers, storage: str) -> None:
         self._units, self._objects, self._lts, self._peers, self._storage = units, objects, lts, peers, storage
@@ -78,13 +78,15 @@ class Retrieve:
         )  # fmt: skip
 
     async def job_in_progress(self, ctx: StepContext, state: Retrieving) -> None:
+        """The catalogue's job has begun."""
         await self._peers.job(state.owner, state.job, "inProgress")
 
     async def lifecycle_started(self, ctx: StepContext, state: Retrieving) -> None:
+        """The dataset is being retrieved."""
         await self._peers.lifecycle(state.owner, state.pid, "started")
 
     async def find_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
-        """What the catalogue knows: the datablocks with their checksums, and where the wanted files lie in them."""
+        """Stores what the catalogue knows: the datablocks with their checksums, and where the wanted files lie in them."""
         blocks = await self._peers.datablocks(state.owner, state.pid)
         if not blocks:
             raise UserError(f"dataset {state.pid} has no datablocks")
@@ -103,7 +105,7 @@ class Retrieve:
         ctx.commit(keep)
 
     async def download_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
-        """One that is in retrieval storage already, from an earlier retrieval or an earlier run, is not copied again."""
+        """Copies datablocks to retrieval storage; one that is there already, from an earlier retrieval or run, is not copied again."""
         blocks = [block for block in await store.blocks(self._units.pool, state.retrieval) if not block["damage"]]
         there: list[Row] = []
         await ctx.progress(**_amounts(there, blocks))
@@ -132,7 +134,7 @@ class Retrieve:
         return True
 
     async def _damaged(self, state: Retrieving, block: Row) -> None:
-        """Reports it. Later, if it has been replaced since, or is about to be."""
+        """Reports a damaged datablock to the catalogue. Raises Later if it has been replaced since, or is about to be."""
         archive, size, chk = block["archive_id"], block["packed_size"], block["chk"]
         found = await examine(self._lts, archive, size, chk)
         if found is None:
@@ -147,7 +149,7 @@ class Retrieve:
         log.warning("datablock.damaged", retrieval=str(state.retrieval), datablock=str(block["datablock"]), found=what)
 
     async def validate_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
-        """Reads them where they are now. One that differs is removed, so that the next try copies it again."""
+        """Reads the datablocks in retrieval storage. One that differs is removed, so that the next try copies it again."""
         blocks = [block for block in await store.blocks(self._units.pool, state.retrieval) if not block["damage"]]
         validated = [block for block in blocks if block["back"]]
         await ctx.progress(**_amounts(validated, blocks, "validated_"))
@@ -174,7 +176,7 @@ class Retrieve:
             raise UserError(await self._damage(state))  # trying again would find the same
 
     async def _damage(self, state: Retrieving) -> str:
-        """What is damaged, by name; empty if nothing is."""
+        """The damaged datablocks by name, for a message; empty if there are none."""
         blocks = await store.damaged_blocks(self._units.pool, state.retrieval)
         names = [f"{one['archive_id'].rpartition('/')[2]} ({MEANS[one['damage']]})" for one in blocks[:NAMED]]
         more = f", and {len(blocks) - NAMED} more" if len(blocks) > NAMED else ""
@@ -215,7 +217,7 @@ class Retrieve:
         await ctx.progress(results=Amount(event.produced, event.wanted))
 
     async def _value(self, session: UUID, row: Row) -> Output:
-        """The file out of its tar: a range of it."""
+        """The value of a result: the range of the tar that is the file."""
         start, size, result = row["start"], row["size"], row["result"]
         chunks = self._objects.get(retrieval_key(row["archive_id"]), start=start, end=start + size)
         if size > INLINE_LIMIT:
@@ -226,10 +228,12 @@ class Retrieve:
         return Output(result, size, data=data)
 
     async def lifecycle_retrieved(self, ctx: StepContext, state: Retrieving) -> None:
+        """The dataset is retrieved, or what is damaged of it failed to be."""
         damage = await self._damage(state)
         await self._peers.lifecycle(state.owner, state.pid, "datasetRetrievalFailed" if damage else "datasetRetrieved")
 
     async def job_finished(self, ctx: StepContext, state: Retrieving) -> None:
+        """The catalogue's job has ended, with errors if something is damaged."""
         damage = await self._damage(state)
         status: JobStatus = "finishedWithDatasetErrors" if damage else "finishedSuccessful"
         await self._peers.job(state.owner, state.job, status, damage)
@@ -239,7 +243,7 @@ class Retrieve:
         ctx.emit(subjects.event("retrieval", "changed", state.retrieval), _changed(row, "done"))
 
     async def report_failure(self, ctx: StepContext, state: Retrieving) -> None:
-        """Tasks that wait for what will not come fail with the reason, instead of waiting for ever."""
+        """The results that were not produced are aborted with the reason, so that no task waits for them; the job has failed."""
         if state.session is not None:
             rows = await store.results_not_produced(self._units.pool, state.retrieval)
             why = f"retrieval {state.retrieval} of {state.pid}: {ctx.error}"

@@ -1,4 +1,4 @@
-"""Datablocks in retrieval storage that nobody needs any more: removed by their age, every quarter of an hour.
+"""Eviction: removes datablocks from retrieval storage that nobody needs any more, by their age, every quarter of an hour.
 
 Needed is what a retrieval that has not ended works with, and what somebody may still download: for a while after it was
 brought back, and after the last address that was handed out has expired, so that a long download can have new ones. Results of
@@ -39,7 +39,7 @@ class Sweep:
         return objects
 
     async def _portion(self, portion: list[Stored]) -> list[Stored]:
-        """While it removes, no retrieval begins: what is there when one has begun stays until it has ended."""
+        """Evicts what is not needed of one portion. No retrieval begins meanwhile: what is there when one has begun stays until it has ended."""
         found = {store.archive_id(one.key): one for one in portion}
         if not await self._useless(self._units.pool, found):
             return []

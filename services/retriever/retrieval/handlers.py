@@ -52,11 +52,13 @@ class Retrievals:
         self._objects, self._clock, self._expiry = objects, clock, expiry
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(RETRIEVAL_CREATE, self.create)
         service.on(RETRIEVAL_GET, self.get)
         service.on(RETRIEVAL_URLS, self.urls)
 
     async def create(self, unit: Unit, ctx: Context, asked: RetrievalCreate) -> Retrieval:
+        """A new retrieval, and the chain that does it. Conflict if the dataset is not on long-term storage."""
         _check(asked)
         await self._check_session(ctx, asked.session)
         await self._check_retrievable(ctx, asked.pid)
@@ -84,7 +86,7 @@ class Retrievals:
             raise NotFound(f"there is no session {session}", field="session") from None
 
     async def _check_retrievable(self, ctx: Context, pid: str) -> None:
-        """Now, so that who asks for what is not there learns it at once; what decides is the chain."""
+        """Refuses at once what cannot be retrieved; what decides is the chain."""
         found = await ask(self._bus, DATASET_GET, DatasetRef(pid), ctx)
         if not found.datasetlifecycle.retrievable:
             raise Conflict(f"dataset {pid} is not retrievable: it is not on long-term storage", field="pid")
@@ -99,6 +101,7 @@ class Retrievals:
         return await self._shown(row)
 
     async def get(self, ctx: Context, asked: RetrievalRef) -> Retrieval:
+        """How a retrieval of the asker's goes."""
         row = await self._seen(ctx, asked)
         return await self._shown(row)
 

@@ -17,16 +17,16 @@ Db = Any
 
 
 ROOM = "retrieval/"
-"""Where retrieval storage is."""
+"""The prefix of retrieval storage."""
 
 
 def retrieval_key(archive_id: str) -> str:
-    """The same for every retrieval of a dataset: what is there already is not brought again."""
+    """The key of a datablock in retrieval storage: the same for every retrieval of the dataset, so that it is brought once."""
     return f"{ROOM}{archive_id}"
 
 
 def archive_id(retrieval_key: str) -> str:
-    """Of which datablock a key of retrieval storage is."""
+    """The archive id of the datablock that has this key in retrieval storage."""
     return retrieval_key.removeprefix(ROOM)
 
 

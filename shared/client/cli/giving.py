@@ -14,7 +14,7 @@ from shared.client.cli.fetch import Clients, Wanted, fetch, sha256
 from shared.client.cli.steady import Steady
 from shared.client.cli.trouble import FailedError, RefusedError, UnreachableError, UsageError
 from shared.client.cli.unnamed import resumable
-from shared.contracts.digest import told as digest
+from shared.contracts.digest import format_digest as digest
 
 BLOCK = 256 * 1024
 TRIES = 5
