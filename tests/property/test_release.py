@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.scheduler.app import LEAN
 from services.scheduler.compute.completion import store as completion
 from services.scheduler.compute.completion.store import ABORTED, CHOSEN, ENDED, FAILED
 from services.scheduler.compute.results import store as result_store
 from services.scheduler.dispatch.ready import ReadyTasks
+from services.scheduler.pools import LEAN
 from services.scheduler.schema import SCHEMA
 from shared.contracts import ids
 from shared.contracts.states import ResultStatus, TaskStatus

@@ -47,6 +47,18 @@ def test_rows_of_a_ready_task() -> None:
     assert len(RESULT_COLUMNS) == 6
 
 
+def test_a_line_names_its_function_itself_or_in_its_options() -> None:
+    made = plan()
+    for line in (
+        '{"function":"g"}',
+        '{"options":{"function":"g"}}',
+        '{"function":"g","options":{"function":"h"}}',
+        "{}",
+    ):
+        made.add(msgspec.json.decode(line, type=TaskSpec))
+    assert [row(made, n)["function"] for n in range(4)] == ["g", "g", "g", "f"]
+
+
 def test_inputs_are_counted_once_and_kept_in_order() -> None:
     made = plan()
     made.add(TaskSpec(outputs=2))

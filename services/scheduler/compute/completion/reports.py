@@ -99,7 +99,7 @@ class Reports:
 
         def failed(error: BaseException, tries: int) -> None:
             log.warning("release.again", error=repr(error), tries=tries)
-            self._dispatch.doubt()  # if only the answer was lost, tasks stand as chosen that nobody has sent
+            self._dispatch.suspend()  # if only the answer was lost, tasks stand as chosen that nobody has sent
 
         async def commit() -> None:
             await self._commit(Batch(batches))
