@@ -92,7 +92,13 @@ def test_states_and_sets_become_numbers() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["UPDATE t SET status = 2", "x.status IN (1, 2)", "archive_state >= 3", "CASE t.status WHEN 1 THEN 2 END", "phase <> 2"],
+    [
+        "UPDATE t SET status = 2",
+        "x.status IN (1, 2)",
+        "archive_state >= 3",
+        "CASE t.status WHEN 1 THEN 2 END",
+        "phase <> 2",
+    ],
 )
 def test_a_state_by_its_number_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="here: name the state"):
