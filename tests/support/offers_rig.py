@@ -51,7 +51,9 @@ class Sites:
     async def start(self, site: str, *, replica: str = "", **settings: Any) -> None:
         """A broker, until it makes offers. `settings`: as the environment would say them, in lower case."""
         base = ServiceSettings(**self.gateway.servers.bus("broker"), database_url=self._database.url("broker"))
-        made = Settings(service=base, objects=ObjectsSettings(**msgspec.structs.asdict(self._s3)), site=site, **settings)
+        made = Settings(
+            service=base, objects=ObjectsSettings(**msgspec.structs.asdict(self._s3)), site=site, **settings
+        )
         before = len(self.scheduler.asked("partition.create"))
         stop = asyncio.Event()
         task = asyncio.create_task(main(made, stop))
