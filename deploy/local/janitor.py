@@ -21,7 +21,7 @@ POLL = 0.05
 
 
 class Janitor:
-    """The supervisor's side."""
+    """The supervisor's side: starts the janitor, and lets it know which process groups there are."""
 
     def __init__(self, lock_fd: int) -> None:
         self._process = subprocess.Popen(

@@ -45,7 +45,7 @@ async def remove(home: Home, name: str) -> None:
 
 
 async def _apply(home: Home) -> None:
-    """A server that does not run reads it when it starts."""
+    """Makes a running server take over who has a user; one that does not run reads it when it starts."""
     file = home.path / "address.json"
     if not file.exists():
         return

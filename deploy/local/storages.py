@@ -21,17 +21,17 @@ class Storages:
         self._file = home.path / "storages.json"
 
     def id(self, name: str) -> str | None:
-        """Of a storage that was made in an earlier run or in this one."""
+        """The id of a storage that was made in this run or an earlier one; None if there is none of that name."""
         return self._known().get(name)
 
     def make_folder(self, name: str, folder: Path) -> None:
-        """A folder that is long-term storage."""
+        """Makes a folder that is long-term storage, once."""
         if self.id(name) is None:
             folder.mkdir(exist_ok=True)
             self._record(name, init_folder(folder, name, in_use=True).id)
 
     async def make_bucket(self, settings: ObjectsSettings) -> None:
-        """The bucket that the services work in."""
+        """Makes the bucket that the services work in, once."""
         name = settings.s3_bucket
         if self.id(name) is None:
             async with open_objects(settings) as objects:

@@ -172,7 +172,7 @@ class Runner:
             await self._commit(chain, row, outcome, state, ctx)
 
         def log_failure(error: BaseException, tries: int) -> None:
-            log.warning("chain.commit_again", chain=str(row.id), step=row.step_name, error=repr(error), tries=tries)
+            log.warning("chain.commit_retried", chain=str(row.id), step=row.step_name, error=repr(error), tries=tries)
 
         try:
             await retry(
