@@ -50,7 +50,7 @@ class Failures:
         # Those that failed because what they need was aborted were never outstanding.
         named = {report.task for report in final}
         ended = by_partition(row for row in of_kind(rows, FAILED) if row["id"] in named) + by_partition(retried)
-        await self._dispatch.ended(ended)
+        await self._dispatch.count_ended(ended)
         await self._dispatch.wake()
 
     async def _retry(self, unit: Unit, lost: Sequence[Failed], workers: dict[UUID, str]) -> list[Row]:
@@ -99,7 +99,7 @@ class Failures:
                 unit.connection, [task for task, _ in attempts], [n for _, n in attempts]
             )
             emit_changes(unit, "cancelled", rows)
-        await self._dispatch.ended(by_partition(rows))
+        await self._dispatch.count_ended(by_partition(rows))
 
     async def results_aborted(self, unit: Unit, results: Sequence[UUID], why: str) -> None:
         """Ends what waits for results that will never have a value: they are ABORTED by now, in the same transaction."""

@@ -37,16 +37,16 @@ class Release:
         """Publishes what was released, and notes what has ended. `batch`: what was reported."""
         chosen = [row for row in rows if row["kind"] == CHOSEN]
         if chosen:
-            await self._dispatch.chosen(chosen, batch.values() if batch else {})
+            await self._dispatch.publish(chosen, batch.values() if batch else {})
         ended: dict[int, int] = {}
         for row in rows:
             if row["kind"] == ENDED:
-                ended[row["partition"]] = ended.get(row["partition"], 0) + row["number"]
-        await self._dispatch.ended(ended, batch.seconds(rows) if batch else ())
+                ended[row["partition"]] = ended.get(row["partition"], 0) + row["tasks"]
+        await self._dispatch.count_ended(ended, batch.seconds(rows) if batch else ())
         events = [row for row in rows if row["kind"] == EVENT]
         for row in events:
             self._closing.touch(row["subject"].rpartition(".")[2])
-        await self._relay.push((row["number"], row["subject"], row["payload"], "") for row in events)
+        await self._relay.push((row["outbox"], row["subject"], row["body"], "") for row in events)
 
     async def _doubt(self) -> None:
-        self._dispatch.doubt()
+        self._dispatch.suspend()

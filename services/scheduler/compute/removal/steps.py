@@ -121,7 +121,7 @@ class RemovalSteps:
         for submission in await submissions.ids_of_session(pool, state.session):
             first, last = task_span(submission)
             async for piece in store.task_slices(pool, (UUID(int=first.int - 1), last)):
-                await self._dispatch.ended(await store.drop_tasks(pool, piece, submission))
+                await self._dispatch.count_ended(await store.drop_tasks(pool, piece, submission))
             async for piece in store.result_slices(pool, result_span(submission)):
                 await store.drop_results(pool, piece)
             await store.drop_submission(pool, submission)

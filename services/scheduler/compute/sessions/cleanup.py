@@ -92,7 +92,7 @@ class Cleanup:
         if row is None or not row["owed"] or row["status"] != SessionStatus.PAUSED:
             return None
         version: int = row["version"]
-        await self._workers.take_back(session, "paused", row["epoch"])
+        await self._workers.empty_queue(session, "paused", row["epoch"])
         await self._workers.requeue(unit, session)
         return version
 
@@ -102,7 +102,7 @@ class Cleanup:
         session, pool = row["id"], self._units.pool
         if status is SessionStatus.CANCELLED:
             await self._stop_running(session)
-        await self._workers.take_back(session, "closed" if status is SessionStatus.CLOSED else "cancelled")
+        await self._workers.empty_queue(session, "closed" if status is SessionStatus.CLOSED else "cancelled")
         if not row["deleting"]:  # otherwise all of it goes as it is, and nobody can ask for it
             await self._abort_standalone(session)
             for submission in await submissions.ids_of_session(pool, session, unborn=False):
@@ -155,5 +155,5 @@ class Cleanup:
             aborted = await cleanup_store.abort_outputs(db, tasks)
             emit_frame(unit, session, cancelled=cancelled, cancelling=cancelling, aborted=aborted)
             ended = Counter(row["partition"] for row in rows if row["chosen"])
-            unit.after.append(lambda: self._dispatch.ended(dict(ended)))
+            unit.after.append(lambda: self._dispatch.count_ended(dict(ended)))
         return max(tasks)

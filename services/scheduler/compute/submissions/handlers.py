@@ -120,11 +120,11 @@ class Submissions:
         if not specs or plan.outside or plan.claims:
             return await self._take(unit, ctx, chunk, lambda: specs)
         plan.link({})
-        choose = self._dispatch.promise(unit, plan.ready)
+        choose = self._dispatch.hold_credit(unit, plan.ready)
         released = await rows.submit(unit.connection, ctx.user, chunk, plan, choose=choose)
         if not released:
             return await self._take(unit, ctx, chunk, lambda: specs)
-        self._dispatch.know(chunk.submission, trace.current.get(), plan.applications)
+        self._dispatch.remember(chunk.submission, trace.current.get(), plan.applications)
         self._release.follow(unit, released)
         if len(released) == 1:
             unit.after.append(lambda: self._dispatch.wake(plan.ready))

@@ -47,7 +47,7 @@ class Cancels:
             attempts = {row["id"]: row["attempt"] for row in rows}
             control = Control("cancelled", [(task, attempts[task]) for task in open_])
             unit.after.append(lambda: self._workers.control(request.session, control))
-            unit.after.append(lambda: self._dispatch.ended(by_partition(chosen)))
+            unit.after.append(lambda: self._dispatch.count_ended(by_partition(chosen)))
         return TaskChanges(len(open_), len(rows) - len(open_))
 
 
