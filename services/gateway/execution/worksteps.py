@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class WorkstepCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request for offers under a name, to be used as often as wanted."""
+    """A request for offers under a name, to be used as often as the owner likes."""
 
     request: ExecutionRequest
     name: Label = ""
@@ -43,9 +43,10 @@ class WorkstepPage(msgspec.Struct, frozen=True):
     next: str = ""
 
 
-class Placed(msgspec.Struct, frozen=True):
+class PlacedOffer(msgspec.Struct, frozen=True):
     """Where an offer is, and whose."""
 
+    id: UUID
     site: str
     offerset: UUID
     owner: str
@@ -57,46 +58,46 @@ class Worksteps:
     def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
         self._pool = pool
 
-    async def create(self, owner: str, asked: WorkstepCreate) -> Workstep:
-        request = msgspec.json.encode(asked.request).decode()
-        return _workstep(await _told(self._pool.fetchrow(Q["put_workstep"], uuid7(), owner, asked.name, request)))
+    async def create(self, owner: str, new: WorkstepCreate) -> Workstep:
+        request = msgspec.json.encode(new.request).decode()
+        return _workstep(await _translated(self._pool.fetchrow(Q["put_workstep"], uuid7(), owner, new.name, request)))
 
     async def get(self, workstep: UUID, owner: str | None, field: str = "workstep") -> Workstep:
-        row = await _told(self._pool.fetchrow(Q["workstep"], workstep, owner))
+        row = await _translated(self._pool.fetchrow(Q["workstep"], workstep, owner))
         if row is None:
             raise NotFound(f"there is no workstep {workstep}", field=field)
         return _workstep(row)
 
-    async def page(self, owner: str | None, asked: Page) -> WorkstepPage:
-        rows = await _told(self._pool.fetch(Q["worksteps"], owner, place_of(asked, UUID), asked.size + 1))
-        items, more = fitting([_workstep(row) for row in rows], asked.size)
-        return WorkstepPage(items, token_of(asked, items[-1].id) if more else "")
+    async def page(self, owner: str | None, page: Page) -> WorkstepPage:
+        rows = await _translated(self._pool.fetch(Q["worksteps"], owner, place_of(page, UUID), page.size + 1))
+        items, more = fitting([_workstep(row) for row in rows], page.size)
+        return WorkstepPage(items, token_of(page, items[-1].id) if more else "")
 
     async def keep(self, owner: str, made: OfferSet) -> None:
         """An offerset as it was answered."""
         ids, sites = [offer.meta.uuid for offer in made.offers], [offer.site for offer in made.offers]
         document = msgspec.json.encode(made).decode()
-        await _told(self._pool.execute(Q["put_offerset"], made.meta.uuid, made.workstep, owner, document, ids, sites))
+        await _translated(self._pool.execute(Q["put_offerset"], made.meta.uuid, made.workstep, owner, document, ids, sites))
 
     async def offerset(self, offerset: UUID, owner: str | None) -> OfferSet:
-        document = await _told(self._pool.fetchval(Q["offerset"], offerset, owner))
+        document = await _translated(self._pool.fetchval(Q["offerset"], offerset, owner))
         if document is None:
             raise NotFound(f"there is no offerset {offerset}", field="offerset")
         return msgspec.json.decode(document, type=OfferSet)
 
-    async def offer(self, offer: UUID, owner: str | None) -> Placed:
-        row = await _told(self._pool.fetchrow(Q["offer"], offer, owner))
+    async def offer(self, offer: UUID, owner: str | None) -> PlacedOffer:
+        row = await _translated(self._pool.fetchrow(Q["offer"], offer, owner))
         if row is None:
             raise NotFound(f"there is no session {offer}", field="session")
-        return Placed(row["site"], row["offerset"], row["owner"])
+        return PlacedOffer(offer, row["site"], row["offerset"], row["owner"])
 
     async def siblings(self, offerset: UUID, offer: UUID) -> list[tuple[UUID, str]]:
         """The other offers of a set, and their sites."""
-        return [(row["id"], row["site"]) for row in await _told(self._pool.fetch(Q["siblings"], offerset, offer))]
+        return [(row["id"], row["site"]) for row in await _translated(self._pool.fetch(Q["siblings"], offerset, offer))]
 
     async def choose(self, offerset: UUID, offer: UUID) -> None:
         """Of a set one offer can be accepted: Conflict if it is another."""
-        chosen = await _told(self._pool.fetchval(Q["choose"], offerset, offer))
+        chosen = await _translated(self._pool.fetchval(Q["choose"], offerset, offer))
         if chosen != offer:
             raise Conflict(
                 f"offer {offer} cannot become ACCEPTED: {chosen} of the same offerset was, and the others are REJECTED"
@@ -104,7 +105,7 @@ class Worksteps:
 
     async def drop_choice(self, offerset: UUID, offer: UUID) -> None:
         """It came to nothing: another may be accepted. Harmless if it was not chosen."""
-        await _told(self._pool.execute(Q["drop_choice"], offerset, offer))
+        await _translated(self._pool.execute(Q["drop_choice"], offerset, offer))
 
 
 def _workstep(row: Any) -> Workstep:
@@ -112,7 +113,7 @@ def _workstep(row: Any) -> Workstep:
     return Workstep(row["id"], row["owner"], row["name"], request, rfc3339(row["created_at"]))
 
 
-async def _told(call: Awaitable[T]) -> T:
+async def _translated(call: Awaitable[T]) -> T:
     try:
         return await call
     except Exception as error:
