@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from deploy.generate import ROOT, Missing, asyncapi, logs, permissions, states
+from deploy.generate import ROOT, Missing, asyncapi, endpoints, logs, permissions, states
 
 MAKERS: Final[tuple[Callable[[], dict[str, str]], ...]] = (
     states.files,
     asyncapi.files,
+    endpoints.files,
     permissions.files,
     logs.files,
 )

@@ -10,11 +10,13 @@ from typing import Any, Final
 import yaml
 
 from deploy.generate.channels import CHANNELS, Channel
+from deploy.generate.endpoints import kind_of
 from deploy.generate.schemas import schemas
 from services.scheduler import __version__
 from shared.bus.topology import consumer_config, stream_config
 from shared.contracts import headers as h
-from shared.contracts.endpoints import ENDPOINTS, Endpoint
+from shared.contracts.endpoint import Endpoint
+from shared.contracts.endpoints import ENDPOINTS
 from shared.contracts.errors import BY_CODE, ErrorBody
 from shared.contracts.topology import STREAMS, Stream, worker_consumer
 
@@ -79,13 +81,15 @@ def document() -> dict[str, Any]:
 # -- questions and commands
 
 
-def _ask(one: Endpoint, channels: dict[str, Any], operations: dict[str, Any]) -> None:
+def _ask(one: Endpoint[Any, Any], channels: dict[str, Any], operations: dict[str, Any]) -> None:
     asked = "Chunk" if one.line else one.request.__name__
     address = f"{one.service}.{one.noun}.{one.verb}"
     channels[f"rpc.{address}"] = _channel(one.subject, [asked])
     reply = _reply(channels, one.reply.__name__)
+    said = {"summary": one.summary, "x-kind": kind_of(one), **({"x-needs": one.needs} if one.needs else {})}
     operations[one.name] = {
         "action": "receive",
+        **said,
         "channel": _ref("channels", f"rpc.{address}"),
         "messages": [_ref("channels", f"rpc.{address}", "messages", asked)],
         "reply": reply,
@@ -96,6 +100,7 @@ def _ask(one: Endpoint, channels: dict[str, Any], operations: dict[str, Any]) ->
         channels[f"command.{address}"] = _channel(f"hr.cmd.{{user}}.{address}", [asked], about)
         operations[f"{one.name}.command"] = {
             "action": "receive",
+            **said,
             "channel": _ref("channels", f"command.{address}"),
             "messages": [_ref("channels", f"command.{address}", "messages", asked)],
             "x-service": one.service,

@@ -13,7 +13,7 @@ from shared.contracts.endpoints import ENDPOINTS
 from shared.runtime.machine import Machine
 
 _OWNERS = {
-    **{machine.noun: "services/scheduler/machine.py" for machine in SCHEDULER},
+    **{machine.noun: f"services/scheduler/machine/{machine.noun}.py" for machine in SCHEDULER},
     **{machine.noun: "services/archiver/catalogue/machine.py" for machine in ARCHIVER},
     CHAIN.noun: "shared/chain/machine.py",
     OFFER.noun: "services/broker/offers/machine.py",
@@ -46,7 +46,16 @@ def _page(machine: Machine[Any]) -> str:
         ("verb", "from", "to"),
         [(verb, _names(sources), target.name) for verb, (sources, target) in machine.moves.items()],
     )
-    if unused:
+    if machine.sets:
+        lines += ["", "Sets of states that SQL names:", ""]
+        lines += table(
+            ("set", "states"),
+            [(f"`{{{machine.noun}.{name}}}`", _names(states)) for name, states in machine.sets.items()],
+        )
+    if machine.derived:
+        lines += ["", "States that no statement writes into its row:", ""]
+        lines += table(("state", "how it comes about"), [(state.name, how) for state, how in machine.derived.items()])
+    if unused := unused - machine.derived.keys():
         lines += ["", f"No verb leads to {_names(unused)} yet."]
     stored = ", ".join(f"{state.name} {state.value}" for state in machine.kind)
     lines += ["", *textwrap.wrap(f"Stored as: {stored}.", 110), ""]

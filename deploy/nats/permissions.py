@@ -22,6 +22,8 @@ from typing import Final
 import msgspec
 
 from shared.contracts import subjects, topology
+from shared.contracts.endpoints import ENDPOINTS
+from shared.contracts.permissions import ROLES, WORKER
 
 CALLS: Final = {
     "gateway": ("scheduler", "archiver", "retriever", "broker"),
@@ -138,9 +140,7 @@ def worker() -> Permissions:
             "$JS.ACK.TASKS.>",
             subjects.report("*"),
             subjects.beat("*"),
-            subjects.rpc("scheduler", "task", "confirm"),
-            subjects.rpc("scheduler", "task", "inputs"),
-            subjects.rpc("scheduler", "task", "spawn"),
+            *(one.subject for one in ENDPOINTS if one.needs in ROLES[WORKER]),
             subjects.dead("TASKS", subjects.WORKER),
         ),
         (inbox(subjects.WORKER), "hr.ctl.>"),

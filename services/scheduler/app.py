@@ -7,7 +7,6 @@ from pathlib import Path
 import shared.chain
 from services.scheduler import __version__
 from services.scheduler.compute.completion.release import Release
-from services.scheduler.compute.lists.lists import PLACES, SECONDS, Desk
 from services.scheduler.compute.lists.states import StatePages
 from services.scheduler.compute.removal.chains import Removal
 from services.scheduler.compute.removal.steps import Removing
@@ -27,12 +26,14 @@ from services.scheduler.compute.tasks.changes import Changes
 from services.scheduler.compute.tasks.handlers import Tasks
 from services.scheduler.compute.tasks.log_handlers import Logs
 from services.scheduler.compute.tasks.queries import Queries
+from services.scheduler.dispatch.explain import WaitingReasons
 from services.scheduler.dispatch.handlers import Partitions
 from services.scheduler.dispatch.leases import Leases
 from services.scheduler.dispatch.preemption import Preemption
 from services.scheduler.dispatch.queue import Queue
 from services.scheduler.dispatch.recovery import Recovery
 from services.scheduler.dispatch.turns import Turns
+from services.scheduler.heavy_reads import PLACES, SECONDS, HeavyReads
 from services.scheduler.settings import Settings
 from shared.chain.runner import Runner
 from shared.db.pool import open_pool, ping
@@ -95,26 +96,27 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             wait=told.recovery_seconds,
         )
         stack.push_async_callback(recovery.close)
-        duties = Duties(units, turns)
-        removal = Removal(bus, units, Removing(units, turns, duties, objects), clock)
+        duties = Duties(units, turns, turns)
+        removal = Removal(bus, units, Removing(units, turns, turns, duties, objects), clock)
         await turns.listen()
         await turns.refresh()
         await leases.start()
         doomed = Doomed(pool, objects)
         waits = Waits(bus, pool)
-        desk = Desk(list_pool)
-        Partitions(bus, pool, turns, desk).register(service)
-        Sessions(pool, turns, duties, removal, desk).register(service)
-        Changes(turns, release).register(service)
-        Results(pool, release, desk).register(service)
+        heavy = HeavyReads(list_pool)
+        waiting = WaitingReasons(pool, turns)
+        Partitions(bus, pool, turns, heavy).register(service)
+        Sessions(pool, turns, turns, waiting, duties, removal, heavy).register(service)
+        Changes(turns, turns, release).register(service)
+        Results(pool, release, heavy).register(service)
         Imports(pool, release, objects, prefixes(settings.imports.import_prefixes)).register(service)
         Deletions(release, doomed).register(service)
         waits.register(service)
         lists = InputLists(pool, objects)
-        Submissions(units, turns, release, lists).register(service)
+        Submissions(units, turns, turns, release, lists).register(service)
         Subtasks(turns, lists).register(service)
-        Tasks(pool, turns).register(service)
-        Queries(pool, desk).register(service)
+        Tasks(pool, waiting).register(service)
+        Queries(pool, heavy).register(service)
         Logs(pool).register(service)
         StatePages(pool).register(service)
         serve_health(service, {"database": lambda: ping(pool), "objects": objects.check}, clock)

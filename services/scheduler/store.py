@@ -240,11 +240,3 @@ async def task(db: Db, task: UUID) -> Row:
     if row is None:
         raise NotFound(f"there is no task {task}", field="task")
     return row
-
-
-# -- partitions
-
-
-async def hold_partitions(db: Db, names: Sequence[str]) -> set[str]:
-    """Those of the names that there are; none of them is deleted before this transaction ends."""
-    return {row["name"] for row in await db.fetch(Q["hold_partitions"], list(names))}

@@ -1,27 +1,8 @@
 """Datasets, their files, datablocks and jobs: what is asked of the archiver. Version 2.
 
 The names are SciCat's own (`ownerGroup`, `datasetlifecycle`, `archiveStatusMessage`), and so are the values of every status;
-what SciCat leaves to free text is an enum here. Endpoints, each that changes something also a durable command:
-
-| subject                                | request              | reply            |
-|----------------------------------------|----------------------|------------------|
-| `hr.rpc.archiver.dataset.create`       | DatasetCreate        | Dataset          |
-| `hr.rpc.archiver.dataset.get`          | DatasetRef           | Dataset          |
-| `hr.rpc.archiver.dataset.list`         | Page                 | DatasetPage      |
-| `hr.rpc.archiver.dataset.lifecycle`    | LifecycleUpdate      | Dataset          |
-| `hr.rpc.archiver.dataset.locate`       | DatasetRef           | Located          |
-| `hr.rpc.archiver.dataset.explain`      | DatasetRef           | DatasetState     |
-| `hr.rpc.archiver.dataset.abandon`      | DatasetAbandon       | Abandoned        |
-| `hr.rpc.archiver.origdatablock.create` | OrigDatablockCreate  | OrigDatablock    |
-| `hr.rpc.archiver.datablock.list`       | DatablockQuery       | DatablockPage    |
-| `hr.rpc.archiver.datablock.files`      | FileQuery            | FilePage         |
-| `hr.rpc.archiver.datablock.report`     | DatablockReport      | Datablock        |
-| `hr.rpc.archiver.upload.list`          | UploadQuery          | UploadPage       |
-| `hr.rpc.archiver.upload.sign`          | UploadSign           | UploadUrls       |
-| `hr.rpc.archiver.upload.finish`        | DatasetRef           | Dataset          |
-| `hr.rpc.archiver.job.create`           | JobCreate            | Job              |
-| `hr.rpc.archiver.job.get`              | JobRef               | Job              |
-| `hr.rpc.archiver.job.update`           | JobUpdate            | Job              |
+what SciCat leaves to free text is an enum here.
+The operations are in `shared/contracts/endpoints/catalogue.py`; docs/endpoints.md is the table made from it.
 
 Version 2: files of one datablock (`FileQuery.datablock`); paths are limited in bytes; uploads can be looked at
 (`upload.list`), corrected (`OrigDatablockCreate.replace`) and abandoned. What is found damaged on long-term storage is reported

@@ -3,15 +3,7 @@
 What IVOA names has IVOA's name and place here (`kind`, `meta`, `phase`, `expires`); kinds and fields of our own are marked so.
 Each site has one broker, or replicas of it that share a database and a queue group.
 
-| subject                     | request      | reply                                    |
-|-----------------------------|--------------|------------------------------------------|
-| `hr.offer.request`          | OfferRequest | OfferReply, one of every site that lives |
-| `hr.broker.<site>.accept`   | OfferRef     | Offer                                    |
-| `hr.broker.<site>.reject`   | OfferRef     | Offer                                    |
-| `hr.broker.<site>.release`  | OfferRef     | Offer                                    |
-| `hr.broker.<site>.get`      | OfferRef     | Offer                                    |
-| `hr.broker.<site>.ping`     | SitePing     | Site                                     |
-
+The operations are in `shared/contracts/endpoints/execution.py`; docs/endpoints.md is the table made from it.
 Who asks is in the header Hr-User; to others than its owner an offer does not exist. A site is also a partition of its name:
 accepting an offer makes a compute session there.
 """

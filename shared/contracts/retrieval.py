@@ -1,10 +1,6 @@
 """From long-term storage back: what is asked of the retriever. Version 2.
 
-| subject                              | request          | reply        |
-|--------------------------------------|------------------|--------------|
-| `hr.rpc.retriever.retrieval.create`  | RetrievalCreate  | Retrieval    |
-| `hr.rpc.retriever.retrieval.get`     | RetrievalRef     | Retrieval    |
-| `hr.rpc.retriever.retrieval.urls`    | DownloadQuery    | Downloads    |
+The operations are in `shared/contracts/endpoints/retrieval.py`; docs/endpoints.md is the table made from it.
 
 Version 2: addresses come in pages (`DownloadQuery`, `Downloads.next`); a retrieval says how many bytes its datablocks have.
 Damaged datablocks are named, the others are delivered (status `partial`, `Retrieval.damaged`, `Download.damage`).

@@ -1,6 +1,6 @@
 """The states of the compute entities, as users see them and as the rows store them.
 
-The numbers are written to disk: never renumber. The legal transitions are in services/scheduler/machine.py.
+The numbers are written to disk: never renumber. The legal transitions are in services/scheduler/machine/.
 """
 
 from enum import IntEnum

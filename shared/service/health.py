@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+from shared.contracts.endpoints.health import CHECK
 from shared.contracts.health import Health, HealthCheck
 from shared.runtime.clock import Clock, rfc3339
 from shared.service.context import Context
@@ -22,4 +23,4 @@ def serve_health(service: Service, checks: Mapping[str, Check], clock: Clock) ->
         ok = all(result == "ok" for result in results.values())
         return Health(service.name, service.version, ok, results, since)
 
-    service.reads("health", "check", HealthCheck, check, seconds=3)
+    service.on(CHECK[service.name], check, seconds=3)

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from shared.contracts.errors import Invalid
-from shared.service.texts import nul
+from shared.service.decode import nul
 
 T = TypeVar("T", bound=msgspec.Struct)
 _CHECK = 9

@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from shared.bus.client import Bus, BusSettings
+from shared.contracts.endpoints import of_service
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.service.outbox import Relay
@@ -52,6 +53,7 @@ async def open_station(
         try:
             relay = Relay(bus, pool, name)
             units = Units(pool, relay)
-            yield Station(pool, bus, relay, units, Service(bus, units, name, version, description))
+            service = Service(bus, units, name, version, description, of_service(name))
+            yield Station(pool, bus, relay, units, service)
         finally:
             await bus.close()

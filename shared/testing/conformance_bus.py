@@ -11,6 +11,7 @@ import pytest
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.bus.pull import Pull, delivery
+from shared.contracts.endpoint import Query
 from shared.contracts.errors import NotFound, TimedOut, Unavailable
 from shared.contracts.ids import uuid7
 from shared.contracts.topology import REPORTS, TASKS, worker_consumer
@@ -23,6 +24,9 @@ from shared.service.service import Service
 
 class Word(msgspec.Struct, frozen=True):
     text: str
+
+
+WORD_ECHO = Query("scheduler", "word", "echo", Word, Word, None, "Repeats a word.")
 
 
 async def echo(ctx: Context, word: Word) -> Word:
@@ -61,7 +65,7 @@ class BusConformance:
 
     async def test_endpoints_answer_typed_requests_with_their_errors(self, bus: Bus, other: Bus) -> None:
         service = Service(bus, None, "scheduler", "1.0.0", "")
-        service.reads("word", "echo", Word, echo)
+        service.on(WORD_ECHO, echo)
         await service.start()
         await flushed(bus)
         subject = "hr.rpc.scheduler.word.echo"

@@ -14,6 +14,7 @@ from rich.console import Console
 from deploy.demo.job import job
 from deploy.local import system
 from deploy.local.stack import Stack
+from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.execution import Site
 from tests.support.folders import folder
@@ -65,7 +66,7 @@ async def _sites_are_free(stack: Stack) -> None:
 
     async def free(site: str) -> bool:
         try:
-            answer = await bus.request(subjects.broker(site, "ping"), b"{}", timeout=2)
+            answer = await bus.request(subjects.broker(site, "ping"), b"{}", headers={h.USER: "admin"}, timeout=2)
             seen = msgspec.json.decode(answer.data, type=Site)
         except (NatsError, msgspec.MsgspecError):  # its broker is on its way back
             return False

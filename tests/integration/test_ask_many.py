@@ -2,18 +2,21 @@
 
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from shared.bus.client import Bus
 from shared.bus.many import ask_many
+from shared.contracts.endpoint import Query
 from shared.contracts.errors import NotFound
 from shared.service.context import Context
-from shared.service.service import At, Service
+from shared.service.service import Service
 from tests.support.bus_rig import Said, Word, connected
 from tests.support.servers import Servers, settled
 
 SUBJECT = "hr.offer.request"
+WORD = Query[Word, Any]("broker", "offer", "request", Word, object, None, "Answers.", at=SUBJECT)
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ async def answering(bus: Bus, text: str) -> Service:
 
     service = Service(bus, None, "broker", "0.0.1", "")
     service.metadata["site"] = text
-    service.reads("offer", "request", Word, answer, at=At(SUBJECT, f"broker-{text}"))
+    service.on(WORD, answer, group=f"broker-{text}")
     await service.start()
     await settled(bus.nc)
     return service

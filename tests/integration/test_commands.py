@@ -13,6 +13,7 @@ from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.errors import AlreadyExists, NotFound, Unavailable
 from shared.contracts.events import CommandDone, CommandRejected
+from shared.service import commands
 from tests.support.bus_rig import Bench, Said, Word, connected, open_bench
 from tests.support.databases import Database
 from tests.support.servers import Servers
@@ -162,15 +163,8 @@ async def test_a_command_that_takes_long_holds_up_no_others(
     bench: Bench, alice: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many as there is room for run side by side; the others wait with the pull."""
-    monkeypatch.setattr(bench.service, "_command_room", asyncio.Semaphore(2))
-    held, handle = asyncio.Event(), bench.service._handlers["word.say"]
-
-    async def slow(ctx: Any, data: bytes) -> bytes:
-        if b"slow" in data:
-            await held.wait()
-        return await handle(ctx, data)
-
-    bench.service._handlers["word.say"] = slow
+    monkeypatch.setattr(commands, "AT_ONCE", 2)
+    held = bench.held["slow"] = asyncio.Event()
     await bench.service.start()
     first = await alice.publish(SAY, Word("slow"))
     for n in range(3):

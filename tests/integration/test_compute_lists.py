@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from services.scheduler.app import LISTS
-from services.scheduler.compute.lists.lists import PLACES_OF_ONE
+from services.scheduler.heavy_reads import PLACES_OF_ONE
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.contracts.compute import filters as f
@@ -468,7 +468,7 @@ async def test_a_list_that_takes_too_long_is_ended_by_the_database(rig: Rig) -> 
             return bytes(await pool.fetchval("SELECT pg_sleep(60)::text::bytea"))
 
         with pytest.raises(TimedOut, match="the database took too long"):
-            await database(slow)(Context("hr.rpc.scheduler.task.list", "ann", {}, ""), b"")
+            await database(slow)(Context("ann", subject="hr.rpc.scheduler.task.list"), b"")
 
 
 async def test_a_filter_that_costs_too_much_is_refused_by_its_name(rig: Rig) -> None:

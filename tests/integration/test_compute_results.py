@@ -430,7 +430,7 @@ async def test_a_list_that_a_result_holds_is_a_tasks_inputs(rig: Rig, way: str) 
     assert await rig.value(ids.result_id(id, 0)) == msgspec.json.encode(f"{many} {expected}")
     start, pages, seen = 0, 0, []
     while start is not None:
-        page = await rig.ask("task.inputs", InputsOf(ids.task_id(id, 0), start), Inputs)
+        page = await rig.ask("task.inputs", InputsOf(ids.task_id(id, 0), start), Inputs, user="")
         seen += [str(value.id) for value in page.values]
         start, pages = page.more, pages + 1  # type: ignore[assignment]
     assert (seen, pages) == (made, 15)
@@ -442,7 +442,7 @@ async def test_a_page_of_inputs_ends_where_the_reply_is_full(rig: Rig) -> None:
     id = await rig.submit(session, [spec("digest", inputs=large * 20)])
     start, sizes = 0, []
     while start is not None:
-        page = await rig.ask("task.inputs", InputsOf(ids.task_id(id, 0), start), Inputs)
+        page = await rig.ask("task.inputs", InputsOf(ids.task_id(id, 0), start), Inputs, user="")
         sizes.append(len(page.values))
         assert [value.id for value in page.values] == (large * 20)[start : start + sizes[-1]]
         start = page.more  # type: ignore[assignment]

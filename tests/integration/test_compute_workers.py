@@ -137,7 +137,7 @@ async def test_a_held_task_of_a_later_attempt_may_not_run_and_its_worker_is_told
         await rig.until(task, "processing")
 
         async def confirm(worker: str, attempt: int) -> list[UUID]:
-            return (await rig.ask("task.confirm", Confirm(worker, [(task, attempt)]), Confirmed)).run
+            return (await rig.ask("task.confirm", Confirm(worker, [(task, attempt)]), Confirmed, user="")).run
 
         assert await confirm(stranger.name, 0) == [task]
         assert await confirm("another", 0) == []

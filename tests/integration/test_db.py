@@ -1,13 +1,10 @@
-"""Each service sees its own schema only; what the database's absence looks like; named SQL."""
-
-from pathlib import Path
+"""Each service sees its own schema only; what the database's absence looks like."""
 
 import asyncpg
 import pytest
 
 from shared.contracts.subjects import SERVICES
 from shared.db.pool import open_pool, ping, translate
-from shared.db.sql import Queries
 from tests.support.databases import Database
 
 
@@ -58,15 +55,3 @@ async def test_a_lost_connection_is_unavailable_and_a_bug_is_not(database: Datab
     assert full is not None
     assert full.retryable
     assert "disk is full" in str(full)
-
-
-def test_queries_are_named_and_an_unknown_one_says_where(tmp_path: Path) -> None:
-    file = tmp_path / "queries.sql"
-    file.write_text("-- about\n\n-- name: one\nSELECT 1;\n\n-- name: two\n-- why\nSELECT\n  2;\n")
-    queries = Queries(file)
-    assert dict(queries) == {"one": "SELECT 1", "two": "-- why\nSELECT\n  2"}
-    with pytest.raises(KeyError, match=r"three.*queries\.sql"):
-        queries["three"]
-    file.write_text("-- name: one\nSELECT 1;\n-- name: one\nSELECT 2;\n")
-    with pytest.raises(ValueError, match="twice"):
-        Queries(file)

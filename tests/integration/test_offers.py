@@ -15,11 +15,12 @@ import pytest
 from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.compute import Counts
+from shared.contracts.endpoints.execution import OFFER_REQUEST
 from shared.contracts.errors import Invalid, Unavailable
 from shared.contracts.execution import KINDS, Between, Compute, ExecutionRequest, OfferReply, OfferRequest
 from shared.contracts.ids import uuid7
 from shared.service.context import Context
-from shared.service.service import At, Service
+from shared.service.service import Service
 from tests.support.buckets import Bucket
 from tests.support.bus_rig import connected
 from tests.support.databases import Database
@@ -228,9 +229,7 @@ async def test_a_site_that_is_silent_is_waited_for_until_the_deadline(
     async with connected(nats, "broker") as bus:
         silent = Service(bus, None, "broker", "0.0.1", "stand-in")
         silent.metadata["site"] = "site-z"
-        silent.reads(
-            "offer", "request", OfferRequest, ponder, at=At(subjects.OFFER_REQUEST, "broker-site-z"), seconds=3
-        )
+        silent.on(OFFER_REQUEST, ponder, group="broker-site-z", seconds=3)
         await silent.start()
         began = time.perf_counter()
         made = await request(ann, wanted())

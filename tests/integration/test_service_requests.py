@@ -11,6 +11,7 @@ from nats.aio.msg import Msg
 
 from shared.bus import trace
 from shared.contracts import headers as h
+from shared.contracts.endpoint import Query
 from shared.contracts.errors import BY_CODE, HeadraceError, Internal, Invalid, TimedOut, Unavailable
 from shared.db.pool import open_pool
 from shared.service.context import Context
@@ -23,6 +24,11 @@ from tests.support.servers import Servers
 from tests.support.wait import wait_until
 
 ECHO, FAIL, SAY = "hr.rpc.archiver.word.echo", "hr.rpc.archiver.word.fail", "hr.rpc.archiver.word.say"
+
+
+def word(verb: str) -> Query[Word, Said]:
+    """An endpoint of the test's own."""
+    return Query("archiver", "word", verb, Word, Said, None, "What the test makes of it.")
 
 
 @pytest.fixture
@@ -102,8 +108,8 @@ async def test_a_handler_that_takes_too_long_is_stopped_and_requests_run_side_by
             return Said(word.text, "")
 
         service = Service(bus, None, "archiver", "1.0.0", "")
-        service.reads("word", "wait", Word, wait, seconds=0.3)
-        service.reads("word", "quick", Word, quick)
+        service.on(word("wait"), wait, seconds=0.3)
+        service.on(word("quick"), quick)
         await service.start()
         slow = asyncio.create_task(bus.request("hr.rpc.archiver.word.wait", Word("x"), Said))
         assert (await bus.request("hr.rpc.archiver.word.quick", Word("now"), Said)).text == "now"
@@ -158,7 +164,7 @@ async def test_two_processes_share_the_requests_of_a_service(nats: Servers) -> N
         services = []
         for name, bus in (("one", one), ("two", two)):
             service = Service(bus, None, "archiver", "1.0.0", "")
-            service.reads("word", "count", Word, handler(name))
+            service.on(word("count"), handler(name))
             await service.start()
             services.append(service)
         for bus in (one, two):
@@ -184,11 +190,11 @@ async def test_a_read_while_the_database_is_away_says_so_and_goes_on_when_it_is_
             return Said(await pool.fetchval("SELECT $1::text", word.text), ctx.user)
 
         service = Service(bench.bus, None, "archiver", "1", "reads only")
-        service.reads("word", "read", Word, read)
-        ctx = Context("hr.rpc.archiver.word.read", "ann", {}, trace.new())
+        service.on(word("read"), read)
+        ctx = Context("ann", subject="hr.rpc.archiver.word.read", trace=trace.new())
 
         async def ask(text: str = "x") -> bytes:
-            return await service._handlers["word.read"](ctx, msgspec.json.encode(Word(text)))
+            return await service.handle("word.read", ctx, msgspec.json.encode(Word(text)))
 
         assert await ask() == b'{"text":"x","user":"ann"}'
         line.refuse()
@@ -208,7 +214,7 @@ async def test_what_no_column_holds_is_the_requests_fault_though_nobody_said_so(
     async def store(ctx: Context, word: Word) -> Said:
         return Said(str(await bench.pool.fetchval("SELECT $1::smallint", word.times)), ctx.user)
 
-    bench.service.reads("word", "store", Word, store)
-    ctx = Context("hr.rpc.archiver.word.store", "ann", {}, trace.new())
+    bench.service.on(word("store"), store)
+    ctx = Context("ann", subject="hr.rpc.archiver.word.store", trace=trace.new())
     with pytest.raises(Invalid, match="outside of what can be stored"):
-        await bench.service._handlers["word.store"](ctx, b'{"text": "x", "times": 40000}')
+        await bench.service.handle("word.store", ctx, b'{"text": "x", "times": 40000}')

@@ -342,7 +342,7 @@ class Stranger:
 
     async def spawn(self, *tasks: c.TaskSpec, **more: Any) -> Spawned:
         part = Spawn(self.task, self.attempt, self.submission, tasks=list(tasks), **{"last": True, **more})
-        return await self.rig.ask("task.spawn", part, Spawned)
+        return await self.rig.ask("task.spawn", part, Spawned, user="")
 
     def completed(self, *outputs: tuple[UUID, bytes]) -> Completed:
         values = [Output(name, len(data), data) for name, data in outputs]

@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.contracts import ids, subjects
+from shared.contracts.endpoints.work import TASK_CONFIRM, TASK_SPAWN
 from shared.contracts.topology import TASKS, worker_consumer
 from shared.contracts.work import (
     Beat,
@@ -39,6 +40,7 @@ from shared.worker.children import Children
 from shared.worker.commands import Commands
 from tests.support.compute_functions import PATH
 from tests.support.compute_functions import app as blocking
+from tests.support.stand_in import stand_in
 from tests.support.wait import wait_until
 
 app = App()
@@ -248,8 +250,8 @@ async def open_rig(
         await bus.tell(message.reply, rig.reply)
 
     service = Service(bus, None, "scheduler", "1.0.0", "")
-    service.reads("task", "confirm", Confirm, confirm)
-    service.reads("task", "spawn", Spawn, spawn)
+    service.on(TASK_CONFIRM, confirm)
+    service.on(stand_in(TASK_SPAWN), spawn)
     await service.start()
     await bus.nc.subscribe("hr.beat.worker.*", cb=beat)
     for partition in ("default", "express"):

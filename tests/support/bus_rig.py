@@ -1,5 +1,6 @@
 """What the tests of the bus stand on: connections, a service of their own, and what was told."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ import msgspec
 
 import shared.service
 from shared.bus.client import Bus, BusSettings
+from shared.contracts.endpoint import Command, Query
 from shared.contracts.errors import BY_CODE, NotFound
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
@@ -32,6 +34,11 @@ class Said(msgspec.Struct, frozen=True):
     user: str
 
 
+WORD_SAY = Command("archiver", "word", "say", Word, Said, None, "Says a word.")
+WORD_ECHO = Query("archiver", "word", "echo", Word, Said, None, "Repeats a word.")
+WORD_FAIL = Query("archiver", "word", "fail", Word, Said, None, "Fails as it is told.")
+
+
 @asynccontextmanager
 async def connected(servers: Servers, user: str = "archiver", *, topology: bool = True) -> AsyncIterator[Bus]:
     bus = await Bus.connect(BusSettings(**servers.bus(user)), user, apply_topology=topology)
@@ -42,19 +49,25 @@ async def connected(servers: Servers, user: str = "archiver", *, topology: bool 
 
 
 class Bench:
-    """The archiver's place on the bus with a table `said`, one row a word. `acted`: how often the handler ran."""
+    """The archiver's place on the bus with a table `said`, one row a word. `acted`: how often the handler ran.
+
+    `held`: words whose handler waits.
+    """
 
     def __init__(self, bus: Bus, pool: Any, relay: Relay) -> None:
         self.bus, self.pool, self.relay = bus, pool, relay
         self.units = Units(pool, relay)
         self.service = Service(bus, self.units, "archiver", "1.2.3", "what the tests ask")
         self.acted = 0
-        self.service.writes("word", "say", Word, self.say)
-        self.service.reads("word", "echo", Word, self.echo)
-        self.service.reads("word", "fail", Word, self.fail)
+        self.held: dict[str, asyncio.Event] = {}
+        self.service.on(WORD_SAY, self.say)
+        self.service.on(WORD_ECHO, self.echo)
+        self.service.on(WORD_FAIL, self.fail)
 
     async def say(self, unit: Unit, ctx: Context, word: Word) -> Said:
         self.acted += 1
+        if held := self.held.get(word.text):
+            await held.wait()
         await unit.connection.execute("INSERT INTO said (text) VALUES ($1)", word.text)
         unit.tell("hr.evt.dataset.said.1", word)
         if word.text == "refuse":

@@ -18,6 +18,6 @@ from tests.support.compute_rig import Rig
 
 def sweep(rig: Rig, pool: "asyncpg.Pool[Any]", slice: int = 100, **more: Any) -> Sweep:
     units, turns = Units(pool, Relay(rig.bus, pool, "scheduler")), Turns(rig.bus, pool, Queue(rig.bus, pool))
-    duties = Duties(units, turns, slice=slice)
-    removal = Removal(rig.bus, units, Removing(units, turns, duties, rig.objects), SystemClock())
+    duties = Duties(units, turns, turns, slice=slice)
+    removal = Removal(rig.bus, units, Removing(units, turns, turns, duties, rig.objects), SystemClock())
     return Sweep(pool, units, duties, removal, owed_after=0, **more)

@@ -16,16 +16,19 @@ from services.gateway.http.limits import Limits
 from services.gateway.settings import Settings
 from shared.bus.client import Bus, BusSettings
 from shared.contracts import compute as c
+from shared.contracts.endpoint import Endpoint
+from shared.contracts.endpoints import compute as e
+from shared.contracts.endpoints.health import CHECK
 from shared.contracts.errors import NotFound
 from shared.contracts.health import Health, HealthCheck
 from shared.contracts.ids import uuid7
-from shared.contracts.paging import Page
 from shared.objects.settings import ObjectsSettings
 from shared.service.context import Context
 from shared.service.service import Service
 from tests.support.buckets import Bucket
 from tests.support.databases import Database
 from tests.support.servers import Servers
+from tests.support.stand_in import stand_in
 from tests.support.wait import LIMIT, wait_until
 
 TOKEN = "the-admin-token-of-the-tests"
@@ -65,10 +68,9 @@ class Scheduler:
 
     async def start(self) -> None:
         service = self._service = Service(self.bus, None, "scheduler", "0.0.1", "stand-in")
-        for action, request, answer in self._table():
-            noun, verb = action.split(".")
-            service.reads(noun, verb, request, self._recording(action, answer))
-        service.reads("health", "check", HealthCheck, healthy("scheduler"))
+        for endpoint, answer in self._table():
+            service.on(stand_in(endpoint), self._recording(f"{endpoint.noun}.{endpoint.verb}", answer))
+        service.on(CHECK["scheduler"], healthy("scheduler"))
         await service.start()
 
     async def stop(self) -> None:
@@ -76,29 +78,29 @@ class Scheduler:
             await self._service.stop()
             self._service = None
 
-    def _table(self) -> list[tuple[str, Any, Callable[[Context, Any], Any]]]:
+    def _table(self) -> list[tuple[Endpoint[Any, Any], Callable[[Context, Any], Any]]]:
         return [
-            ("session.create", c.SessionCreate, self._create),
-            ("session.get", c.SessionGet, self._session),
-            ("session.states", c.StatesQuery, self._states),
-            ("session.list", c.SessionList, lambda *_: c.SessionPage(list(self.sessions.values()))),
-            ("session.close", c.SessionRef, self._session),
-            ("partition.list", Page, lambda *_: c.PartitionPage([c.Partition("default", 1, 2, 0)])),
-            ("partition.create", c.PartitionCreate, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
-            ("partition.get", c.PartitionRef, lambda _, asked: c.Partition(asked.name, 1, 2, 0, functions=["echo"])),
-            ("partition.update", c.PartitionUpdate, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
-            ("partition.delete", c.PartitionRef, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
-            ("result.create", c.ResultCreate, self._create_results),
-            ("result.get", c.ResultRef, lambda _, asked: _found(self.results, asked.result, "result")),
-            ("result.list", c.ResultQuery, lambda *_: c.ResultPage(list(self.results.values()))),
-            ("result.complete", c.ResultComplete, self._complete),
-            ("result.import", c.ResultImport, lambda *_: c.ResultList(list(self.results.values()))),
-            ("result.delete", c.ResultDelete, lambda *_: c.ResultList(list(self.results.values()))),
-            ("result.wait", c.ResultWait, lambda _, asked: c.ResultWaited(False, {}, asked.results)),
-            ("result.value", c.ResultRef, lambda _, asked: _found(self.values, asked.result, "result")),
-            ("submission.create", c.SubmissionCreate, self._submission),
-            ("submission.chunk", bytes, self._chunk),
-            ("task.list", c.TaskQuery, lambda *_: c.TaskPage([])),
+            (e.SESSION_CREATE, self._create),
+            (e.SESSION_GET, self._session),
+            (e.SESSION_STATES, self._states),
+            (e.SESSION_LIST, lambda *_: c.SessionPage(list(self.sessions.values()))),
+            (e.SESSION_CLOSE, self._session),
+            (e.PARTITION_LIST, lambda *_: c.PartitionPage([c.Partition("default", 1, 2, 0)])),
+            (e.PARTITION_CREATE, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
+            (e.PARTITION_GET, lambda _, asked: c.Partition(asked.name, 1, 2, 0, functions=["echo"])),
+            (e.PARTITION_UPDATE, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
+            (e.PARTITION_DELETE, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
+            (e.RESULT_CREATE, self._create_results),
+            (e.RESULT_GET, lambda _, asked: _found(self.results, asked.result, "result")),
+            (e.RESULT_LIST, lambda *_: c.ResultPage(list(self.results.values()))),
+            (e.RESULT_COMPLETE, self._complete),
+            (e.RESULT_IMPORT, lambda *_: c.ResultList(list(self.results.values()))),
+            (e.RESULT_DELETE, lambda *_: c.ResultList(list(self.results.values()))),
+            (e.RESULT_WAIT, lambda _, asked: c.ResultWaited(False, {}, asked.results)),
+            (e.RESULT_VALUE, lambda _, asked: _found(self.values, asked.result, "result")),
+            (e.SUBMISSION_CREATE, self._submission),
+            (e.SUBMISSION_CHUNK, self._chunk),
+            (e.TASK_LIST, lambda *_: c.TaskPage([])),
         ]
 
     def _recording(
@@ -122,7 +124,7 @@ class Scheduler:
 
     def _session(self, ctx: Context, asked: c.SessionRef) -> c.Session:
         found = _found(self.sessions, asked.session, "session")
-        if found.owner != ctx.user and not ctx.is_operator:
+        if found.owner != ctx.user and not ctx.is_admin:
             raise NotFound(f"no session {asked.session}", field="session")
         return found
 
@@ -219,7 +221,7 @@ async def running(
         stack.push_async_callback(scheduler.stop)
         for name in ("archiver", "retriever", "broker"):
             service = Service(await _bus(stack, servers, name), None, name, "0.0.1", "stand-in")
-            service.reads("health", "check", HealthCheck, healthy(name))
+            service.on(CHECK[name], healthy(name))
             await service.start()
             stack.push_async_callback(service.stop)
         http = await stack.enter_async_context(

@@ -17,6 +17,7 @@ from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.catalogue import DatasetRef, Located
 from shared.contracts.compute import Session
+from shared.contracts.endpoints.catalogue import DATASET_LOCATE
 from shared.contracts.errors import HeadraceError, NotFound, Unavailable
 from shared.contracts.events import OfferChanged
 from shared.contracts.execution import OURS, Site, SitePing
@@ -152,7 +153,7 @@ async def open_sites(servers: Servers, database: Database, s3: Bucket, folder: P
 
         await sites.bus.nc.subscribe("hr.evt.offer.>", cb=hear)
         archiver = Service(await connect("archiver"), None, "archiver", "0.0.1", "stand-in")
-        archiver.reads("dataset", "locate", DatasetRef, sites.archive)
+        archiver.on(DATASET_LOCATE, sites.archive)
         await archiver.start()
         stack.push_async_callback(archiver.stop)
         stack.push_async_callback(sites.close)

@@ -108,7 +108,7 @@ class Connection:
         }  # fmt: skip
 
     def _note(self, query: str) -> None:
-        self.run.append(next(name for name, text in Q.items() if text == query))
+        self.run.append(next(known.name for known in Q if known.text == query))
 
     async def fetchrow(self, query: str, *_: Any) -> dict[str, Any]:
         self._note(query)

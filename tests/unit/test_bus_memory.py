@@ -10,6 +10,7 @@ from shared.bus import topology
 from shared.bus.client import Bus
 from shared.bus.pull import Pull, delivery
 from shared.contracts import ids, subjects
+from shared.contracts.endpoints.work import TASK_CONFIRM
 from shared.contracts.topology import TASKS, worker_consumer
 from shared.contracts.work import BeatReply, Completed, Confirm, Confirmed, ReportBatch, TaskBatch, Work
 from shared.service.context import Context
@@ -100,7 +101,7 @@ async def test_a_worker_runs_what_the_queue_holds_and_acks_when_its_report_is_st
         return Confirmed([])
 
     service = Service(bus, None, "scheduler", "1.0.0", "")
-    service.reads("task", "confirm", Confirm, confirm)
+    service.on(TASK_CONFIRM, confirm)
     await service.start()
     beats: list[bytes] = []
 

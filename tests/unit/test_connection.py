@@ -5,7 +5,7 @@ import pytest
 from shared.bus.connection import LARGEST_HEADERS, Connection
 from shared.contracts.errors import Invalid
 from shared.contracts.headers import UNREADABLE
-from shared.service.context import of_command, of_request
+from shared.service.middleware.identity import of_command, of_request
 
 
 @pytest.mark.parametrize(

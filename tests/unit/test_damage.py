@@ -128,7 +128,7 @@ class Pool:
         return [self.block]
 
     async def execute(self, query: str, *arguments: Any) -> None:
-        self.writes.append((next(name for name, text in Q.items() if text == query), arguments[2]))
+        self.writes.append((next(known.name for known in Q if known.text == query), arguments[2]))
 
 
 def rig(status: Any = "damaged", copy: int = 1) -> tuple[Any, MemoryObjects, MemoryObjects, Pool, Catalogue]:

@@ -15,7 +15,7 @@ from shared.service.middleware.logging import logging
 from shared.service.middleware.timeout import timeout
 from shared.service.middleware.tracing import tracing
 
-CTX = Context("hr.rpc.s.n.v", "ann", {}, trace.new())
+CTX = Context("ann", subject="hr.rpc.s.n.v", trace=trace.new())
 
 
 def named(name: str, seen: list[str]) -> Callable[[Handler], Handler]:

@@ -4,12 +4,12 @@ import asyncio
 from typing import Any
 
 from services.scheduler import store
-from services.scheduler.compute.lists.lists import PLACES_OF_ONE, Desk
 from services.scheduler.dispatch.handlers import Partitions
 from services.scheduler.dispatch.partition import Partition
+from services.scheduler.heavy_reads import PLACES_OF_ONE, HeavyReads
 from shared.contracts.compute import PartitionRef
 from shared.contracts.paging import Page
-from shared.service.context import of_request
+from shared.service.middleware.identity import of_request
 
 ANN = of_request("hr.rpc.scheduler.partition.get", {"Hr-User": "ann"})
 
@@ -42,7 +42,7 @@ class Turns:
 
 async def test_a_users_questions_about_partitions_read_a_few_at_a_time() -> None:
     tables, turns = Tables(), Turns()
-    handlers: Any = Partitions(None, tables, turns, Desk(tables))  # type: ignore[arg-type]
+    handlers: Any = Partitions(None, tables, turns, HeavyReads(tables))  # type: ignore[arg-type]
     asked = [handlers.get(ANN, PartitionRef("p")) for _ in range(4)] + [handlers.list(ANN, Page()) for _ in range(4)]
     replies = asyncio.gather(*asked)
     while tables.reading < PLACES_OF_ONE:

@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.bus.publish import LARGEST
+from shared.contracts.endpoint import Query
 from shared.contracts.errors import TooLarge
 from shared.service.context import Context
 from shared.service.service import Service
@@ -28,7 +29,7 @@ async def test_a_reply_that_does_not_fit() -> None:
     broker = MemoryBroker()
     bus = await broker.connect("archiver")
     service = Service(bus, None, "archiver", "1.0.0", "")
-    service.reads("dataset", "list", Size, answer)
+    service.on(Query("archiver", "dataset", "list", Size, Text, None, "A text of that size."), answer)
     await service.start()
     subject, most = "hr.rpc.archiver.dataset.list", LARGEST
     around = len(msgspec.json.encode(Text("")))

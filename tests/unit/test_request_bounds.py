@@ -9,10 +9,10 @@ from msgspec import inspect as kinds
 
 from services.gateway.web import ROUTES
 from shared.contracts.compute import TaskSpec
-from shared.contracts.endpoints import ENDPOINTS, Endpoint
+from shared.contracts.endpoint import Endpoint
+from shared.contracts.endpoints import ENDPOINTS
 from shared.contracts.errors import Invalid
-from shared.service.service import _decoder
-from shared.service.texts import check_texts, nul
+from shared.service.decode import check_texts, decoder, nul
 from tests.support.json_texts import texts
 from tests.support.wire import example
 
@@ -20,8 +20,8 @@ TYPED = [endpoint for endpoint in ENDPOINTS if endpoint.request is not bytes]
 
 
 @pytest.mark.parametrize("endpoint", TYPED, ids=lambda endpoint: endpoint.name)
-def test_no_text_of_any_request_has_a_nul(endpoint: Endpoint) -> None:
-    decode = _decoder(endpoint.request)
+def test_no_text_of_any_request_has_a_nul(endpoint: Endpoint[Any, Any]) -> None:
+    decode = decoder(endpoint.request)
     whole = msgspec.json.decode(msgspec.json.encode(example(endpoint.request)))
     for place, changed in texts(whole):
         data = msgspec.json.encode(changed)
@@ -99,6 +99,6 @@ def test_the_place_is_named(value: Any, place: str | None) -> None:
 
 @pytest.mark.parametrize("text", [rb"\ud800", rb"\udc00x", rb"x\ud83dx"])
 def test_a_lone_surrogate_is_no_json(text: bytes) -> None:
-    decode = _decoder(dict[str, str])
+    decode = decoder(dict[str, str])
     with pytest.raises(Invalid):
         decode(b'{"a":"' + text + b'"}')

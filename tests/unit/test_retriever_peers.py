@@ -12,12 +12,16 @@ from shared.bus.client import Bus
 from shared.chain.errors import UserError
 from shared.contracts import catalogue as k
 from shared.contracts import compute as c
+from shared.contracts.endpoint import Endpoint
+from shared.contracts.endpoints import catalogue as ke
+from shared.contracts.endpoints import compute as ce
 from shared.contracts.errors import Conflict, Invalid, NotFound, Unavailable
 from shared.contracts.ids import uuid7
 from shared.contracts.work import Output
 from shared.service.context import Context
 from shared.service.service import Service
 from shared.testing.bus import MemoryBroker
+from tests.support.stand_in import stand_in
 
 RESULT, SESSION, JOB = uuid7(), uuid7(), uuid7()
 BLOCK = uuid7()
@@ -30,7 +34,9 @@ class Others:
         self.says: dict[str, list[Any]] = {}
         self.asked: list[tuple[str, str, Any]] = []
 
-    def takes(self, service: Service, noun: str, verb: str, request: Any) -> None:
+    def takes(self, service: Service, endpoint: Endpoint[Any, Any]) -> None:
+        noun, verb = endpoint.noun, endpoint.verb
+
         async def answer(ctx: Context, message: Any) -> Any:
             self.asked.append((f"{noun}.{verb}", ctx.user, message))
             said = self.says[f"{noun}.{verb}"].pop(0)
@@ -38,7 +44,7 @@ class Others:
                 raise said
             return said
 
-        service.reads(noun, verb, request, answer)
+        service.on(stand_in(endpoint), answer)
 
 
 @pytest.fixture
@@ -51,16 +57,13 @@ async def peers(others: Others) -> AsyncIterator[Peers]:
     broker = MemoryBroker()
     there: list[Bus] = []
     for name, endpoints in (
-        ("archiver", [("job", "update", k.JobUpdate), ("dataset", "lifecycle", k.LifecycleUpdate),
-                      ("datablock", "list", k.DatablockQuery), ("datablock", "files", k.FileQuery),
-                      ("datablock", "report", k.DatablockReport)]),
-        ("scheduler", [("result", "get", c.ResultRef), ("result", "complete", c.ResultComplete),
-                       ("result", "abort", c.ResultAbort)]),
-    ):  # fmt: skip
+        ("archiver", (ke.JOB_UPDATE, ke.DATASET_LIFECYCLE, ke.DATABLOCK_LIST, ke.DATABLOCK_FILES, ke.DATABLOCK_REPORT)),
+        ("scheduler", (ce.RESULT_GET, ce.RESULT_COMPLETE, ce.RESULT_ABORT)),
+    ):
         there.append(await broker.connect(name))
         service = Service(there[-1], None, name, "1.0.0", "")
-        for noun, verb, request in endpoints:
-            others.takes(service, noun, verb, request)
+        for endpoint in endpoints:
+            others.takes(service, endpoint)
         await service.start()
     there.append(await broker.connect("retriever"))
     yield Peers(there[-1])

@@ -12,6 +12,7 @@ from services.retriever.retrieval.store import Q, retrieval_key
 from shared.contracts.errors import Conflict
 from shared.contracts.retrieval import DownloadQuery
 from shared.runtime.clock import SystemClock
+from shared.service.context import Context
 from shared.testing.objects import MemoryObjects
 
 ID = UUID(int=1)
@@ -41,7 +42,7 @@ async def test_no_addresses_of_what_was_swept_a_moment_ago(swept: bool) -> None:
     await objects.put(retrieval_key("a/a_0.tar"), b"x")
     given: Any = (nothing, nothing, nothing)
     handler = Retrievals(Pool(swept), *given, objects, SystemClock(), timedelta(hours=1))
-    context: Any = SimpleNamespace(user="ann", is_operator=False)
+    context = Context("ann")
     if swept:
         with pytest.raises(Conflict, match="make another"):
             await handler.urls(context, DownloadQuery(ID))

@@ -14,9 +14,10 @@ from services.scheduler.dispatch.partition import Partition
 from services.scheduler.dispatch.placement import Functions
 from services.scheduler.dispatch.turns import Turns
 from shared.contracts.work import Beat
+from shared.service.unit import Unit
 
 SESSION, SUBMISSION = UUID(int=1), UUID(int=2 << 33)
-NAMES = {text: name for name, text in store.Q.items()}
+NAMES = {query.text: query.name for query in store.Q}
 STEP = 0.1
 """Seconds of the modelled time."""
 
@@ -131,8 +132,10 @@ class Workers:
                     else:
                         back.append(row)
         if back:
-            tables.set_aside([row["id"] for row in back], [])
-            await turns.set_aside(back)
+            unit, nothing = Unit(tables), [""] * len(back)
+            await turns.set_aside(unit, [row["id"] for row in back], [row["attempt"] for row in back], nothing, nothing)
+            for effect in unit.after:
+                await effect()
 
 
 def dispatcher(tables: Any, workers: Workers) -> tuple[Turns, Partition]:

@@ -10,6 +10,7 @@ from services.archiver.catalogue.machine import ARCHIVE, ArchiveState, BlockStat
 from shared.chain.chains import Chains
 from shared.contracts import subjects
 from shared.contracts.catalogue import Abandoned, DatasetAbandon
+from shared.contracts.endpoints.catalogue import DATASET_ABANDON
 from shared.contracts.errors import Conflict, NotFound
 from shared.contracts.ids import uuid7
 from shared.service.access import owned
@@ -27,7 +28,7 @@ class Abandonments:
         self._db, self._chains, self._declared = db, chains, declared
 
     def register(self, service: Service) -> None:
-        service.writes("dataset", "abandon", DatasetAbandon, self.abandon)
+        service.on(DATASET_ABANDON, self.abandon)
 
     async def abandon(self, unit: Unit, ctx: Context, asked: DatasetAbandon) -> Abandoned:
         """Packing is stopped for it. Conflict once it is archived, or on its way there; a repeat changes nothing."""

@@ -9,6 +9,7 @@ from services.archiver.catalogue.machine import ARCHIVE, JOB, ArchiveState, JobS
 from shared.chain.chains import Chains
 from shared.contracts import subjects
 from shared.contracts.catalogue import Job, JobCreate, JobRef, JobUpdate
+from shared.contracts.endpoints.catalogue import JOB_CREATE, JOB_GET, JOB_UPDATE
 from shared.contracts.errors import AlreadyExists, Conflict
 from shared.contracts.ids import uuid7
 from shared.service.context import Context
@@ -23,9 +24,9 @@ class Jobs:
         self._db, self._chains, self._declared = db, chains, declared
 
     def register(self, service: Service) -> None:
-        service.writes("job", "create", JobCreate, self.create)
-        service.reads("job", "get", JobRef, self.get)
-        service.writes("job", "update", JobUpdate, self.update, durable=False)
+        service.on(JOB_CREATE, self.create)
+        service.on(JOB_GET, self.get)
+        service.on(JOB_UPDATE, self.update)
 
     async def create(self, unit: Unit, ctx: Context, asked: JobCreate) -> Job:
         db = unit.connection

@@ -5,10 +5,11 @@ from services.archiver.catalogue import builtin as catalogue
 from shared.bus.client import Bus
 from shared.chain.context import StepContext
 from shared.chain.errors import UserError
-from shared.contracts import headers as h
-from shared.contracts import subjects
+from shared.contracts.endpoints.retrieval import RETRIEVAL_CREATE
 from shared.contracts.errors import HeadraceError
-from shared.contracts.retrieval import Retrieval, RetrievalCreate
+from shared.contracts.retrieval import RetrievalCreate
+from shared.service.ask import ask
+from shared.service.context import speaking_for
 
 
 class Forwarding:
@@ -18,9 +19,7 @@ class Forwarding:
     async def hand_to_retriever(self, ctx: StepContext, state: OfDataset) -> None:
         asked = RetrievalCreate(state.pid, id=state.job, job=state.job)
         try:
-            await self._bus.request(
-                subjects.rpc("retriever", "retrieval", "create"), asked, Retrieval, headers={h.USER: state.owner}
-            )
+            await ask(self._bus, RETRIEVAL_CREATE, asked, speaking_for(state.owner))
         except HeadraceError as error:
             if error.retryable:
                 raise

@@ -20,6 +20,7 @@ from shared.contracts.catalogue import (
     UploadUrl,
     UploadUrls,
 )
+from shared.contracts.endpoints.catalogue import UPLOAD_FINISH, UPLOAD_LIST, UPLOAD_SIGN
 from shared.contracts.errors import Conflict, NotFound, TooLarge
 from shared.contracts.ids import uuid7
 from shared.objects.port import Objects, Stored
@@ -44,9 +45,9 @@ class Uploads:
         self._objects, self._clock, self._expiry = objects, clock, expiry
 
     def register(self, service: Service) -> None:
-        service.reads("upload", "list", UploadQuery, self.list)
-        service.reads("upload", "sign", UploadSign, self.sign)
-        service.writes("upload", "finish", DatasetRef, self.finish)
+        service.on(UPLOAD_LIST, self.list)
+        service.on(UPLOAD_SIGN, self.sign)
+        service.on(UPLOAD_FINISH, self.finish)
 
     async def list(self, ctx: Context, asked: UploadQuery) -> UploadPage:
         """Registered files, each looked for in the landing zone."""

@@ -20,6 +20,13 @@ from shared.contracts.catalogue import (
     Located,
     StoredFile,
 )
+from shared.contracts.endpoints.catalogue import (
+    DATABLOCK_FILES,
+    DATABLOCK_LIST,
+    DATABLOCK_REPORT,
+    DATASET_EXPLAIN,
+    DATASET_LOCATE,
+)
 from shared.contracts.errors import NotFound
 from shared.runtime.log import log
 from shared.service.context import Context
@@ -37,11 +44,11 @@ class Datablocks:
         self._db, self._chains = db, chains
 
     def register(self, service: Service) -> None:
-        service.reads("datablock", "list", DatablockQuery, self.list)
-        service.reads("datablock", "files", FileQuery, self.files)
-        service.writes("datablock", "report", DatablockReport, self.report, durable=False)
-        service.reads("dataset", "locate", DatasetRef, self.locate)
-        service.reads("dataset", "explain", DatasetRef, self.explain)
+        service.on(DATABLOCK_LIST, self.list)
+        service.on(DATABLOCK_FILES, self.files)
+        service.on(DATABLOCK_REPORT, self.report)
+        service.on(DATASET_LOCATE, self.locate)
+        service.on(DATASET_EXPLAIN, self.explain)
 
     async def list(self, ctx: Context, asked: DatablockQuery) -> DatablockPage:
         row = await self._seen(ctx, asked.pid)

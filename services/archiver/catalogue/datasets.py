@@ -19,6 +19,13 @@ from shared.contracts.catalogue import (
     OrigDatablock,
     OrigDatablockCreate,
 )
+from shared.contracts.endpoints.catalogue import (
+    DATASET_CREATE,
+    DATASET_GET,
+    DATASET_LIFECYCLE,
+    DATASET_LIST,
+    ORIGDATABLOCK_CREATE,
+)
 from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, Invalid
 from shared.contracts.ids import uuid7
 from shared.contracts.paging import Page
@@ -38,11 +45,11 @@ class Datasets:
         self._db, self._chains, self._objects = db, chains, objects
 
     def register(self, service: Service) -> None:
-        service.writes("dataset", "create", DatasetCreate, self.create)
-        service.reads("dataset", "get", DatasetRef, self.get)
-        service.reads("dataset", "list", Page, self.list)
-        service.writes("dataset", "lifecycle", LifecycleUpdate, self.lifecycle, durable=False)
-        service.writes("origdatablock", "create", OrigDatablockCreate, self.add_files)
+        service.on(DATASET_CREATE, self.create)
+        service.on(DATASET_GET, self.get)
+        service.on(DATASET_LIST, self.list)
+        service.on(DATASET_LIFECYCLE, self.lifecycle)
+        service.on(ORIGDATABLOCK_CREATE, self.add_files)
 
     async def create(self, unit: Unit, ctx: Context, asked: DatasetCreate) -> Dataset:
         said = (
@@ -69,7 +76,7 @@ class Datasets:
         return store.dataset_of(await store.dataset(self._db, ctx, asked.pid))
 
     async def list(self, ctx: Context, asked: Page) -> DatasetPage:
-        owner = None if ctx.is_operator else ctx.user
+        owner = None if ctx.is_admin else ctx.user
         rows = await self._db.fetch(Q["datasets"], place_of(asked, UUID), owner, asked.size + 1)
         items, more = fitting([store.dataset_of(row) for row in rows], asked.size)
         return DatasetPage(items, token_of(asked, items[-1].id) if more else "")

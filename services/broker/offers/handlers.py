@@ -10,13 +10,20 @@ from services.broker.offers.locate import locate
 from services.broker.offers.transitions import Offers
 from services.broker.sessions.compute import ComputeSessions
 from shared.bus.client import Bus
-from shared.contracts import subjects
+from shared.contracts.endpoints.execution import (
+    OFFER_ACCEPT,
+    OFFER_GET,
+    OFFER_REJECT,
+    OFFER_RELEASE,
+    OFFER_REQUEST,
+    SITE_PING,
+)
 from shared.contracts.errors import NotFound
 from shared.contracts.execution import ExecutionRequest, Offer, OfferRef, OfferReply, OfferRequest, Site, SitePing
 from shared.runtime.clock import Clock
 from shared.service.access import owned
 from shared.service.context import Context
-from shared.service.service import At, Service
+from shared.service.service import Service
 from shared.service.unit import Units
 
 WAITING = 0.4
@@ -31,17 +38,14 @@ class Handlers:
         self._place, self._clock = place, clock
 
     def register(self, service: Service) -> None:
-        """The changes are `reads` to the service: each commits by itself, accepting even twice."""
+        """One of a site's replicas answers a request for offers, and one of each site."""
         site = self._place.name
-        everybody = At(
-            subjects.OFFER_REQUEST, f"broker-{site}"
-        )  # one of a site's replicas answers, and one of each site
-        service.reads("offer", "request", OfferRequest, self.request, at=everybody)
-        service.reads("offer", "accept", OfferRef, self.accept, seconds=30, at=At(subjects.broker(site, "accept")))
-        service.reads("offer", "reject", OfferRef, self.reject, at=At(subjects.broker(site, "reject")))
-        service.reads("offer", "release", OfferRef, self.release, seconds=30, at=At(subjects.broker(site, "release")))
-        service.reads("offer", "get", OfferRef, self.get, at=At(subjects.broker(site, "get")))
-        service.reads("site", "ping", SitePing, self.ping, at=At(subjects.broker(site, "ping")))
+        service.on(OFFER_REQUEST, self.request, site=site, group=f"broker-{site}")
+        service.on(OFFER_ACCEPT, self.accept, seconds=30, site=site)
+        service.on(OFFER_REJECT, self.reject, site=site)
+        service.on(OFFER_RELEASE, self.release, seconds=30, site=site)
+        service.on(OFFER_GET, self.get, site=site)
+        service.on(SITE_PING, self.ping, site=site)
 
     async def request(self, ctx: Context, asked: OfferRequest) -> OfferReply:
         site, wanted = self._place.name, asked.request
@@ -52,7 +56,7 @@ class Handlers:
             return OfferReply(site, "NO", reason="its partition is not there yet")
         within = asked.within * WAITING
         data, functions = await asyncio.gather(
-            locate(self._bus, ctx.user, wanted.data, within), self._functions(wanted, within)
+            locate(self._bus, ctx, wanted.data, within), self._functions(wanted, within)
         )
         async with self._units.begin() as unit:
             db, now = unit.connection, self._clock.now()

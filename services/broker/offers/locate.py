@@ -6,24 +6,24 @@ import msgspec
 
 from services.broker.offers.decide import Lost
 from shared.bus.client import Bus
-from shared.contracts import headers as h
-from shared.contracts import subjects
 from shared.contracts.catalogue import DatasetRef, Located
+from shared.contracts.endpoints.catalogue import DATASET_LOCATE
 from shared.contracts.errors import HeadraceError
 from shared.contracts.execution import Data, DatasetData
+from shared.service.ask import ask
+from shared.service.context import Context
 
 
-async def locate(bus: Bus, user: str, data: list[Data], within: float) -> list[Located | Lost]:
+async def locate(bus: Bus, context: Context, data: list[Data], within: float) -> list[Located | Lost]:
     """One answer for each, in order. `within`: seconds that the archiver has."""
-    return list(await asyncio.gather(*(_one(bus, user, one, within) for one in data)))
+    return list(await asyncio.gather(*(_one(bus, context, one, within) for one in data)))
 
 
-async def _one(bus: Bus, user: str, data: Data, within: float) -> Located | Lost:
+async def _one(bus: Bus, context: Context, data: Data, within: float) -> Located | Lost:
     pid = data.pid if isinstance(data, DatasetData) else data.location
-    subject = subjects.rpc("archiver", "dataset", "locate")
     try:
         asked = msgspec.convert({"pid": pid}, DatasetRef)
-        return await bus.request(subject, asked, Located, timeout=within, headers={h.USER: user})
+        return await ask(bus, DATASET_LOCATE, asked, context, timeout=within)
     except msgspec.ValidationError:
         return Lost(f"{pid} is not a dataset's pid")
     except HeadraceError as error:

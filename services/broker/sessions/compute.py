@@ -2,21 +2,27 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
-from typing import Any, TypeVar
 from uuid import UUID
 
 from shared.bus.client import Bus
 from shared.contracts import compute as c
-from shared.contracts import headers as h
-from shared.contracts import subjects
+from shared.contracts.endpoints.compute import (
+    PARTITION_CREATE,
+    PARTITION_GET,
+    SESSION_CLOSE,
+    SESSION_CREATE,
+    SESSION_GET,
+)
 from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, NotFound
 from shared.contracts.execution import ExecutionRequest
+from shared.contracts.permissions import ADMIN
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff, retry
+from shared.service.ask import ask
+from shared.service.context import speaking_for
 
-T = TypeVar("T")
-ADMIN = "admin"
+_ADMIN = speaking_for(ADMIN)
+"""Partitions are the admin's to make."""
 _OVER = frozenset({"closed", "cancelled", "purged", "deleted"})
 
 
@@ -32,7 +38,7 @@ class ComputeSessions:
 
         async def make() -> None:
             with contextlib.suppress(AlreadyExists):
-                await self._ask("partition.create", c.PartitionCreate(self._site), c.Partition, ADMIN)
+                await ask(self._bus, PARTITION_CREATE, c.PartitionCreate(self._site), _ADMIN)
 
         def tell(error: BaseException, tries: int) -> None:
             log.info("partition.not_made", site=self._site, error=repr(error), tries=tries)
@@ -42,10 +48,8 @@ class ComputeSessions:
 
     async def functions(self, within: float) -> frozenset[str] | None:
         """Those that live workers of the site's partition have; None: the scheduler does not say within so many seconds."""
-        subject = subjects.rpc("scheduler", "partition", "get")
         try:
-            asked = c.PartitionRef(self._site)
-            found = await self._bus.request(subject, asked, c.Partition, timeout=within, headers={h.USER: ADMIN})
+            found = await ask(self._bus, PARTITION_GET, c.PartitionRef(self._site), _ADMIN, timeout=within)
         except HeadraceError as error:
             log.info("partition.not_known", site=self._site, error=repr(error))
             return None
@@ -55,21 +59,20 @@ class ComputeSessions:
         """The compute session of an offer: the same one however often it is asked for."""
         options = c.Options(function=request.executable.function) if request.executable else c.Options()
         asked = c.SessionCreate([self._site], options, request.meta.name)
-        key = {h.IDEMPOTENCY_KEY: f"offer:{offer}"}
-        made = await self._ask("session.create", asked, c.Session, owner, key)
+        made = await ask(self._bus, SESSION_CREATE, asked, speaking_for(owner), key=f"offer:{offer}")
         return made.id
 
     async def close(self, session: UUID, owner: str) -> None:
         """Nothing new begins in it. Harmless when it is closed or gone."""
         try:
-            await self._ask("session.close", c.SessionRef(session), c.Session, owner)
+            await ask(self._bus, SESSION_CLOSE, c.SessionRef(session), speaking_for(owner))
         except (Conflict, NotFound):
             return
 
     async def is_over(self, session: UUID, owner: str) -> bool:
         """Whether nothing new can begin in it."""
         try:
-            found = await self._ask("session.get", c.SessionGet(session), c.Session, owner)
+            found = await ask(self._bus, SESSION_GET, c.SessionGet(session), speaking_for(owner))
         except NotFound:
             return True
         return found.status in _OVER
@@ -77,15 +80,7 @@ class ComputeSessions:
     async def is_quiet(self, session: UUID, owner: str) -> bool:
         """Whether nothing runs in it any more; reads all of its tasks."""
         try:
-            found = await self._ask("session.get", c.SessionGet(session, counts=True), c.Session, owner)
+            found = await ask(self._bus, SESSION_GET, c.SessionGet(session, counts=True), speaking_for(owner))
         except NotFound:
             return True
         return found.tasks is None or found.tasks.queued + found.tasks.running == 0
-
-    async def _ask(
-        self, action: str, message: Any, reply: type[T], user: str, headers: Mapping[str, str] | None = None
-    ) -> T:
-        noun, _, verb = action.partition(".")
-        return await self._bus.request(
-            subjects.rpc("scheduler", noun, verb), message, reply, headers={h.USER: user, **(headers or {})}
-        )

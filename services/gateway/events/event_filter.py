@@ -6,7 +6,7 @@ import msgspec
 
 from shared.contracts.errors import Invalid
 from shared.contracts.events import Frame
-from shared.service.service import MALFORMED
+from shared.service.decode import MALFORMED
 
 _frame = msgspec.json.Decoder(Frame).decode
 _OF_RESULTS = frozenset({"results", "aborted", "deleted"})

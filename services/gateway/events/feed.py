@@ -24,7 +24,7 @@ from shared.contracts.ids import uuid7
 from shared.contracts.topology import EVENTS
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff
-from shared.service.service import MALFORMED
+from shared.service.decode import MALFORMED
 
 BATCH = 128
 """Events that may lie here untaken, beside `MOST_BYTES`."""

@@ -8,10 +8,12 @@ from services.retriever.retrieval import store
 from services.retriever.retrieval.chain import Retrieve, Retrieving, changed
 from shared.bus.client import Bus
 from shared.chain.chains import Chains
-from shared.contracts import headers as h
 from shared.contracts import subjects
-from shared.contracts.catalogue import Dataset, DatasetRef
-from shared.contracts.compute import Session, SessionGet
+from shared.contracts.catalogue import DatasetRef
+from shared.contracts.compute import SessionGet
+from shared.contracts.endpoints.catalogue import DATASET_GET
+from shared.contracts.endpoints.compute import SESSION_GET
+from shared.contracts.endpoints.retrieval import RETRIEVAL_CREATE, RETRIEVAL_GET, RETRIEVAL_URLS
 from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound
 from shared.contracts.ids import uuid7
 from shared.contracts.retrieval import (
@@ -25,6 +27,7 @@ from shared.contracts.retrieval import (
 from shared.objects.port import Objects
 from shared.runtime.clock import Clock, rfc3339
 from shared.service.access import owned
+from shared.service.ask import ask
 from shared.service.context import Context
 from shared.service.paging import fitting, place_of, token_of
 from shared.service.service import Service
@@ -50,9 +53,9 @@ class Retrievals:
         self._objects, self._clock, self._expiry = objects, clock, expiry
 
     def register(self, service: Service) -> None:
-        service.writes("retrieval", "create", RetrievalCreate, self.create)
-        service.reads("retrieval", "get", RetrievalRef, self.get)
-        service.reads("retrieval", "urls", DownloadQuery, self.urls)
+        service.on(RETRIEVAL_CREATE, self.create)
+        service.on(RETRIEVAL_GET, self.get)
+        service.on(RETRIEVAL_URLS, self.urls)
 
     async def create(self, unit: Unit, ctx: Context, asked: RetrievalCreate) -> Retrieval:
         _check(asked)
@@ -77,17 +80,14 @@ class Retrievals:
         one that there is not."""
         if session is None:
             return
-        subject = subjects.rpc("scheduler", "session", "get")
         try:
-            await self._bus.request(subject, SessionGet(session), Session, headers={h.USER: ctx.user})
+            await ask(self._bus, SESSION_GET, SessionGet(session), ctx)
         except NotFound:
             raise NotFound(f"there is no session {session}", field="session") from None
 
     async def _check_retrievable(self, ctx: Context, pid: str) -> None:
         """Now, so that who asks for what is not there learns it at once; what decides is the chain."""
-        found = await self._bus.request(
-            subjects.rpc("archiver", "dataset", "get"), DatasetRef(pid), Dataset, headers={h.USER: ctx.user}
-        )
+        found = await ask(self._bus, DATASET_GET, DatasetRef(pid), ctx)
         if not found.datasetlifecycle.retrievable:
             raise Conflict(f"dataset {pid} is not retrievable: it is not on long-term storage", field="pid")
 

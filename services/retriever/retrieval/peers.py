@@ -2,35 +2,41 @@
 scheduler. An answer that will not get better is the user's error: the chain ends with it."""
 
 from collections.abc import Sequence
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 from services.retriever.retrieval.examine import Found
 from shared.bus.client import Bus
 from shared.chain.errors import UserError
-from shared.contracts import headers as h
-from shared.contracts import subjects
 from shared.contracts.catalogue import (
     Datablock,
-    DatablockPage,
     DatablockQuery,
     DatablockReport,
-    Dataset,
-    FilePage,
     FileQuery,
-    Job,
     JobStatus,
     JobUpdate,
     LifecycleUpdate,
     RetrieveStatus,
     StoredFile,
 )
-from shared.contracts.compute import Result, ResultAbort, ResultComplete, ResultList, ResultRef
+from shared.contracts.compute import ResultAbort, ResultComplete, ResultRef
+from shared.contracts.endpoint import Endpoint
+from shared.contracts.endpoints.catalogue import (
+    DATABLOCK_FILES,
+    DATABLOCK_LIST,
+    DATABLOCK_REPORT,
+    DATASET_LIFECYCLE,
+    JOB_UPDATE,
+)
+from shared.contracts.endpoints.compute import RESULT_ABORT, RESULT_COMPLETE, RESULT_GET
 from shared.contracts.errors import Conflict, HeadraceError, NotFound
 from shared.contracts.states import ResultStatus, name_of
 from shared.contracts.work import Output
+from shared.service.ask import ask
+from shared.service.context import speaking_for
 
-T = TypeVar("T")
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
 MOST_ABORTED: Final = 1000
 PASSED: Final = (Conflict, NotFound)
 """What the catalogue says of a job or dataset that has gone on without us: it stays as it is."""
@@ -42,23 +48,16 @@ class Peers:
         self._bus = bus
 
     async def _ask(
-        self,
-        owner: str,
-        service: str,
-        noun: str,
-        verb: str,
-        message: Any,
-        reply: type[T],
-        *expected: type[HeadraceError],
-    ) -> T:
+        self, owner: str, endpoint: Endpoint[Request, Reply], message: Request, *expected: type[HeadraceError]
+    ) -> Reply:
         """`expected`: refusals that the caller knows what to do with."""
-        subject = subjects.rpc(service, noun, verb)
         try:
-            return await self._bus.request(subject, message, reply, timeout=10, headers={h.USER: owner})
+            return await ask(self._bus, endpoint, message, speaking_for(owner), timeout=10)
         except HeadraceError as error:
             if error.retryable or isinstance(error, expected):
                 raise
-            raise UserError(f"{service} refuses {noun} {verb}: {error.message}") from None
+            what = f"{endpoint.service} refuses {endpoint.noun} {endpoint.verb}"
+            raise UserError(f"{what}: {error.message}") from None
 
     # -- the catalogue
 
@@ -67,7 +66,7 @@ class Peers:
         if job is None:
             return
         try:
-            await self._ask(owner, "archiver", "job", "update", JobUpdate(job, status, message[:2000]), Job, *PASSED)
+            await self._ask(owner, JOB_UPDATE, JobUpdate(job, status, message[:2000]), *PASSED)
         except PASSED:
             return
 
@@ -75,7 +74,7 @@ class Peers:
         """SciCat wants archivable and retrievable to be said again: earlier versions reset what is left out."""
         asked = LifecycleUpdate(pid, archivable=False, retrievable=True, retrieve_status_message=status)
         try:
-            await self._ask(owner, "archiver", "dataset", "lifecycle", asked, Dataset, *PASSED)
+            await self._ask(owner, DATASET_LIFECYCLE, asked, *PASSED)
         except PASSED:
             return
 
@@ -84,7 +83,7 @@ class Peers:
         token = ""
         while True:
             asked = DatablockQuery(pid=pid, size=1000, token=token)
-            page = await self._ask(owner, "archiver", "datablock", "list", asked, DatablockPage)
+            page = await self._ask(owner, DATABLOCK_LIST, asked)
             found += page.items
             if not (token := page.next):
                 return found
@@ -94,14 +93,14 @@ class Peers:
         asked = DatablockReport(pid, datablock, copy)
         if found is not None:
             asked = DatablockReport(pid, datablock, copy, found.damage, found.size, found.chk)
-        return await self._ask(owner, "archiver", "datablock", "report", asked, Datablock)
+        return await self._ask(owner, DATABLOCK_REPORT, asked)
 
     async def files(self, owner: str, pid: str, paths: set[str]) -> list[StoredFile]:
         """Where these files lie; those that there are not are not in the answer."""
         found: list[StoredFile] = []
         token = ""
         while True:
-            page = await self._ask(owner, "archiver", "datablock", "files", FileQuery(pid=pid, token=token), FilePage)
+            page = await self._ask(owner, DATABLOCK_FILES, FileQuery(pid=pid, token=token))
             found += [file for file in page.items if file.path in paths]
             if not (token := page.next) or len(found) == len(paths):
                 return found
@@ -110,7 +109,7 @@ class Peers:
 
     async def is_complete(self, owner: str, result: UUID, session: UUID | None = None) -> bool:
         """UserError if the result can have no value any more, or is not of `session`, which would keep its bytes."""
-        found = await self._ask(owner, "scheduler", "result", "get", ResultRef(result), Result)
+        found = await self._ask(owner, RESULT_GET, ResultRef(result))
         if session not in (None, found.session):
             raise UserError(f"result {result} is not of session {session}")
         if found.status not in (name_of(ResultStatus.CREATED), COMPLETED):
@@ -121,7 +120,7 @@ class Peers:
         """Gives a result its value. False if it had one: our object is not used."""
         asked = ResultComplete(output.id, output.data, output.object, output.size, output.sha256)
         try:
-            await self._ask(owner, "scheduler", "result", "complete", asked, Result, Conflict)
+            await self._ask(owner, RESULT_COMPLETE, asked, Conflict)
         except Conflict as error:
             if await self.is_complete(owner, output.id):
                 return False
@@ -136,7 +135,7 @@ class Peers:
     async def _abort(self, owner: str, session: UUID, results: Sequence[UUID], reason: str) -> None:
         try:
             asked = ResultAbort(session, list(results), reason)
-            await self._ask(owner, "scheduler", "result", "abort", asked, ResultList)
+            await self._ask(owner, RESULT_ABORT, asked)
         except UserError:  # of all, because of one: halves find it
             half = len(results) // 2
             if half:

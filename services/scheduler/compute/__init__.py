@@ -10,4 +10,6 @@ A package a noun, each with its handlers, its decisions and its SQL beside them:
     completion    reports of workers end tasks and release those that waited for them
     removal       sessions purged and deleted
     lists         filtered, sorted pages of all of these
+
+Nothing here imports `dispatch`, and nothing there this: what each asks of the other is in `services/scheduler/ports.py`.
 """

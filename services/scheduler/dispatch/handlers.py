@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 
 from services.scheduler import store
-from services.scheduler.compute.lists.lists import Desk
 from services.scheduler.dispatch.partition import Partition as Known
 from services.scheduler.dispatch.placement import SHOWN, unplaced
 from services.scheduler.dispatch.turns import Turns
+from services.scheduler.heavy_reads import HeavyReads
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.contracts import subjects
@@ -20,6 +20,13 @@ from shared.contracts.compute import (
     PartitionPage,
     PartitionRef,
     PartitionUpdate,
+)
+from shared.contracts.endpoints.compute import (
+    PARTITION_CREATE,
+    PARTITION_DELETE,
+    PARTITION_GET,
+    PARTITION_LIST,
+    PARTITION_UPDATE,
 )
 from shared.contracts.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from shared.contracts.paging import Page
@@ -34,15 +41,15 @@ Q = store.Q
 
 
 class Partitions:
-    def __init__(self, bus: Bus, db: store.Db, turns: Turns, desk: Desk) -> None:
-        self._bus, self._db, self._turns, self._desk = bus, db, turns, desk
+    def __init__(self, bus: Bus, db: store.Db, turns: Turns, heavy: HeavyReads) -> None:
+        self._bus, self._db, self._turns, self._heavy = bus, db, turns, heavy
 
     def register(self, service: Service) -> None:
-        service.writes("partition", "create", PartitionCreate, self.create)
-        service.writes("partition", "update", PartitionUpdate, self.update)
-        service.writes("partition", "delete", PartitionRef, self.delete)
-        service.reads("partition", "get", PartitionRef, self.get)
-        service.reads("partition", "list", Page, self.list)
+        service.on(PARTITION_CREATE, self.create)
+        service.on(PARTITION_UPDATE, self.update)
+        service.on(PARTITION_DELETE, self.delete)
+        service.on(PARTITION_GET, self.get)
+        service.on(PARTITION_LIST, self.list)
 
     async def create(self, unit: Unit, ctx: Context, request: PartitionCreate) -> Partition:
         _operator(ctx)
@@ -112,7 +119,7 @@ class Partitions:
         rows = await self._db.fetch(Q["partition_counts"], [partition.number for partition in known])
         counts = {row["id"]: (row["running"], row["waiting"]) for row in rows}
         numbered = {partition.number: partition for partition in known}
-        async with self._desk.place(ctx) as db:  # it may read many tasks
+        async with self._heavy.place(ctx) as db:  # it may read many tasks
             placeless = unplaced(await db.fetch(Q["unplaced"], list(numbered)), numbered)
         return [_partition(p, *counts.get(p.number, (0, 0)), placeless.get(p.number)) for p in known]
 
@@ -149,7 +156,7 @@ def _partition(known: Known, running: int, waiting: int, placeless: dict[str, in
 
 
 def _operator(ctx: Context) -> None:
-    if not ctx.is_operator:
+    if not ctx.is_admin:
         raise Forbidden("only an admin makes, changes and deletes partitions")
 
 

@@ -19,10 +19,10 @@ import msgspec
 from nats.aio.msg import Msg
 
 from services.scheduler import store
-from services.scheduler.compute.completion.release import Release
 from services.scheduler.dispatch.partition import by_partition
 from services.scheduler.dispatch.preemption import ranks
 from services.scheduler.dispatch.turns import Turns
+from services.scheduler.ports import Attempts
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.contracts import subjects
@@ -31,7 +31,7 @@ from shared.contracts.work import MOST_HELD, Beat, BeatReply, Failed
 from shared.db.pool import AWAY
 from shared.runtime.clock import Clock
 from shared.runtime.log import log
-from shared.service.service import MALFORMED
+from shared.service.decode import MALFORMED
 
 Q = store.Q
 MISSED = 3
@@ -48,13 +48,13 @@ class Leases:
         bus: Bus,
         pool: "asyncpg.Pool[Any]",
         turns: Turns,
-        release: Release,
+        attempts: Attempts,
         clock: Clock,
         *,
         lease: float,
         every: float,
     ) -> None:
-        self._bus, self._pool, self._turns, self._release, self._clock = bus, pool, turns, release, clock
+        self._bus, self._pool, self._turns, self._attempts, self._clock = bus, pool, turns, attempts, clock
         self._lease, self._every = lease, every
         self._fine_since: float | None = None
         self._missing: dict[tuple[UUID, int], float] = {}  # since when its worker has left it out
@@ -170,14 +170,14 @@ class Leases:
         keys = [one.task for one in lost], [one.attempt for one in lost]
         rows = await self._pool.fetch(Q["return_tasks"], *keys)
         if unbegun := [row["id"] for row in await self._pool.fetch(Q["unbegun"], *keys)]:
-            await self._release.let_go(unbegun)  # their session has ended: what follows is their last word
+            await self._attempts.let_go(unbegun)  # their session has ended: what follows is their last word
         returned = {row["id"] for row in rows}
         if returned:
             log.info("tasks.returned", count=len(returned))
             await self._turns.ended(by_partition(rows))
             await self._turns.wake()
         if begun := [one for one in lost if one.task not in returned]:
-            await self._release.fail(begun, workers)
+            await self._attempts.fail(begun, workers)
             log.warning("tasks.lost", count=len(begun))
 
     async def _forget(self, live: set[str]) -> None:

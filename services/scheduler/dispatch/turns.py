@@ -12,7 +12,8 @@ it released by itself (`credits`), which saves a chain's hop a round trip.
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,8 @@ from services.scheduler.dispatch.partition import IDLE, Partition, by_partition
 from services.scheduler.dispatch.placement import TICK, Placement
 from services.scheduler.dispatch.queue import Queue
 from services.scheduler.dispatch.share import Lane, share
+from services.scheduler.machine import TASK
+from services.scheduler.ports import LAST_EPOCH
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.contracts import subjects
@@ -41,8 +44,6 @@ STANDING = "hr.ctl.scheduler.standing"
 """Core publish between schedulers, once a second, by dispatchers: `[[partition's number, outstanding, running], …]`."""
 WOKEN = "hr.ctl.scheduler.woken"
 """Core publish between schedulers: something may be ready, in the partitions of these numbers. Lost ones cost half a second."""
-LAST_EPOCH = 2**31 - 1
-"""Nothing of the session is to run any more."""
 LANES = 256
 """Sessions looked at in one round, the most urgent first, with a few submissions of each."""
 
@@ -62,6 +63,14 @@ class Turns:
 
     def numbers(self) -> dict[str, int]:
         return {partition.name: number for number, partition in self._partitions.items()}
+
+    async def numbers_of(self, names: Collection[str]) -> dict[str, int]:
+        if not self.numbers().keys() >= set(names):  # another scheduler has just made one
+            await self.refresh()
+        return {name: number for name, number in self.numbers().items() if name in names}
+
+    async def hold(self, db: Any, names: Collection[str]) -> set[str]:
+        return {row["name"] for row in await db.fetch(Q["hold_partitions"], list(names))}
 
     def partitions(self) -> list[Partition]:
         return list(self._partitions.values())
@@ -132,8 +141,28 @@ class Turns:
         if self._limited:
             self._look(self._limited)
 
-    async def set_aside(self, rows: Sequence[Any]) -> None:
+    async def set_aside(
+        self, unit: Unit, tasks: Sequence[UUID], attempts: Sequence[int], workers: Sequence[str], reasons: Sequence[str]
+    ) -> list[Any]:
         """Workers have given these back, and they wait to be placed."""
+        sources = TASK.sources("give back")
+        rows: list[Any] = await unit.connection.fetch(Q["set_aside"], tasks, attempts, workers, reasons, sources)
+        unit.after.append(lambda: self._set_aside(rows))
+        return rows
+
+    async def requeue(self, unit: Unit, session: UUID) -> None:
+        db, taken = unit.connection, Counter[int]()
+        for submission in await db.fetch(Q["active_submissions"], session):
+            low, high = store.span(submission["id"])
+            rows = await db.fetch(Q["let_go"], low, high)
+            rows += await db.fetch(Q["rewind_released"], low, high, None)
+            rows += await db.fetch(Q["rewind_lanes"], low, high, None)
+            for back in rows:
+                taken[back["partition"]] += back["tasks"]
+            await db.execute(Q["leave_to_lanes"], low, high, None, session)
+        unit.after.append(lambda: self.ended(dict(taken)))
+
+    async def _set_aside(self, rows: Sequence[Any]) -> None:
         counts = by_partition(rows)
         for number in counts.keys() & self._partitions.keys():
             self._partitions[number].functions.waiting = True

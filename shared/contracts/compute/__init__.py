@@ -1,52 +1,11 @@
 """Sessions, results and submissions: what users ask of the scheduler. Version 3.
 
-Endpoints, each also a durable command (`hr.cmd.<user>.scheduler.<noun>.<verb>`) where it changes something
-(partitions are changed by the admin only):
+Who may ask what is in `shared/contracts/endpoints/compute.py`; docs/endpoints.md is the table made from it.
 
-| subject                                | request            | reply           |
-|----------------------------------------|--------------------|-----------------|
-| `hr.rpc.scheduler.partition.create`    | PartitionCreate    | Partition       |
-| `hr.rpc.scheduler.partition.update`    | PartitionUpdate    | Partition       |
-| `hr.rpc.scheduler.partition.delete`    | PartitionRef       | Partition       |
-| `hr.rpc.scheduler.partition.get`       | PartitionRef       | Partition       |
-| `hr.rpc.scheduler.partition.list`      | Page               | PartitionPage   |
-| `hr.rpc.scheduler.session.create`      | SessionCreate      | Session         |
-| `hr.rpc.scheduler.session.get`         | SessionGet         | Session         |
-| `hr.rpc.scheduler.session.list`        | SessionList        | SessionPage     |
-| `hr.rpc.scheduler.session.states`      | StatesQuery        | States          |
-| `hr.rpc.scheduler.session.pause`       | SessionRef         | Session         |
-| `hr.rpc.scheduler.session.resume`      | SessionRef         | Session         |
-| `hr.rpc.scheduler.session.close`       | SessionRef         | Session         |
-| `hr.rpc.scheduler.session.cancel`      | SessionRef         | Session         |
-| `hr.rpc.scheduler.session.stop`        | SessionStop        | Session         |
-| `hr.rpc.scheduler.session.purge`       | SessionRef         | Session         |
-| `hr.rpc.scheduler.session.delete`      | SessionRef         | Session         |
-| `hr.rpc.scheduler.result.create`       | ResultCreate       | ResultList      |
-| `hr.rpc.scheduler.result.complete`     | ResultComplete     | Result          |
-| `hr.rpc.scheduler.result.abort`        | ResultAbort        | ResultList      |
-| `hr.rpc.scheduler.result.import`       | ResultImport       | ResultList      |
-| `hr.rpc.scheduler.result.delete`       | ResultDelete       | ResultList      |
-| `hr.rpc.scheduler.result.wait`         | ResultWait         | ResultWaited    |
-| `hr.rpc.scheduler.result.get`          | ResultRef          | Result          |
-| `hr.rpc.scheduler.result.list`         | ResultQuery        | ResultPage      |
-| `hr.rpc.scheduler.result.value`        | ResultRef          | Value           |
-| `hr.rpc.scheduler.submission.create`   | SubmissionCreate   | Submission      |
-| `hr.rpc.scheduler.submission.chunk`    | TaskSpec lines ¹   | Submission      |
-| `hr.rpc.scheduler.submission.get`      | SubmissionRef      | Submission      |
-| `hr.rpc.scheduler.task.cancel`         | TaskCancel         | TaskChanges     |
-| `hr.rpc.scheduler.task.rerun`          | TaskRerun          | TaskChanges     |
-| `hr.rpc.scheduler.task.get`            | TaskRef            | Task            |
-| `hr.rpc.scheduler.task.list`           | TaskQuery          | TaskPage        |
-| `hr.rpc.scheduler.task.count`          | TaskCount          | TaskCounts      |
-| `hr.rpc.scheduler.task.outputs`        | TaskOutputs        | OutputsPage     |
-| `hr.rpc.scheduler.task.attempts`       | AttemptQuery       | AttemptPage     |
-| `hr.rpc.scheduler.task.explain`        | TaskRef            | Explanation     |
-| `hr.rpc.scheduler.task.logs`           | TaskLogs           | TaskLog         |
-
-¹ newline-delimited JSON; no blank lines; the headers Hr-Session, Hr-Submission, Hr-Chunk (from 0), Hr-First (the number of its
-first line in the submission) and Hr-Last (`1` on the last) say the rest; Hr-Options (Options as JSON) stands on every chunk
-or on none. The last chunk is sent when all others have been answered. Sending a chunk again does nothing; sending other content
-under the same number is `already_exists`.
+The body of `submission.chunk` is newline-delimited JSON without blank lines. The headers Hr-Session, Hr-Submission, Hr-Chunk
+(from 0), Hr-First (the number of its first line in the submission) and Hr-Last (`1` on the last) say the rest; Hr-Options (Options
+as JSON) stands on every chunk or on none. The last chunk is sent when all others have been answered. Sending a chunk again does
+nothing; sending other content under the same number is `already_exists`.
 """
 
 from typing import Final

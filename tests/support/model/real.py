@@ -13,7 +13,6 @@ import msgspec
 
 from services.scheduler import store
 from services.scheduler.compute.completion.release import Release
-from services.scheduler.compute.lists.lists import Desk
 from services.scheduler.compute.removal.steps import OfSession, Removing
 from services.scheduler.compute.results.handlers import Results
 from services.scheduler.compute.sessions.closing import Closing
@@ -29,6 +28,7 @@ from services.scheduler.dispatch.partition import Partition
 from services.scheduler.dispatch.queue import Queue
 from services.scheduler.dispatch.recovery import Recovery
 from services.scheduler.dispatch.turns import Turns
+from services.scheduler.heavy_reads import HeavyReads
 from services.scheduler.machine import SESSION
 from shared.chain.context import StepContext
 from shared.chain.errors import Later
@@ -68,15 +68,15 @@ class Real:
         self.release = Release(bus, pool, self.units, self.turns, relay, Closing(self.units))
         self.leases = Leases(bus, pool, self.turns, self.release, clock, lease=60, every=1)
         self.recovery = Recovery(bus, pool, self.turns, clock, database_url="", wait=0)
-        duties = Duties(self.units, self.turns)
-        self.removing = Removing(self.units, self.turns, duties, MemoryObjects())
+        duties = Duties(self.units, self.turns, self.turns)
+        self.removing = Removing(self.units, self.turns, self.turns, duties, MemoryObjects())
         nothing: Any = None  # the chains that call the steps of `removing`
-        desk = Desk(pool)
-        self.sessions = Sessions(pool, self.turns, duties, nothing, desk)
-        self.results = Results(pool, self.release, desk)
-        self.submissions = Submissions(self.units, self.turns, self.release, InputLists(pool, nothing))
-        self.queries = Queries(pool, desk)
-        self.changes = Changes(self.turns, self.release)
+        heavy = HeavyReads(pool)
+        self.sessions = Sessions(pool, self.turns, self.turns, nothing, duties, nothing, heavy)
+        self.results = Results(pool, self.release, heavy)
+        self.submissions = Submissions(self.units, self.turns, self.turns, self.release, InputLists(pool, nothing))
+        self.queries = Queries(pool, heavy)
+        self.changes = Changes(self.turns, self.turns, self.release)
 
     async def begin(self) -> None:
         """Other names, other sessions; what earlier ones left belongs to nobody, and is read no more."""
@@ -253,7 +253,7 @@ class Real:
 
 
 def _ctx(headers: dict[str, str] | None = None) -> Context:
-    return Context("", "ann", headers or {}, "")
+    return Context("ann", headers=headers or {})
 
 
 async def _keep(state: msgspec.Struct) -> None:

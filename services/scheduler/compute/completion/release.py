@@ -5,7 +5,8 @@ nothing. The reports are acknowledged after the commit and never before; a repor
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -18,9 +19,7 @@ from services.scheduler import store
 from services.scheduler.compute.completion.batch import Batch
 from services.scheduler.compute.sessions.closing import Closing
 from services.scheduler.compute.tasks import logs
-from services.scheduler.dispatch.partition import by_partition
-from services.scheduler.dispatch.turns import Turns
-from services.scheduler.machine import TASK
+from services.scheduler.ports import Dispatch
 from shared.bus.client import Bus
 from shared.bus.pull import Pull
 from shared.contracts import subjects
@@ -51,12 +50,12 @@ class Release:
     """The completer. `pool` has connections whose planner settings keep the statements from scanning grown tables."""
 
     def __init__(
-        self, bus: Bus, pool: "asyncpg.Pool[Any]", units: Units, turns: Turns, relay: Relay, closing: Closing
+        self, bus: Bus, pool: "asyncpg.Pool[Any]", units: Units, dispatch: Dispatch, relay: Relay, closing: Closing
     ) -> None:
-        self._bus, self._pool, self._units, self._turns, self._relay = bus, pool, units, turns, relay
+        self._bus, self._pool, self._units, self._dispatch, self._relay = bus, pool, units, dispatch, relay
         self._closing = closing
         # Requests are short, so that those of a process that is frozen do not swallow reports for long.
-        self._pull = Pull(bus, REPORTS.name, "schedulers", batch=1000, expires=2.0, kept=True, rank=turns.rank)
+        self._pull = Pull(bus, REPORTS.name, "schedulers", batch=1000, expires=2.0, kept=True, rank=dispatch.rank)
 
     async def run(self) -> None:
         """Takes reports until stopped."""
@@ -107,7 +106,7 @@ class Release:
 
         def tell(error: BaseException, tries: int) -> None:
             log.warning("release.again", error=repr(error), tries=tries)
-            self._turns.doubt()  # if only the answer was lost, tasks stand as chosen that nobody has sent
+            self._dispatch.doubt()  # if only the answer was lost, tasks stand as chosen that nobody has sent
 
         async def commit() -> None:
             await self._commit(Batch(batches))
@@ -147,12 +146,12 @@ class Release:
         checksums = batch.checksums()
         if checksums[0]:
             async with self._pool.acquire() as db, db.transaction():
-                rows = await db.fetch(Q["complete"], *batch.columns(), *self._turns.credits())
+                rows = await db.fetch(Q["complete"], *batch.columns(), *self._dispatch.credits())
                 await db.execute(Q["keep_checksums"], *checksums)
         elif (one := batch.one()) is not None:
-            rows = await self._pool.fetch(Q["complete_one"], *one, *self._turns.credits())
+            rows = await self._pool.fetch(Q["complete_one"], *one, *self._dispatch.credits())
         else:  # one round trip, which is what nearly all tasks take
-            rows = await self._pool.fetch(Q["complete"], *batch.columns(), *self._turns.credits())
+            rows = await self._pool.fetch(Q["complete"], *batch.columns(), *self._dispatch.credits())
         await self.after(rows, batch)
         if sum(row["number"] for row in rows if row["kind"] == ENDED) < len(batch.completed):
             await self._wrong(batch)
@@ -171,7 +170,7 @@ class Release:
                 [out.data for out in outputs],
                 [out.object for out in outputs],
                 [out.sha256 for out in outputs],
-                *self._turns.credits(),
+                *self._dispatch.credits(),
             )
         except asyncpg.RaiseError as error:
             why = f"what it submitted cannot become real: {error}"
@@ -179,7 +178,7 @@ class Release:
             return
         await self.after(rows, Batch([ReportBatch(worker, [msgspec.structs.replace(report, submission=None)])]))
         if rows:
-            await self._turns.wake()
+            await self._dispatch.wake()
         else:  # it does not count
             await self._stopped([(report.task, report.attempt)])
 
@@ -191,12 +190,12 @@ class Release:
         """What follows a commit: publish what was released and told, note what has ended. `batch`: what was reported."""
         chosen = [row for row in rows if row["kind"] == CHOSEN]
         if chosen:
-            await self._turns.chosen(chosen, batch.values() if batch else {})
+            await self._dispatch.chosen(chosen, batch.values() if batch else {})
         ended: dict[int, int] = {}
         for row in rows:
             if row["kind"] == ENDED:
                 ended[row["partition"]] = ended.get(row["partition"], 0) + row["number"]
-        await self._turns.ended(ended, batch.seconds(rows) if batch else ())
+        await self._dispatch.ended(ended, batch.seconds(rows) if batch else ())
         events = [row for row in rows if row["kind"] == EVENT]
         for row in events:
             self._closing.touch(row["subject"].rpartition(".")[2])
@@ -209,11 +208,11 @@ class Release:
             unit.undone.append(self._doubt)
 
     async def _doubt(self) -> None:
-        self._turns.doubt()
+        self._dispatch.doubt()
 
     async def count_down(self, db: Any, results: Sequence[UUID]) -> list[Any]:
         """Results were completed by somebody who is no task: in the transaction `db`, release who waits for them."""
-        rows: list[Any] = await db.fetch(Q["count_down"], list(results), *self._turns.credits())
+        rows: list[Any] = await db.fetch(Q["count_down"], list(results), *self._dispatch.credits())
         return rows
 
     async def _wrong(self, batch: Batch) -> None:
@@ -235,7 +234,7 @@ class Release:
         async with self._units.begin() as unit:
             rows = await unit.connection.fetch(Q["stopped"], [task for task, _ in told], [n for _, n in told])
             tell(unit, "cancelled", rows)
-        await self._turns.ended(by_partition(rows))
+        await self._dispatch.ended(by_partition(rows))
 
     async def let_go(self, tasks: Sequence[UUID]) -> None:
         """Held without having begun, in sessions that have ended: they are CANCELLING until the last word on them."""
@@ -252,17 +251,15 @@ class Release:
         await self._stopped([(report.task, report.attempt) for report in reports])
         reports = sorted(reports, key=lambda report: report.task)  # rows are locked in the order of ids, everywhere
         async with self._units.begin() as unit:
-            rows = await unit.connection.fetch(
-                Q["set_aside"],
+            rows = await self._dispatch.set_aside(
+                unit,
                 [report.task for report in reports],
                 [report.attempt for report in reports],
                 [workers.get(report.task, "") for report in reports],
                 [_said(report) for report in reports],
-                TASK.sources("give back"),
             )
             tell(unit, "retried", rows)
         log.info("tasks.given_back", count=len(rows), workers=sorted({row["worker"] for row in rows}))
-        await self._turns.set_aside(rows)
         again = {row["id"] for row in rows}
         if left := [report for report in reports if report.task not in again]:
             await self._cancel_unrun(left)
@@ -314,9 +311,9 @@ class Release:
         named = {report.task for report in final}
         counts_now = by_partition(row for row in rows if row["kind"] == FAILED and row["id"] in named)
         for number, n in counts.items():
-            counts_now[number] = counts_now.get(number, 0) + n
-        await self._turns.ended(counts_now)
-        await self._turns.wake()
+            counts_now[number] += n
+        await self._dispatch.ended(counts_now)
+        await self._dispatch.wake()
 
     async def fail_stranded(self, unit: Unit, submission: UUID) -> None:
         """Ends tasks of a submission that came after a result of it, which they need, had been aborted.
@@ -370,6 +367,11 @@ class Release:
         for row in await self._pool.fetch(Q["sessions_of_tasks"], [task]):
             told = TaskProgress(row["session"], task, fraction, message)
             await self._bus.send(subjects.event("task", "progress", row["session"]), told)
+
+
+def by_partition(rows: Iterable[Any]) -> Counter[int]:
+    """How many rows of each partition."""
+    return Counter(row["partition"] for row in rows)
 
 
 def _said(report: Failed) -> str:

@@ -5,8 +5,7 @@ has to look into all of them. The token of the next page is where this one ended
 is shown twice or left out, whatever happens in between.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -28,38 +27,12 @@ from shared.contracts.compute import (
 from shared.contracts.paging import Page
 from shared.contracts.states import SessionStatus, TaskStatus, name_of
 from shared.db.sql import load
-from shared.runtime.share import Share
-from shared.service.context import Context
 from shared.service.paging import T, fitting, token_of
 
 Q = load(__file__, "lists.sql")
-SECONDS = 8
-"""Of one statement: PostgreSQL ends one that takes longer. Less than the 10 s that a request may take."""
-PLACES = 4
-"""Lists that one process reads at a time, on connections of their own: what changes something never waits for them."""
-PLACES_OF_ONE = 2
-"""And those of one user."""
-WAITING = 100
-"""Lists of a user that may wait for a place."""
-AT_ONCE = 1000
-"""Requests for lists that one process holds at a time."""
 _MOST = 256
 """Submissions looked into at once for a page sorted by id."""
 _FIRST, _BEYOND = UUID(int=0), UUID(int=(1 << 128) - 1)
-
-
-class Desk:
-    """Where lists are read: a few connections, of which each user has a share. `db`: their pool."""
-
-    def __init__(self, db: store.Db) -> None:
-        self._db = db
-        self._share = Share("lists", most=PLACES, of_one=PLACES_OF_ONE, waiting=WAITING)
-
-    @asynccontextmanager
-    async def place(self, ctx: Context) -> AsyncIterator[store.Db]:
-        """The pool to ask, when it is the caller's turn; RateLimited if he asks for too much at once."""
-        async with self._share.place(ctx.user):
-            yield self._db
 
 
 async def tasks(db: store.Db, session: store.Row, asked: TaskQuery) -> TaskPage:

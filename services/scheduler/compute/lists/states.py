@@ -9,6 +9,7 @@ from uuid import UUID
 from services.scheduler import store
 from shared.contracts import ids
 from shared.contracts.compute import States, StatesQuery
+from shared.contracts.endpoints.compute import SESSION_STATES
 from shared.contracts.errors import Invalid
 from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus, name_of
 from shared.service.access import check
@@ -42,7 +43,7 @@ class StatePages:
         self._db = db
 
     def register(self, service: Service) -> None:
-        service.reads("session", "states", StatesQuery, self.states)
+        service.on(SESSION_STATES, self.states)
 
     async def states(self, ctx: Context, request: StatesQuery) -> States:
         session = await store.session(self._db, request.session)

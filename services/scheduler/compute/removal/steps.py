@@ -12,8 +12,8 @@ import msgspec
 from services.scheduler import store
 from services.scheduler.compute.completion.release import tell
 from services.scheduler.compute.sessions.duties import Duties
-from services.scheduler.dispatch.turns import Turns
 from services.scheduler.machine import SESSION
+from services.scheduler.ports import Dispatch, Workers
 from shared.chain.context import StepContext
 from shared.chain.errors import Later
 from shared.contracts import subjects
@@ -38,8 +38,9 @@ class OfSession(msgspec.Struct, frozen=True):
 
 
 class Removing:
-    def __init__(self, units: Units, turns: Turns, duties: Duties, objects: Store) -> None:
-        self._units, self._turns, self._duties, self._objects = units, turns, duties, objects
+    def __init__(self, units: Units, dispatch: Dispatch, workers: Workers, duties: Duties, objects: Store) -> None:
+        self._units, self._dispatch, self._workers = units, dispatch, workers
+        self._duties, self._objects = duties, objects
 
     async def cancel(self, ctx: StepContext, state: OfSession) -> None:
         """A session that is to be deleted is cancelled first, if it can be."""
@@ -63,7 +64,7 @@ class Removing:
                 unit.tell(subjects.event("task", "changed", state.session), frame)
         if rows:
             held = [(row["id"], row["attempt"]) for row in rows]
-            await self._turns.control(state.session, Control("cancelled", held[:SLICE]))
+            await self._workers.control(state.session, Control("cancelled", held[:SLICE]))
             raise Later(AGAIN, f"workers to stop {len(rows)} task(s)")
 
     async def delete_objects(self, ctx: StepContext, state: OfSession) -> None:
@@ -106,7 +107,7 @@ class Removing:
             low, high = store.span(submission)
             async for piece in self._slices("bound_tasks", UUID(int=low.int - 1), high):
                 rows = await pool.fetch(Q["drop_task_slice"], *piece, submission)
-                await self._turns.ended({row["partition"]: row["tasks"] for row in rows})
+                await self._dispatch.ended({row["partition"]: row["tasks"] for row in rows})
             async for piece in self._slices("bound_results", *store.result_span(submission)):
                 await pool.execute(Q["drop_result_slice"], *piece)
             await pool.execute(Q["drop_submission"], submission)

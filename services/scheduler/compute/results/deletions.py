@@ -13,6 +13,7 @@ from services.scheduler.compute.results.orphaned_objects import Doomed
 from services.scheduler.machine import RESULT
 from shared.contracts import subjects
 from shared.contracts.compute import ResultDelete, ResultList
+from shared.contracts.endpoints.compute import RESULT_DELETE
 from shared.contracts.errors import Conflict, NotFound
 from shared.contracts.events import Frame
 from shared.contracts.states import ResultStatus
@@ -30,7 +31,7 @@ class Deletions:
         self._release, self._doomed = release, doomed
 
     def register(self, service: Service) -> None:
-        service.writes("result", "delete", ResultDelete, self.delete)
+        service.on(RESULT_DELETE, self.delete)
 
     async def delete(self, unit: Unit, ctx: Context, request: ResultDelete) -> ResultList:
         """All or none. Those deleted before are passed over."""

@@ -6,6 +6,7 @@ from uuid import UUID
 from services.scheduler import store
 from services.scheduler.compute.completion.release import Release
 from services.scheduler.compute.lists import lists
+from services.scheduler.heavy_reads import AT_ONCE, HeavyReads
 from services.scheduler.machine import RESULT
 from shared.contracts import ids, subjects
 from shared.contracts.compute import (
@@ -19,6 +20,14 @@ from shared.contracts.compute import (
     ResultQuery,
     ResultRef,
     Value,
+)
+from shared.contracts.endpoints.compute import (
+    RESULT_ABORT,
+    RESULT_COMPLETE,
+    RESULT_CREATE,
+    RESULT_GET,
+    RESULT_LIST,
+    RESULT_VALUE,
 )
 from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound
 from shared.contracts.events import Frame
@@ -73,16 +82,16 @@ def _same(row: store.Row, session: UUID, new: NewResult) -> bool:
 
 
 class Results:
-    def __init__(self, db: store.Db, release: Release, desk: lists.Desk) -> None:
-        self._db, self._release, self._desk = db, release, desk
+    def __init__(self, db: store.Db, release: Release, heavy: HeavyReads) -> None:
+        self._db, self._release, self._heavy = db, release, heavy
 
     def register(self, service: Service) -> None:
-        service.writes("result", "create", ResultCreate, self.create)
-        service.writes("result", "complete", ResultComplete, self.complete)
-        service.writes("result", "abort", ResultAbort, self.abort)
-        service.reads("result", "get", ResultRef, self.get)
-        service.reads("result", "list", ResultQuery, self.list, at_once=lists.AT_ONCE)
-        service.reads("result", "value", ResultRef, self.value)
+        service.on(RESULT_CREATE, self.create)
+        service.on(RESULT_COMPLETE, self.complete)
+        service.on(RESULT_ABORT, self.abort)
+        service.on(RESULT_GET, self.get)
+        service.on(RESULT_LIST, self.list, at_once=AT_ONCE)
+        service.on(RESULT_VALUE, self.value)
 
     async def create(self, unit: Unit, ctx: Context, request: ResultCreate) -> ResultList:
         db = unit.connection
@@ -185,7 +194,7 @@ class Results:
         if request.ids is not None:
             rows = await self._db.fetch(Q["results"], request.ids)
             return ResultPage([store.result_of(row) for row in rows if row["session"] == request.session])
-        async with self._desk.place(ctx) as db:
+        async with self._heavy.place(ctx) as db:
             return await lists.results(db, request.session, request)
 
     async def _seen(self, ctx: Context, result: UUID) -> store.Row:

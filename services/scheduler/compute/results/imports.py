@@ -15,6 +15,7 @@ from services.scheduler.compute.completion.release import Release
 from services.scheduler.machine import RESULT
 from shared.contracts import subjects
 from shared.contracts.compute import ResultImport, ResultList
+from shared.contracts.endpoints.compute import RESULT_IMPORT
 from shared.contracts.errors import Conflict, Invalid, NotFound
 from shared.contracts.events import Frame
 from shared.contracts.states import ResultStatus, SessionStatus
@@ -58,7 +59,7 @@ class Imports:
         self._gate = asyncio.Semaphore(AT_ONCE)
 
     def register(self, service: Service) -> None:
-        service.writes("result", "import", ResultImport, self.import_, before=self.look, seconds=SECONDS)
+        service.on(RESULT_IMPORT, self.import_, before=self.look, seconds=SECONDS)
 
     async def look(self, ctx: Context, request: ResultImport) -> Found:
         """Before anything is held or changed: what is refused anyway, then the sizes."""

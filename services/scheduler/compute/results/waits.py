@@ -17,6 +17,7 @@ from services.scheduler import store
 from shared.bus.client import Bus
 from shared.contracts import subjects
 from shared.contracts.compute import ResultWait, ResultWaited
+from shared.contracts.endpoints.compute import RESULT_WAIT
 from shared.contracts.errors import NotFound
 from shared.contracts.events import Frame
 from shared.contracts.states import ResultStatus, name_of
@@ -97,7 +98,7 @@ class Waits:
         self._share = Share("requests that wait for results", most=PLACES, of_one=PLACES_OF_ONE)
 
     def register(self, service: Service) -> None:
-        service.reads("result", "wait", ResultWait, self.wait, seconds=LONGEST, at_once=AT_ONCE)
+        service.on(RESULT_WAIT, self.wait, seconds=LONGEST, at_once=AT_ONCE)
 
     def stop(self) -> None:
         """Everybody is answered as things are: they ask the next process."""
@@ -113,7 +114,7 @@ class Waits:
     async def _wait(self, ctx: Context, request: ResultWait) -> ResultWaited:
         rows = {row["id"]: row for row in await self._db.fetch(Q["waited"], request.results)}
         for place, name in enumerate(request.results):
-            if name not in rows or (rows[name]["owner"] != ctx.user and not ctx.is_operator):
+            if name not in rows or (rows[name]["owner"] != ctx.user and not ctx.is_admin):
                 raise NotFound(f"there is no result {name}", field=f"results[{place}]")
         waiter = Waiter(request.results, any=request.any)
         waiter.take(rows.values())

@@ -10,8 +10,8 @@ from collections import Counter
 from uuid import UUID
 
 from services.scheduler import store
-from services.scheduler.dispatch.turns import Turns
 from services.scheduler.machine import TASK
+from services.scheduler.ports import Dispatch, Workers
 from shared.contracts import subjects
 from shared.contracts.events import Frame
 from shared.contracts.states import SessionStatus, TaskStatus
@@ -27,8 +27,8 @@ WHY = {SessionStatus.CLOSED: "its session was closed", SessionStatus.CANCELLED: 
 
 
 class Duties:
-    def __init__(self, units: Units, turns: Turns, *, slice: int = SLICE) -> None:
-        self._units, self._turns, self._slice = units, turns, slice
+    def __init__(self, units: Units, dispatch: Dispatch, workers: Workers, *, slice: int = SLICE) -> None:
+        self._units, self._dispatch, self._workers, self._slice = units, dispatch, workers, slice
         self._running: set[asyncio.Task[None]] = set()
 
     async def begin(self, session: UUID) -> None:
@@ -62,7 +62,7 @@ class Duties:
         elif status in WHY:
             if status is SessionStatus.CANCELLED:
                 await self._stop_held(session)
-            await self._turns.take_back(session, "closed" if status is SessionStatus.CLOSED else "cancelled")
+            await self._workers.take_back(session, "closed" if status is SessionStatus.CLOSED else "cancelled")
             if not row["deleting"]:  # otherwise all of it goes as it is, and nobody can ask for it
                 await self._abort_standalone(session)
                 for submission in await store.submissions_of(self._units.pool, session, unborn=False):
@@ -93,17 +93,8 @@ class Duties:
         if row is None or not row["owed"] or row["status"] != SessionStatus.PAUSED:
             return None
         version: int = row["version"]
-        await self._turns.take_back(session, "paused", row["epoch"])
-        taken: Counter[int] = Counter()
-        for submission in await db.fetch(Q["active_submissions"], session):
-            low, high = store.span(submission["id"])
-            rows = await db.fetch(Q["let_go"], low, high)
-            rows += await db.fetch(Q["rewind_released"], low, high, None)
-            rows += await db.fetch(Q["rewind_lanes"], low, high, None)
-            for back in rows:
-                taken[back["partition"]] += back["tasks"]
-            await db.execute(Q["leave_to_lanes"], low, high, None, session)
-        unit.after.append(lambda: self._turns.ended(dict(taken)))
+        await self._workers.take_back(session, "paused", row["epoch"])
+        await self._workers.requeue(unit, session)
         return version
 
     # -- close and cancel
@@ -156,5 +147,5 @@ class Duties:
             frame = Frame(session, cancelled=cancelled, cancelling=cancelling, aborted=aborted)
             unit.tell(subjects.event("task", "changed", session), frame)
             ended = Counter(row["partition"] for row in rows if row["chosen"])
-            unit.after.append(lambda: self._turns.ended(dict(ended)))
+            unit.after.append(lambda: self._dispatch.ended(dict(ended)))
         return max(tasks)

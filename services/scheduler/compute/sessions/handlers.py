@@ -1,6 +1,5 @@
 """Sessions: opened, looked at, and led from one state to another."""
 
-from collections import Counter
 from uuid import UUID
 
 import msgspec
@@ -9,9 +8,9 @@ from services.scheduler import store
 from services.scheduler.compute.lists import lists
 from services.scheduler.compute.removal.chains import Removal
 from services.scheduler.compute.sessions.duties import Duties
-from services.scheduler.dispatch.placement import unplaced
-from services.scheduler.dispatch.turns import Turns
+from services.scheduler.heavy_reads import AT_ONCE, HeavyReads
 from services.scheduler.machine import SESSION
+from services.scheduler.ports import Dispatch, Partitions, Waiting
 from shared.contracts import ids, subjects
 from shared.contracts.compute import (
     DEFAULT_PARTITION,
@@ -22,6 +21,18 @@ from shared.contracts.compute import (
     SessionPage,
     SessionRef,
     SessionStop,
+)
+from shared.contracts.endpoints.compute import (
+    SESSION_CANCEL,
+    SESSION_CLOSE,
+    SESSION_CREATE,
+    SESSION_DELETE,
+    SESSION_GET,
+    SESSION_LIST,
+    SESSION_PAUSE,
+    SESSION_PURGE,
+    SESSION_RESUME,
+    SESSION_STOP,
 )
 from shared.contracts.errors import Invalid, NotFound, Unavailable
 from shared.contracts.events import SessionChanged
@@ -35,24 +46,34 @@ Q = store.Q
 
 
 class Sessions:
-    def __init__(self, db: store.Db, turns: Turns, duties: Duties, removal: Removal, desk: lists.Desk) -> None:
-        self._db, self._turns, self._duties, self._removal, self._desk = db, turns, duties, removal, desk
+    def __init__(
+        self,
+        db: store.Db,
+        partitions: Partitions,
+        dispatch: Dispatch,
+        waiting: Waiting,
+        duties: Duties,
+        removal: Removal,
+        heavy: HeavyReads,
+    ) -> None:
+        self._db, self._partitions, self._dispatch, self._waiting = db, partitions, dispatch, waiting
+        self._duties, self._removal, self._heavy = duties, removal, heavy
 
     def register(self, service: Service) -> None:
-        service.writes("session", "create", SessionCreate, self.create)
-        service.reads("session", "get", SessionGet, self.get, at_once=lists.AT_ONCE)
-        service.reads("session", "list", SessionList, self.list, at_once=lists.AT_ONCE)
-        service.writes("session", "pause", SessionRef, self.pause)
-        service.writes("session", "resume", SessionRef, self.resume, before=self.paused)
-        service.writes("session", "close", SessionRef, self.close)
-        service.writes("session", "cancel", SessionRef, self.cancel)
-        service.writes("session", "stop", SessionStop, self.stop)
-        service.writes("session", "purge", SessionRef, self.purge)
-        service.writes("session", "delete", SessionRef, self.delete)
+        service.on(SESSION_CREATE, self.create)
+        service.on(SESSION_GET, self.get, at_once=AT_ONCE)
+        service.on(SESSION_LIST, self.list, at_once=AT_ONCE)
+        service.on(SESSION_PAUSE, self.pause)
+        service.on(SESSION_RESUME, self.resume, before=self.paused)
+        service.on(SESSION_CLOSE, self.close)
+        service.on(SESSION_CANCEL, self.cancel)
+        service.on(SESSION_STOP, self.stop)
+        service.on(SESSION_PURGE, self.purge)
+        service.on(SESSION_DELETE, self.delete)
 
     async def create(self, unit: Unit, ctx: Context, request: SessionCreate) -> Session:
         wanted = list(dict.fromkeys(request.partitions)) or [DEFAULT_PARTITION]
-        known = await store.hold_partitions(unit.connection, wanted)
+        known = await self._partitions.hold(unit.connection, wanted)
         for place, name in enumerate(wanted):
             if name not in known:
                 raise NotFound(f"there is no partition {name!r}", field=f"partitions[{place}]")
@@ -79,16 +100,13 @@ class Sessions:
         check(ctx, row)
         if not request.counts:
             return store.session_of(row)
-        placeless: Counter[str] = Counter()
-        known = {partition.number: partition for partition in self._turns.partitions()}
-        async with self._desk.place(ctx) as db:  # it reads all tasks
-            for own in unplaced(await db.fetch(Q["unplaced_of_session"], request.session), known).values():
-                placeless.update(own)
-            return store.session_of(row, await store.counts(db, row, dict(placeless)))
+        async with self._heavy.place(ctx) as db:  # it reads all tasks
+            unplaced = await self._waiting.unplaced(db, request.session)
+            return store.session_of(row, await store.counts(db, row, unplaced))
 
     async def list(self, ctx: Context, request: SessionList) -> SessionPage:
-        owner = None if ctx.is_operator else ctx.user
-        async with self._desk.place(ctx) as db:
+        owner = None if ctx.is_admin else ctx.user
+        async with self._heavy.place(ctx) as db:
             return await lists.sessions(db, owner, request)
 
     async def pause(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
@@ -110,7 +128,7 @@ class Sessions:
         if row["owed"] and row["status"] == SessionStatus.PAUSED:
             raise Unavailable(f"session {request.session} was paused again just now; try again")
         row = await self._move(unit, ctx, "resume", request.session, owed=False)
-        unit.after.append(self._turns.wake)
+        unit.after.append(self._dispatch.wake)
         return _told(unit, row, "resumed")
 
     async def close(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:

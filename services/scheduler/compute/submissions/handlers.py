@@ -20,18 +20,19 @@ from services.scheduler import store
 from services.scheduler.compute.completion.release import Release
 from services.scheduler.compute.submissions import decide
 from services.scheduler.compute.submissions.input_lists import InputLists
-from services.scheduler.dispatch.turns import Turns
+from services.scheduler.ports import Dispatch, Partitions
 from shared.bus import trace
 from shared.contracts import headers as h
 from shared.contracts import ids, subjects
 from shared.contracts.compute import Options, Submission, SubmissionCreate, SubmissionRef, TaskSpec
+from shared.contracts.endpoints.compute import SUBMISSION_CHUNK, SUBMISSION_CREATE, SUBMISSION_GET
 from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, Invalid, NotFound
 from shared.contracts.events import SubmissionMade
 from shared.contracts.states import ResultStatus, SessionStatus, SubmissionStatus
 from shared.service.access import check
 from shared.service.context import Context
-from shared.service.service import MALFORMED, Service, invalid
-from shared.service.texts import check_texts
+from shared.service.decode import MALFORMED, check_texts, invalid
+from shared.service.service import Service
 from shared.service.unit import Unit, Units
 
 Q = store.Q
@@ -64,14 +65,17 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class Submissions:
-    def __init__(self, units: Units, turns: Turns, release: Release, lists: InputLists) -> None:
-        self._units, self._turns, self._release, self._lists = units, turns, release, lists
+    def __init__(
+        self, units: Units, partitions: Partitions, dispatch: Dispatch, release: Release, lists: InputLists
+    ) -> None:
+        self._units, self._partitions, self._dispatch = units, partitions, dispatch
+        self._release, self._lists = release, lists
         self._sessions: dict[UUID, store.Row] = {}  # for what never changes of one
 
     def register(self, service: Service) -> None:
-        service.writes("submission", "create", SubmissionCreate, self.create, before=self.lists_of_tasks)
-        service.writes("submission", "chunk", bytes, self.chunk, before=self.lists_of_lines)
-        service.reads("submission", "get", SubmissionRef, self.get)
+        service.on(SUBMISSION_CREATE, self.create, before=self.lists_of_tasks)
+        service.on(SUBMISSION_CHUNK, self.chunk, before=self.lists_of_lines)
+        service.on(SUBMISSION_GET, self.get)
 
     async def get(self, ctx: Context, request: SubmissionRef) -> Submission:
         row = await self._units.pool.fetchrow(Q["submission"], request.submission)
@@ -131,11 +135,11 @@ class Submissions:
             self._sessions[chunk.session] = session
         check(ctx, session)
         specs = read()
-        plan = await plan_of(self._turns, chunk, session, specs)
+        plan = await plan_of(self._partitions, chunk, session, specs)
         if not specs or plan.outside or plan.claims:
             return await self._take(unit, ctx, chunk, lambda: specs)
         plan.settle({})
-        parent, choose = trace.current.get(), self._turns.promise(unit, plan.ready)
+        parent, choose = trace.current.get(), self._dispatch.promise(unit, plan.ready)
         of = dict(zip(decide.TASK_COLUMNS, zip(*plan.tasks, strict=True), strict=True))
         lanes = list(plan.lanes)
         try:
@@ -152,10 +156,10 @@ class Submissions:
             raise _not_free(error) from None
         if not rows:
             return await self._take(unit, ctx, chunk, lambda: specs)
-        self._turns.know(chunk.submission, parent, plan.applications)
+        self._dispatch.know(chunk.submission, parent, plan.applications)
         self._release.follow(unit, rows)
         if len(rows) == 1:
-            unit.after.append(lambda: self._turns.wake(plan.ready))
+            unit.after.append(lambda: self._dispatch.wake(plan.ready))
         return Submission(chunk.submission, chunk.session, "visible", 1, len(specs))
 
     async def _take(self, unit: Unit, ctx: Context, chunk: Chunk, read: Callable[[], list[TaskSpec]]) -> Submission:
@@ -180,7 +184,7 @@ class Submissions:
             raise Invalid("a submission has at least one task", field="tasks")
         if chunk.first + len(specs) > ids.MAX_TASKS:
             raise Invalid(f"a submission has at most {ids.MAX_TASKS} tasks", field="tasks")
-        plan = await plan_of(self._turns, chunk, session, specs)
+        plan = await plan_of(self._partitions, chunk, session, specs)
         found = {}
         if plan.outside:
             rows = await db.fetch(Q["lock_results"], list(plan.outside))
@@ -262,7 +266,7 @@ class Submissions:
         if outside:
             begun = [row["id"] for row in await db.fetch(Q["begin_tasks"], lo, hi) if row["remaining"] == 0]
             if begun:  # counted down before they could be seen
-                released = await db.fetch(Q["choose"], begun, *self._turns.credits())
+                released = await db.fetch(Q["choose"], begun, *self._dispatch.credits())
                 self._release.follow(unit, released)
         if outside and cross:
             await self._release.fail_stranded(unit, chunk.submission)
@@ -270,7 +274,7 @@ class Submissions:
             subjects.event("submission", "visible", chunk.session),
             SubmissionMade(chunk.session, chunk.submission, total),
         )
-        unit.after.append(self._turns.wake)
+        unit.after.append(self._dispatch.wake)
 
     async def _refuse(self, submission: UUID, ctx: Context, why: str) -> None:
         async with self._units.begin() as unit:
@@ -280,13 +284,11 @@ class Submissions:
 
 
 async def plan_of(
-    turns: Turns, chunk: Chunk, session: store.Row, specs: list[TaskSpec], parent: UUID | None = None
+    partitions: Partitions, chunk: Chunk, session: store.Row, specs: list[TaskSpec], parent: UUID | None = None
 ) -> decide.Plan:
     """The rows of a chunk, as far as they follow from its own lines."""
     base = decide.session_defaults(session["partitions"], msgspec.json.decode(session["options"], type=Options))
-    if not turns.numbers().keys() >= set(session["partitions"]):  # another scheduler has just made one
-        await turns.refresh()
-    allowed = {name: number for name, number in turns.numbers().items() if name in session["partitions"]}
+    allowed = await partitions.numbers_of(session["partitions"])
     defaults = decide.inherit(base, chunk.options)
     plan = decide.Plan(chunk.submission, chunk.session, chunk.first, defaults, allowed, parent, chunk.lists)
     for spec in specs:

@@ -16,7 +16,7 @@ from shared.contracts.errors import Conflict, HeadraceError, Internal, Invalid, 
 from shared.contracts.states import ResultStatus
 from shared.contracts.work import Spawn
 from shared.objects.port import Objects
-from shared.service.service import MALFORMED, invalid
+from shared.service.decode import MALFORMED, invalid
 
 Q = store.Q
 LIST_BYTES = 8 * 1024 * 1024

@@ -14,9 +14,10 @@ from services.scheduler import store
 from services.scheduler.compute.submissions import decide
 from services.scheduler.compute.submissions.handlers import Chunk, Listed, marks, plan_of, write
 from services.scheduler.compute.submissions.input_lists import InputLists
-from services.scheduler.dispatch.turns import Turns
+from services.scheduler.ports import Partitions
 from shared.bus import trace
 from shared.contracts import ids
+from shared.contracts.endpoints.work import TASK_SPAWN
 from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound
 from shared.contracts.states import ResultStatus, SessionStatus, SubmissionStatus
 from shared.contracts.topology import INLINE_LIMIT
@@ -29,11 +30,11 @@ Q = store.Q
 
 
 class Subtasks:
-    def __init__(self, turns: Turns, lists: InputLists) -> None:
-        self._turns, self._lists = turns, lists
+    def __init__(self, partitions: Partitions, lists: InputLists) -> None:
+        self._partitions, self._lists = partitions, lists
 
     def register(self, service: Service) -> None:
-        service.writes("task", "spawn", Spawn, self.spawn, durable=False, before=self.lists_of)
+        service.on(TASK_SPAWN, self.spawn, before=self.lists_of)
 
     async def lists_of(self, ctx: Context, request: Spawn) -> Listed:
         return Listed(request, await self._lists.of_parent(request))
@@ -61,7 +62,7 @@ class Subtasks:
         )
         state = await _open(db, request, parent, chunk.digest)
         if state != "seen":
-            plan = await plan_of(self._turns, chunk, parent, request.tasks, request.task)
+            plan = await plan_of(self._partitions, chunk, parent, request.tasks, request.task)
             await _promise(db, request)
             plan.settle(await _known(db, plan, parent))
             await write(db, chunk, plan)

@@ -6,12 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from services.scheduler import store
-from services.scheduler.compute.completion.release import ABORTED, AGAIN, FAILED, STOPPING, Release, tell
-from services.scheduler.dispatch.partition import by_partition
-from services.scheduler.dispatch.turns import Turns
+from services.scheduler.compute.completion.release import ABORTED, AGAIN, FAILED, STOPPING, Release, by_partition, tell
 from services.scheduler.machine import TASK
+from services.scheduler.ports import Dispatch, Workers
 from shared.contracts import ids, subjects
 from shared.contracts.compute import TaskCancel, TaskChanges, TaskRerun, Unchanged
+from shared.contracts.endpoints.compute import TASK_CANCEL, TASK_RERUN
 from shared.contracts.errors import Conflict, Invalid, NotFound
 from shared.contracts.events import SessionChanged
 from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus, name_of
@@ -31,12 +31,12 @@ SLICE = 5000
 
 
 class Changes:
-    def __init__(self, turns: Turns, release: Release) -> None:
-        self._turns, self._release = turns, release
+    def __init__(self, dispatch: Dispatch, workers: Workers, release: Release) -> None:
+        self._dispatch, self._workers, self._release = dispatch, workers, release
 
     def register(self, service: Service) -> None:
-        service.writes("task", "cancel", TaskCancel, self.cancel)
-        service.writes("task", "rerun", TaskRerun, self.rerun)
+        service.on(TASK_CANCEL, self.cancel)
+        service.on(TASK_RERUN, self.rerun)
 
     async def cancel(self, unit: Unit, ctx: Context, request: TaskCancel) -> TaskChanges:
         """Those that a worker is known to hold are CANCELLING until it has stopped them."""
@@ -60,8 +60,8 @@ class Changes:
         if open_:
             attempts = {row["id"]: row["attempt"] for row in rows}
             control = Control("cancelled", [(task, attempts[task]) for task in open_])
-            unit.after.append(lambda: self._turns.control(request.session, control))
-            unit.after.append(lambda: self._turns.ended(by_partition(chosen)))
+            unit.after.append(lambda: self._workers.control(request.session, control))
+            unit.after.append(lambda: self._dispatch.ended(by_partition(chosen)))
         return TaskChanges(n, len(rows) - n)
 
     async def rerun(self, unit: Unit, ctx: Context, request: TaskRerun) -> TaskChanges:
@@ -78,12 +78,12 @@ class Changes:
             await db.execute(Q["hold_needs"], request.session, request.tasks)
             rows = await _named(db, request.session, request.tasks)
             wanted = [row["id"] for row in rows if row["status"] in statuses]
-        rows = await db.fetch(Q["rerun"], request.session, wanted, *self._turns.credits())
+        rows = await db.fetch(Q["rerun"], request.session, wanted, *self._dispatch.credits())
         again = [row for row in rows if row["kind"] == AGAIN]
         tell(unit, "retried", again)
         await db.execute(Q["unsettle"], list({ids.submission_of(row["id"]) for row in again}))
         self._release.follow(unit, rows)
-        unit.after.append(self._turns.wake)
+        unit.after.append(self._dispatch.wake)
         named = request.tasks if request.tasks is not None else wanted
         left = sorted(set(named) - {row["id"] for row in again})
         found = await db.fetch(Q["hindrances"], left[:REASONS]) if left else []

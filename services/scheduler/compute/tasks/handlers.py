@@ -2,8 +2,10 @@
 
 from services.scheduler import store
 from services.scheduler.compute.tasks import explain
-from services.scheduler.dispatch.turns import Turns
+from services.scheduler.ports import Waiting
 from shared.contracts.compute import Explanation, Task, TaskRef, Value
+from shared.contracts.endpoints.compute import TASK_EXPLAIN, TASK_GET
+from shared.contracts.endpoints.work import TASK_CONFIRM, TASK_INPUTS
 from shared.contracts.states import SessionStatus
 from shared.contracts.topology import MESSAGE_LIMIT
 from shared.contracts.work import Confirm, Confirmed, Inputs, InputsOf
@@ -21,14 +23,14 @@ INPUT_ROOM = 128
 
 
 class Tasks:
-    def __init__(self, db: store.Db, turns: Turns) -> None:
-        self._db, self._turns = db, turns
+    def __init__(self, db: store.Db, waiting: Waiting) -> None:
+        self._db, self._waiting = db, waiting
 
     def register(self, service: Service) -> None:
-        service.reads("task", "get", TaskRef, self.get)
-        service.reads("task", "explain", TaskRef, self.explain)
-        service.reads("task", "confirm", Confirm, self.confirm)
-        service.reads("task", "inputs", InputsOf, self.inputs)
+        service.on(TASK_GET, self.get)
+        service.on(TASK_EXPLAIN, self.explain)
+        service.on(TASK_CONFIRM, self.confirm)
+        service.on(TASK_INPUTS, self.inputs)
 
     async def get(self, ctx: Context, request: TaskRef) -> Task:
         row, session = await self._seen(ctx, request)
@@ -36,7 +38,7 @@ class Tasks:
 
     async def explain(self, ctx: Context, request: TaskRef) -> Explanation:
         row, session = await self._seen(ctx, request)
-        return await explain.explain(self._db, self._turns, row, session)
+        return await explain.explain(self._db, self._waiting, row, session)
 
     async def confirm(self, ctx: Context, request: Confirm) -> Confirmed:
         """A copy may run if its attempt is the current one and no other live worker is known to hold it."""

@@ -3,6 +3,7 @@
 from services.scheduler import store
 from services.scheduler.compute.tasks import logs
 from shared.contracts.compute import TaskLog, TaskLogs
+from shared.contracts.endpoints.compute import TASK_LOGS
 from shared.contracts.errors import NotFound
 from shared.contracts.states import TASK_ENDS
 from shared.service.access import check
@@ -17,7 +18,7 @@ class Logs:
         self._db = db
 
     def register(self, service: Service) -> None:
-        service.reads("task", "logs", TaskLogs, self.logs)
+        service.on(TASK_LOGS, self.logs)
 
     async def logs(self, ctx: Context, request: TaskLogs) -> TaskLog:
         # The task before its log: what an ended attempt has printed was stored before it ended.

@@ -2,6 +2,7 @@
 
 from services.scheduler import store
 from services.scheduler.compute.lists import lists
+from services.scheduler.heavy_reads import AT_ONCE, HeavyReads
 from shared.contracts.compute import (
     AttemptPage,
     AttemptQuery,
@@ -13,6 +14,7 @@ from shared.contracts.compute import (
     TaskPage,
     TaskQuery,
 )
+from shared.contracts.endpoints.compute import TASK_ATTEMPTS, TASK_COUNT, TASK_LIST, TASK_OUTPUTS
 from shared.contracts.errors import NotFound
 from shared.contracts.states import SessionStatus
 from shared.contracts.work import AttemptNumber
@@ -25,32 +27,32 @@ Q = store.Q
 
 
 class Queries:
-    def __init__(self, db: store.Db, desk: lists.Desk) -> None:
-        self._db, self._desk = db, desk
+    def __init__(self, db: store.Db, heavy: HeavyReads) -> None:
+        self._db, self._heavy = db, heavy
 
     def register(self, service: Service) -> None:
-        service.reads("task", "list", TaskQuery, self.list, at_once=lists.AT_ONCE)
-        service.reads("task", "count", TaskCount, self.count, at_once=lists.AT_ONCE)
-        service.reads("task", "outputs", TaskOutputs, self.outputs)
-        service.reads("task", "attempts", AttemptQuery, self.attempts)
+        service.on(TASK_LIST, self.list, at_once=AT_ONCE)
+        service.on(TASK_COUNT, self.count, at_once=AT_ONCE)
+        service.on(TASK_OUTPUTS, self.outputs)
+        service.on(TASK_ATTEMPTS, self.attempts)
 
     async def list(self, ctx: Context, request: TaskQuery) -> TaskPage:
         session = await store.session(self._db, request.session)
         check(ctx, session)
-        async with self._desk.place(ctx) as db:
+        async with self._heavy.place(ctx) as db:
             return await lists.tasks(db, session, request)
 
     async def count(self, ctx: Context, request: TaskCount) -> TaskCounts:
         session = await store.session(self._db, request.session)
         check(ctx, session)
-        async with self._desk.place(ctx) as db:
+        async with self._heavy.place(ctx) as db:
             return await lists.count(db, session, request)
 
     async def outputs(self, ctx: Context, request: TaskOutputs) -> OutputsPage:
         """Of tasks of any sessions that the caller may see; NotFound names the place of one that is not there."""
         rows = {row["id"]: row for row in await self._db.fetch(Q["outputs"], request.tasks)}
         for place, task in enumerate(request.tasks):
-            if task not in rows or not (ctx.is_operator or rows[task]["owner"] == ctx.user):
+            if task not in rows or not (ctx.is_admin or rows[task]["owner"] == ctx.user):
                 raise NotFound(f"there is no task {task}", field=f"tasks[{place}]")
         found = [OutputsOf(task, rows[task]["outputs"]) for task in request.tasks]
         items, _ = fitting(found, len(found))
