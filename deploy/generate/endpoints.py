@@ -2,8 +2,9 @@
 
 from typing import Any, Final
 
-from deploy.generate.markdown import table
 from services.gateway.web import ROUTES
+
+from deploy.generate.markdown import table
 from shared.contracts.endpoint import Change, Endpoint, Steps
 from shared.contracts.endpoints import of_service
 from shared.contracts.permissions import ROLES

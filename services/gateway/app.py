@@ -6,13 +6,15 @@ from pathlib import Path
 
 from services.gateway import __version__
 from services.gateway.edge import Edge
-from services.gateway.events.watchers import Watchers
-from services.gateway.http.limits import Limits
+from services.gateway.events.watch_endpoint import WatchEndpoint
+from services.gateway.http import openapi
+from services.gateway.http.application import Application
+from services.gateway.http.connection.limits import Limits
 from services.gateway.http.server import serve
 from services.gateway.identity.auth import Auth
 from services.gateway.identity.store import Store
+from services.gateway.routes import DOMAINS
 from services.gateway.settings import Settings
-from services.gateway.web import application
 from shared.db.pool import ping
 from shared.objects.known_storages import MIGRATIONS, recorder
 from shared.objects.s3 import open_objects
@@ -44,11 +46,12 @@ async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event,
         serve_health(station.service, checks, clock)
         await station.service.start()
         stack.push_async_callback(station.service.stop)
-        watchers = Watchers(station.bus)
-        await watchers.start()
-        stack.push_async_callback(watchers.stop)
+        watches = WatchEndpoint(station.bus)
+        await watches.start()
+        stack.push_async_callback(watches.stop)
         edge = Edge(station.bus, objects, Auth(store, clock), store, stop)
-        app, certificate = application(edge, __version__), (settings.tls_certificate_file, settings.tls_key_file)
+        app = Application(edge, [*DOMAINS, openapi.domain(DOMAINS, __version__)])
+        certificate = (settings.tls_certificate_file, settings.tls_key_file)
         await serve(app, settings.http_host, settings.http_port, stop, certificate=certificate, limits=limits)
 
 

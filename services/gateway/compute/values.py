@@ -81,5 +81,8 @@ async def reading(
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """The bytes from `start` to `end` of a value that lies in object storage, as they come, for the length of the block."""
     assert value.object is not None
-    async with edge.transfers.place(context.user), aclosing(edge.objects.get(value.object, start=start, end=end)) as data:
+    async with (
+        edge.transfers.place(context.user),
+        aclosing(edge.objects.get(value.object, start=start, end=end)) as data,
+    ):
         yield data

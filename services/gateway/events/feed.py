@@ -127,7 +127,8 @@ class Feed:
         self._arrived = asyncio.Event()
         self._consumer = ""
         self._expected = 1
-        self._requested = 0
+        self.requested = 0
+        """Events that the server was asked for and has not sent."""
         self._last_message = 0.0
         self._in_doubt = False
         self._inbox = bus.nc.new_inbox()
@@ -169,7 +170,7 @@ class Feed:
                 return []
         taken = list(self.untaken)
         self.untaken.clear()
-        if self._requested <= BATCH // 2 and not self._in_doubt:
+        if self.requested <= BATCH // 2 and not self._in_doubt:
             await self._request()
         return taken
 
@@ -205,7 +206,7 @@ class Feed:
             "num_replicas": 1,
         }
         verb = f"CONSUMER.CREATE.{EVENTS.name}.{name}.{self._filter}"
-        self._consumer, self._expected, self._requested = name, 1, 0
+        self._consumer, self._expected, self.requested = name, 1, 0
         made = await _call(self._bus, verb, {"stream_name": EVENTS.name, "config": config})
         if not made.get("num_pending"):  # nothing of ours up to there
             known = max(known, last)
@@ -216,11 +217,11 @@ class Feed:
         return self.place
 
     async def _request(self) -> None:
-        want = BATCH - self._requested - len(self.untaken)
+        want = BATCH - self.requested - len(self.untaken)
         held = sum(len(event.data) for event in self.untaken)
         if want <= 0 or held > MOST_BYTES or not self._bus.is_connected:
             return
-        self._requested += want
+        self.requested += want
         self._last_message = asyncio.get_running_loop().time()
         body = {"batch": want, "max_bytes": MOST_BYTES, "expires": int(_EXPIRES * _SECOND)}
         body["idle_heartbeat"] = int(_HEARTBEAT_SECONDS * _SECOND)
@@ -242,7 +243,7 @@ class Feed:
         assert self.place is not None
         self._last_message = asyncio.get_running_loop().time()
         self._expected += 1
-        self._requested = max(0, self._requested - 1)
+        self.requested = max(0, self.requested - 1)
         behind = time.time_ns() - int(tokens[at + 4]) > _LATE * _SECOND
         if behind and sequence > self.place.sequence + 1 and self._late is None:
             self._late = self.place.sequence
@@ -257,8 +258,8 @@ class Feed:
         headers = message.headers or {}
         self._last_message = asyncio.get_running_loop().time()
         if is_over(headers):
-            self._requested = max(0, self._requested - int(headers.get("Nats-Pending-Messages", BATCH)))
-            if self._requested + len(self.untaken) <= BATCH // 2:
+            self.requested = max(0, self.requested - int(headers.get("Nats-Pending-Messages", BATCH)))
+            if self.requested + len(self.untaken) <= BATCH // 2:
                 await self._request()
         elif headers.get("Status") != "100":
             self._in_doubt = True
@@ -270,7 +271,7 @@ class Feed:
             await asyncio.sleep(_BACKOFF.delay(failures) if failures else _HEARTBEAT_SECONDS / 4)
             if not self._bus.is_connected:
                 self._in_doubt = True
-            elif self._in_doubt or (self._requested and loop.time() - self._last_message > 2.5 * _HEARTBEAT_SECONDS):
+            elif self._in_doubt or (self.requested and loop.time() - self._last_message > 2.5 * _HEARTBEAT_SECONDS):
                 self._in_doubt = True
                 try:
                     await self._attach()

@@ -54,9 +54,7 @@ class WatchedEvent(msgspec.Struct, frozen=True):
 class SessionWatch:
     """`open`, then `take` until `close`."""
 
-    def __init__(
-        self, bus: Bus, ask: Ask, session: UUID, event_filter: EventFilter, after: WatchPlace | None
-    ) -> None:
+    def __init__(self, bus: Bus, ask: Ask, session: UUID, event_filter: EventFilter, after: WatchPlace | None) -> None:
         self._bus, self._ask, self._session, self._filter = bus, ask, session, event_filter
         self._after, self._feed = after, Feed(bus, f"hr.evt.*.*.{session}")
         self.is_following = False
@@ -141,7 +139,5 @@ class SessionWatch:
 
     async def _patiently(self, endpoint: Endpoint[Any, Answer], message: Any) -> Answer:
         """Reading may be repeated: a scheduler that is being replaced does not end the watch."""
-        found: Answer = await retry(
-            lambda: self._ask(endpoint, message), on=_PASSING, backoff=_RETRY, attempts=_TRIES
-        )
+        found: Answer = await retry(lambda: self._ask(endpoint, message), on=_PASSING, backoff=_RETRY, attempts=_TRIES)
         return found

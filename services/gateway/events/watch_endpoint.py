@@ -25,8 +25,8 @@ from shared.runtime.log import log
 from shared.runtime.share import Share
 from shared.service.ask import ask
 from shared.service.context import Context
+from shared.service.decode import MALFORMED, invalid
 from shared.service.middleware.identity import of_watch
-from shared.service.service import MALFORMED, invalid
 
 T = TypeVar("T")
 Message = TypeVar("Message")

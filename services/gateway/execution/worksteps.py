@@ -77,7 +77,9 @@ class Worksteps:
         """An offerset as it was answered."""
         ids, sites = [offer.meta.uuid for offer in made.offers], [offer.site for offer in made.offers]
         document = msgspec.json.encode(made).decode()
-        await _translated(self._pool.execute(Q["put_offerset"], made.meta.uuid, made.workstep, owner, document, ids, sites))
+        await _translated(
+            self._pool.execute(Q["put_offerset"], made.meta.uuid, made.workstep, owner, document, ids, sites)
+        )
 
     async def offerset(self, offerset: UUID, owner: str | None) -> OfferSet:
         document = await _translated(self._pool.fetchval(Q["offerset"], offerset, owner))

@@ -14,8 +14,7 @@ from msgspec import inspect
 
 from services.gateway.http.errors import invalid
 from shared.contracts.errors import Invalid
-from shared.service.service import MALFORMED
-from shared.service.texts import nul
+from shared.service.decode import MALFORMED, nul
 
 ReadQuery = Callable[[bytes, Any], dict[str, Any]]
 """From the bytes of a query and the Struct that they are for: the fields, as msgspec converts them."""

@@ -13,8 +13,7 @@ from shared.contracts.endpoint import Endpoint
 from shared.contracts.errors import Invalid, TooLarge
 from shared.service.ask import ask, ask_raw
 from shared.service.context import Context
-from shared.service.service import MALFORMED
-from shared.service.texts import check_texts
+from shared.service.decode import MALFORMED, check_texts
 
 T = TypeVar("T")
 Message = TypeVar("Message")

@@ -93,6 +93,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     async def read(self, request: Request, values: list[str], read_query: ReadQuery) -> Any:
         """The message. `values`: of the named segments, in their order. Invalid, with the field, if it is not what it should be."""
+        if self.message is Nothing:
+            return Nothing()
         given = dict(zip(self.parameters, values, strict=True))
         if self.has_query:
             return convert(read_query(request.scope["query_string"], self.message) | given, self.message)

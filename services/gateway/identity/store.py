@@ -5,9 +5,10 @@ from uuid import UUID
 
 import asyncpg
 
-from services.gateway.identity.auth import ADMIN, Identity, digest
+from services.gateway.identity.auth import Identity, digest
 from shared.contracts.errors import AlreadyExists, NotFound
 from shared.contracts.ids import uuid7
+from shared.contracts.permissions import ADMIN
 from shared.db.pool import translate
 from shared.db.sql import load
 
