@@ -1,8 +1,8 @@
 """Room on the disk that the home lies on: says when it is full, and makes the servers whole again when there is room.
 
 A server that met a full disk does not forget it by itself. NATS keeps a stream closed after a write that failed;
-SeaweedFS keeps its volumes read-only for a while, and parts of its index closed; PostgreSQL ends, and is started again and
-again. So whoever cannot be trusted to be whole is started anew, but only once there is room: before that it would fail again.
+SeaweedFS keeps its volumes read-only for a while, and its index closed; PostgreSQL ends, and is started again and again.
+So whoever cannot be trusted to be whole is started anew, but only once there is room: before that it would fail again.
 """
 
 import asyncio

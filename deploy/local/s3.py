@@ -68,7 +68,18 @@ class S3:
         }
         write_private(self._config, json.dumps({"identities": [identity]}, indent=2) + "\n")
         write_security(self._data)
+        self._write_index()
         self.remove_sockets()
+
+    def _write_index(self) -> None:
+        """Has its index of objects kept in one part, so that a disk that is full stops all of it at once.
+
+        By default it is in eight: while some are stopped the others go on, and what is then acknowledged may be in a folder whose
+        own entry could not be written. It is stored, but in no list. A home that has the eight keeps them.
+        """
+        if not (self._data / "filerldb2").exists():
+            folder = json.dumps(str(self._data / "filerldb"))
+            write_private(self._data / "filer.toml", f"[leveldb]\nenabled = true\ndir = {folder}\n")
 
     def command(self) -> Command:
         ports = [f"-{part}.port={self._ports[f's3.{part}']}" for part in PARTS]
@@ -112,8 +123,8 @@ class S3:
             await client.list_buckets()
 
     async def harmed(self, was_full: bool) -> str:
-        """Its index is in several parts, and each that met a full disk takes nothing more; from outside none can be told."""
-        return "parts of its index may be closed, and its volumes read-only" if was_full else ""
+        """Its index takes nothing more once it has met a full disk, which cannot be seen from outside."""
+        return "its index may be closed, and its volumes read-only" if was_full else ""
 
     async def setup(self) -> None:
         where = ObjectsSettings(

@@ -32,13 +32,13 @@ _REFUSED = re.compile("authorization violation|authentication", re.IGNORECASE)
 
 
 def _reason(error: BaseException) -> str:
-    """Why the bus does not let us in, for people."""
+    """Why the bus does not let us in, in words for people."""
     return "unknown user, or wrong password" if _REFUSED.search(str(error)) else reason(error)
 
 
 T = TypeVar("T")
 OnConnected = Callable[[frozenset[str]], Awaitable[None]]
-"""Told the streams that were lost (recreated) since the last time; empty at the first connect."""
+"""Called with the names of the streams that were lost (and made again) since the last call; none at the first connect."""
 
 
 class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,14 +51,17 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bus:
-    """One connection. `apply_topology` is False for those whose permissions do not cover the streams: workers, tools."""
+    """One connection of a process. `apply_topology`: False for those who may not change streams: workers, tools.
+
+    `name`: of the process, as the server shows it. `replicas`: how many servers of a cluster keep each stream.
+    """
 
     def __init__(self, name: str, *, apply_topology: bool = True, replicas: int = 1) -> None:
         self.name, self.replicas = name, replicas
         self.nc: Any = Connection()
         self.incarnations: dict[str, str] = {}
         self._lost: set[str] = set()
-        """Streams found to be lost, of which the callbacks do not all know yet."""
+        """Streams found to be lost, with which not all callbacks have been called yet."""
         self._apply_topology = apply_topology
         self._callbacks: list[OnConnected] = []
         self._publisher: Publisher | None = None
@@ -82,7 +85,7 @@ class Bus:
             bus._publisher = Publisher(bus.nc)
             await bus._publisher.start()
             away = (Unavailable, TimedOut)
-            await connect_patiently("JetStream", settings.nats_url, bus._settle, on=away, why=str, user=user)
+            await connect_patiently("JetStream", settings.nats_url, bus.prepare, on=away, why=str, user=user)
         except BaseException:
             await bus.close()
             raise
@@ -136,24 +139,24 @@ class Bus:
         return self._publisher.waiting if self._publisher else 0
 
     def on_connected(self, callback: OnConnected) -> None:
-        """Calls back at every reconnect, after the topology was applied."""
+        """Has `callback` called at every reconnect, after the topology was applied."""
         self._callbacks.append(callback)
 
     # -- publishing
 
     async def send(self, subject: str, message: Any, headers: dict[str, str] | None = None) -> "asyncio.Future[PubAck]":
-        """Publishes to a stream without waiting: the future is done when it is stored. Survives reconnects."""
+        """Publishes to a stream without waiting: the future is done when the message is stored. Survives reconnects."""
         assert self._publisher is not None
         return await self._publisher.send(subject, encode(message), headers)
 
     async def publish(
         self, subject: str, message: Any, *, headers: dict[str, str] | None = None, timeout: float = 10.0
     ) -> PubAck:
-        """Publishes to a stream and waits until it is stored."""
+        """Publishes to a stream and waits until the message is stored; TimedOut after `timeout` seconds."""
         return await stored(await self.send(subject, message, headers), timeout)
 
-    async def tell(self, subject: str, message: Any) -> None:
-        """Core publish: whoever listens now hears it; dropped without a connection."""
+    async def publish_core(self, subject: str, message: Any) -> None:
+        """Publishes to those who are subscribed now (core NATS, no stream). Dropped without a connection."""
         if self.is_connected:
             await self.nc.publish(subject, encode(message))
 
@@ -162,7 +165,7 @@ class Bus:
     async def ask(
         self, subject: str, data: bytes, *, timeout: float = 5.0, headers: dict[str, str] | None = None
     ) -> Msg:
-        """A raw request; Unavailable without a responder or connection, TimedOut without an answer.
+        """A request with bytes as its body; Unavailable without a responder or connection, TimedOut without a reply.
 
         TooLarge before the server sees it: for a message over its limit, headers included, it would end the connection.
         """
@@ -170,7 +173,7 @@ class Bus:
             raise TooLarge(f"the request has {len(data)} bytes, a message at most {LARGEST}")
         try:
             # Not its own timeout: `asyncio.wait_for` of Python 3.11 drops a cancellation that comes together with the answer,
-            # and who was told to end goes on.
+            # and a task that was cancelled would go on.
             async with asyncio.timeout(timeout):
                 return await self.nc.request(subject, data, timeout=None, headers=headers)
         except NoRespondersError:
@@ -190,7 +193,7 @@ class Bus:
         timeout: float = 5.0,
         headers: dict[str, str] | None = None,
     ) -> T:
-        """A typed request. Errors of the other side are raised here as what they were there."""
+        """A request whose reply is decoded as `reply`. A refusal of the other side is raised as the error that it was there."""
         sent = {h.TRACE: trace.current.get() or trace.new(), **(headers or {})}
         answer = await self.ask(subject, encode(message), timeout=timeout, headers=sent)
         if answer.headers and "Nats-Service-Error-Code" in answer.headers:
@@ -200,7 +203,7 @@ class Bus:
     # -- life
 
     async def close(self) -> None:
-        """Closes. What the bus has not acknowledged is left to its owner: an outbox row, a message not acknowledged."""
+        """Closes the connection. What the bus has not acknowledged is left to its owner: an outbox row, an unacknowledged message."""
         self._closing = True
         for task in list(self._tasks):
             task.cancel()
@@ -210,8 +213,8 @@ class Bus:
             self.nc._pending, self.nc._pending_data_size = [], 0
         await self.nc.close()
 
-    async def _settle(self) -> None:
-        """What has to be true of a new connection before it is used."""
+    async def prepare(self) -> None:
+        """Prepares a new connection for use: applies the topology, calls the callbacks, sends again what was not acknowledged."""
         async with self._applying:
             if self._apply_topology:
                 found = await topology.apply(self)
@@ -222,7 +225,7 @@ class Bus:
                 log.warning("bus.storage_lost", streams=sorted(lost))
             for callback in self._callbacks:
                 await callback(lost)
-            self._lost -= lost  # only now: when a callback fails, the next try tells all of them again
+            self._lost -= lost  # only now: when a callback fails, the next try calls all of them again
             assert self._publisher is not None
             await self._publisher.resend()
 
@@ -231,15 +234,15 @@ class Bus:
             self._absence.over()
         log.warning("bus.reconnected", bus=self.name)
         # Not in the client's own callback: it would wait for replies that only it can read.
-        task = asyncio.create_task(self._settle_again())
+        task = asyncio.create_task(self._prepare_again())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _settle_again(self) -> None:
-        def tell(error: BaseException, tries: int) -> None:
-            log.warning("bus.settle_failed", error=repr(error), tries=tries)
+    async def _prepare_again(self) -> None:
+        def log_failure(error: BaseException, tries: int) -> None:
+            log.warning("bus.prepare_failed", error=repr(error), tries=tries)
 
-        await retry(self._settle, on=(Exception,), backoff=Backoff(first=0.2, ceiling=2), failed=tell)
+        await retry(self.prepare, on=(Exception,), backoff=Backoff(first=0.2, ceiling=2), failed=log_failure)
 
     async def _disconnected(self) -> None:
         if not self._closing:
@@ -263,7 +266,7 @@ class Bus:
 
 
 def error_of(answer: Msg) -> HeadraceError:
-    """What a reply with the headers of a service error says."""
+    """The error that a reply with the headers of a service error says."""
     try:
         return from_body(msgspec.json.decode(answer.data, type=ErrorBody))
     except msgspec.MsgspecError:

@@ -1,4 +1,4 @@
-"""One question, many answers: whoever hears it answers, until enough have or the time is up.
+"""One request, many replies: every subscriber may reply, until there are enough replies or the time is up.
 
 async with ask_many(bus, "hr.offer.request", asked, OfferReply, within=2) as answers:
     await answers.until(lambda found: len(found) >= 3)
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Answers(Generic[T]):
-    """`found`: those that came so far, in that order; `errors`: those that said what is wrong instead."""
+    """The replies to one request. `found`: those that came so far, in their order; `errors`: the refusals among them."""
 
     def __init__(self, reply: type[T], within: float) -> None:
         self._decode = msgspec.json.Decoder(reply).decode
@@ -36,7 +36,7 @@ class Answers(Generic[T]):
         self.errors: list[HeadraceError] = []
 
     async def until(self, enough: Callable[[list[T]], bool]) -> bool:
-        """Waits until there are enough; False if the time was up first, or if nobody listens."""
+        """Waits until `enough` says so of the replies found; False if the time was up first, or if nobody is subscribed."""
         while not enough(self.found):
             self._came.clear()
             left = self._end - asyncio.get_running_loop().time()
@@ -50,7 +50,7 @@ class Answers(Generic[T]):
         return True
 
     async def take(self, message: Msg) -> None:
-        """A reply."""
+        """Adds a reply; one that does not decode is logged and dropped."""
         headers = message.headers or {}
         try:
             if headers.get("Status") == "503":
@@ -68,7 +68,10 @@ class Answers(Generic[T]):
 async def ask_many(
     bus: Bus, subject: str, message: Any, reply: type[T], *, within: float, headers: dict[str, str] | None = None
 ) -> AsyncIterator[Answers[T]]:
-    """Asks, and listens until the end of the block. `within`: seconds. Unavailable if the bus is away."""
+    """Publishes a request and collects replies of the type `reply` until the end of the block, for at most `within` seconds.
+
+    Unavailable if the bus is away.
+    """
     if not bus.is_connected:
         raise Unavailable("the bus is away")
     inbox = bus.nc.new_inbox()

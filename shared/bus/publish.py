@@ -14,18 +14,20 @@ import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from shared.contracts.errors import Forbidden, Internal, TimedOut, TooLarge
+from shared.contracts.errors import Forbidden, Internal, RateLimited, TimedOut, TooLarge
 from shared.contracts.topology import MESSAGE_LIMIT
 from shared.runtime.log import log
 
 RESEND_AFTER = 3.0
+"""Seconds without an ack after which a message is sent again."""
 MOST_WAITING = 50_000
+"""Messages without an ack; with so many, the next one waits for room."""
 LARGEST = 2 * MESSAGE_LIMIT - 4096
-"""What the server takes, less the headers."""
+"""Bytes that a message's body may have: what the server takes, less room for the headers."""
 
 
 class PubAck(msgspec.Struct, frozen=True):
-    """The bus has stored it. `seq`: its place in the stream; `duplicate`: it was there already, by its id."""
+    """The bus has stored a message. `seq`: its sequence in the stream; `duplicate`: a message with its id was there already."""
 
     stream: str = ""
     seq: int = 0
@@ -38,7 +40,7 @@ class _ApiError(msgspec.Struct, frozen=True):
     description: str = ""
 
 
-class _Answer(msgspec.Struct, frozen=True):
+class _Reply(msgspec.Struct, frozen=True):
     stream: str = ""
     seq: int = 0
     duplicate: bool = False
@@ -53,7 +55,9 @@ class _Waiting:
         self.sent = 0.0
 
 
-_decode = msgspec.json.Decoder(_Answer).decode
+_decode = msgspec.json.Decoder(_Reply).decode
+_STORE_FAILED = 10077
+"""The server's number for a message that it could not store; the text says why: `maximum messages per subject exceeded`."""
 
 
 class Publisher:
@@ -74,10 +78,12 @@ class Publisher:
         return len(self._waiting)
 
     async def start(self) -> None:
+        """Subscribes to the acks."""
         await self._client.subscribe(f"{self._inbox}.*", cb=self._on_ack)
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
+        """Cancels the futures of what is not acknowledged."""
         if self._sweeper is not None:
             self._sweeper.cancel()
         for entry in self._waiting.values():
@@ -85,7 +91,10 @@ class Publisher:
                 entry.future.cancel()
 
     async def send(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> "asyncio.Future[PubAck]":
-        """Hands a message to the connection; the future is done when the bus has stored it, however long that takes."""
+        """Hands a message to the connection. The future is done when the bus has stored it, however long that takes.
+
+        TooLarge for more than `LARGEST` bytes. The future fails with Forbidden, RateLimited (the stream is full) or Internal.
+        """
         if len(data) > LARGEST:
             raise TooLarge(f"a message on {subject} has {len(data)} bytes; {LARGEST} are allowed")
         while len(self._waiting) >= MOST_WAITING:
@@ -99,7 +108,7 @@ class Publisher:
         return future
 
     async def resend(self, older_than: float = 0) -> int:
-        """Sends again, in order, what was not acknowledged for `older_than` seconds."""
+        """Sends again, in order, what was not acknowledged for `older_than` seconds. Returns how many messages that are."""
         now = asyncio.get_running_loop().time()
         late = [(number, entry) for number, entry in self._waiting.items() if now - entry.sent >= older_than]
         for number, entry in late:
@@ -125,13 +134,14 @@ class Publisher:
             return
         answer = _decode(message.data)
         if answer.error is not None:
-            if answer.error.code == 503:  # JetStream is starting or has no leader: the same
+            full = answer.error.err_code == _STORE_FAILED and answer.error.description.startswith("maximum ")
+            if answer.error.code == 503 and not full:  # JetStream is starting or has no leader: the same
                 return
             self._forget(number)
             text = f"publish to {entry.subject}: {answer.error.description}"
             if not entry.future.done():
-                entry.future.set_exception(Internal(text))
-                entry.future.exception()  # a caller that does not look is told by the log
+                entry.future.set_exception(RateLimited(text) if full else Internal(text))
+                entry.future.exception()  # a caller that does not look at it has the line in the log
             log.error("publish.refused", subject=entry.subject, error=answer.error.description)
             return
         self._forget(number)
@@ -139,7 +149,7 @@ class Publisher:
             entry.future.set_result(PubAck(answer.stream, answer.seq, answer.duplicate))
 
     def refuse(self, subject: str, why: str) -> None:
-        """The server will not take this subject from us, now or later."""
+        """Fails all messages on a subject on which the server lets us publish nothing: Forbidden, with the reason."""
         for number, entry in list(self._waiting.items()):
             if entry.subject == subject:
                 self._forget(number)
@@ -162,7 +172,7 @@ class Publisher:
 
 
 async def stored(future: "asyncio.Future[PubAck]", timeout: float = 10.0) -> PubAck:
-    """Waits for an ack; TimedOut after `timeout` seconds. The message may be stored all the same, later."""
+    """Waits for the ack of a message that was sent; TimedOut after `timeout` seconds. It may be stored all the same, later."""
     try:
         async with asyncio.timeout(timeout):
             return await asyncio.shield(future)

@@ -33,13 +33,15 @@ says nothing when a batch is complete."""
 
 
 def is_over(headers: Mapping[str, str]) -> bool:
-    """Whether a status only says that a request has ended: its time is up, nothing is there, all of it has come, or the next
-    message is one too many for its bytes."""
+    """Whether a status message only says that a request has ended.
+
+    Its time is up, nothing is there, all of it has come, or the next message does not fit into its bytes.
+    """
     return headers.get("Status") in _NOTHING_HAPPENED or headers.get("Description") in _FULFILLED
 
 
 def delivery(message: Msg) -> tuple[int, int]:
-    """How often a message was delivered (1 at first), and its sequence in the stream."""
+    """How often a message was delivered (1 the first time), and its sequence in the stream."""
     tokens = message.reply.split(".")
     # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.… ; newer servers put domain and account hash before the stream
     at = 4 if len(tokens) == 9 else 6
@@ -47,10 +49,14 @@ def delivery(message: Msg) -> tuple[int, int]:
 
 
 class Pull:
-    """Messages of one consumer. `batch`: most that may lie here untaken, beside `MOST_BYTES`; `give_back`: for how many seconds (0: for ever).
+    """Messages of one consumer.
 
-    kept   what was delivered to us and is not answered stays ours while we live: renewed at every heartbeat
-    rank   of this process now, for a consumer that is `ranked`
+    batch         how many messages may lie here untaken, at most `MOST_BYTES` of them and one request more
+    expires       seconds after which a request for messages ends at the server
+    heartbeat     seconds between the server's signs of life while a request is open
+    return_after  seconds after which a message that nobody takes is returned to the bus, for others; 0: never
+    renew         whether messages that were delivered and not answered stay ours while we live: renewed at every heartbeat
+    rank          of this process now, for a consumer that is `ranked`: the lowest gets the messages
     """
 
     def __init__(
@@ -62,26 +68,26 @@ class Pull:
         batch: int = 512,
         expires: float = 30.0,
         heartbeat: float = 1.0,
-        give_back: float = 0,
-        kept: bool = False,
+        return_after: float = 0,
+        renew: bool = False,
         rank: Callable[[], int] | None = None,
     ) -> None:
         self._bus, self._consumer, self._batch = bus, f"{stream}.{consumer}", batch
         self._group, self._rank = consumer, rank
-        self._kept = kept
-        self._held: dict[str, float] = {}  # by where to answer: when it came, or was renewed
+        self._renews = renew
+        self._unanswered: dict[str, float] = {}  # reply subject → when it came, or was renewed
         self._expires, self._heartbeat = expires, heartbeat
-        self._give_back = give_back
-        self._waiting: deque[tuple[float, Msg]] = deque()  # since when
-        self._bytes = 0  # of those that wait
+        self._return_after = return_after
+        self._buffer: deque[tuple[float, Msg]] = deque()  # when it came, and the message
+        self._buffered_bytes = 0  # of the messages in the buffer
         self._newest = 0  # the last sequence that arrived
-        self._unsaid: list[Msg] = []  # acks that wait
-        self._saying: asyncio.Task[None] | None = None
-        self._paused = False  # nobody takes: what was given back is for others
+        self._pending_acks: list[Msg] = []  # acks that wait for the next message
+        self._ack_timer: asyncio.Task[None] | None = None
+        self._paused = False  # nobody takes: what was returned is for others
         self._arrived = asyncio.Event()
-        self._asked = 0  # messages that the server may still send
+        self._requested = 0  # messages that the server may still send
         self._generation = 0
-        self._heard = 0.0
+        self._last_message_at = 0.0
         self._failures = 0
         self._subscription: Subscription | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -91,12 +97,12 @@ class Pull:
         self._inbox = self._bus.nc.new_inbox()
         self._subscription = await self._bus.nc.subscribe(f"{self._inbox}.*", cb=self._on_message)
         self._watch = asyncio.create_task(self._keep_alive())
-        await self._ask()
+        await self._request()
 
     async def stop(self) -> None:
-        """No more requests; what lies here untaken is given back at once."""
+        """Requests no more; messages that are not taken are returned to the bus at once."""
         self._stopped = True
-        for task in (self._watch, self._saying):
+        for task in (self._watch, self._ack_timer):
             if task is not None:
                 task.cancel()
         await self._flush()
@@ -104,7 +110,7 @@ class Pull:
             with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
                 async with asyncio.timeout(2):
                     await self._subscription.drain()  # what is on its way here arrives first
-            while self._waiting:
+            while self._buffer:
                 await self.nak(self._next())
         self._arrived.set()
 
@@ -112,93 +118,130 @@ class Pull:
     def stopped(self) -> bool:
         return self._stopped
 
+    @property
+    def paused(self) -> bool:
+        """Whether it has returned messages that nobody took, and asks for no more until somebody takes."""
+        return self._paused
+
+    @property
+    def buffered(self) -> int:
+        """Messages that have arrived and are not taken."""
+        return len(self._buffer)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of the messages that have arrived and are not taken."""
+        return self._buffered_bytes
+
+    @property
+    def requested(self) -> int:
+        """Messages that the server may still send on open requests."""
+        return self._requested
+
+    @property
+    def restarts(self) -> int:
+        """How often requests were begun anew: after a refusal, or because the server gave no sign of life."""
+        return self._generation
+
+    @property
+    def renewed(self) -> list[str]:
+        """The reply subjects of messages that stay ours until they are answered, with `renew`."""
+        return list(self._unanswered)
+
     async def take(self, most: int = 1_000_000) -> list[Msg]:
-        """Whatever has arrived, at least one; an empty list only after `stop`."""
+        """The messages that have arrived, at least one and at most `most`; an empty list only after `stop`."""
         while True:
             await self._return_old()
             if self._paused:
                 self._paused = False
-                await self._ask()
-            if self._waiting:
+                await self._request()
+            if self._buffer:
                 break
             if self._stopped:
                 return []
             self._arrived.clear()
             await self._arrived.wait()
-        taken = [self._next() for _ in range(min(most, len(self._waiting)))]
-        if self._asked + len(self._waiting) <= self._batch // 2:
-            await self._ask()
+        taken = [self._next() for _ in range(min(most, len(self._buffer)))]
+        if self._requested + len(self._buffer) <= self._batch // 2:
+            await self._request()
         return taken
 
     def _next(self) -> Msg:
-        message = self._waiting.popleft()[1]
-        self._bytes -= len(message.data)
+        message = self._buffer.popleft()[1]
+        self._buffered_bytes -= len(message.data)
         return message
 
     async def _return_old(self) -> None:
-        """What lies here untaken for too long: the bus would give it to somebody else, and we would run a stale copy."""
-        before = asyncio.get_running_loop().time() - self._give_back
-        while self._give_back and self._waiting and self._waiting[0][0] < before:
+        """Returns messages that nobody took in time: the bus would deliver them to somebody else too, and ours would be stale."""
+        before = asyncio.get_running_loop().time() - self._return_after
+        while self._return_after and self._buffer and self._buffer[0][0] < before:
             await self.nak(self._next())
             self._paused = True
 
     async def ack(self, message: Msg) -> None:
-        """Soon: a work queue that becomes empty costs the server a file, and in between a task's hops it always would.
+        """Acknowledges a message, perhaps a little later.
 
-        So the newest one's ack waits for the next message, for `LINGER` seconds at most. After a kill it is delivered again.
+        A work queue that becomes empty costs the server a file, and between two tasks of a chain it always would. So the
+        ack of the newest message waits for the next one, for `LINGER` seconds at most. After a kill it is delivered again.
         """
         if self._stopped or delivery(message)[1] < self._newest:
-            await self._answer(message, b"+ACK")
+            await self._respond(message, b"+ACK")
             return
-        self._unsaid.append(message)
-        if self._saying is None:
-            self._saying = asyncio.create_task(self._say_later())
+        self._pending_acks.append(message)
+        if self._ack_timer is None:
+            self._ack_timer = asyncio.create_task(self._flush_later())
 
-    async def _say_later(self) -> None:
+    async def _flush_later(self) -> None:
         await asyncio.sleep(LINGER)
-        self._saying = None
+        self._ack_timer = None
         await self._flush()
 
     async def _flush(self) -> None:
-        unsaid, self._unsaid = self._unsaid, []
-        for message in unsaid:
-            await self._answer(message, b"+ACK")
+        acks, self._pending_acks = self._pending_acks, []
+        for message in acks:
+            await self._respond(message, b"+ACK")
 
     async def nak(self, message: Msg, delay: float = 0) -> None:
-        """Deliver it again, after `delay` seconds."""
-        await self._answer(message, b"-NAK" + (b' {"delay": %d}' % int(delay * _SECOND) if delay else b""))
+        """Refuses a message for now: it is delivered again, after `delay` seconds."""
+        await self._respond(message, b"-NAK" + (b' {"delay": %d}' % int(delay * _SECOND) if delay else b""))
 
     async def term(self, message: Msg) -> None:
-        """Never deliver it again."""
-        await self._answer(message, b"+TERM")
+        """Ends a message: it is never delivered again."""
+        await self._respond(message, b"+TERM")
 
     async def working(self, message: Msg) -> None:
-        """Still at it: the ack wait begins anew."""
-        await self._say(message.reply, b"+WPI")
+        """Says that work on a message goes on: the ack wait begins anew."""
+        await self._send(message.reply, b"+WPI")
 
-    async def _answer(self, message: Msg, word: bytes) -> None:
-        if self._held:
-            self._held.pop(message.reply, None)
-        await self._say(message.reply, word)
+    async def _respond(self, message: Msg, word: bytes) -> None:
+        if self._unanswered:
+            self._unanswered.pop(message.reply, None)
+        await self._send(message.reply, word)
 
-    async def _say(self, reply: str, word: bytes) -> None:
+    async def _send(self, reply: str, word: bytes) -> None:
         try:
             await self._bus.nc.publish(reply, word)
         except Exception as error:  # it will be delivered again, and found done
             log.debug("pull.answer_failed", error=repr(error))
 
-    async def _ask(self) -> None:
-        want = self._batch - self._asked - len(self._waiting)
+    async def _request(self) -> None:
+        want = self._batch - self._requested - len(self._buffer)
         if self._rank is not None:
             want = min(want, self._batch // 2)  # by halves: another is there when one expires, nobody gets in between
-        if self._stopped or self._paused or want <= 0 or self._bytes > MOST_BYTES or not self._bus.is_connected:
+        if (
+            self._stopped
+            or self._paused
+            or want <= 0
+            or self._buffered_bytes > MOST_BYTES
+            or not self._bus.is_connected
+        ):
             return
-        self._asked += want
+        self._requested += want
         body: dict[str, Any] = {"batch": want, "max_bytes": MOST_BYTES, "expires": int(self._expires * _SECOND)}
         body["idle_heartbeat"] = int(self._heartbeat * _SECOND)
         if self._rank is not None:
             body["group"], body["priority"] = self._group, self._rank()
-        self._heard = asyncio.get_running_loop().time()
+        self._last_message_at = asyncio.get_running_loop().time()
         await self._bus.nc.publish(
             f"$JS.API.CONSUMER.MSG.NEXT.{self._consumer}",
             msgspec.json.encode(body),
@@ -206,17 +249,17 @@ class Pull:
         )
 
     async def _on_message(self, message: Msg) -> None:
-        self._heard = asyncio.get_running_loop().time()
+        self._last_message_at = asyncio.get_running_loop().time()
         if message.reply and message.reply.startswith("$JS.ACK"):
-            self._asked = max(0, self._asked - 1)
+            self._requested = max(0, self._requested - 1)
             self._failures = 0
             self._newest = delivery(message)[1]  # of a stream that was lost and made again they begin anew
-            if self._unsaid:
+            if self._pending_acks:
                 await self._flush()
-            self._waiting.append((self._heard, message))
-            self._bytes += len(message.data)
-            if self._kept:
-                self._held[message.reply] = self._heard
+            self._buffer.append((self._last_message_at, message))
+            self._buffered_bytes += len(message.data)
+            if self._renews:
+                self._unanswered[message.reply] = self._last_message_at
             self._arrived.set()
             return
         await self._on_status(message)
@@ -226,35 +269,35 @@ class Pull:
         status = headers.get("Status", "")
         if status == "100" or not message.subject.endswith(f".{self._generation}"):
             return  # an idle heartbeat, or the end of a request that we gave up
-        self._asked -= int(headers.get("Nats-Pending-Messages", self._asked))
-        self._asked = max(0, self._asked)
+        self._requested -= int(headers.get("Nats-Pending-Messages", self._requested))
+        self._requested = max(0, self._requested)
         if not is_over(headers):
             # The consumer is not there (yet): its maker is about to make it.
-            self._asked = 0
+            self._requested = 0
             self._generation += 1
             log.debug("pull.refused", consumer=self._consumer, status=status, why=headers.get("Description"))
             await asyncio.sleep(Backoff(first=0.05, ceiling=1).delay(self._failures))
             self._failures += 1
-        await self._ask()
+        await self._request()
 
     async def _keep_alive(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._heartbeat)
             if not self._bus.is_connected:
-                self._heard = 0.0  # ask anew as soon as we are back
+                self._last_message_at = 0.0  # ask anew as soon as we are back
                 continue
-            if self._asked > 0 and loop.time() - self._heard > 2.5 * self._heartbeat:
-                self._asked = 0
+            if self._requested > 0 and loop.time() - self._last_message_at > 2.5 * self._heartbeat:
+                self._requested = 0
                 self._generation += 1
             await self._return_old()
             await self._renew(loop.time())
-            if self._asked + len(self._waiting) <= self._batch // 2:
-                await self._ask()
+            if self._requested + len(self._buffer) <= self._batch // 2:
+                await self._request()
 
     async def _renew(self, now: float) -> None:
-        """Tells that we are still at what came a while ago."""
-        for reply in [reply for reply, at in self._held.items() if at < now - self._heartbeat / 2]:
-            await self._say(reply, b"+WPI")
-            if reply in self._held:  # not answered meanwhile
-                self._held[reply] = now
+        """Begins the ack wait anew for messages that came a while ago and are not answered."""
+        for reply in [reply for reply, at in self._unanswered.items() if at < now - self._heartbeat / 2]:
+            await self._send(reply, b"+WPI")
+            if reply in self._unanswered:  # not answered meanwhile
+                self._unanswered[reply] = now

@@ -28,7 +28,8 @@ def stream_config(stream: Stream, replicas: int = 1) -> dict[str, Any]:
         "subjects": list(stream.subjects),
         "retention": stream.retention,
         "storage": "file",
-        "discard": "old",
+        "discard": "new" if stream.refuses else "old",
+        "discard_new_per_subject": stream.refuses,
         "max_age": int(stream.max_age * _SECOND),
         "max_bytes": stream.max_bytes,
         "max_msgs_per_subject": stream.max_msgs_per_subject,
@@ -41,6 +42,7 @@ def stream_config(stream: Stream, replicas: int = 1) -> dict[str, Any]:
 
 
 def consumer_config(consumer: Consumer) -> dict[str, Any]:
+    """The server's form of a consumer. Durations become nanoseconds."""
     ranks = {"priority_policy": "prioritized", "priority_groups": [consumer.name]} if consumer.ranked else {}
     return {
         "name": consumer.name,
@@ -58,7 +60,7 @@ def consumer_config(consumer: Consumer) -> dict[str, Any]:
 
 
 async def api(bus: "Bus", verb: str, body: object = None, timeout: float = 5.0) -> dict[str, Any]:
-    """One call of the JetStream API; errors of the API are returned in the dict under `error`."""
+    """Calls the JetStream API: `$JS.API.<verb>`. An error of the API is in the answer, under `error`."""
     reply = await bus.ask(f"$JS.API.{verb}", b"" if body is None else msgspec.json.encode(body), timeout=timeout)
     answer: dict[str, Any] = msgspec.json.decode(reply.data)
     return answer
@@ -91,20 +93,20 @@ async def ensure_consumer(bus: "Bus", stream: str, consumer: Consumer) -> None:
 
 
 async def drop_consumer(bus: "Bus", stream: str, consumer: Consumer) -> None:
-    """Takes a durable consumer away; harmless when it is gone."""
+    """Deletes a durable consumer; harmless when it is gone."""
     answer = await api(bus, f"CONSUMER.DELETE.{stream}.{consumer.name}")
     if answer.get("error", {}).get("err_code") != _NO_CONSUMER:
         _check(f"consumer {consumer.name}", answer)
 
 
 async def apply(bus: "Bus") -> dict[str, str]:
-    """All streams and consumers; returns each stream's incarnation."""
+    """Creates or updates all streams and consumers. Returns each stream's incarnation, by its name."""
     incarnations = {stream.name: await ensure_stream(bus, stream) for stream in STREAMS}
     log.debug("topology.applied", streams=len(incarnations))
     return incarnations
 
 
 async def purge(bus: "Bus", stream: str, subject: str) -> int:
-    """Takes back what a stream holds under a subject filter; how many messages."""
+    """Deletes what a stream holds under a subject filter. Returns how many messages that were."""
     answer = _check(f"purge {subject}", await api(bus, f"STREAM.PURGE.{stream}", {"filter": subject}, timeout=30))
     return int(answer.get("purged", 0))

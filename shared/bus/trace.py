@@ -10,6 +10,7 @@ current: ContextVar[str] = ContextVar("traceparent", default="")
 
 
 def new() -> str:
+    """A trace context of a new trace."""
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
 
 

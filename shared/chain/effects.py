@@ -46,7 +46,7 @@ class Post:
                 case Tell(event):
                     here = row.position
                     changed = ChainChanged(str(row.id), row.kind, name_of(here.status), row.step_name, here.error)
-                    unit.tell(subjects.event("chain", event, row.id), changed)
+                    unit.emit(subjects.event("chain", event, row.id), changed)
                 case Due():
                     unit.after.append(partial(self.due, row))
 

@@ -190,7 +190,7 @@ class Runner:
                 for work in ctx.works:
                     await work(unit)
                 for subject, body in ctx.told:
-                    unit.tell(subject, body)
+                    unit.emit(subject, body)
             position, effects = decide(chain, current.position, outcome, self._chains.clock.now())
             moved = await store.move(unit.connection, chain, current, position, state)
             self._chains.post.enlist(unit, moved, effects)

@@ -44,6 +44,7 @@ class HeadraceError(Exception):
         super().__init__(self.message)
 
     def body(self, trace: str = "") -> ErrorBody:
+        """The error as it travels. `trace`: the id under which the logs have the detail."""
         return ErrorBody(self.code, self.message, self.field, trace)
 
 
@@ -124,6 +125,7 @@ class Unreadable(Unavailable):
 
 
 BY_CODE: dict[str, type[HeadraceError]] = {cls.code: cls for cls in HeadraceError.__subclasses__()}
+"""The class of each code."""
 
 
 def from_body(body: ErrorBody) -> HeadraceError:

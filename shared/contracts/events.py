@@ -1,23 +1,6 @@
-"""What is told on `hr.evt.<noun>.<event>.<id>`. Version 2. A frame lists the changes of one commit in one session.
+"""Events, published on `hr.evt.<noun>.<event>.<id>`. Version 2. A frame lists the changes of one commit in one session.
 
-| subject                              | body             | told by    |
-|--------------------------------------|------------------|------------|
-| `hr.evt.session.<created\\|paused\\|resumed\\|reopened\\|stopped\\|closed\\|cancelled\\|purged\\|deleted>.<session>` | SessionChanged | scheduler |
-| `hr.evt.submission.visible.<session>`| SubmissionMade   | scheduler  |
-| `hr.evt.task.changed.<session>`      | Frame            | scheduler  |
-| `hr.evt.task.progress.<session>`     | TaskProgress     | scheduler  |
-| `hr.evt.dataset.<created\\|changed\\|abandoned>.<dataset>` | DatasetChanged | archiver  |
-| `hr.evt.origdatablock.created.<dataset>` | DatasetChanged | archiver |
-| `hr.evt.upload.finished.<dataset>`   | DatasetChanged   | archiver   |
-| `hr.evt.datablock.registered.<dataset>` | DatasetChanged | archiver  |
-| `hr.evt.archive.changed.<job>`       | JobChanged       | archiver   |
-| `hr.evt.retrieval.changed.<retrieval>` | RetrievalChanged | retriever |
-| `hr.evt.task.logged.<session>`       | TaskLogged       | scheduler  |
-| `hr.evt.command.done.<sequence>`     | CommandDone      | the owner  |
-| `hr.evt.command.rejected.<sequence>` | CommandRejected  | the owner  |
-| `hr.evt.chain.<started\\|done\\|failed>.<chain>` | ChainChanged | the chain's service |
-| `hr.evt.offer.<offered\\|accepted\\|rejected\\|expired\\|waiting\\|preparing\\|available\\|running\\|releasing\\|completed\\|failed\\|cancelled>.<offer>` | OfferChanged | the site's broker |
-
+Which events there are, and who publishes them, is data in `deploy/generate/channels.py`; docs/asyncapi.yaml is made from it.
 """
 
 from typing import Final
@@ -31,19 +14,23 @@ VERSION: Final = 2
 
 
 class SessionChanged(msgspec.Struct, frozen=True):
+    """A session has another state. `version`: grows with each change of the session."""
+
     session: UUID
     status: str
     version: int
 
 
 class SubmissionMade(msgspec.Struct, frozen=True):
+    """A submission has become visible. `tasks`: how many it has."""
+
     session: UUID
     submission: UUID
     tasks: int
 
 
 class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Ids by what they became, in one commit. A state's list is absent when empty. Each id is told once per state."""
+    """Ids of tasks and results by what they became, in one commit. An empty list is absent."""
 
     session: UUID
     started: list[UUID] = []
@@ -58,6 +45,8 @@ class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TaskProgress(msgspec.Struct, frozen=True):
+    """How far a task is, as its code says. `fraction`: from 0 to 1."""
+
     session: UUID
     task: UUID
     fraction: float
@@ -105,13 +94,15 @@ class TaskLogged(msgspec.Struct, frozen=True):
 
 
 class CommandDone(msgspec.Struct, frozen=True):
-    """`reply`: what the same request would have been answered over request-reply."""
+    """A durable command was carried out. `subject`: the command's. `reply`: as the same request would have had it."""
 
     subject: str
     reply: msgspec.Raw
 
 
 class CommandRejected(msgspec.Struct, frozen=True):
+    """A durable command was refused. `subject`: the command's."""
+
     subject: str
     error: ErrorBody
 

@@ -1,14 +1,18 @@
-"""`hr.rpc.<service>.health.check`: can this service do its work?"""
+"""Whether a service can do its work."""
 
 import msgspec
 
 
 class HealthCheck(msgspec.Struct, frozen=True):
-    """The question has no fields."""
+    """Asks a service for its health. It has no fields."""
 
 
 class Health(msgspec.Struct, frozen=True):
-    """`checks` has one entry per server that the service needs: `ok`, or what is wrong. `since`: RFC 3339."""
+    """The health of a service.
+
+    checks   for each server that the service needs: `ok`, or what is wrong
+    since    when the process started; RFC 3339
+    """
 
     service: str
     version: str

@@ -7,6 +7,8 @@ from enum import IntEnum
 
 
 class SessionStatus(IntEnum):
+    """The states of a session."""
+
     RUNNING = 1
     PAUSED = 2
     CLOSED = 3
@@ -16,6 +18,8 @@ class SessionStatus(IntEnum):
 
 
 class ResultStatus(IntEnum):
+    """The states of a result."""
+
     CREATED = 1
     COMPLETED = 2
     ABORTED = 3
@@ -23,6 +27,8 @@ class ResultStatus(IntEnum):
 
 
 class TaskStatus(IntEnum):
+    """The states of a task's attempt."""
+
     CREATING = 1  # its submission is not complete
     PENDING = 2  # waits for dependencies, or is ready and waits for its turn
     SUBMITTED = 3  # chosen for the queue
@@ -38,6 +44,8 @@ class TaskStatus(IntEnum):
 
 
 class SubmissionStatus(IntEnum):
+    """The states of a submission."""
+
     OPEN = 1  # chunks arrive
     VISIBLE = 2  # its tasks count
     REFUSED = 3
@@ -46,6 +54,7 @@ class SubmissionStatus(IntEnum):
 TASK_ENDS = frozenset(
     {TaskStatus.COMPLETED, TaskStatus.ERROR, TaskStatus.TIMEOUT, TaskStatus.RETRIED, TaskStatus.CANCELLED}
 )
+"""States in which an attempt stays for good."""
 
 
 def name_of(status: IntEnum) -> str:

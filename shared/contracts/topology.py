@@ -47,7 +47,8 @@ class Consumer(msgspec.Struct, frozen=True):
 class Stream(msgspec.Struct, frozen=True):
     """A stream on disk. `retention`: `workqueue` or `limits`. `max_age`, `duplicate_window` in seconds.
 
-    Over `max_bytes`, or over `max_msgs_per_subject` on one subject, the oldest messages (of that subject) are dropped.
+    Over `max_bytes`, or over `max_msgs_per_subject` on one subject, the oldest messages (of that subject) are dropped; if it
+    `refuses`, none is: a publish is answered with an error instead.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Stream(msgspec.Struct, frozen=True):
     max_msgs_per_subject: int = -1
     max_msg_size: int = 2 * MESSAGE_LIMIT
     duplicate_window: float = 1
+    refuses: bool = False
     allow_schedules: bool = False
 
 
@@ -90,6 +92,10 @@ COMMANDS: Final = Stream(
     "workqueue",
     "Users' durable commands. A publish ack means that the bus has it, the outcome event that it is committed.",
     tuple(Consumer(f"commands-{service}", commands_of(service), ack_wait=KEPT_WAIT) for service in COMMANDED),
+    # What is not carried out yet: of one user and one command, and of all together. A flood must not fill the disk.
+    max_msgs_per_subject=1000,
+    max_bytes=1 << 30,
+    refuses=True,
 )
 TASKS: Final = Stream(
     "TASKS", ("hr.task.>",), "workqueue", "Tasks chosen for workers: a window of what waits in the tables."

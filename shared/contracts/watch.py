@@ -1,11 +1,11 @@
-"""Watching over NATS: who asks is told what came after a place. Version 1.
+"""Watching over NATS: the reply has the events that came after a place. Version 1.
 
 | subject                    | request         | reply   |
 |----------------------------|-----------------|---------|
 | `hr.watch.<user>.session`  | WatchSession    | Watched |
 | `hr.watch.<user>.commands` | WatchCommands   | Watched |
 
-A core request, answered by any gateway as soon as there is something to tell, and with nothing after `wait` seconds. Each
+A core request, answered by any gateway as soon as there is an event, and with none after `wait` seconds. Each
 answer's `place` is what the next request says. The user token is bound by the asker's NATS permissions, as in `hr.cmd`.
 docs/events.md says what an event means.
 """
@@ -23,10 +23,11 @@ Named = Annotated[list[UUID], msgspec.Meta(max_length=1000)]
 
 
 class WatchSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Without a `place` it begins with what is: a snapshot.
+    """Asks for the events of a session. Without a `place` the replies begin with a snapshot of its states.
 
-    `tasks`, `results`: of these only (none named: of all). `events`: only these (`task.changed`, or `task` for all of the
-    noun); those of the snapshot always come.
+    tasks, results   events of these only; None: of all
+    events           these events only (`task.changed`, or `task` for all of the noun); those of the snapshot always come
+    wait             seconds after which the reply is empty
     """
 
     session: UUID
@@ -38,7 +39,8 @@ class WatchSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
 
 
 class WatchCommands(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What becomes of the asker's durable commands. Without a `place`: the place where the events end now, at once."""
+    """Asks for the outcomes of the asker's durable commands. Without a `place` it is answered at once, with the place where the
+    events end now."""
 
     place: PlaceText = ""
     wait: Wait = 20

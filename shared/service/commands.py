@@ -41,7 +41,7 @@ class Commands:
         """Begins to take commands, if the service has any."""
         if self.names:
             self._room = asyncio.Semaphore(AT_ONCE)
-            self._pull = Pull(self._bus, COMMANDS.name, f"commands-{self._service}", batch=64, kept=True)
+            self._pull = Pull(self._bus, COMMANDS.name, f"commands-{self._service}", batch=64, renew=True)
             await self._pull.start()
             self._spawn(self._take(self._pull))
 

@@ -27,8 +27,8 @@ _NO_SUCH = 404
 _SAMPLE = 2048
 """Bytes of a message's body that a list shows."""
 _SUBJECT = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)
-_DROPPED = ("nats-", "hr-dead-", "hr-user")
-"""Headers, in lower case, that are not sent back: the bus's, ours, and a claim of who asks."""
+_DROPPED = ("nats-", "hr-dead-", *(name.lower() for name in (h.USER, h.ROLES, h.GROUPS, h.VIA)))
+"""Beginnings of headers, in lower case, that are not sent back: the bus's, ours, and claims of who asks."""
 _ORIGINS = {
     stream.name.lower(): (worker_consumer("*").filter,)
     if stream is TASKS
@@ -40,8 +40,16 @@ _ORIGINS = {
 
 
 class DeadMessage(msgspec.Struct, frozen=True):
-    """`sequence`: its place in DEAD; `subject`, `stream`, `original`: where it was, as its writer says. `body`: its beginning, as
-    text. `size`: bytes that it had. `replayable`: whether it is whole, and that is a subject to which it may go back."""
+    """A poisoned message.
+
+    sequence                    its place in DEAD
+    subject, stream, original   where it was, as its writer says: subject, stream, sequence there
+    reason                      why it was put into DEAD
+    time                        when; RFC 3339
+    size                        bytes that its body had
+    body                        the beginning of the body, as text
+    replayable                  whether it is whole, and `subject` is one to which it may go back
+    """
 
     sequence: int
     stream: str
@@ -55,6 +63,8 @@ class DeadMessage(msgspec.Struct, frozen=True):
 
 
 class DeadPage(msgspec.Struct, frozen=True):
+    """A page of DEAD. `next`: the token of the next page, empty after the last one."""
+
     items: list[DeadMessage]
     next: str = ""
 
@@ -76,7 +86,7 @@ class _Stored(msgspec.Struct, frozen=True):
 
 
 async def page(bus: Bus, size: int = 100, token: str = "") -> DeadPage:
-    """The messages in the order in which they died."""
+    """A page of DEAD, in the order in which the messages died. `token`: of the page, empty for the first one."""
     if token and not re.fullmatch(r"[0-9]{1,18}", token):
         raise Invalid("not a token of this list", field="token")
     items: list[DeadMessage] = []
@@ -91,7 +101,10 @@ async def page(bus: Bus, size: int = 100, token: str = "") -> DeadPage:
 
 
 async def replay(bus: Bus, sequences: list[int]) -> Replayed:
-    """Publishes messages again where they were, and takes them out of DEAD. One that may not go back is Invalid."""
+    """Publishes messages again where they were, and deletes them from DEAD. Invalid if one of them may not go back.
+
+    `sequences`: their places in DEAD.
+    """
     done = await _replay(bus, sequences)
     if done.refused:
         raise Invalid(
@@ -122,7 +135,7 @@ async def _replay(bus: Bus, sequences: list[int]) -> Replayed:
 
 
 async def replay_all(bus: Bus) -> Replayed:
-    """All that are there now and may go back; those that die meanwhile again are not taken twice."""
+    """Replays all messages that are in DEAD now and may go back; one that dies again meanwhile is not taken twice."""
     last = int((await _ok(bus, f"STREAM.INFO.{DEAD.name}"))["state"]["last_seq"])
     replayed: list[int] = []
     refused: list[int] = []
@@ -159,22 +172,22 @@ async def _is_taken(bus: Bus, subject: str) -> bool:
 
 
 def _covers(pattern: str, subject: str) -> bool:
-    wanted, given = pattern.split("."), subject.split(".")
-    if wanted[-1] == ">":
-        wanted = wanted[:-1]
-        given = given[: len(wanted)] if len(given) > len(wanted) else []
-    return len(wanted) == len(given) and all(w in ("*", g) for w, g in zip(wanted, given, strict=True))
+    expected, given = pattern.split("."), subject.split(".")
+    if expected[-1] == ">":
+        expected = expected[:-1]
+        given = given[: len(expected)] if len(given) > len(expected) else []
+    return len(expected) == len(given) and all(e in ("*", g) for e, g in zip(expected, given, strict=True))
 
 
 def _shown(found: _Stored) -> DeadMessage:
-    told = found.headers
-    original, size = told.get(h.DEAD_SEQUENCE, ""), told.get(h.DEAD_SIZE, "")
+    headers = found.headers
+    original, size = headers.get(h.DEAD_SEQUENCE, ""), headers.get(h.DEAD_SIZE, "")
     return DeadMessage(
         sequence=found.seq,
-        stream=told.get(h.DEAD_STREAM, ""),
-        subject=told.get(h.DEAD_SUBJECT, ""),
+        stream=headers.get(h.DEAD_STREAM, ""),
+        subject=headers.get(h.DEAD_SUBJECT, ""),
         original=int(original) if re.fullmatch(r"[0-9]{1,19}", original) else 0,
-        reason=told.get(h.DEAD_REASON, ""),
+        reason=headers.get(h.DEAD_REASON, ""),
         time=found.time,
         size=int(size) if re.fullmatch(r"[0-9]{1,12}", size) else len(found.data),
         body=found.data[:_SAMPLE].decode("utf-8", "replace"),

@@ -1,4 +1,4 @@
-"""`hr.rpc.<service>.health.check`, the same for every service."""
+"""The endpoint `health.check`, the same for every service."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,11 +10,11 @@ from shared.service.context import Context
 from shared.service.service import Service
 
 Check = Callable[[], Awaitable[str]]
-"""`ok`, or what is wrong."""
+"""Looks whether a server that the service needs is there: `ok`, or what is wrong."""
 
 
 def serve_health(service: Service, checks: Mapping[str, Check], clock: Clock) -> None:
-    """Adds the endpoint. Who can be asked has a bus, so that needs no check."""
+    """Registers the endpoint. `checks`: by the name of the server; the bus needs none, as without it nobody can ask."""
     since = rfc3339(clock.now())
 
     async def check(ctx: Context, request: HealthCheck) -> Health:

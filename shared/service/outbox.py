@@ -100,17 +100,17 @@ class Relay:
         return published
 
     async def _horizon(self) -> Horizon:
-        row = await self._pool.fetchrow(Q["horizon"])
+        row = await Q.horizon.fetchrow(self._pool)
         assert row is not None
         return Horizon(row["oldest"], row["next"], row["newest"])
 
     async def _publish_late(self) -> tuple[int, int | None]:
         """Publishes what is due after the watermark: how many, and the lowest id that the bus has not stored."""
         published, unfinished, after = 0, None, self._behind
-        while rows := await self._pool.fetch(Q["behind"], after, PAGE):
+        while rows := await Q.behind.fetch(self._pool, after=after, most=PAGE):
             late = [row["id"] for row in rows if row["due"] and row["id"] not in self._sent]
             if late:
-                await self.push([tuple(row) for row in await self._pool.fetch(Q["rows"], late)])
+                await self.push([tuple(row) for row in await Q.rows.fetch(self._pool, ids=late)])
                 published += len(late)
             if unfinished is None:
                 open_ids = (row["id"] for row in rows if self._sent.get(row["id"], UNDER_WAY) == UNDER_WAY)
@@ -124,7 +124,7 @@ class Relay:
         before = time.monotonic() - EVENT_WINDOW
         old = [number for number, at in self._sent.items() if at != UNDER_WAY and at < before]
         if old:
-            await self._pool.execute(Q["forget"], old)
+            await Q.forget.execute(self._pool, ids=old)
             for number in old:
                 self._sent.pop(number, None)
 

@@ -1,4 +1,4 @@
-"""What every list takes: a filter by state, and the token of a page. And where a page ends."""
+"""Pages of a list: the token of the next page, the size of a page in bytes, and a filter by state."""
 
 import hashlib
 from base64 import b64decode, urlsafe_b64encode
@@ -30,7 +30,7 @@ def fitting(items: Sequence[T], size: int, room: int = ROOM) -> tuple[list[T], b
 
 
 def parse_status(kind: Any, text: str) -> int | None:
-    """A state given by name as a filter; None if none was given."""
+    """The number of a state given by its name, in any case; None for an empty text. Invalid for an unknown name."""
     if not text:
         return None
     try:
@@ -41,7 +41,7 @@ def parse_status(kind: Any, text: str) -> int | None:
 
 
 def parse_token(text: str) -> UUID | None:
-    """The id that a page token names."""
+    """The id that a page token is; None for an empty token. Invalid if it is no UUID as we write them."""
     if not text:
         return None
     try:
@@ -54,6 +54,7 @@ def parse_token(text: str) -> UUID | None:
 
 
 def no_token() -> Invalid:
+    """The error for a token that no page of the list gave."""
     return Invalid("not a token that a page of this list gave: filter and order have to be the same", field="token")
 
 
@@ -64,7 +65,7 @@ def token_of(asked: Any, place: Any) -> str:
 
 
 def place_of(asked: Any, kind: Any) -> Any:
-    """Where the last page of the same list ended, a `kind`; None at its beginning.
+    """Where the page before ended, as a `kind`; None for the first page.
 
     Invalid, if the token is not what a page of this list gave: of the same session, filter and order.
     """

@@ -1,14 +1,11 @@
 """A unit of work: state and outgoing events committed together, published after the commit.
 
-    async with units.begin() as unit:
-        await unit.connection.execute(Q["close_session"], …)
-        unit.tell(subjects.event("session", "closed", session), SessionChanged(…))
-
-`once` makes a request with an idempotency key act one time: the key, the work and the answer are one transaction.
+async with units.begin() as unit:
+    await unit.connection.execute(…)
+    unit.emit(subjects.event("session", "closed", session), SessionChanged(…))
 """
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,10 +14,10 @@ import asyncpg
 
 from shared.bus import trace
 from shared.bus.publish import encode
-from shared.contracts.errors import AlreadyExists
 from shared.db.pool import translate
 from shared.runtime.log import log
 from shared.service.context import Context
+from shared.service.inbox import once
 from shared.service.outbox import Q, Relay, Row
 
 Connection = Any
@@ -40,15 +37,15 @@ class Unit:
         self.undone: list[Callable[[], Awaitable[None]]] = []
         self._events: list[tuple[str, bytes]] = []
 
-    def tell(self, subject: str, message: Any) -> None:
-        """An event that becomes true with the commit."""
+    def emit(self, subject: str, message: Any) -> None:
+        """Adds an event that becomes true with the commit. `message`: a Struct, or bytes as they are."""
         self._events.append((subject, encode(message)))
 
     async def flush(self) -> list[Row]:
-        """Writes the events to the outbox; the rows to publish after the commit."""
-        parent = trace.current.get()
+        """Writes the events to the outbox; returns the rows to publish after the commit."""
+        parent, db = trace.current.get(), self.connection
         return [
-            tuple(await self.connection.fetchrow(Q["add"], subject, body, parent)) for subject, body in self._events
+            tuple(await Q.add.fetchrow(db, subject=subject, body=body, trace=parent)) for subject, body in self._events
         ]
 
 
@@ -87,23 +84,12 @@ class Units:
             except Exception as error:  # sweepers find what is missing
                 log.error("unit.effect_failed", error=repr(error), exc_info=True)
 
-    async def once(self, ctx: Context, data: bytes, work: Callable[[Unit], Awaitable[bytes]]) -> bytes:
-        """Runs `work` in a unit; with a key, only the first time: later the stored answer is given again.
+    async def once(self, context: Context, data: bytes, work: Callable[[Unit], Awaitable[bytes]]) -> bytes:
+        """Runs `work` in a unit; under an idempotency key, only the first time (`inbox`).
 
         AlreadyExists if the key was used for another request.
         """
         async with self.begin() as unit:
-            if not ctx.key:
+            if not context.key:
                 return await work(unit)
-            db, owner = unit.connection, ctx.user
-            # A command and a request may share a key: what counts is the noun and verb, not the way it came.
-            noun = ".".join(ctx.subject.split(".")[-2:])
-            digest = hashlib.sha256(data).digest()
-            if await db.fetchval(Q["claim_key"], owner, ctx.key, noun, digest) is None:
-                seen = await db.fetchrow(Q["find_key"], owner, ctx.key)
-                if seen["subject"] != noun or seen["digest"] != digest:
-                    raise AlreadyExists("this idempotency key was used for another request", field="Idempotency-Key")
-                return bytes(seen["reply"])
-            reply = await work(unit)
-            await db.execute(Q["answer_key"], owner, ctx.key, reply)
-            return reply
+            return await once(unit.connection, context, data, lambda: work(unit))

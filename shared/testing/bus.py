@@ -42,7 +42,7 @@ class MemoryBroker:
         bus.nc = MemoryClient(self)
         bus._publisher = Publisher(bus.nc)
         await bus._publisher.start()
-        await bus._settle()
+        await bus.prepare()
         return bus
 
     def redeliver(self) -> int:

@@ -158,7 +158,7 @@ class MemoryChains:
                 for work in ctx.works:
                     await work(unit)
                 for subject, body in ctx.told:
-                    unit.tell(subject, body)
+                    unit.emit(subject, body)
             row = self._row(id)
             position, effects = decide(chain, row.position, outcome, self.clock.now())
             if state is not None:
@@ -188,7 +188,7 @@ class MemoryChains:
                     here = row.position
                     status = states.name_of(here.status)
                     changed = ChainChanged(str(row.id), row.kind, status, row.step_name, here.error)
-                    unit.tell(subjects.event("chain", event, row.id), changed)
+                    unit.emit(subjects.event("chain", event, row.id), changed)
                 case Due():
                     pass  # the rows are looked at, not a queue
 

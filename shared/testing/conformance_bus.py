@@ -101,7 +101,7 @@ class BusConformance:
 
         async def answer(message: object) -> None:
             seen.append("group")
-            await bus.tell(message.reply, BeatReply([], 1.0))  # type: ignore[attr-defined]
+            await bus.publish_core(message.reply, BeatReply([], 1.0))  # type: ignore[attr-defined]
 
         for _ in range(2):
             await bus.nc.subscribe("hr.beat.worker.*", queue="scheduler", cb=answer)
@@ -111,7 +111,7 @@ class BusConformance:
         assert reply == BeatReply([], 1.0)
         await flushed(bus)
         assert seen.count("group") == 1
-        await bus.tell("hr.beat.worker.nobody-else.listens", b"{}")
+        await bus.publish_core("hr.beat.worker.nobody-else.listens", b"{}")
 
     # -- streams
 
@@ -215,7 +215,7 @@ class BusConformance:
         bus.on_connected(hear)
         pull = await reports(bus)
         assert "error" not in await topology.api(bus, "STREAM.DELETE.REPORTS")
-        await bus._settle()
+        await bus.prepare()
         assert told == [frozenset({"REPORTS"})]
         await other.publish("hr.report.default", b"after")
         assert await taken(pull, 1) == [b"after"]

@@ -15,6 +15,6 @@ class Queue:
     def __init__(self, bus: Bus, worker: str, partition: str, slots: int) -> None:
         consumer = worker_consumer(partition)
         self.partition, self.rank = partition, 0
-        self.pull = Pull(bus, TASKS.name, consumer.name, batch=2 * slots, give_back=GIVE_BACK)
+        self.pull = Pull(bus, TASKS.name, consumer.name, batch=2 * slots, return_after=GIVE_BACK)
         self.fresh = consumer.ack_wait / 2
         self.reports = Reports(bus, self.pull, worker, partition)

@@ -19,6 +19,11 @@ from shared.runtime.log import log
 if TYPE_CHECKING:
     from shared.worker.holding import Parcel
 
+TURNS = 2
+"""Turns of the loop in which messages that have come become tasks, and those end."""
+TOGETHER = 400
+"""Reports that go at once: each message is a transaction of the scheduler's, so few and large ones cost the least."""
+
 
 class Reports:
     """What a worker says of one partition's tasks."""
@@ -67,7 +72,11 @@ class Reports:
         task.add_done_callback(self._tasks.discard)
 
     async def _flush(self) -> None:
-        await asyncio.sleep(0)  # what ends in this turn of the loop rides along
+        ended = 0
+        while ended < len(self._pending) < TOGETHER:  # what ends in the same turns of the loop rides along
+            ended = len(self._pending)
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
         pending, self._pending, self._flushing = self._pending, [], False
         for part in _fit(pending):
             if (data := self._encoded(part)) is None:

@@ -11,8 +11,9 @@ from shared.bus.client import Bus
 from shared.bus.publish import PubAck
 from shared.contracts import headers as h
 from shared.contracts import subjects
-from shared.contracts.errors import AlreadyExists, NotFound, Unavailable
+from shared.contracts.errors import AlreadyExists, NotFound, RateLimited, Unavailable
 from shared.contracts.events import CommandDone, CommandRejected
+from shared.contracts.topology import COMMANDS
 from shared.service import commands
 from tests.support.bus_rig import Bench, Said, Word, connected, open_bench
 from tests.support.databases import Database
@@ -122,6 +123,30 @@ async def test_a_surprise_is_tried_again_then_buried_and_the_next_one_runs(
     assert buried.headers[h.DEAD_REASON] == "RuntimeError: a secret of ours"
     assert (buried.headers[h.DEAD_SUBJECT], buried.headers[h.DEAD_SEQUENCE]) == (SAY, str(poison.seq))
     assert await bench.said() == ["next"]
+
+
+async def test_what_takes_too_long_again_and_again_ends_with_an_outcome(
+    bench: Bench, alice: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It kept one of the places that all users share for ever."""
+    monkeypatch.setattr("shared.service.middleware.poison.TIMEOUTS", 2)
+    await bench.service.start()
+    ended = await outcome(bench, await alice.publish(SAY, Word("late")))
+    assert isinstance(ended, CommandRejected)
+    assert (ended.error.code, bench.acted) == ("deadline_exceeded", 2)
+    await wait_until(lambda: empty(bench))
+
+
+async def test_a_flood_of_one_user_is_refused_and_others_are_heard(bench: Bench, alice: Bus, nats: Servers) -> None:
+    most = COMMANDS.max_msgs_per_subject
+    await asyncio.gather(*[await alice.send(SAY, b"{}") for _ in range(most)])
+    with pytest.raises(RateLimited, match="maximum messages per subject"):
+        await alice.publish(SAY, Word("more"))
+    admin = await nats.connect()
+    await admin.jetstream().publish(subjects.command("bob", "archiver", "word", "say"), b"{}")
+    await admin.close()
+    state = (await bench.bus.nc.jetstream().stream_info("COMMANDS")).state
+    assert state.messages == most + 1
 
 
 async def test_an_idempotency_key_gives_the_same_answer_once(bench: Bench, alice: Bus) -> None:

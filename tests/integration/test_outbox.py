@@ -28,7 +28,7 @@ async def told(bench: Bench) -> list[tuple[str, str]]:
 async def say(bench: Bench, *texts: str, fail: bool = False) -> None:
     async with bench.units.begin() as unit:
         for text in texts:
-            unit.tell("hr.evt.dataset.said.1", Word(text))
+            unit.emit("hr.evt.dataset.said.1", Word(text))
         assert await told_now(bench) == len(await bench.events())
         if fail:
             raise KeyError("as told")
@@ -50,8 +50,8 @@ async def test_events_are_published_after_the_commit_in_order(bench: Bench) -> N
         order.append(f"{len(await bench.events())} events before the effects")
 
     async with bench.units.begin() as unit:
-        unit.tell("hr.evt.dataset.said.1", Word("first"))
-        unit.tell("hr.evt.dataset.said.1", Word("second"))
+        unit.emit("hr.evt.dataset.said.1", Word("first"))
+        unit.emit("hr.evt.dataset.said.1", Word("second"))
         unit.after.append(note)
         assert await bench.events() == []
     await wait_until(lambda: told(bench))
@@ -68,7 +68,7 @@ async def test_a_rollback_tells_nothing(bench: Bench) -> None:
     async def work() -> None:
         async with bench.units.begin() as unit:
             await unit.connection.execute("INSERT INTO said (text) VALUES ('never')")
-            unit.tell("hr.evt.dataset.said.1", Word("never"))
+            unit.emit("hr.evt.dataset.said.1", Word("never"))
             unit.undone.append(undo)
             raise KeyError("as told")
 

@@ -107,7 +107,7 @@ async def test_what_is_refused_comes_again_and_counts(bus: Bus, source: Bus) -> 
 async def test_a_pull_that_stops_gives_back_what_nobody_took(bus: Bus, source: Bus) -> None:
     pull = await pulling(bus)
     await send(source, b"a", b"b", b"c")
-    await wait_until(lambda: len(pull._waiting) == 3)
+    await wait_until(lambda: pull.buffered == 3)
     await pull.take(1)
     await pull.stop()
     other = await pulling(bus)
@@ -116,10 +116,10 @@ async def test_a_pull_that_stops_gives_back_what_nobody_took(bus: Bus, source: B
 
 
 async def test_what_lies_here_untaken_is_given_back_and_no_more_is_asked_for(bus: Bus, source: Bus) -> None:
-    pull = Pull(bus, "REPORTS", "schedulers", batch=2, heartbeat=0.1, give_back=0.05, rank=lambda: 0)
+    pull = Pull(bus, "REPORTS", "schedulers", batch=2, heartbeat=0.1, return_after=0.05, rank=lambda: 0)
     await pull.start()
     await send(source, b"a", b"b")
-    await wait_until(lambda: pull._paused)
+    await wait_until(lambda: pull.paused)
     other = await pulling(bus)
     assert sorted(await some(other, 2)) == [b"a", b"b"]
     await other.stop()
@@ -132,17 +132,19 @@ async def test_what_is_kept_stays_ours_for_as_long_as_we_live(bus: Bus, source: 
     clock, patience = asyncio.get_running_loop().time, 1.0
     async with connected(nats, "scheduler") as short_lived:
         await topology.ensure_consumer(bus, "REPORTS", msgspec.structs.replace(REPORTS.consumers[0], ack_wait=patience))
-        pull = Pull(short_lived, "REPORTS", "schedulers", batch=8, heartbeat=0.1, kept=True, rank=lambda: 0)
+        pull = Pull(short_lived, "REPORTS", "schedulers", batch=8, heartbeat=0.1, renew=True, rank=lambda: 0)
         await pull.start()
         await send(source, b"taken", b"answered", b"untaken")
-        await wait_until(lambda: len(pull._waiting) == 3)
+        await wait_until(lambda: pull.buffered == 3)
+        everything = set(pull.renewed)
         taken, answered = await pull.take(2)
         await pull.ack(answered)
         other = await pulling(bus)
         until = clock() + 3 * patience
         await wait_until(lambda: clock() > until)
-        assert not other._waiting
-        assert list(pull._held) == [message.reply for message in (taken, pull._waiting[0][1])]
+        assert not other.buffered
+        assert set(pull.renewed) == everything - {answered.reply}
+        assert taken.reply in pull.renewed
     assert sorted(await some(other, 2)) == [b"taken", b"untaken"]
     await other.stop()
 
@@ -209,14 +211,14 @@ async def test_a_backlog_of_large_messages_comes_a_few_at_a_time(bus: Bus, sourc
     await pull.start()
     got: list[bytes] = []
     # Nobody takes: no more than the bytes of a few requests lie here.
-    await wait_until(lambda: pull._bytes > pull_module.MOST_BYTES and not pull._asked)
-    assert pull._bytes <= 3 * pull_module.MOST_BYTES
+    await wait_until(lambda: pull.buffered_bytes > pull_module.MOST_BYTES and not pull.requested)
+    assert pull.buffered_bytes <= 3 * pull_module.MOST_BYTES
     async with asyncio.timeout(30):
         while len(got) < len(large):
             for message in await pull.take(1):
                 got.append(message.data)
                 await pull.ack(message)
-            assert pull._bytes <= 3 * pull_module.MOST_BYTES
+            assert pull.buffered_bytes <= 3 * pull_module.MOST_BYTES
     assert sorted(got) == large
     assert bus.nc.stats["reconnects"] == 0
     assert await some_small(pull, source), "and small ones come as before"
@@ -226,11 +228,11 @@ async def test_a_backlog_of_large_messages_comes_a_few_at_a_time(bus: Bus, sourc
 async def test_a_batch_that_is_complete_is_no_refusal(bus: Bus, source: Bus) -> None:
     """Asked for bytes too, the server says 409 at the end of each batch: taken for a refusal, it cost a pause each time."""
     pull = await pulling(bus, batch=8)
-    generation = pull._generation
+    restarts = pull.restarts
     for _ in range(4):
         await send(source, *(b"%d" % number for number in range(8)))
         assert len(await some(pull, 8)) == 8
-    assert (pull._generation, pull._failures) == (generation, 0)
+    assert pull.restarts == restarts
     await pull.stop()
 
 

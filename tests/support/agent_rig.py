@@ -186,7 +186,7 @@ class Rig:
     async def control(self, event: str, *tasks: tuple[Work, int]) -> None:
         """With no task: of the whole session."""
         named = [(work.id, attempt) for work, attempt in tasks] or None
-        await self.bus.tell(subjects.session_control(self.session), Control(event, named))
+        await self.bus.publish_core(subjects.session_control(self.session), Control(event, named))
 
     async def runs(self, work: Work) -> None:
         """Waits until it runs."""
@@ -247,7 +247,7 @@ async def open_rig(
         rig.beats.append(msgspec.json.decode(message.data, type=Beat))
         if rig.meanwhile is not None:
             await rig.meanwhile()
-        await bus.tell(message.reply, rig.reply)
+        await bus.publish_core(message.reply, rig.reply)
 
     service = Service(bus, None, "scheduler", "1.0.0", "")
     service.on(TASK_CONFIRM, confirm)

@@ -11,7 +11,7 @@ import msgspec
 import shared.service
 from shared.bus.client import Bus, BusSettings
 from shared.contracts.endpoint import Command, Query
-from shared.contracts.errors import BY_CODE, NotFound
+from shared.contracts.errors import BY_CODE, NotFound, TimedOut
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.service.context import Context
@@ -69,11 +69,13 @@ class Bench:
         if held := self.held.get(word.text):
             await held.wait()
         await unit.connection.execute("INSERT INTO said (text) VALUES ($1)", word.text)
-        unit.tell("hr.evt.dataset.said.1", word)
+        unit.emit("hr.evt.dataset.said.1", word)
         if word.text == "refuse":
             raise NotFound("nothing of that kind", field="text")
         if word.text == "surprise":
             raise RuntimeError("a secret of ours")
+        if word.text == "late":
+            raise TimedOut("it took longer than 30 s")
         return Said(word.text * word.times, ctx.user)
 
     async def echo(self, ctx: Context, word: Word) -> Said:

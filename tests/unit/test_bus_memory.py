@@ -107,7 +107,7 @@ async def test_a_worker_runs_what_the_queue_holds_and_acks_when_its_report_is_st
 
     async def beat(message: object) -> None:
         beats.append(message.data)  # type: ignore[attr-defined]
-        await bus.tell(message.reply, BeatReply([], 60.0))  # type: ignore[attr-defined]
+        await bus.publish_core(message.reply, BeatReply([], 60.0))  # type: ignore[attr-defined]
 
     await bus.nc.subscribe("hr.beat.worker.*", cb=beat)
     await topology.ensure_consumer(bus, TASKS.name, worker_consumer("default"))

@@ -1,13 +1,12 @@
 """What is generated is up to date, and the generator reads what it should."""
 
-import re
 from pathlib import Path
 
 import pytest
 
 from deploy.generate import Missing, asyncapi, logs
 from deploy.generate.__main__ import stale
-from deploy.generate.channels import CHANNELS, EVENTS
+from deploy.generate.channels import CHANNELS
 from shared.contracts import compute, events, work
 from shared.contracts.topology import STREAMS
 
@@ -41,14 +40,6 @@ def test_a_log_call_is_found_wherever_it_stands() -> None:
 def test_a_key_glued_from_values_is_refused() -> None:
     with pytest.raises(Missing, match=r"services/broker/x\.py:1"):
         _lines("log.info(f'task.{verb}')")
-
-
-def test_every_event_in_words_is_a_channel() -> None:
-    said = set()
-    for subject, body in re.findall(r"\| `(hr\.evt\.[^`]+)`\s*\| (\w+)", events.__doc__ or ""):
-        noun, names = subject.split(".")[2:4]
-        said |= {(f"hr.evt.{noun}.{name}", body) for name in re.sub(r"[<>\\]", "", names).split("|")}
-    assert said == {(one.subject.rpartition(".")[0], one.message.__name__) for one in EVENTS}
 
 
 def test_every_channel_of_a_stream_is_in_the_stream() -> None:

@@ -60,7 +60,7 @@ async def test_events_are_written_before_the_commit_and_pushed_after_the_effects
 
     token = trace.current.set("00-trace")
     async with units.begin() as unit:
-        unit.tell("hr.evt.a", b"1")
+        unit.emit("hr.evt.a", b"1")
         unit.after.append(effect)
         db.log.append("work")
     trace.current.reset(token)
@@ -74,7 +74,7 @@ async def test_after_an_error_only_what_undoes_runs(db: Db, units: Units) -> Non
 
     async def work() -> None:
         async with units.begin() as unit:
-            unit.tell("hr.evt.a", b"1")
+            unit.emit("hr.evt.a", b"1")
             unit.undone.append(undo)
             raise KeyError("as told")
 

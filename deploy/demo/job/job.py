@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,15 +69,6 @@ class Job:
         await retry(lambda: asyncio.to_thread(_write, out, products), on=(OSError,), backoff=_WRITE, attempts=_WRITES)
         self._console.print(summary(dataset, accepted, products.catalogue, self._seconds, out, self._address))
 
-    async def _pack(self, archive: Archive, note: Callable[[str], None]) -> dict[str, Any]:
-        """Packs; once more if files are missing: a store that was ended with its disk full may have lost what it had taken."""
-        try:
-            return await archive.pack(note)
-        except JobError as error:
-            note(str(error))
-            await archive.upload(lambda: None)  # what is there is not sent again
-            return await archive.pack(note)
-
     async def _store(self, archive: Archive, count: int) -> dict[str, Any]:
         with self._stage("upload", count) as bar:
             dataset = await archive.register()
@@ -89,7 +80,7 @@ class Job:
                 await archive.upload(lambda: self._bars.advance(bar))
         if not there:
             with self._stage("pack", 1) as bar:
-                packed = await self._pack(archive, lambda text: self._note(bar, text))
+                packed = await archive.pack(lambda text: self._note(bar, text))
                 self._note(
                     bar, f"{packed['numberOfDatablocks']} datablocks, {packed['packedSize']:,} bytes, in staging"
                 )

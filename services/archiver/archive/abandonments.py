@@ -50,7 +50,7 @@ class Abandonments:
         storage = blocks[0]["storage"] if blocks else ""
         state_of = OfDataset(row["id"], row["pid"], row["owner"], stopped=stopped, storage=storage)
         await self._chains.start(unit, self._declared.abandonment, state_of, id=uuid7())
-        unit.tell(subjects.event("dataset", "abandoned", row["id"]), store.changed(row))
+        unit.emit(subjects.event("dataset", "abandoned", row["id"]), store.changed(row))
         return Abandoned(row["id"], row["pid"], locked["size"], locked["files"])
 
     async def _check_not_archived(self, db: store.Db, row: store.Row) -> None:

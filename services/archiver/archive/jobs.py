@@ -46,7 +46,7 @@ class Jobs:
         await self._chains.start(unit, chain, state, id=job["id"])
         if asked.type == "archive":  # the one chain that writes; a retrieval beside it must not take its place
             await db.execute(Q["set_chain"], row["id"], job["id"])
-        unit.tell(subjects.event("archive", "changed", job["id"]), store.job_changed(job))
+        unit.emit(subjects.event("archive", "changed", job["id"]), store.job_changed(job))
         return store.job_of(job, asked.pid)
 
     async def _check_archivable(self, row: store.Row) -> None:

@@ -113,7 +113,7 @@ class PostUpload:
         if row is not None and row["finish_again"]:  # none: it was abandoned
             chain = await self.start(unit, state)
             row = await unit.connection.fetchrow(Q["set_chain"], state.dataset, chain)
-            unit.tell(subjects.event("upload", "finished", state.dataset), store.changed(row))
+            unit.emit(subjects.event("upload", "finished", state.dataset), store.changed(row))
 
 
 def _wrong(file: File, sizes: dict[str, int]) -> str:

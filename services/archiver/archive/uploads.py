@@ -107,7 +107,7 @@ class Uploads:
         state = OfDataset(row["id"], asked.pid, row["owner"])
         chain = await self._chains.start(unit, self._declared.post_upload, state, id=uuid7())
         row = await unit.connection.fetchrow(Q["set_chain"], row["id"], chain)
-        unit.tell(subjects.event("upload", "finished", row["id"]), store.changed(row))
+        unit.emit(subjects.event("upload", "finished", row["id"]), store.changed(row))
         return store.dataset_of(row)
 
 

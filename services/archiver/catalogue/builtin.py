@@ -33,7 +33,7 @@ async def move_job(unit: Unit, job: UUID, verb: str, message: str = "") -> store
         Q["move_job"], job, int(JOB.target(verb)), message[:2000], JOB.sources(verb)
     )
     if row is not None:
-        unit.tell(subjects.event("archive", "changed", job), store.job_changed(row))
+        unit.emit(subjects.event("archive", "changed", job), store.job_changed(row))
     return row
 
 
@@ -62,7 +62,7 @@ async def set_lifecycle(
     row: store.Row = await unit.connection.fetchrow(
         Q["set_lifecycle"], dataset, archivable, retrievable, on_disk, archive_state, retrieve_state
     )
-    unit.tell(subjects.event("dataset", "changed", dataset), store.changed(row))
+    unit.emit(subjects.event("dataset", "changed", dataset), store.changed(row))
     return row
 
 
@@ -76,4 +76,4 @@ async def _register(unit: Unit, *, dataset: UUID) -> None:
     await db.fetch(Q["move_blocks"], dataset, int(BLOCK.target("register")), BLOCK.sources("register"))
     row = await db.fetchrow(Q["count_blocks"], dataset)
     if row is not None:  # it was abandoned
-        unit.tell(subjects.event("datablock", "registered", dataset), store.changed(row))
+        unit.emit(subjects.event("datablock", "registered", dataset), store.changed(row))

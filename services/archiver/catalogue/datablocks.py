@@ -76,7 +76,7 @@ class Datablocks:
         found = await damage.record(unit, row, block, asked)
         if found["state"] != block["state"]:
             verb = "damaged" if asked.damage else "validated"
-            unit.tell(subjects.event("datablock", verb, row["id"]), store.changed(row))
+            unit.emit(subjects.event("datablock", verb, row["id"]), store.changed(row))
             log.warning("datablock.reported", dataset=asked.pid, datablock=str(block["id"]), damage=asked.damage or "")
         return store.block_of(found, asked.pid)
 

@@ -62,7 +62,7 @@ class Datasets:
         )
         row = await unit.connection.fetchrow(Q["add_dataset"], uuid7(), asked.pid, *said)
         if row is not None:
-            unit.tell(subjects.event("dataset", "created", row["id"]), store.changed(row))
+            unit.emit(subjects.event("dataset", "created", row["id"]), store.changed(row))
             return store.dataset_of(row)
         row = await unit.connection.fetchrow(Q["dataset"], asked.pid)
         if row is None:  # abandoned a moment ago
@@ -128,7 +128,7 @@ class Datasets:
         await db.execute(Q["add_files"], row["id"], id, *columns)
         await db.execute(Q["count_origdatablocks"], list({one["origdatablock"] for one in there.values()}))
         counted = await db.fetchrow(Q["count_files"], row["id"])
-        unit.tell(subjects.event("origdatablock", "created", row["id"]), store.changed(counted))
+        unit.emit(subjects.event("origdatablock", "created", row["id"]), store.changed(counted))
         return OrigDatablock(id, asked.pid, size, len(files))
 
     async def _drop(self, unit: Unit, dataset: UUID, files: Sequence[File], there: dict[str, store.Row]) -> None:

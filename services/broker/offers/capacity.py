@@ -44,5 +44,5 @@ async def reserve(
         now,
         now + timedelta(seconds=place.hold),
     )
-    unit.tell(subjects.event("offer", name_of(phase), row["id"]), store.changed(row))
+    unit.emit(subjects.event("offer", name_of(phase), row["id"]), store.changed(row))
     return row

@@ -93,7 +93,7 @@ class Offers:
         moved: store.Row = await unit.connection.fetchrow(
             Q["move"], row["id"], int(target), MACHINE.sources(verb), holds, note, now
         )
-        unit.tell(subjects.event("offer", name_of(target), row["id"]), store.changed(moved))
+        unit.emit(subjects.event("offer", name_of(target), row["id"]), store.changed(moved))
         return moved
 
     async def expire(self, offer: UUID) -> bool:

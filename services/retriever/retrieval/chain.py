@@ -207,7 +207,7 @@ class Retrieve:
         async with self._units.begin() as unit:
             await unit.connection.execute(Q["produced"], state.retrieval, result)
             told = await changed(unit.connection, state.retrieval, "running")
-            unit.tell(subjects.event("retrieval", "changed", state.retrieval), told)
+            unit.emit(subjects.event("retrieval", "changed", state.retrieval), told)
 
     async def _value(self, session: UUID, row: Row) -> Output:
         """The file out of its tar: a range of it."""

@@ -69,7 +69,7 @@ class Retrievals:
         await db.execute(Q["add_wanted"], id, paths, results)
         state = Retrieving(id, asked.pid, ctx.user, asked.job, asked.session)
         await self._chains.start(unit, self._retrieve.chain, state, id=id)
-        unit.tell(subjects.event("retrieval", "changed", id), await changed(db, id, "running"))
+        unit.emit(subjects.event("retrieval", "changed", id), await changed(db, id, "running"))
         return Retrieval(
             id, asked.pid, ctx.user, "running", self._retrieve.chain.steps[0].name, "", 0, 0, len(paths), 0,
             rfc3339(row["created_at"]),

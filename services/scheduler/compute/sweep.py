@@ -16,7 +16,7 @@ from services.scheduler.compute.sessions.duties import Duties
 from services.scheduler.compute.submissions.handlers import discard, drop_rows
 from shared.contracts.states import SubmissionStatus
 from shared.runtime.log import log
-from shared.service.outbox import Q as OUTBOX
+from shared.service.inbox import forget_keys
 from shared.service.unit import Units
 
 Q = store.Q
@@ -110,5 +110,5 @@ class Sweep:
         return len(rows)
 
     async def _forget_keys(self) -> int:
-        await self._pool.execute(OUTBOX["forget_keys"])
+        await forget_keys(self._pool)
         return 0

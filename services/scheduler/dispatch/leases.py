@@ -119,7 +119,7 @@ class Leases:
             log.warning("beat.not_stored", worker=beat.worker, error=repr(error))
             return  # no answer: the worker goes on as it does
         reply = BeatReply([row["id"] for row in rows], self._every, ranks(serves))
-        await self._bus.tell(message.reply, reply)
+        await self._bus.publish_core(message.reply, reply)
 
     async def run_once(self) -> int:
         """Takes back what silent workers held. Returns how many tasks."""

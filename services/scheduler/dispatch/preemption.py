@@ -114,7 +114,7 @@ class Preemption:
         entitled = {p.number for p in partitions if p.ready and p.entitled}
         if entitled != self._entitled:  # the workers are told at once who begins first
             self._entitled = entitled
-            await self._bus.tell(subjects.HEARTBEAT_REQUEST, b"{}")
+            await self._bus.publish_core(subjects.HEARTBEAT_REQUEST, b"{}")
         if not entitled:
             return 0
         slots = {name: 0 if beat.unwell else beat.slots for p in partitions for name, (beat, _) in p.workers.items()}
@@ -152,8 +152,10 @@ class Preemption:
 
     def _tell(self, unit: Unit, session: UUID, rows: list[Any]) -> None:
         tasks = [(row["id"], row["attempt"]) for row in rows]
-        unit.tell(subjects.event("task", "changed", session), Frame(session, retried=[task for task, _ in tasks]))
-        unit.after.append(lambda: self._bus.tell(subjects.session_control(session), Control("preempted", tasks)))
+        unit.emit(subjects.event("task", "changed", session), Frame(session, retried=[task for task, _ in tasks]))
+        unit.after.append(
+            lambda: self._bus.publish_core(subjects.session_control(session), Control("preempted", tasks))
+        )
 
     async def _let_go(self) -> None:
         """A preempted task is outstanding until its worker has stopped it: its heartbeats do not name it any more."""

@@ -175,7 +175,7 @@ class Recovery:
         for partition in partitions:
             partition.ready = False
         losses, asked = self._turns.doubts, self._clock.monotonic()
-        await self._bus.tell(subjects.HEARTBEAT_REQUEST, b"{}")
+        await self._bus.publish_core(subjects.HEARTBEAT_REQUEST, b"{}")
         await asyncio.sleep(self._wait)  # the workers' answers
         for partition in partitions:
             await self._rewind(partition, asked)

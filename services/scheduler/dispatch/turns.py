@@ -118,7 +118,7 @@ class Turns:
         looked = list(self._partitions if numbers is None else numbers)
         self._look(looked)
         if not all(partition.ready for number in looked if (partition := self._partitions.get(number)) is not None):
-            await self._bus.tell(WOKEN, looked)
+            await self._bus.publish_core(WOKEN, looked)
 
     def _look(self, numbers: Iterable[int]) -> None:
         self._due.update(numbers)
@@ -129,7 +129,7 @@ class Turns:
         for number, n in counts.items():
             partition = self._partitions.get(number)
             if partition is None or not partition.ready:  # its dispatcher is another process
-                await self._bus.tell(f"{ENDED}.{number}", b"%d" % n)
+                await self._bus.publish_core(f"{ENDED}.{number}", b"%d" % n)
             else:
                 self._leave(partition, n)
         for number, function, seconds in took:
@@ -187,7 +187,7 @@ class Turns:
         for partition in own:
             partition.heard = (partition.outstanding, running.get(partition.number, 0))
         if own:
-            await self._bus.tell(STANDING, [(p.number, *p.heard) for p in own])
+            await self._bus.publish_core(STANDING, [(p.number, *p.heard) for p in own])
 
     async def _on_standing(self, message: Msg) -> None:
         for number, outstanding, running in msgspec.json.decode(message.data, type=list[tuple[int, int, int]]):
@@ -233,7 +233,7 @@ class Turns:
 
     async def control(self, session: UUID, what: Control) -> None:
         """To all workers."""
-        await self._bus.tell(subjects.session_control(session), what)
+        await self._bus.publish_core(subjects.session_control(session), what)
 
     async def refresh(self) -> None:
         """Reads the partitions: makes the workers' consumer of those that are new, forgets those that were deleted."""

@@ -6,7 +6,7 @@ from shared.service.context import Handler, Middleware
 
 
 def wrap(handler: Handler, layers: Sequence[Middleware]) -> Handler:
-    """The first layer is the outermost."""
+    """The handler inside of all layers; the first layer is the outermost."""
     for layer in reversed(layers):
         handler = layer(handler)
     return handler

@@ -1,4 +1,4 @@
-"""What goes wrong in the database, as an error that the caller can do something with: for every endpoint, reads and writes."""
+"""Turns what goes wrong in the database into an error that the caller can do something with."""
 
 import asyncpg
 
@@ -9,6 +9,8 @@ from shared.service.context import Context, Handler
 
 
 def database(handler: Handler) -> Handler:
+    """The handler, with errors of PostgreSQL as TimedOut, Invalid or Unavailable."""
+
     async def translated(ctx: Context, data: bytes) -> bytes:
         try:
             return await handler(ctx, data)

@@ -1,4 +1,4 @@
-"""One line for a request that failed or changed something slowly; expected refusals are told quietly."""
+"""One line in the log for each request: failures as errors, outages as warnings, expected refusals as information."""
 
 import time
 
@@ -8,6 +8,8 @@ from shared.service.context import Context, Handler
 
 
 def logging(handler: Handler) -> Handler:
+    """The handler, with a line in the log for what became of the request."""
+
     async def logged(ctx: Context, data: bytes) -> bytes:
         began = time.perf_counter()
         try:

@@ -12,7 +12,7 @@ from shared.bus.client import Bus
 from shared.bus.pull import Pull, delivery
 from shared.contracts import headers as h
 from shared.contracts import subjects
-from shared.contracts.errors import HeadraceError, Internal
+from shared.contracts.errors import HeadraceError, Internal, TimedOut
 from shared.contracts.topology import DEAD_WHOLE
 from shared.db.pool import translate
 from shared.runtime.log import log
@@ -20,6 +20,8 @@ from shared.runtime.plain import plain
 from shared.runtime.retry import Backoff
 
 ATTEMPTS = 5
+TIMEOUTS = 20
+"""Attempts of what takes too long each time: some 20 minutes of a server that hangs, and then its place is for others."""
 BACKOFF = Backoff(first=0.2, ceiling=30)
 DEAD_BEGINNING = 4096
 """Bytes of a message's data that are kept of one that is longer than `DEAD_WHOLE`."""
@@ -71,20 +73,21 @@ async def guard(
     """Runs `work` for a message and acknowledges it last.
 
     A final error (the message is wrong) buries it at once; anything else is tried again, `ATTEMPTS` times if it is a
-    surprise, for ever if it is an outage. `refuse` is called before it is buried.
+    surprise, `TIMEOUTS` times if it takes too long, for ever if it is an outage. `refuse` is called before it is buried.
     """
     try:
         try:
             await work()
         except Exception as error:
             tries, _ = delivery(message)
-            told = error if isinstance(error, HeadraceError) else translate(error)
-            surprise = told is None or isinstance(told, Internal)
-            final = told is not None and not told.retryable
-            if not (final or (surprise and tries >= ATTEMPTS)):
+            known = error if isinstance(error, HeadraceError) else translate(error)
+            surprise = known is None or isinstance(known, Internal)
+            final = known is not None and not known.retryable
+            late = isinstance(known, TimedOut) and tries >= TIMEOUTS
+            if not (final or late or (surprise and tries >= ATTEMPTS)):
                 raise
             if refuse is not None:
-                await refuse(told or Internal())
+                await refuse(known or Internal())
             await bury(bus, pull, message, stream, f"{type(error).__name__}: {error}")
             return
     except Exception as error:

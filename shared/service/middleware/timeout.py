@@ -7,6 +7,8 @@ from shared.service.context import Context, Handler, Middleware
 
 
 def timeout(seconds: float) -> Middleware:
+    """The handler, stopped with TimedOut after so many seconds."""
+
     def layer(handler: Handler) -> Handler:
         async def limited(ctx: Context, data: bytes) -> bytes:
             try:

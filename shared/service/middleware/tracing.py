@@ -7,6 +7,8 @@ from shared.service.context import Context, Handler
 
 
 def tracing(handler: Handler) -> Handler:
+    """The handler, with the trace of its request in the context variable `trace.current` and in the log."""
+
     async def traced(ctx: Context, data: bytes) -> bytes:
         token = trace.current.set(ctx.trace)
         with structlog.contextvars.bound_contextvars(trace=trace.trace_id(ctx.trace)):

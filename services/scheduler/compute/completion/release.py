@@ -55,7 +55,7 @@ class Release:
         self._bus, self._pool, self._units, self._dispatch, self._relay = bus, pool, units, dispatch, relay
         self._closing = closing
         # Requests are short, so that those of a process that is frozen do not swallow reports for long.
-        self._pull = Pull(bus, REPORTS.name, "schedulers", batch=1000, expires=2.0, kept=True, rank=dispatch.rank)
+        self._pull = Pull(bus, REPORTS.name, "schedulers", batch=1000, expires=2.0, renew=True, rank=dispatch.rank)
 
     async def run(self) -> None:
         """Takes reports until stopped."""
@@ -391,7 +391,7 @@ def tell(unit: Any, name: str, rows: Sequence[Any]) -> None:
     for session, tasks in sessions.items():
         for start in range(0, len(tasks), OUTPUTS):
             frame = msgspec.structs.replace(Frame(session), **{name: tasks[start : start + OUTPUTS]})
-            unit.tell(subjects.event("task", "changed", session), frame)
+            unit.emit(subjects.event("task", "changed", session), frame)
 
 
 def _aborted(result: UUID, why: str) -> str:

@@ -50,7 +50,7 @@ class Removing:
             )
             if row is not None:
                 changed = SessionChanged(state.session, name_of(SessionStatus.CANCELLED), row["version"])
-                unit.tell(subjects.event("session", "cancelled", state.session), changed)
+                unit.emit(subjects.event("session", "cancelled", state.session), changed)
         await self._duties.run(state.session)
 
     async def stop_tasks(self, ctx: StepContext, state: OfSession) -> None:
@@ -61,7 +61,7 @@ class Removing:
             aborted = await unit.connection.fetch(Q["abort_outputs"], [row["id"] for row in rows])
             for start in range(0, len(aborted), SLICE):
                 frame = Frame(state.session, aborted=[row["id"] for row in aborted[start : start + SLICE]])
-                unit.tell(subjects.event("task", "changed", state.session), frame)
+                unit.emit(subjects.event("task", "changed", state.session), frame)
         if rows:
             held = [(row["id"], row["attempt"]) for row in rows]
             await self._workers.control(state.session, Control("cancelled", held[:SLICE]))
@@ -97,7 +97,7 @@ class Removing:
             await unit.connection.execute(Q["end_operation"], state.session, ctx.chain)
             if row is not None:
                 changed = SessionChanged(state.session, name_of(SessionStatus.PURGED), row["version"])
-                unit.tell(subjects.event("session", "purged", state.session), changed)
+                unit.emit(subjects.event("session", "purged", state.session), changed)
 
         ctx.commit(work)
 
@@ -121,7 +121,7 @@ class Removing:
             row = await unit.connection.fetchrow(Q["drop_session"], state.session)
             if row is not None:
                 changed = SessionChanged(state.session, name_of(SessionStatus.DELETED), row["version"] + 1)
-                unit.tell(subjects.event("session", "deleted", state.session), changed)
+                unit.emit(subjects.event("session", "deleted", state.session), changed)
 
         ctx.commit(work)
 

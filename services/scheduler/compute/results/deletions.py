@@ -44,7 +44,7 @@ class Deletions:
         await self._check_needed(db, request, rows)
         gone = [row["id"] for row in await db.fetch(Q["delete_values"], list(rows), RESULT.sources("delete"))]
         if gone:
-            unit.tell(subjects.event("task", "changed", request.session), Frame(request.session, deleted=gone))
+            unit.emit(subjects.event("task", "changed", request.session), Frame(request.session, deleted=gone))
             await self._let_go(unit, [rows[name] for name in gone])
         now = {row["id"]: row for row in await db.fetch(Q["results"], request.results)}
         return ResultList([store.result_of(now[name]) for name in request.results])

@@ -148,7 +148,7 @@ class Results:
             if not same:
                 raise RESULT.refusal("complete", ResultStatus(now["status"]), request.result)
             return store.result_of(now)
-        unit.tell(subjects.event("task", "changed", row["session"]), Frame(row["session"], results=[request.result]))
+        unit.emit(subjects.event("task", "changed", row["session"]), Frame(row["session"], results=[request.result]))
         released = await self._release.count_down(db, [request.result])
         self._release.follow(unit, released)
         return store.result_of(done)
@@ -167,7 +167,7 @@ class Results:
         aborted = [row["id"] for row in await db.fetch(Q["abort_results"], request.results, request.session)]
         if aborted:
             frame = Frame(request.session, aborted=aborted)
-            unit.tell(subjects.event("task", "changed", request.session), frame)
+            unit.emit(subjects.event("task", "changed", request.session), frame)
             await self._release.abort(unit, aborted, request.reason)
         rows = await db.fetch(Q["results"], request.results)
         return ResultList([store.result_of(row) for row in rows])

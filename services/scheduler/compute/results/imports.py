@@ -98,7 +98,7 @@ class Imports:
             [bytes.fromhex(stored.sha256) or None for stored in found.objects],
         )]  # fmt: skip
         if done:
-            unit.tell(subjects.event("task", "changed", request.session), Frame(request.session, results=done))
+            unit.emit(subjects.event("task", "changed", request.session), Frame(request.session, results=done))
             released = await self._release.count_down(db, done)
             self._release.follow(unit, released)
         rows = {row["id"]: row for row in await db.fetch(Q["results"], names)}

@@ -57,7 +57,7 @@ class Closing:
             row = await unit.connection.fetchrow(Q["close_done"], session)
             if row is not None:
                 changed = SessionChanged(session, name_of(SessionStatus.CLOSED), row["version"])
-                unit.tell(subjects.event("session", "closed", session), changed)
+                unit.emit(subjects.event("session", "closed", session), changed)
         if row is not None:
             log.info("session.closed_itself", session=str(session))
         return row is not None

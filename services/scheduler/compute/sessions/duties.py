@@ -108,7 +108,7 @@ class Duties:
             for start in range(0, max(len(stopping), len(aborted)), SLICE):
                 part = slice(start, start + SLICE)
                 frame = Frame(session, cancelling=stopping[part], aborted=aborted[part])
-                unit.tell(subjects.event("task", "changed", session), frame)
+                unit.emit(subjects.event("task", "changed", session), frame)
 
     async def _abort_standalone(self, session: UUID) -> None:
         """Results that no task produces: nobody can give them a value any more."""
@@ -118,7 +118,7 @@ class Duties:
                 rows = await unit.connection.fetch(Q["abort_standalone"], session, after, self._slice)
                 if rows:
                     frame = Frame(session, aborted=[row["id"] for row in rows])
-                    unit.tell(subjects.event("task", "changed", session), frame)
+                    unit.emit(subjects.event("task", "changed", session), frame)
             if len(rows) < self._slice:
                 return
             after = max(row["id"] for row in rows)
@@ -145,7 +145,7 @@ class Duties:
             cancelling = [row["id"] for row in rows if row["status"] == TaskStatus.CANCELLING]
             aborted = [row["id"] for row in await db.fetch(Q["abort_outputs"], tasks)]
             frame = Frame(session, cancelled=cancelled, cancelling=cancelling, aborted=aborted)
-            unit.tell(subjects.event("task", "changed", session), frame)
+            unit.emit(subjects.event("task", "changed", session), frame)
             ended = Counter(row["partition"] for row in rows if row["chosen"])
             unit.after.append(lambda: self._dispatch.ended(dict(ended)))
         return max(tasks)

@@ -179,5 +179,5 @@ class Sessions:
 def _told(unit: Unit, row: store.Row, event: str) -> Session:
     session = store.session_of(row)
     told = SessionChanged(session.id, session.status, session.version)
-    unit.tell(subjects.event("session", event, session.id), told)
+    unit.emit(subjects.event("session", event, session.id), told)
     return session

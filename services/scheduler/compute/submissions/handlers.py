@@ -270,7 +270,7 @@ class Submissions:
                 self._release.follow(unit, released)
         if outside and cross:
             await self._release.fail_stranded(unit, chunk.submission)
-        unit.tell(
+        unit.emit(
             subjects.event("submission", "visible", chunk.session),
             SubmissionMade(chunk.session, chunk.submission, total),
         )

@@ -92,7 +92,7 @@ class Changes:
             await attempt.commit()
             if reopened is not None:
                 told = SessionChanged(request.session, name_of(SessionStatus.RUNNING), reopened["version"])
-                unit.tell(subjects.event("session", "reopened", request.session), told)
+                unit.emit(subjects.event("session", "reopened", request.session), told)
         else:
             await attempt.rollback()  # nothing has changed, the session's state neither
         return TaskChanges(len(again), len(left), reasons)

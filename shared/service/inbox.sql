@@ -1,0 +1,12 @@
+-- name: claim_key
+INSERT INTO inbox (owner, key, subject, digest) VALUES (:owner, :key, :subject, :digest)
+ON CONFLICT (owner, key) DO NOTHING RETURNING key;
+
+-- name: find_key
+SELECT subject, digest, reply FROM inbox WHERE owner = :owner AND key = :key;
+
+-- name: keep_reply
+UPDATE inbox SET reply = :reply WHERE owner = :owner AND key = :key;
+
+-- name: forget_keys
+DELETE FROM inbox WHERE created_at < now() - interval '7 days';
