@@ -2,9 +2,8 @@
 
 from typing import Any, Final
 
-from services.gateway.web import ROUTES
-
 from deploy.generate.markdown import table
+from services.gateway.routes import ROUTES
 from shared.contracts.endpoint import Change, Endpoint, Steps
 from shared.contracts.endpoints import of_service
 from shared.contracts.permissions import ROLES

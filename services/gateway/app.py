@@ -7,12 +7,13 @@ from pathlib import Path
 from services.gateway import __version__
 from services.gateway.edge import Edge
 from services.gateway.events.watch_endpoint import WatchEndpoint
+from services.gateway.execution.worksteps import Worksteps
 from services.gateway.http import openapi
 from services.gateway.http.application import Application
 from services.gateway.http.connection.limits import Limits
 from services.gateway.http.server import serve
 from services.gateway.identity.auth import Auth
-from services.gateway.identity.store import Store
+from services.gateway.identity.tokens import Tokens
 from services.gateway.routes import DOMAINS
 from services.gateway.settings import Settings
 from shared.db.pool import ping
@@ -26,6 +27,7 @@ from shared.service.station import open_station
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
+    """Runs the gateway until `stop`, with the settings of object storage from the environment."""
     await run(settings, load(ObjectsSettings), stop)
 
 
@@ -38,9 +40,9 @@ async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event,
         station = await stack.enter_async_context(
             open_station(settings, "gateway", __version__, about, MIGRATIONS, own, connections=4)
         )
-        store = Store(station.pool)
+        tokens = Tokens(station.pool)
         if settings.admin_token_file:
-            await store.register_admin(_token(Path(settings.admin_token_file)))
+            await tokens.register_admin(_token(Path(settings.admin_token_file)))
         objects = await stack.enter_async_context(open_objects(storage, record=recorder(station.pool)))
         checks = {"database": lambda: ping(station.pool), "objects": objects.check}
         serve_health(station.service, checks, clock)
@@ -49,7 +51,8 @@ async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event,
         watches = WatchEndpoint(station.bus)
         await watches.start()
         stack.push_async_callback(watches.stop)
-        edge = Edge(station.bus, objects, Auth(store, clock), store, stop)
+        auth, worksteps = Auth(tokens, clock), Worksteps(station.pool)
+        edge = Edge(station.bus, objects, auth, tokens, worksteps, stop)
         app = Application(edge, [*DOMAINS, openapi.domain(DOMAINS, __version__)])
         certificate = (settings.tls_certificate_file, settings.tls_key_file)
         await serve(app, settings.http_host, settings.http_port, stop, certificate=certificate, limits=limits)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from shared.db.pool import translate
+from shared.db.pool import translated
 from shared.db.sql import load
 from shared.objects.identity import Record
 
@@ -19,12 +19,7 @@ def recorder(pool: "asyncpg.Pool[Any]") -> Record:
     believed."""
 
     async def record(name: str, id: UUID) -> UUID:
-        try:
-            found: UUID = await pool.fetchval(Q["record"], name, id)
-        except Exception as error:
-            if away := translate(error):
-                raise away from error
-            raise
+        found: UUID = await translated(pool.fetchval(Q["record"], name, id))
         return found
 
     return record

@@ -42,15 +42,18 @@ async def create_results(request: Request, message: c.ResultCreate) -> Response:
 
 
 async def session_with_counts(request: Request, ref: c.SessionRef) -> Response:
+    """A session, with its tasks counted by their state."""
     return Reply(await request.ask_raw(e.SESSION_GET, c.SessionGet(ref.session, counts=True), timeout=10))
 
 
 async def purge(request: Request, ref: c.SessionRef) -> Response:
+    """The session when it is purged, or 202 with the session as it is."""
     found, done = await removal.purge(request.edge.bus, request.context, ref, request.key)
     return Reply(found, 200 if done else 202)
 
 
 async def delete(request: Request, ref: c.SessionRef) -> Response:
+    """The session when it is deleted, or 202 with the session as it is."""
     found, done = await removal.delete(request.edge.bus, request.context, ref, request.key)
     return Reply(found, 200 if done else 202)
 

@@ -147,6 +147,7 @@ class Feed:
         return place
 
     async def close(self) -> None:
+        """Ends the consumer."""
         if self._watch is not None:
             self._watch.cancel()
         if self._bus.is_connected:

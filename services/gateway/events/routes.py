@@ -29,6 +29,7 @@ class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     session: UUID | None = None
     from_: Literal["now", "start"] = "now"
     last_event_id: Annotated[str, msgspec.Meta(max_length=41)] = ""
+    """As the header Last-Event-ID, for clients that cannot send one."""
 
 
 class WatchQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,6 +43,7 @@ class WatchQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def events(request: Request, query: EventsQuery) -> Response:
+    """The events that the caller may see, from now on or from where it was."""
     last = request.header(b"last-event-id") or query.last_event_id
     after = parse_place(last) if last else None
     visible: VisibleEvents | None = None
@@ -57,6 +59,7 @@ async def events(request: Request, query: EventsQuery) -> Response:
 
 
 async def watch(request: Request, query: WatchQuery) -> Response:
+    """The state of a session and then its events, or its events from where the caller was."""
     last = request.header(b"last-event-id") or query.last_event_id
     after = parse_watch_place(last, "Last-Event-ID") if last else None
     event_filter = EventFilter(query.tasks, query.results, query.events)

@@ -1,7 +1,7 @@
 """Watching one session: its state, then what happens in it, with nothing missed in between.
 
 A place in the event stream is taken first, then the states are read, page by page, then come the events after that place. What
-changed meanwhile is said twice, never not at all. Nothing of this is kept here: a text (`place.py`) says how far a reader is, and
+changed meanwhile comes twice, never not at all. Nothing of this is kept here: a text (`place.py`) says how far a reader is, and
 with it any gateway goes on. When what followed the reader's place is gone (the stream was lost, or has dropped it), a new
 snapshot begins.
 """
@@ -33,7 +33,7 @@ class Ask(Protocol):
 
 
 BEGIN: Final = "snapshot.begin"
-"""Its data is the session; who has a picture already begins it anew."""
+"""The first event of a snapshot. Its data is the session; a reader that has a state already drops it."""
 STATES: Final = "snapshot.states"
 END: Final = "snapshot.end"
 SNAPSHOT: Final = frozenset({BEGIN, STATES, END})
@@ -77,6 +77,7 @@ class SessionWatch:
             self._after = None
 
     async def close(self) -> None:
+        """Ends the feed of events, if there is one."""
         if self.is_following:
             self.is_following = False
             await self._feed.close()

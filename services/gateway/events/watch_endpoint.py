@@ -59,6 +59,7 @@ class WatchEndpoint:
         self._stopping = False
 
     async def start(self) -> None:
+        """Subscribes."""
         self._subscription = await self._bus.nc.subscribe(subjects.watch("*", "*"), queue="gateway", cb=self._take)
 
     async def stop(self) -> None:
@@ -133,7 +134,7 @@ class WatchEndpoint:
             await watch.close()
 
     def _patience(self, wait: float) -> float:
-        """Seconds. Asked when `stop` would already wake the one who waits."""
+        """Seconds to wait; called when `stop` would already wake the one who waits."""
         return 0 if self._stopping else wait
 
     async def _commands(self, user: str, query: WatchCommands) -> Watched:

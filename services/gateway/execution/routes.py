@@ -55,18 +55,22 @@ _NOTHING_ELSE = RequestBody()
 
 
 async def create_workstep(request: Request, message: WorkstepCreate) -> Response:
+    """Stores a workstep of the caller."""
     return Reply(await request.edge.worksteps.create(request.context.user, message), 201)
 
 
 async def list_worksteps(request: Request, page: Page) -> Response:
+    """A page of the worksteps that the caller may see."""
     return Reply(await request.edge.worksteps.page(_owner(request.context), page))
 
 
 async def get_workstep(request: Request, ref: WorkstepRef) -> Response:
+    """A workstep that the caller may see."""
     return Reply(await request.edge.worksteps.get(ref.workstep, _owner(request.context)))
 
 
 async def request_offers(request: Request, body: RequestBody) -> Response:
+    """Asks every site for an offer, and keeps the offerset."""
     edge, context = request.edge, request.context
     execution: ExecutionRequest
     if body.workstep is not None:
@@ -81,15 +85,18 @@ async def request_offers(request: Request, body: RequestBody) -> Response:
 
 
 async def get_offerset(request: Request, ref: OffersetRef) -> Response:
+    """An offerset as it was answered."""
     return Reply(await request.edge.worksteps.offerset(ref.offerset, _owner(request.context)))
 
 
 async def get_session(request: Request, ref: SessionRef) -> Response:
+    """An offer, or the session that it became."""
     placed = await request.edge.worksteps.offer(ref.session, _owner(request.context))
     return Reply(await offers.current(request.edge, request.context, placed))
 
 
 async def update_session(request: Request, message: SessionUpdate) -> Response:
+    """Accepts, rejects or cancels."""
     placed = await request.edge.worksteps.offer(message.session, _owner(request.context))
     if message.value == "ACCEPTED":
         return Reply(await offers.accept(request.edge, request.context, placed))

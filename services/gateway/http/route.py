@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from services.gateway.http.asgi import Response
 from services.gateway.http.fields import ReadQuery, convert, forms, part
@@ -42,6 +43,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     takes     the media types of the body
     gives     the media type of the answer
     asks      names of the endpoints that the message is passed on to
+
+    parameters   the names of the address's segments
+    segments     the Struct of what the address gives
+    rest         the Struct of what it does not give
     """
 
     method: str
@@ -57,24 +62,18 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     gives: str = "application/json"
     asks: tuple[str, ...] = ()
 
+    # Follow from the others; worked out once.
+    parameters: tuple[str, ...] = ()
+    segments: Any = None
+    rest: Any = None
+
     def __post_init__(self) -> None:
-        unread = [name for name in self.parameters if name not in forms(self.message)]
+        names = tuple(_NAMED.findall(self.path))
+        unread = [name for name in names if name not in forms(self.message)]
         assert not unread, f"{self.method} {self.path}: {unread} are no fields of {self.message.__name__}"
-
-    @property
-    def parameters(self) -> list[str]:
-        """The names of segments."""
-        return _NAMED.findall(self.path)
-
-    @property
-    def segments(self) -> Any:
-        """The Struct of what the address gives."""
-        return part(self.message, frozenset(self.parameters), inside=True)
-
-    @property
-    def rest(self) -> Any:
-        """The Struct of what it does not give."""
-        return part(self.message, frozenset(self.parameters), inside=False)
+        force_setattr(self, "parameters", names)
+        force_setattr(self, "segments", part(self.message, frozenset(names), inside=True))
+        force_setattr(self, "rest", part(self.message, frozenset(names), inside=False))
 
     @property
     def has_query(self) -> bool:
@@ -110,7 +109,7 @@ def rpc(
 ) -> Route:
     """A route that is one request to a service, whose answer is passed on as it is.
 
-    timeout   seconds; 10 for a GET and 30 for what changes something, if none are said
+    timeout   seconds; 10 for a GET and 30 for what changes something, if none are given
     """
     seconds = timeout or (10 if method == "GET" else 30)
 

@@ -1,7 +1,7 @@
 """Who asks: a token names a user and roles, and roles give permissions (`shared/contracts/permissions.py`).
 
 A token is never stored or compared as it is: its SHA-256 is looked up, so that neither the table nor a comparison's timing
-tells it. Which sessions a user may see is another question: the owner's, and the scheduler's to check.
+reveals it. Which sessions a user may see is another question: the owner's, and the scheduler's to check.
 """
 
 import asyncio
@@ -42,10 +42,12 @@ class TokenStore(Protocol):
 
 
 def new_token() -> str:
+    """A token that nobody can guess."""
     return f"hr_{secrets.token_urlsafe(32)}"
 
 
 def digest(token: str) -> bytes:
+    """What of a token is stored: its SHA-256."""
     return hashlib.sha256(token.encode()).digest()
 
 

@@ -40,17 +40,19 @@ class TokenRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def create_user(request: Request, user: UserCreate) -> Response:
+    """Makes a user, or a further token of one. Only an admin may."""
     _only_admins(request)
     if (ADMIN in user.roles) != (user.name == ADMIN):
         raise Invalid("the role admin belongs to the user admin, and to no other", field="roles")
     token = new_token()
-    made = await request.edge.store.add_token(user.name, list(user.roles), token)
+    made = await request.edge.tokens.add(user.name, list(user.roles), token)
     return Reply(UserToken(str(made), user.name, sorted(user.roles), token), 201)
 
 
 async def revoke_token(request: Request, ref: TokenRef) -> Response:
+    """Revokes a token. Only an admin may."""
     _only_admins(request)
-    await request.edge.store.revoke(ref.token)
+    await request.edge.tokens.revoke(ref.token)
     request.edge.auth.forget()
     return Reply(status=204)
 

@@ -15,6 +15,7 @@ _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'uns
 
 
 async def live(request: Request, _: object) -> Response:
+    """This process runs."""
     return Reply({"ok": True})
 
 
@@ -27,6 +28,7 @@ async def ready(request: Request, _: object) -> Response:
 
 
 async def scrape(request: Request, _: object) -> Response:
+    """The figures of all services, as Prometheus reads them."""
     bus = request.edge.bus
     stats = await system_status.micro(bus, "STATS")
     text = metrics.text(stats, await system_status.streams(bus), await system_status.health(bus))
@@ -34,6 +36,7 @@ async def scrape(request: Request, _: object) -> Response:
 
 
 async def page(request: Request, _: object) -> Response:
+    """The status page."""
     headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
     return Reply(_PAGE.read_bytes(), media_type="text/html; charset=utf-8", headers=headers)
 
