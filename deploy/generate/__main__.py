@@ -19,15 +19,15 @@ MAKERS: Final[tuple[Callable[[], dict[str, str]], ...]] = (
 
 
 def stale() -> dict[str, tuple[str, str]]:
-    """What differs: path → (what is there, what should be)."""
-    wanted = {path: text for make in MAKERS for path, text in make().items()}
-    found = {path: _read(path) for path in wanted}
+    """The files that differ: path → (the text that is there, the text that should be)."""
+    made = {path: text for make in MAKERS for path, text in make().items()}
+    found = {path: _read(path) for path in made}
     # A machine that is gone leaves its diagram behind.
     extra = {
         f"docs/states/{path.name}" for path in (ROOT / "docs/states").glob("*.md")
-    } - wanted.keys()  # fmt: skip
+    } - made.keys()  # fmt: skip
     return {
-        **{path: (found[path], text) for path, text in wanted.items() if found[path] != text},
+        **{path: (found[path], text) for path, text in made.items() if found[path] != text},
         **{path: (_read(path), "") for path in extra},
     }
 
@@ -37,18 +37,18 @@ def _read(path: str) -> str:
     return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
-def _check(path: str, there: str, wanted: str) -> None:
-    diff = difflib.unified_diff(there.splitlines(True), wanted.splitlines(True), path, f"{path} (as the code is)")
+def _check(path: str, there: str, made: str) -> None:
+    diff = difflib.unified_diff(there.splitlines(True), made.splitlines(True), path, f"{path} (as the code is)")
     sys.stdout.writelines(diff)
 
 
-def _write(path: str, wanted: str) -> None:
+def _write(path: str, made: str) -> None:
     file = ROOT / path
-    if not wanted:
+    if not made:
         file.unlink()
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(wanted, encoding="utf-8")
+    file.write_text(made, encoding="utf-8")
     print(f"wrote {path}")
 
 
@@ -57,11 +57,11 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="change nothing; fail if something is stale")
     options = parser.parse_args()
     found = stale()
-    for path, (there, wanted) in found.items():
+    for path, (there, made) in found.items():
         if options.check:
-            _check(path, there, wanted)
+            _check(path, there, made)
         else:
-            _write(path, wanted)
+            _write(path, made)
     try:
         logs.explained()
     except Missing as error:

@@ -46,10 +46,10 @@ def document() -> dict[str, Any]:
     kinds: set[Any] = {ErrorBody}
     for endpoint in ENDPOINTS:
         kinds |= {endpoint.line or endpoint.request, endpoint.reply}
-        _ask(endpoint, channels, operations)
+        _add_endpoint(endpoint, channels, operations)
     for channel in CHANNELS:
         kinds |= {kind for kind in (channel.message, channel.reply) if kind is not None}
-        _tell(channel, channels, operations)
+        _add_channel(channel, channels, operations)
     channels["dead"] = _channel(
         "hr.dead.{stream}.{source}",
         ["Dead"],
@@ -78,18 +78,18 @@ def document() -> dict[str, Any]:
     }
 
 
-# -- questions and commands
+# -- requests and commands
 
 
-def _ask(one: Endpoint[Any, Any], channels: dict[str, Any], operations: dict[str, Any]) -> None:
+def _add_endpoint(one: Endpoint[Any, Any], channels: dict[str, Any], operations: dict[str, Any]) -> None:
     asked = "Chunk" if one.line else one.request.__name__
     address = f"{one.service}.{one.noun}.{one.verb}"
     channels[f"rpc.{address}"] = _channel(one.subject, [asked])
     reply = _reply(channels, one.reply.__name__)
-    said = {"summary": one.summary, "x-kind": kind_of(one), **({"x-needs": one.needs} if one.needs else {})}
+    described = {"summary": one.summary, "x-kind": kind_of(one), **({"x-needs": one.needs} if one.needs else {})}
     operations[one.name] = {
         "action": "receive",
-        **said,
+        **described,
         "channel": _ref("channels", f"rpc.{address}"),
         "messages": [_ref("channels", f"rpc.{address}", "messages", asked)],
         "reply": reply,
@@ -100,7 +100,7 @@ def _ask(one: Endpoint[Any, Any], channels: dict[str, Any], operations: dict[str
         channels[f"command.{address}"] = _channel(f"hr.cmd.{{user}}.{address}", [asked], about)
         operations[f"{one.name}.command"] = {
             "action": "receive",
-            **said,
+            **described,
             "channel": _ref("channels", f"command.{address}"),
             "messages": [_ref("channels", f"command.{address}", "messages", asked)],
             "x-service": one.service,
@@ -121,7 +121,7 @@ def _reply(channels: dict[str, Any], name: str) -> dict[str, Any]:
 # -- the rest
 
 
-def _tell(one: Channel, channels: dict[str, Any], operations: dict[str, Any]) -> None:
+def _add_channel(one: Channel, channels: dict[str, Any], operations: dict[str, Any]) -> None:
     message = one.message.__name__ if one.message is not None else "Unread"
     channels[one.name] = _channel(one.subject, [message], one.about)
     if one.headers:
@@ -199,7 +199,7 @@ def _headers(names: tuple[str, ...], *, required: tuple[str, ...]) -> dict[str, 
 
 
 def _stream(stream: Stream) -> dict[str, Any]:
-    """As the server is told: durations in nanoseconds."""
+    """In the server's form: durations in nanoseconds."""
     made = stream_config(stream)
     del made["name"]
     made["consumers"] = {consumer.name: _consumer(consumer_config(consumer)) for consumer in stream.consumers}

@@ -1,4 +1,4 @@
-"""What passes on the bus beside questions and commands: its subject, its message, who says it and who hears it."""
+"""Every channel of the bus beside requests and commands: its subject, its message, who publishes and who subscribes."""
 
 from typing import Any, Final
 
@@ -99,7 +99,7 @@ EVENTS: Final = (
     ),
     Channel(
         "event.task.progress", "hr.evt.task.progress.{session}", e.TaskProgress, "scheduler", "everybody",
-        "How far a task is, as its code says. Told once, never stored: not through the outbox.",
+        "How far a task is, as its code says. Published once, never stored: not through the outbox.",
     ),
     Channel(
         "event.dataset.created", "hr.evt.dataset.created.{dataset}", e.DatasetChanged, "archiver", "everybody",
@@ -107,23 +107,23 @@ EVENTS: Final = (
     ),
     Channel(
         "event.dataset.changed", "hr.evt.dataset.changed.{dataset}", e.DatasetChanged, "archiver", "everybody",
-        "Its lifecycle has moved.",
+        "A dataset's lifecycle has moved.",
     ),
     Channel(
         "event.dataset.abandoned", "hr.evt.dataset.abandoned.{dataset}", e.DatasetChanged, "archiver", "everybody",
-        "Its owner gave it up: the pid is free, its bytes are removed.",
+        "A dataset was given up by its owner: the pid is free, its bytes are removed.",
     ),
     Channel(
         "event.origdatablock.created", "hr.evt.origdatablock.created.{dataset}", e.DatasetChanged, "archiver", "everybody",
-        "It was told of files that it has.",
+        "Files of a dataset were registered.",
     ),
     Channel(
         "event.upload.finished", "hr.evt.upload.finished.{dataset}", e.DatasetChanged, "archiver", "everybody",
-        "Its files are said to be all in the landing zone: they are packed now.",
+        "All files of a dataset are in the landing zone: they are packed now.",
     ),
     Channel(
         "event.datablock.registered", "hr.evt.datablock.registered.{dataset}", e.DatasetChanged, "archiver", "everybody",
-        "Its datablocks are packed, staged, and known to the catalogue.",
+        "The datablocks of a dataset are packed, staged, and known to the catalogue.",
     ),
     Channel(
         "event.archive.changed", "hr.evt.archive.changed.{job}", e.JobChanged, "archiver", "everybody",
@@ -135,7 +135,7 @@ EVENTS: Final = (
     ),
     Channel(
         "event.task.logged", "hr.evt.task.logged.{session}", e.TaskLogged, "scheduler", "everybody",
-        "What a task's code printed, piece by piece. Told once: not through the outbox. `task.logs` has it all.",
+        "What a task's code printed, piece by piece. Published once: not through the outbox. `task.logs` has it all.",
     ),
     Channel(
         "event.command.done", "hr.evt.command.done.{sequence}", e.CommandDone, "the command's owner", "everybody",

@@ -67,8 +67,8 @@ def _rows() -> Iterator[tuple[str, ...]]:
 def _meanings() -> dict[str, str]:
     file = ROOT / PATH
     rows = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    told = [cells(row) for row in rows if row.startswith("| `")]
-    return {row[0].strip("`"): row[-1] for row in told}
+    parsed = [cells(row) for row in rows if row.startswith("| `")]
+    return {row[0].strip("`"): row[-1] for row in parsed}
 
 
 def lines() -> Iterator[Line]:

@@ -1,4 +1,4 @@
-"""docs/permissions.md: what each user of the bus may publish and hear, as deploy/nats/permissions.py says."""
+"""docs/permissions.md: what each user of the bus may publish and subscribe to, as deploy/nats/permissions.py says."""
 
 from deploy.generate.markdown import table
 from deploy.nats.permissions import CALLS, NOUNS, SHARED_NOUNS, Permissions, users
@@ -17,7 +17,7 @@ _ABOUT = {
 
 def files() -> dict[str, str]:
     lines = [
-        "# Who may say what on the bus",
+        "# Who may publish and subscribe to what",
         "",
         "Made from `deploy/nats/permissions.py` by `python -m deploy.generate`: edit there, where the reasons are too.",
         "`deploy/nats/accounts.py` turns it into the server's accounts. What is on neither list is refused.",
@@ -28,7 +28,7 @@ def files() -> dict[str, str]:
         "",
         *table(("service", "asks"), [(name, ", ".join(asked)) for name, asked in CALLS.items()]),
         "",
-        f"Every service tells of its own {' and '.join(f'`{noun}`' for noun in SHARED_NOUNS)} events, and of these nouns:",
+        f"Every service publishes its own {' and '.join(f'`{noun}`' for noun in SHARED_NOUNS)} events, and those of these nouns:",
         "",
         *table(("service", "nouns"), [(name, ", ".join(nouns)) for name, nouns in NOUNS.items()]),
         "",
@@ -42,6 +42,6 @@ def files() -> dict[str, str]:
 def _lists(allowed: Permissions) -> list[str]:
     """One subject a line."""
     lines = []
-    for verb, subjects in (("publishes", allowed.publish), ("hears", allowed.subscribe)):
+    for verb, subjects in (("publishes", allowed.publish), ("subscribes to", allowed.subscribe)):
         lines += [f"- {verb}", *(f"  - `{subject}`" for subject in subjects)]
     return lines

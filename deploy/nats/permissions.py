@@ -44,7 +44,7 @@ NOUNS: Final = {
     "retriever": ("retrieval",),
     "broker": ("offer", "reservation", "step", "site"),
 }  # fmt: skip
-"""Whose events are about what. Every service tells of its chains and of the commands that it has carried out."""
+"""The nouns of each service's events. Every service also publishes events of its chains and of the commands that it has carried out."""
 SHARED_NOUNS: Final = ("command", "chain")
 
 

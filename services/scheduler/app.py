@@ -28,11 +28,12 @@ from services.scheduler.compute.tasks.log_handlers import Logs
 from services.scheduler.compute.tasks.queries import Queries
 from services.scheduler.dispatch.explain import WaitingReasons
 from services.scheduler.dispatch.handlers import Partitions
+from services.scheduler.dispatch.heartbeats import Heartbeats
 from services.scheduler.dispatch.leases import Leases
+from services.scheduler.dispatch.locks import DispatchLocks
+from services.scheduler.dispatch.parts import Parts
 from services.scheduler.dispatch.preemption import Preemption
-from services.scheduler.dispatch.queue import Queue
 from services.scheduler.dispatch.recovery import Recovery
-from services.scheduler.dispatch.turns import Turns
 from services.scheduler.heavy_reads import PLACES, SECONDS, HeavyReads
 from services.scheduler.settings import Settings
 from shared.chain.runner import Runner
@@ -81,40 +82,44 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         )
         objects = await stack.enter_async_context(open_objects(settings.objects, record=recorder(pool)))
         told = settings.leases
-        queue = Queue(bus, lean)
-        turns = Turns(bus, pool, queue)
-        closing = Closing(units)
-        release = Release(bus, lean, units, turns, relay, closing)
-        clock = SystemClock()
-        leases = Leases(bus, pool, turns, release, clock, lease=told.lease_seconds, every=told.beat_seconds)
-        recovery = Recovery(
-            bus,
-            pool,
-            turns,
-            clock,
-            database_url=settings.station.database_url,
-            wait=told.recovery_seconds,
+        clock, database_url = SystemClock(), settings.station.database_url
+        parts = Parts(bus, pool, lean)
+        registry, credit, gossip, control, dispatch = (
+            parts.registry,
+            parts.credit,
+            parts.gossip,
+            parts.control,
+            parts.port,
         )
-        stack.push_async_callback(recovery.close)
-        duties = Duties(units, turns, turns)
-        removal = Removal(bus, units, Removing(units, turns, turns, duties, objects), clock)
-        await turns.listen()
-        await turns.refresh()
-        await leases.start()
+        closing = Closing(units)
+        release = Release(bus, lean, units, dispatch, relay, closing)
+        heartbeats = Heartbeats(bus, pool, registry, gossip, clock, every=told.beat_seconds)
+        leases = Leases(
+            bus, pool, registry, credit, gossip, release, clock, lease=told.lease_seconds, every=told.beat_seconds
+        )
+        locks = DispatchLocks(database_url, registry.suspend_all)
+        stack.push_async_callback(locks.close)
+        recovery = Recovery(bus, pool, registry, gossip, locks, clock, wait=told.recovery_seconds)
+        preemption = Preemption(bus, pool, units, registry, credit, gossip, control, clock)
+        duties = Duties(units, dispatch, control)
+        removal = Removal(bus, units, Removing(units, dispatch, control, duties, objects), clock)
+        await gossip.listen()
+        await registry.refresh()
+        await heartbeats.listen()
         doomed = Doomed(pool, objects)
         waits = Waits(bus, pool)
         heavy = HeavyReads(list_pool)
-        waiting = WaitingReasons(pool, turns)
-        Partitions(bus, pool, turns, heavy).register(service)
-        Sessions(pool, turns, turns, waiting, duties, removal, heavy).register(service)
-        Changes(turns, turns, release).register(service)
+        waiting = WaitingReasons(pool, registry)
+        Partitions(bus, pool, registry, heavy).register(service)
+        Sessions(pool, registry, dispatch, waiting, duties, removal, heavy).register(service)
+        Changes(dispatch, control, release).register(service)
         Results(pool, release, heavy).register(service)
         Imports(pool, release, objects, prefixes(settings.imports.import_prefixes)).register(service)
         Deletions(release, doomed).register(service)
         waits.register(service)
         lists = InputLists(pool, objects)
-        Submissions(units, turns, turns, release, lists).register(service)
-        Subtasks(turns, lists).register(service)
+        Submissions(units, registry, dispatch, release, lists).register(service)
+        Subtasks(registry, lists).register(service)
         Tasks(pool, waiting).register(service)
         Queries(pool, heavy).register(service)
         Logs(pool).register(service)
@@ -125,15 +130,15 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         await runner.start()
         loops = [
             Loop("recovery", 1.0, recovery.run_once),
-            Loop("locks", 1.0, recovery.keep_locks),  # also while a queue is rebuilt
-            Loop("preempt", 1.0, Preemption(bus, pool, units, turns, clock).run_once),
+            Loop("locks", 1.0, locks.keep),  # also while a queue is rebuilt
+            Loop("preempt", 1.0, preemption.run_once),
             Loop("leases", told.beat_seconds, leases.run_once),
             Loop("closing", 0.5, closing.run_once),
             Loop("sweep", 10.0, Sweep(pool, units, duties, removal).run_once),
         ]
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(loop.run()) for loop in loops]
-            running += [group.create_task(turns.run()), group.create_task(relay.run())]
+            running += [group.create_task(parts.dispatcher.run()), group.create_task(relay.run())]
             running += [group.create_task(doomed.run())]
             releasing = group.create_task(release.run())
             await stop.wait()

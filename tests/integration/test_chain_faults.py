@@ -333,7 +333,7 @@ async def test_a_lost_stream_is_filled_again_at_once(bench: NatsBench, nats: Ser
     await wait_until(lambda: len(bench.steps) >= 2)
     ids = [await start(bench, TRIP) for _ in range(5)]
     await nats.forget("STEPS")
-    await bench.bus._settle()
+    await bench.bus.prepare()
     for id in [*ids, far]:
         assert (await ended(bench, id)).status == "done"
         assert len(LOG.get(id, [])) <= 4

@@ -180,7 +180,7 @@ async def test_when_the_stream_was_lost_all_are_published_again_with_their_ids(b
     await age(bench, 2)
     await bench.relay.run_once()
     await nats.forget("EVENTS")
-    await bench.bus._settle()  # what a reconnect does first
+    await bench.bus.prepare()  # what a reconnect does first
     assert await told_now(bench) == 0
     assert await bench.relay.run_once() == 5
     await wait_until(all_there)

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from services.scheduler import store
+from services.scheduler.dispatch.locks import try_lock
 from shared.bus import topology
 from shared.bus.many import ask_many
 from shared.contracts import compute as c
@@ -67,7 +67,7 @@ async def test_what_another_scheduler_dispatches_keeps_none_from_the_others(rig:
     """The scheduler here has the first partition, another one in between; who takes what comes after that?"""
     between, other = f"p{uuid4().hex[:12]}", await asyncpg.connect(rig.database.url("scheduler"))
     try:
-        assert await other.fetchval(store.Q["dispatcher_lock"], between)
+        assert await try_lock(other, between)
         await create(rig, between)
         session = await rig.session(await create(rig))
         await rig.submit(session, [spec()])

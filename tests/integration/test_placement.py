@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from services.scheduler import store
+from services.scheduler.dispatch.unplaced import UnplacedTasks
 from shared.contracts import compute as c
 from shared.contracts import ids, subjects
 from shared.contracts.paging import Page
@@ -162,7 +163,7 @@ async def test_placing_does_not_wait_for_who_ends_a_session(rig: Rig) -> None:
         await admin[0].execute("INSERT INTO unplaced VALUES (32000, 'f', $1, 1, $2)", task, session)
         async with admin[0].transaction():
             await admin[0].execute(store.Q["drop_ready"], session)
-            assert await admin[1].fetchval(store.Q["place"], 32000, "f", 10) == 0
+            assert await UnplacedTasks(admin[1]).place(32000, "f", 10) == 0
         assert await admin[0].fetchval("SELECT count(*) FROM unplaced WHERE task = $1", task) == 0
     finally:
         for one in admin:

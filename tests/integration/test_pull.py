@@ -167,7 +167,7 @@ async def test_it_goes_on_when_its_stream_is_lost_and_made_again(bus: Bus, sourc
     assert await some(pull, 1) == [b"before"]
     await nats.forget("REPORTS")
     sent = await source.send("hr.report.default", b"meanwhile")  # no stream takes it: it is sent again until one does
-    await bus._settle()
+    await bus.prepare()
     assert await some(pull, 1) == [b"meanwhile"]
     assert (await sent).stream == "REPORTS"
     await pull.stop()

@@ -67,8 +67,8 @@ async def test_a_lost_stream_is_made_again_and_its_loss_is_told(bus: Bus, nats: 
     bus.on_connected(hear)
     incarnation = bus.incarnations["STEPS"]
     await nats.forget("STEPS")
-    await bus._settle()
-    await bus._settle()
+    await bus.prepare()
+    await bus.prepare()
     assert told == [frozenset({"STEPS"}), frozenset()]
     assert bus.incarnations["STEPS"] != incarnation
 

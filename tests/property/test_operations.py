@@ -70,7 +70,7 @@ def real(servers: Servers) -> Iterator[tuple[Real, asyncio.Runner]]:
         bus = await broker.connect("scheduler")
         stack.push_async_callback(bus.close)
         made = Real(broker, pool, bus)
-        await made.turns.refresh()
+        await made.parts.registry.refresh()
         return made
 
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:

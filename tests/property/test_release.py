@@ -17,6 +17,7 @@ import services.scheduler
 import shared.service
 from services.scheduler.app import LEAN
 from services.scheduler.compute.completion.release import ABORTED, CHOSEN, ENDED, FAILED
+from services.scheduler.dispatch.ready import ReadyTasks
 from shared.contracts import ids
 from shared.contracts.states import ResultStatus, TaskStatus
 from shared.contracts.work import Completed
@@ -127,7 +128,7 @@ async def test_any_order_of_ends_repeats_and_failures(pool: "asyncpg.Pool[Any]",
         done = {line for line in every if model.state[line] == DONE}
         assert await in_ready(pool, graph) - done == waiting
     await _all_as_modelled(pool, graph, model, watch)
-    assert not await pool.fetch(Q["take_ready"], 1, 1, graph.session, 100), "nobody is dispatched after the end"
+    assert not await ReadyTasks(pool).take_released(1, 1, graph.session, 100), "nobody is dispatched after the end"
     assert not await in_ready(pool, graph)
 
 

@@ -8,8 +8,7 @@ from services.scheduler.compute.removal.chains import Removal
 from services.scheduler.compute.removal.steps import Removing
 from services.scheduler.compute.sessions.duties import Duties
 from services.scheduler.compute.sweep import Sweep
-from services.scheduler.dispatch.queue import Queue
-from services.scheduler.dispatch.turns import Turns
+from services.scheduler.dispatch.parts import Parts
 from shared.runtime.clock import SystemClock
 from shared.service.outbox import Relay
 from shared.service.unit import Units
@@ -17,7 +16,8 @@ from tests.support.compute_rig import Rig
 
 
 def sweep(rig: Rig, pool: "asyncpg.Pool[Any]", slice: int = 100, **more: Any) -> Sweep:
-    units, turns = Units(pool, Relay(rig.bus, pool, "scheduler")), Turns(rig.bus, pool, Queue(rig.bus, pool))
-    duties = Duties(units, turns, turns, slice=slice)
-    removal = Removal(rig.bus, units, Removing(units, turns, turns, duties, rig.objects), SystemClock())
+    units, parts = Units(pool, Relay(rig.bus, pool, "scheduler")), Parts(rig.bus, pool, pool)
+    duties = Duties(units, parts.port, parts.control, slice=slice)
+    removing = Removing(units, parts.port, parts.control, duties, rig.objects)
+    removal = Removal(rig.bus, units, removing, SystemClock())
     return Sweep(pool, units, duties, removal, owed_after=0, **more)

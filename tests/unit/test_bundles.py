@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from services.scheduler.dispatch.queue import BUNDLE, bundles
+from services.scheduler.dispatch.bundles import BUNDLE, bundles
 from shared.contracts.ids import submission_id, task_id
 
 

@@ -6,7 +6,7 @@ from services.scheduler.dispatch.pace import AHEAD, KEPT, LARGEST, PER_SLOT, Pac
 def paced(*seconds: float) -> Pace:
     pace = Pace()
     for each in seconds:
-        pace.took(each)
+        pace.record(each)
     return pace
 
 
@@ -30,10 +30,10 @@ def test_one_measurement_weighs_little_and_many_count() -> None:
 def test_after_a_pause_nobody_knows_what_comes() -> None:
     now = 100.0
     pace = Pace(lambda: now)
-    pace.took(0.001)
+    pace.record(0.001)
     now += KEPT - 0.01
     assert pace.window(10) == int(10 * AHEAD / 0.001)
     now += 0.02
     assert pace.window(10) == 10 * PER_SLOT
-    pace.took(0.01)
+    pace.record(0.01)
     assert pace.window(10) == int(10 * AHEAD / 0.01)

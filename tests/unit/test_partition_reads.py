@@ -1,11 +1,12 @@
 """What every user may ask of partitions reads many rows: it has its places, as lists have."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
-from services.scheduler import store
+from services.scheduler.dispatch import partitions, unplaced
 from services.scheduler.dispatch.handlers import Partitions
 from services.scheduler.dispatch.partition import Partition
+from services.scheduler.dispatch.registry import Registry
 from services.scheduler.heavy_reads import PLACES_OF_ONE, HeavyReads
 from shared.contracts.compute import PartitionRef
 from shared.contracts.paging import Page
@@ -22,27 +23,21 @@ class Tables:
         self.go = asyncio.Event()
 
     async def fetch(self, query: str, *_: Any) -> list[Any]:
-        if query == store.Q["unplaced"]:
+        if query == unplaced.Q["count_waiting"]:
             self.reading += 1
             self.most = max(self.most, self.reading)
             await self.go.wait()
             self.reading -= 1
+        if query == partitions.Q["partitions"]:
+            return [{"id": 1, "name": "p", "priority": 1, "reserve": 0, "most": None}]
         return []
 
 
-class Turns:
-    async def refresh(self) -> None: ...
-
-    def named(self, name: str) -> Partition:
-        return Partition(1, name)
-
-    def partitions(self) -> list[Partition]:
-        return [Partition(1, "p")]
-
-
 async def test_a_users_questions_about_partitions_read_a_few_at_a_time() -> None:
-    tables, turns = Tables(), Turns()
-    handlers: Any = Partitions(None, tables, turns, HeavyReads(tables))  # type: ignore[arg-type]
+    tables, nothing = Tables(), cast(Any, None)
+    registry = Registry(nothing, cast(Any, tables))
+    registry.add(Partition(1, "p"))
+    handlers: Any = Partitions(nothing, tables, registry, HeavyReads(tables))
     asked = [handlers.get(ANN, PartitionRef("p")) for _ in range(4)] + [handlers.list(ANN, Page()) for _ in range(4)]
     replies = asyncio.gather(*asked)
     while tables.reading < PLACES_OF_ONE:

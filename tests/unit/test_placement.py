@@ -5,9 +5,10 @@ from uuid import UUID
 
 import pytest
 
+from services.scheduler.dispatch.functions import BUSY, LATELY, TICK, Functions
 from services.scheduler.dispatch.pace import LARGEST, Pace
 from services.scheduler.dispatch.partition import Partition
-from services.scheduler.dispatch.placement import BUSY, LATELY, TICK, Functions, unplaced
+from services.scheduler.dispatch.unplaced import without_worker
 from shared.contracts.work import Beat
 
 TASK = UUID("01a20ec8-0000-7000-8000-000000000001")
@@ -27,19 +28,19 @@ def beat(worker: str, *functions: str, slots: int = 2, holds: int = 0, unwell: s
 
 def offered(now: Now, *beats: Beat) -> Functions:
     functions = Functions(now)
-    functions.offer(beats)
+    functions.update(beats)
     return functions
 
 
 def test_without_a_live_worker_nobody_knows_and_all_is_chosen() -> None:
     assert (offered(Now()).offered, offered(Now()).open) == (None, None)
-    assert not offered(Now()).due()
+    assert not offered(Now()).check_due()
 
 
 def test_what_any_live_worker_has_is_chosen_and_nothing_else() -> None:
     functions = offered(Now(), beat("a", "f"), beat("b", "f", "g"))
     assert functions.open == {"f", "g"}
-    functions.offer([beat("a", "f")])
+    functions.update([beat("a", "f")])
     assert functions.open == {"f"}
 
 
@@ -67,7 +68,7 @@ def test_where_all_that_have_it_are_busy_it_is_tried_seldom_unless_they_get_on_w
     assert tried == [2, *[0] * 9]
     now.time += BUSY
     assert functions.allowance("f", beats, Pace().window) == 2
-    functions.ran("f")
+    functions.record_end("f")
     assert functions.allowance("f", beats, Pace().window) == Pace().window(2)
     now.time += LATELY
     assert functions.allowance("f", beats, Pace().window) == 2
@@ -76,11 +77,11 @@ def test_where_all_that_have_it_are_busy_it_is_tried_seldom_unless_they_get_on_w
 def test_what_was_set_aside_is_looked_at_now_and_then_and_at_once_when_the_workers_change() -> None:
     now = Now()
     functions = offered(now, beat("a", "f"))
-    assert [functions.due(), functions.due()] == [True, False]
+    assert [functions.check_due(), functions.check_due()] == [True, False]
     now.time += 2 * TICK
-    assert functions.due()
-    functions.offer([beat("a", "f", "g")])
-    assert functions.due()
+    assert functions.check_due()
+    functions.update([beat("a", "f", "g")])
+    assert functions.check_due()
 
 
 def test_a_function_of_which_too_many_wait_is_closed_until_they_have_gone() -> None:
@@ -93,26 +94,26 @@ def test_a_function_of_which_too_many_wait_is_closed_until_they_have_gone() -> N
 
 def test_only_news_of_a_worker_count_and_an_unwell_one_has_no_slots() -> None:
     partition = Partition(1, "p")
-    assert partition.hear(beat("a", "f"), 1.0)
-    assert not partition.hear(beat("a", "f", holds=2), 2.0)
-    assert partition.hear(beat("a", "f", "g"), 3.0)
+    assert partition.record_beat(beat("a", "f"), 1.0)
+    assert not partition.record_beat(beat("a", "f", holds=2), 2.0)
+    assert partition.record_beat(beat("a", "f", "g"), 3.0)
     assert partition.functions.open == {"f", "g"}
-    assert partition.hear(beat("b", "g", slots=50), 3.0)
+    assert partition.record_beat(beat("b", "g", slots=50), 3.0)
     assert partition.slots == 52
     wide = partition.window
-    assert partition.hear(beat("b", "g", slots=50, unwell="no descriptors"), 4.0)
+    assert partition.record_beat(beat("b", "g", slots=50, unwell="no descriptors"), 4.0)
     assert (partition.slots, partition.functions.open) == (2, {"f", "g"})
     assert partition.window < wide
-    partition.forget("a")
+    partition.remove_worker("a")
     assert partition.functions.open == {"g"}
-    partition.forget("b")
+    partition.remove_worker("b")
     assert partition.functions.open is None
 
 
 def test_what_nobody_has_is_named_with_how_many_wait_for_it() -> None:
     partition = Partition(1, "p")
-    partition.hear(beat("a", "f"), 1.0)
+    partition.record_beat(beat("a", "f"), 1.0)
     rows: list[Any] = [
         {"partition": 1, "function": name, "tasks": count} for name, count in (("f", 5), ("typo", 3), ("g", 7))
     ]
-    assert unplaced(rows, {1: partition}) == {1: {"g": 7, "typo": 3}}
+    assert without_worker(rows, {1: partition}) == {1: {"g": 7, "typo": 3}}

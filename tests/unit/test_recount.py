@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.scheduler.dispatch.partition import Partition
-from services.scheduler.dispatch.recovery import Recovery
+from services.scheduler.dispatch.recount import Recount
 
 
 class Clock:
@@ -28,37 +28,34 @@ class Tables:
         return 2
 
 
-class Ignored:
-    def on_connected(self, handler: Any) -> None: ...
-
-    async def wake(self, numbers: Any) -> None: ...
+class Woken:
+    async def wake(self, numbers: Any = None) -> None: ...
 
 
-def recovery(seconds: float) -> tuple[Recovery, Clock, Tables, Partition]:
+def recount(seconds: float) -> tuple[Recount, Clock, Tables, Partition]:
     clock: Any = Clock()
-    tables, ignored = Tables(clock, seconds), Ignored()
-    made = Recovery(ignored, tables, ignored, clock, database_url="", wait=0)  # type: ignore[arg-type]
+    tables = Tables(clock, seconds)
     partition = Partition(1, "p")
-    partition.ready, partition.outstanding = True, 5
-    return made, clock, tables, partition
+    partition.dispatched_here, partition.outstanding = True, 5
+    return Recount(tables, clock, Woken()), clock, tables, partition
 
 
 @pytest.mark.parametrize(("seconds", "least", "most"), [(0.3, 4, 8), (0.001, 60, 60)], ids=["many tasks", "few tasks"])
 async def test_a_partition_that_pauses_again_and_again_is_counted_the_seldomer_the_longer_it_takes(
     seconds: float, least: int, most: int
 ) -> None:
-    made, clock, tables, partition = recovery(seconds)
+    made, clock, tables, partition = recount(seconds)
     for n in range(60):
         clock.time = max(clock.time, 100.0 + n)
-        partition.moved = -1.0 - n  # something ended long enough ago; another time
-        await made.recount_sparingly(partition)
+        partition.changed_at = -1.0 - n  # something ended long enough ago; another time
+        await made.count_sparingly(partition)
     assert least <= tables.counts <= most
 
 
 async def test_what_is_wrong_is_set_right_when_two_counts_agree() -> None:
-    made, clock, tables, partition = recovery(0.3)
-    partition.moved = -1.0
+    made, clock, tables, partition = recount(0.3)
+    partition.changed_at = -1.0
     for _ in range(30):
         clock.time += 1
-        await made.recount_sparingly(partition)
+        await made.count_sparingly(partition)
     assert (partition.outstanding, tables.counts) == (2, 2)

@@ -1,4 +1,4 @@
-"""Turns: priority first, then everybody the same, and nothing left over while somebody waits."""
+"""Sharing credit: priority first, then everybody the same, and nothing left over while somebody waits."""
 
 from uuid import uuid4
 

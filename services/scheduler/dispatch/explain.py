@@ -1,16 +1,13 @@
 """Why is a ready task still waiting? What its partition, its workers and the tasks ahead of it say."""
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
-from services.scheduler import store
+from services.scheduler.dispatch import ready, unplaced
 from services.scheduler.dispatch.partition import Partition
-from services.scheduler.dispatch.placement import unplaced
-from services.scheduler.dispatch.turns import Turns
+from services.scheduler.dispatch.registry import Registry
+from shared.db.sql import Db, Row
 
-Q = store.Q
 SHOWN = 5
 """Workers that one reason names."""
 
@@ -18,37 +15,41 @@ SHOWN = 5
 class WaitingReasons:
     """`ports.Waiting`."""
 
-    def __init__(self, db: Any, turns: Turns) -> None:
-        self._db, self._turns = db, turns
+    def __init__(self, db: Db, registry: Registry) -> None:
+        self._db, self._registry = db, registry
 
-    async def reasons(self, row: Mapping[str, Any], *, queued: bool) -> list[str]:
-        turns = self._turns
-        if turns.named(row["partition_name"]) is None:
-            await turns.refresh()  # another scheduler has just made it
-        partition = turns.named(row["partition_name"])
+    async def reasons(self, row: Row, *, queued: bool) -> list[str]:
+        """Sentences, the most decisive first. `row`: the task, with `partition_name`; `queued`: it is in the queue."""
+        name = row["partition_name"]
+        if self._registry.named(name) is None:
+            await self._registry.refresh()  # another scheduler has just made it
+        partition = self._registry.named(name)
         assert partition is not None  # it is not deleted before its tasks have ended
-        reasons = _workers(turns, partition, row["function"])
+        reasons = _workers(self._registry, partition, row["function"])
         if not queued:
-            reasons += _limits(partition) + await _ahead(self._db, row)
-        return reasons + _others(turns, partition) + _load(partition)
+            reasons += _limits(partition)
+            reasons += _ahead(await ready.count_ahead(self._db, row["partition"], row["priority"]), row["priority"])
+        return reasons + _others(self._registry, partition) + _load(partition)
 
-    async def unplaced(self, db: Any, session: UUID) -> dict[str, int]:
-        known = {partition.number: partition for partition in self._turns.partitions()}
+    async def unplaced(self, db: Db, session: UUID) -> dict[str, int]:
+        """How many ready tasks of a session wait for a function that no live worker of their partition has, by function."""
+        partitions = {partition.number: partition for partition in self._registry}
+        waiting = await unplaced.count_waiting_in_session(db, session)
         counts: Counter[str] = Counter()
-        for own in unplaced(await db.fetch(Q["unplaced_of_session"], session), known).values():
+        for own in unplaced.without_worker(waiting, partitions).values():
             counts.update(own)
         return dict(counts)
 
 
-def _workers(turns: Turns, partition: Partition, function: str) -> list[str]:
+def _workers(registry: Registry, partition: Partition, function: str) -> list[str]:
     """What its partition's workers cannot do for it."""
     if not partition.workers:
         return [f"partition {partition.name!r} has no live worker"]
-    beats = [beat for beat, _ in partition.workers.values()]
+    beats = partition.beats
     unwell = [f"worker {beat.worker} is unwell: {beat.unwell}" for beat in beats if beat.unwell][:SHOWN]
     having = sum(function in beat.functions for beat in beats)
     if having == 0:
-        return [_nowhere(turns, partition, function), *unwell]
+        return [_nowhere(registry, partition, function), *unwell]
     if having < len(beats):
         unwell.insert(
             0, f"{having} of {len(beats)} live workers of partition {partition.name!r} have function {function!r}"
@@ -56,13 +57,13 @@ def _workers(turns: Turns, partition: Partition, function: str) -> list[str]:
     return unwell
 
 
-def _nowhere(turns: Turns, partition: Partition, function: str) -> str:
+def _nowhere(registry: Registry, partition: Partition, function: str) -> str:
     """That nobody has its function there; and who has."""
     others = sorted(
         f"{beat.worker} (partition {other.name!r})"
-        for other in turns.partitions()
+        for other in registry
         if other is not partition
-        for beat, _ in other.workers.values()
+        for beat in other.beats
         if function in beat.functions
     )
     these = f"these do: {', '.join(others[:SHOWN])}" if others else "none of another partition has it either"
@@ -71,34 +72,33 @@ def _nowhere(turns: Turns, partition: Partition, function: str) -> str:
 
 def _limits(partition: Partition) -> list[str]:
     """Which limit keeps it out of the queue."""
-    if partition.most == 0:
+    if partition.max == 0:
         return [f"the max of partition {partition.name!r} is 0: nothing new begins"]
-    if partition.most is not None and partition.counted >= partition.most:
-        return [f"partition {partition.name!r} has reached its max: {partition.counted} of {partition.most} tasks"]
+    if partition.max is not None and partition.counted >= partition.max:
+        return [f"partition {partition.name!r} has reached its max: {partition.counted} of {partition.max} tasks"]
     if partition.counted >= partition.window:
         return [f"the window of partition {partition.name!r} is full: {partition.counted} of {partition.window} tasks"]
     return []
 
 
-async def _ahead(db: Any, row: Mapping[str, Any]) -> list[str]:
-    """Who waits in the same partition. Lanes say an upper bound, and so does this."""
-    found = await db.fetchrow(Q["waiting_ahead"], row["partition"], row["priority"])
+def _ahead(counts: Row, priority: int) -> list[str]:
+    """Who waits in the same partition. Lanes give an upper bound, and so does this."""
     reasons = []
-    if found["higher"]:
-        reasons.append(f"it is behind up to {found['higher']} tasks of higher priority than its {row['priority']}")
-    if found["same"] > 1:
-        reasons.append(f"up to {found['same']} tasks of its priority wait; their sessions take turns")
+    if counts["higher"]:
+        reasons.append(f"it is behind up to {counts['higher']} tasks of higher priority than its {priority}")
+    if counts["same"] > 1:
+        reasons.append(f"up to {counts['same']} tasks of its priority wait; their sessions take turns")
     return reasons
 
 
-def _others(turns: Turns, partition: Partition) -> list[str]:
+def _others(registry: Registry, partition: Partition) -> list[str]:
     """Partitions that come first on the workers that they share."""
     reasons = []
-    for other in sorted(turns.partitions(), key=lambda p: (not p.entitled, -p.priority, p.name)):
+    for other in sorted(registry, key=lambda p: (not p.under_reserve, -p.priority, p.name)):
         if other is partition or not other.workers.keys() & partition.workers.keys():
             continue
-        if other.entitled:
-            shown = f"it runs {other.heard[1]} tasks and has reserved {other.reserve} slots"
+        if other.under_reserve:
+            shown = f"it runs {other.reported_running} tasks and has reserved {other.reserve} slots"
         elif other.priority > partition.priority and other.counted:
             shown = f"its priority is {other.priority}, this one's {partition.priority}"
         else:

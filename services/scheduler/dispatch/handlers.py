@@ -4,10 +4,10 @@ from typing import Any
 
 import msgspec
 
-from services.scheduler import store
+from services.scheduler.dispatch import partitions, unplaced
 from services.scheduler.dispatch.partition import Partition as Known
-from services.scheduler.dispatch.placement import SHOWN, unplaced
-from services.scheduler.dispatch.turns import Turns
+from services.scheduler.dispatch.registry import Registry
+from services.scheduler.dispatch.unplaced import SHOWN
 from services.scheduler.heavy_reads import HeavyReads
 from shared.bus import topology
 from shared.bus.client import Bus
@@ -32,17 +32,16 @@ from shared.contracts.errors import AlreadyExists, Conflict, Forbidden, Invalid,
 from shared.contracts.paging import Page
 from shared.contracts.states import SessionStatus
 from shared.contracts.topology import TASKS, worker_consumer
+from shared.db.sql import Db, Row
 from shared.service.context import Context
 from shared.service.paging import fitting, place_of, token_of
 from shared.service.service import Service
 from shared.service.unit import Unit
 
-Q = store.Q
-
 
 class Partitions:
-    def __init__(self, bus: Bus, db: store.Db, turns: Turns, heavy: HeavyReads) -> None:
-        self._bus, self._db, self._turns, self._heavy = bus, db, turns, heavy
+    def __init__(self, bus: Bus, db: Db, registry: Registry, heavy: HeavyReads) -> None:
+        self._bus, self._db, self._registry, self._heavy = bus, db, registry, heavy
 
     def register(self, service: Service) -> None:
         service.on(PARTITION_CREATE, self.create)
@@ -55,19 +54,19 @@ class Partitions:
         _operator(ctx)
         _check(request.reserve, request.max)
         db, values = unit.connection, (request.priority, request.reserve, request.max)
-        row = await db.fetchrow(Q["lock_partition"], request.name)
+        row = await partitions.lock(db, request.name)
         if row is None:
-            await db.execute(Q["create_partition"], request.name, *values)
-            row = await db.fetchrow(Q["lock_partition"], request.name)
+            await partitions.create(db, request.name, *values)
+            row = await partitions.lock(db, request.name)
         if row["deleted_at"] is not None:
-            row = await db.fetchrow(Q["set_partition"], request.name, *values)
+            row = await partitions.update(db, request.name, *values)
         elif (row["priority"], row["reserve"], row["most"]) != values:
             raise AlreadyExists(
                 f"partition {request.name!r} exists with priority {row['priority']}, reserve {row['reserve']} and "
                 f"max {_limit(row['most'])}: update it instead",
                 field="name",
             )
-        unit.after.append(self._turns.refresh)
+        unit.after.append(self._registry.refresh)
         return self._shown(row)
 
     async def update(self, unit: Unit, ctx: Context, request: PartitionUpdate) -> Partition:
@@ -77,8 +76,8 @@ class Partitions:
         reserve = row["reserve"] if request.reserve is msgspec.UNSET else request.reserve
         most = row["most"] if request.max is msgspec.UNSET else request.max
         _check(reserve, most)
-        row = await unit.connection.fetchrow(Q["set_partition"], request.name, priority, reserve, most)
-        unit.after.append(self._turns.refresh)
+        row = await partitions.update(unit.connection, request.name, priority, reserve, most)
+        unit.after.append(self._registry.refresh)
         return self._shown(row)
 
     async def delete(self, unit: Unit, ctx: Context, request: PartitionRef) -> Partition:
@@ -88,57 +87,56 @@ class Partitions:
             raise Conflict(f"partition {DEFAULT_PARTITION!r} cannot be deleted: sessions that name none use it")
         row = await self._lock(unit, request.name)
         db = unit.connection
-        if sessions := await db.fetch(Q["partition_sessions"], request.name):
+        if sessions := await partitions.sessions_using(db, request.name):
             named = ", ".join(f"{one['id']} ({SessionStatus(one['status']).name})" for one in sessions)
             raise Conflict(f"partition {request.name!r} is used by sessions: {named}; close or cancel them first")
-        if tasks := await db.fetch(Q["partition_open_tasks"], request.name, row["id"]):
-            named = ", ".join(str(one["id"]) for one in tasks)
+        if tasks := await partitions.open_tasks(db, request.name, row["id"]):
+            named = ", ".join(map(str, tasks))
             raise Conflict(f"tasks of partition {request.name!r} have not ended: {named}")
-        await db.execute(Q["delete_partition"], request.name)
+        await partitions.delete(db, request.name)
         consumer = worker_consumer(request.name)
         unit.undone.append(lambda: topology.ensure_consumer(self._bus, TASKS.name, consumer))
         await topology.purge(self._bus, TASKS.name, subjects.tasks_of_partition(request.name))
         await topology.drop_consumer(self._bus, TASKS.name, consumer)
-        unit.after.append(self._turns.refresh)
+        unit.after.append(self._registry.refresh)
         return self._shown(row)
 
     async def get(self, ctx: Context, request: PartitionRef) -> Partition:
-        await self._turns.refresh()  # another scheduler may have just made it, or changed it
-        known = self._turns.named(request.name)
+        await self._registry.refresh()  # another scheduler may have just made it, or changed it
+        known = self._registry.named(request.name)
         if known is None:
             raise _unknown(request.name)
         return (await self._counted(ctx, [known]))[0]
 
-    async def _lock(self, unit: Unit, name: str) -> store.Row:
-        row: store.Row | None = await unit.connection.fetchrow(Q["lock_partition"], name)
+    async def _lock(self, unit: Unit, name: str) -> Row:
+        row = await partitions.lock(unit.connection, name)
         if row is None or row["deleted_at"] is not None:
             raise _unknown(name)
         return row
 
     async def _counted(self, ctx: Context, known: list[Known]) -> list[Partition]:
-        rows = await self._db.fetch(Q["partition_counts"], [partition.number for partition in known])
-        counts = {row["id"]: (row["running"], row["waiting"]) for row in rows}
         numbered = {partition.number: partition for partition in known}
+        counts = await partitions.counts(self._db, list(numbered))
         async with self._heavy.place(ctx) as db:  # it may read many tasks
-            placeless = unplaced(await db.fetch(Q["unplaced"], list(numbered)), numbered)
+            placeless = unplaced.without_worker(await unplaced.count_waiting(db, list(numbered)), numbered)
         return [_partition(p, *counts.get(p.number, (0, 0)), placeless.get(p.number)) for p in known]
 
     def _shown(self, row: Any) -> Partition:
         """As it is stored; what is counted as far as it is known here."""
-        known = self._turns.named(row["name"]) or Known(row["id"], row["name"])
-        counted = _partition(known, known.heard[1], 0)
+        known = self._registry.named(row["name"]) or Known(row["id"], row["name"])
+        counted = _partition(known, known.reported_running, 0)
         return msgspec.structs.replace(counted, priority=row["priority"], reserve=row["reserve"], max=row["most"])
 
     async def list(self, ctx: Context, request: Page) -> PartitionPage:
-        await self._turns.refresh()
+        await self._registry.refresh()
         after = place_of(request, PartitionName) or ""
-        known = sorted((p for p in self._turns.partitions() if p.name > after), key=lambda p: p.name)
+        known = sorted((p for p in self._registry if p.name > after), key=lambda p: p.name)
         items, more = fitting(await self._counted(ctx, known[: request.size + 1]), request.size)
         return PartitionPage(items, token_of(request, items[-1].name) if more else "")
 
 
 def _partition(known: Known, running: int, waiting: int, placeless: dict[str, int] | None = None) -> Partition:
-    unwell = {beat.worker: beat.unwell for beat, _ in known.workers.values() if beat.unwell}
+    unwell = {beat.worker: beat.unwell for beat in known.beats if beat.unwell}
     return Partition(
         known.name,
         len(known.workers),
@@ -146,7 +144,7 @@ def _partition(known: Known, running: int, waiting: int, placeless: dict[str, in
         known.counted,
         known.priority,
         known.reserve,
-        known.most,
+        known.max,
         running,
         waiting,
         sorted(known.functions.offered or ()),

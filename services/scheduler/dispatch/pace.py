@@ -14,25 +14,23 @@ AHEAD = 0.15
 LARGEST = 5_000
 """Most tasks of a window: what two cores end in about `AHEAD` when the tasks do nothing."""
 PER_SLOT = 4
-"""The window's floor, and what it is until a task has ended: so many tasks for each slot of a live worker."""
+"""Tasks for each slot of a live worker: the smallest window, and the one until a task has ended."""
 WEIGHT = 0.2
-"""Of the newest measurement."""
+"""Weight of the newest measurement in the moving average (0 to 1)."""
 KEPT = 1.0
 """Seconds without a task that ended, after which the pace is unknown again."""
 
 
 class Pace:
-    """The pace of one partition."""
+    """The pace of one partition: a moving average of how long its tasks' code runs."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._seconds: float | None = None
         self._until = 0.0
-        self.hungry = False
-        """Tasks were left waiting when the window was full: whoever ends some should wake the dispatcher."""
 
-    def took(self, seconds: float) -> None:
-        """A task's code ran so long."""
+    def record(self, seconds: float) -> None:
+        """A task's code has run so long."""
         known = self._known()
         self._seconds = seconds if known is None else known + WEIGHT * (seconds - known)
         self._until = self._clock() + KEPT
@@ -41,7 +39,7 @@ class Pace:
         return self._seconds if self._clock() < self._until else None
 
     def window(self, slots: int) -> int:
-        """Tasks that may be outstanding, with `slots` live slots."""
+        """How many tasks may be outstanding, with so many slots of live workers."""
         floor = PER_SLOT * max(2, slots)
         if (seconds := self._known()) is None:
             return floor

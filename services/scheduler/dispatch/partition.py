@@ -1,93 +1,131 @@
-"""What is known of a partition here and now; the tables know the rest."""
+"""What this process knows of one partition; the tables know the rest."""
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
+from services.scheduler.dispatch.functions import Functions
 from services.scheduler.dispatch.pace import Pace
-from services.scheduler.dispatch.placement import Functions
 from shared.contracts.work import Beat
 
-IDLE = 0.5
-"""Seconds after which a partition is looked at, though nothing is known to have happened there."""
+
+class LiveWorker(NamedTuple):
+    """A worker that serves the partition: its last heartbeat, and when that came (monotonic seconds)."""
+
+    beat: Beat
+    seen_at: float
 
 
 class Partition:
-    """`outstanding` is counted by its dispatcher alone; others know what that one said last (`heard`).
+    """One partition. Its dispatcher alone counts `outstanding`; other schedulers have its last word (`reported_…`).
 
-    promised                  turns of requests that are about to choose, and have not committed
-    priority, reserve, most   as `PartitionCreate` has them (`most`: its `max`), at most a second old
-    workers                   live ones that serve it: their last heartbeat, and when it came
-    functions                 those that the live workers have
-    heard                     tasks outstanding and known to run, by the word of its dispatcher, at most a second old
-    rebuilt                   how often its queue was, here: what was counted before is counted no more
+    priority, reserve, max   as in `PartitionCreate`; read from the table every second
+    dispatched_here          this process dispatches it, and its queue is as the counts below say
+    outstanding              tasks that were chosen and have not ended
+    held                     credit of requests that are about to choose tasks and have not committed
+    reported_outstanding     `outstanding`, as its dispatcher published it; at most a second old
+    reported_running         tasks that workers are known to run, as its dispatcher published it
+    workers                  live workers that serve it, by name
+    window_full              tasks were left waiting because the window was full: who ends some wakes the dispatcher
+    changed_at               when a task of it was last chosen, or ended (monotonic seconds)
+    recounted_at             what `changed_at` was when `outstanding` was last counted in the tables
+    rebuilds                 how often its queue was rebuilt here: what was counted before is counted no more
     """
 
-    def __init__(self, number: int, name: str, *, priority: int = 1, reserve: int = 0, most: int | None = None) -> None:
+    def __init__(self, number: int, name: str, *, priority: int = 1, reserve: int = 0, max: int | None = None) -> None:
         self.number, self.name = number, name
-        self.priority, self.reserve, self.most = priority, reserve, most
-        self.pace = Pace()
-        self.outstanding = self.promised = 0
-        self.heard = (0, 0)
-        self.workers: dict[str, tuple[Beat, float]] = {}
-        self.functions = Functions()
-        self.rebuilt = 0
-        self.ready = False  # recovered: this process may dispatch it
-        self.moved = time.monotonic()  # when a task of it was last chosen, or ended
-        self.recounted = 0.0  # what `moved` was when those outstanding were last counted anew
+        self.priority, self.reserve, self.max = priority, reserve, max
+        self.pace, self.functions = Pace(), Functions()
+        self.workers: dict[str, LiveWorker] = {}
+        self.dispatched_here = self.window_full = False
+        self.outstanding = self.held = 0
+        self.reported_outstanding = self.reported_running = 0
+        self.rebuilds = 0
+        self.changed_at, self.recounted_at = time.monotonic(), 0.0
 
-    def hear(self, beat: Beat, now: float) -> bool:
-        """Takes a heartbeat. Whether it says something new of what the worker can do: most do not."""
+    # -- what changes
+
+    def configure(self, priority: int, reserve: int, max: int | None) -> None:
+        """Takes the table's values. A `max` below what is outstanding suspends: `recovery` takes the queue back; what runs goes on."""
+        lowered = max is not None and (self.max is None or max < self.max)
+        if lowered and max is not None and max < self.outstanding:
+            self.suspend()
+        self.priority, self.reserve, self.max = priority, reserve, max
+
+    def suspend(self) -> None:
+        """What is in its queue is not known any more: nothing is dispatched here until `recovery` has rebuilt it."""
+        self.dispatched_here = False
+
+    def record_chosen(self, count: int) -> None:
+        """So many tasks were chosen, and are on their way to the queue."""
+        self.outstanding += count
+        self.changed_at = time.monotonic()
+
+    def record_left(self, count: int) -> None:
+        """So many tasks are not outstanding any more: they ended, or were taken back."""
+        self.outstanding = max(0, self.outstanding - count)
+        self.changed_at = time.monotonic()
+
+    def record_beat(self, beat: Beat, now: float) -> bool:
+        """Takes a heartbeat that came at `now`. Returns whether the worker can do more, or less, than before: mostly not."""
         before = self.workers.get(beat.worker)
-        self.workers[beat.worker] = (beat, now)
-        if before is not None and _ability(before[0]) == _ability(beat):
+        self.workers[beat.worker] = LiveWorker(beat, now)
+        if before is not None and _ability(before.beat) == _ability(beat):
             return False
-        self.functions.offer([beat for beat, _ in self.workers.values()])
+        self.functions.update(self.beats)
         return True
 
-    def forget(self, worker: str) -> None:
-        """It serves the partition no more, or has fallen silent."""
+    def remove_worker(self, worker: str) -> None:
+        """The worker does not serve the partition any more, or has fallen silent."""
         del self.workers[worker]
-        self.functions.offer([beat for beat, _ in self.workers.values()])
+        self.functions.update(self.beats)
+
+    # -- what follows from it
+
+    @property
+    def beats(self) -> list[Beat]:
+        """The last heartbeats of its live workers."""
+        return [worker.beat for worker in self.workers.values()]
 
     @property
     def slots(self) -> int:
-        """Of the workers that are well."""
-        return sum(beat.slots for beat, _ in self.workers.values() if not beat.unwell)
+        """Slots of the workers that are well."""
+        return sum(beat.slots for beat in self.beats if not beat.unwell)
 
     @property
     def window(self) -> int:
-        """Tasks that may be outstanding at once."""
+        """How many tasks may be outstanding at once."""
         window = self.pace.window(self.slots)
-        return window if self.most is None else min(window, self.most)
+        return window if self.max is None else min(window, self.max)
 
     @property
     def credit(self) -> int:
-        return max(0, self.window - self.outstanding - self.promised) if self.ready else 0
+        """How many more tasks may be chosen, here and now."""
+        return max(0, self.window - self.outstanding - self.held) if self.dispatched_here else 0
 
     @property
-    def hurried(self) -> bool:
-        """Something is set aside here that could be placed soon."""
-        return self.ready and self.functions.waiting and bool(self.functions.offered)
+    def places_soon(self) -> bool:
+        """Tasks are set aside that a live worker may be able to run: look at it more often."""
+        return self.dispatched_here and self.functions.has_unplaced and bool(self.functions.offered)
 
     @property
     def counted(self) -> int:
-        """Tasks outstanding, whoever counts them."""
-        return self.outstanding if self.ready else self.heard[0]
+        """Tasks outstanding, whichever process counts them."""
+        return self.outstanding if self.dispatched_here else self.reported_outstanding
 
     @property
-    def entitled(self) -> bool:
-        """It runs less than it has reserved, and has something that could run: its tasks come before all others'."""
-        return self.heard[1] < self.reserve and self.counted > self.heard[1]
+    def under_reserve(self) -> bool:
+        """It runs less than it has reserved and has something that could run: its tasks come before all others'."""
+        return self.reported_running < self.reserve and self.counted > self.reported_running
 
 
 def _ability(beat: Beat) -> tuple[object, ...]:
     return beat.functions, beat.slots, beat.unwell
 
 
-def by_partition(rows: Iterable[Any]) -> dict[int, int]:
-    """How many rows of each partition."""
+def count_by_partition(rows: Iterable[Mapping[str, Any]]) -> dict[int, int]:
+    """How many rows there are of each partition (column `partition`)."""
     counts: dict[int, int] = defaultdict(int)
     for row in rows:
         counts[row["partition"]] += 1

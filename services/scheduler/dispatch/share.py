@@ -1,24 +1,26 @@
-"""How turns are shared out among the sessions that wait."""
+"""How credit is shared among the sessions whose tasks wait."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
 
 class Lane(msgspec.Struct, frozen=True):
-    """Somebody who waits for turns. `waiting`: an upper bound of the tasks there."""
+    """Tasks of one session and priority that wait. `waiting`: how many, at most. `source`: what the caller knows of them."""
 
     priority: int
     session: UUID
     waiting: int
-    source: object = None
+    source: Mapping[str, Any] | None = None
 
 
 def share(credit: int, lanes: Sequence[Lane]) -> list[tuple[Lane, int]]:
-    """Shares `credit` turns: the higher priority first, all of it; within one, the same to each session in turn.
+    """Shares `credit` tasks: all of it to the highest priority first; within a priority, the same number to each session.
 
-    A session that needs less leaves its turns to the others. Within a session the order given is kept.
+    A session that needs less leaves the rest to the others. The lanes of a session are served in the order given. Returns the
+    lanes that get something, each with how many tasks.
     """
     given: list[tuple[Lane, int]] = []
     for priority in sorted({lane.priority for lane in lanes}, reverse=True):

@@ -290,7 +290,7 @@ class Operations(RuleBasedStateMachine):
     ) -> tuple[HeadraceError | None, list[tuple[int, int]]]:
         real = self.real
         assert real is not None
-        real.partition.ready = True
+        real.partition.dispatched_here = True
         real.partition.outstanding = real.widen() - credit
         counted = real.partition.outstanding - await real.outstanding()
         start = len(real.broker.published)
@@ -299,7 +299,7 @@ class Operations(RuleBasedStateMachine):
             await getattr(real, verb)(*arguments)
         except HeadraceError as error:
             why = error
-        assert real.partition.ready, "an effect failed"
+        assert real.partition.dispatched_here, "an effect failed"
         await self._check_outstanding(real, verb, counted)
         return why, real.sent(start)
 
@@ -310,10 +310,10 @@ class Operations(RuleBasedStateMachine):
         drift = real.partition.outstanding - now - (0 if verb == "rebuild" else before)
         assert drift == 0 or (verb == "report" and drift < 0), f"{verb}: {drift} too many outstanding"
         if drift:
-            real.partition.recounted = 0.0
+            real.partition.recounted_at = 0.0
             for _ in range(2):
-                real.partition.moved = -1.0
-                await real.recovery.recount(real.partition)
+                real.partition.changed_at = -1.0
+                await real.recount.count(real.partition)
             assert real.partition.outstanding == now
 
     def check(self) -> None:

@@ -24,10 +24,10 @@ from services.scheduler.compute.tasks.changes import Changes
 from services.scheduler.compute.tasks.queries import Queries
 from services.scheduler.dispatch.leases import Leases
 from services.scheduler.dispatch.pace import Pace
-from services.scheduler.dispatch.partition import Partition
-from services.scheduler.dispatch.queue import Queue
+from services.scheduler.dispatch.partition import LiveWorker, Partition
+from services.scheduler.dispatch.parts import Parts
+from services.scheduler.dispatch.recount import Recount, count_outstanding
 from services.scheduler.dispatch.recovery import Recovery
-from services.scheduler.dispatch.turns import Turns
 from services.scheduler.heavy_reads import HeavyReads
 from services.scheduler.machine import SESSION
 from shared.chain.context import StepContext
@@ -63,20 +63,23 @@ class Real:
         self.broker, self.pool = broker, pool
         relay = Relay(bus, pool, "scheduler")
         self.units = Units(pool, relay)
-        self.turns = Turns(bus, pool, Queue(bus, pool))
+        self.parts = Parts(bus, pool, pool)
+        registry, credit, gossip = self.parts.registry, self.parts.credit, self.parts.gossip
+        dispatch, control = self.parts.port, self.parts.control
         clock = SystemClock()
-        self.release = Release(bus, pool, self.units, self.turns, relay, Closing(self.units))
-        self.leases = Leases(bus, pool, self.turns, self.release, clock, lease=60, every=1)
-        self.recovery = Recovery(bus, pool, self.turns, clock, database_url="", wait=0)
-        duties = Duties(self.units, self.turns, self.turns)
-        self.removing = Removing(self.units, self.turns, self.turns, duties, MemoryObjects())
-        nothing: Any = None  # the chains that call the steps of `removing`
+        self.release = Release(bus, pool, self.units, dispatch, relay, Closing(self.units))
+        self.leases = Leases(bus, pool, registry, credit, gossip, self.release, clock, lease=60, every=1)
+        nothing: Any = None  # the chains that call the steps of `removing`, and locks
+        self.recount = Recount(pool, clock, gossip)
+        self.recovery = Recovery(bus, pool, registry, gossip, nothing, clock, wait=0)
+        duties = Duties(self.units, dispatch, control)
+        self.removing = Removing(self.units, dispatch, control, duties, MemoryObjects())
         heavy = HeavyReads(pool)
-        self.sessions = Sessions(pool, self.turns, self.turns, nothing, duties, nothing, heavy)
+        self.sessions = Sessions(pool, registry, dispatch, nothing, duties, nothing, heavy)
         self.results = Results(pool, self.release, heavy)
-        self.submissions = Submissions(self.units, self.turns, self.turns, self.release, InputLists(pool, nothing))
+        self.submissions = Submissions(self.units, registry, dispatch, self.release, InputLists(pool, nothing))
         self.queries = Queries(pool, heavy)
-        self.changes = Changes(self.turns, self.turns, self.release)
+        self.changes = Changes(dispatch, control, self.release)
 
     async def begin(self) -> None:
         """Other names, other sessions; what earlier ones left belongs to nobody, and is read no more."""
@@ -91,7 +94,7 @@ class Real:
 
     @property
     def partition(self) -> Partition:
-        found = self.turns.named(PARTITION)
+        found = self.parts.registry.named(PARTITION)
         assert found is not None
         return found
 
@@ -133,7 +136,8 @@ class Real:
 
     async def outstanding(self) -> int:
         """How many tasks are, exactly."""
-        found: int = await self.pool.fetchval(store.Q["recount"], self.partition.number, 1_000_000)
+        found = await count_outstanding(self.pool, self.partition.number, 1_000_000)
+        assert found is not None
         return found
 
     # -- operations
@@ -208,13 +212,13 @@ class Real:
         await self._write(self.changes.rerun, asked)
 
     async def dispatch(self) -> None:
-        while self.partition.credit > 0 and await self.turns._round(self.partition):
+        while self.partition.credit > 0 and await self.parts.dispatcher.round(self.partition):
             pass
 
     async def rebuild(self, held: Iterable[tuple[int, int]]) -> None:
         holds = [(self.task_ids[name], attempt) for name, attempt in held]
-        self.partition.workers = {WORKER: (Beat(WORKER, PARTITION, 2, ["f"], holds), 1.0)}
-        await self.recovery._rewind(self.partition, 0.0)
+        self.partition.workers = {WORKER: LiveWorker(Beat(WORKER, PARTITION, 2, ["f"], holds), 1.0)}
+        await self.recovery.rebuild_queue(self.partition, 0.0)
         self.partition.workers = {}
 
     async def report(self, said: Sequence[tuple[str, int, int, str]]) -> None:
@@ -231,7 +235,7 @@ class Real:
 
     async def silent(self, name: int, attempt: int) -> None:
         task = self.task_ids[name]
-        await self.leases._give_up([Failed(task, attempt, "lost", "silent")], {task: WORKER})
+        await self.leases.give_up([Failed(task, attempt, "lost", "silent")], {task: WORKER})
 
     # -- the rest
 

@@ -7,62 +7,64 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.scheduler.dispatch.partition import Partition
-from services.scheduler.dispatch.preemption import Right, Run, ranks, victims
+from services.scheduler.dispatch.victims import Claim, Run, ranks, victims
 
 OWNER, LOW, HIGH = 1, 2, 3
 
 
-def run(n: int, partition: int, *, worker: str = "w", priority: int = 1, since: int = 0, may: bool = True) -> Run:
-    return Run(UUID(int=n), 0, partition, worker, priority, since or n, may)
+def run(
+    n: int, partition: int, *, worker: str = "w", priority: int = 1, since: int = 0, preemptible: bool = True
+) -> Run:
+    return Run(UUID(int=n), 0, partition, worker, priority, since or n, preemptible)
 
 
-def right(number: int, *, reserve: int = 0, wants: int = 0, priority: int = 1, workers: str = "w") -> Right:
-    return Right(number, priority, reserve, wants, workers.split())
+def claim(number: int, *, reserve: int = 0, missing: int = 0, priority: int = 1, workers: str = "w") -> Claim:
+    return Claim(number, priority, reserve, missing, workers.split())
 
 
-def picked(rights: list[Right], slots: dict[str, int], runs: list[Run]) -> list[int]:
-    return [victim.task.int for victim, _ in victims(rights, slots, runs)]
+def picked(claims: list[Claim], slots: dict[str, int], runs: list[Run]) -> list[int]:
+    return [victim.task.int for victim, _ in victims(claims, slots, runs)]
 
 
 def test_no_more_than_is_wanted_reserved_and_not_free() -> None:
     low = [run(n, LOW) for n in range(1, 5)]
-    other = right(LOW)
-    assert len(picked([right(OWNER, reserve=2, wants=9), other], {"w": 4}, low)) == 2, "no more than the reserve"
-    assert len(picked([right(OWNER, reserve=4, wants=1), other], {"w": 4}, low)) == 1, "no more than waits"
-    assert len(picked([right(OWNER, reserve=2, wants=9), other], {"w": 5}, low)) == 1, "one slot is free"
-    assert picked([right(OWNER, reserve=2, wants=9), other], {"w": 6}, low) == []
+    other = claim(LOW)
+    assert len(picked([claim(OWNER, reserve=2, missing=9), other], {"w": 4}, low)) == 2, "no more than the reserve"
+    assert len(picked([claim(OWNER, reserve=4, missing=1), other], {"w": 4}, low)) == 1, "no more than waits"
+    assert len(picked([claim(OWNER, reserve=2, missing=9), other], {"w": 5}, low)) == 1, "one slot is free"
+    assert picked([claim(OWNER, reserve=2, missing=9), other], {"w": 6}, low) == []
     own = [run(8, OWNER), run(9, OWNER)]
-    assert picked([right(OWNER, reserve=2, wants=9), other], {"w": 6}, low + own) == [], "it has its reserve"
+    assert picked([claim(OWNER, reserve=2, missing=9), other], {"w": 6}, low + own) == [], "it has its reserve"
 
 
 def test_the_lowest_priority_and_the_youngest_go_first() -> None:
-    rights = [right(OWNER, reserve=9, wants=2), right(LOW, priority=1), right(HIGH, priority=2)]
+    claims = [claim(OWNER, reserve=9, missing=2), claim(LOW, priority=1), claim(HIGH, priority=2)]
     runs = [run(1, HIGH, priority=1), run(2, LOW, priority=5, since=9), run(3, LOW, priority=2, since=1)]
-    assert picked(rights, {"w": 3}, runs) == [3, 2], "by partition, then by the task's own priority"
+    assert picked(claims, {"w": 3}, runs) == [3, 2], "by partition, then by the task's own priority"
     runs = [run(1, LOW, since=1), run(2, LOW, since=3), run(3, LOW, since=2)]
-    assert picked(rights, {"w": 3}, runs) == [2, 3], "the youngest of those"
+    assert picked(claims, {"w": 3}, runs) == [2, 3], "the youngest of those"
 
 
 def test_nobody_is_driven_under_his_own_reserve() -> None:
-    rights = [right(OWNER, reserve=4, wants=4, priority=9), right(LOW, reserve=2), right(HIGH, reserve=1, priority=2)]
+    claims = [claim(OWNER, reserve=4, missing=4, priority=9), claim(LOW, reserve=2), claim(HIGH, reserve=1, priority=2)]
     runs = [run(1, LOW), run(2, LOW), run(3, LOW), run(4, HIGH)]
-    assert picked(rights, {"w": 4}, runs) == [3]
+    assert picked(claims, {"w": 4}, runs) == [3]
 
 
 def test_only_those_on_its_own_workers_that_may_be() -> None:
-    rights = [right(OWNER, reserve=3, wants=3, workers="a b"), right(LOW, workers="a b c")]
-    runs = [run(1, LOW, worker="a", may=False), run(2, LOW, worker="b"), run(3, LOW, worker="c")]
-    assert picked(rights, {"a": 1, "b": 1, "c": 1}, runs) == [2]
+    claims = [claim(OWNER, reserve=3, missing=3, workers="a b"), claim(LOW, workers="a b c")]
+    runs = [run(1, LOW, worker="a", preemptible=False), run(2, LOW, worker="b"), run(3, LOW, worker="c")]
+    assert picked(claims, {"a": 1, "b": 1, "c": 1}, runs) == [2]
     unknown = [run(1, 99, worker="a")]
-    assert picked(rights, {"a": 1, "b": 0}, unknown) == [], "of a partition that nobody knows"
+    assert picked(claims, {"a": 1, "b": 0}, unknown) == [], "of a partition that nobody knows"
 
 
 def test_two_owners_do_not_count_on_the_same_slot_or_victim() -> None:
-    rights = [right(OWNER, reserve=1, wants=1), right(HIGH, reserve=1, wants=1, priority=5), right(LOW)]
-    found = victims(rights, {"w": 2}, [run(1, LOW), run(2, LOW)])
+    claims = [claim(OWNER, reserve=1, missing=1), claim(HIGH, reserve=1, missing=1, priority=5), claim(LOW)]
+    found = victims(claims, {"w": 2}, [run(1, LOW), run(2, LOW)])
     assert sorted(number for _, number in found) == [OWNER, HIGH]
     assert len({victim.task for victim, _ in found}) == 2
-    found = victims(rights, {"w": 3}, [run(1, LOW), run(2, LOW)])
+    found = victims(claims, {"w": 3}, [run(1, LOW), run(2, LOW)])
     assert [number for _, number in found] == [OWNER], "the free slot is for the more urgent one"
 
 
@@ -70,7 +72,7 @@ _runs = st.lists(
     st.tuples(st.integers(1, 3), st.sampled_from("ab"), st.integers(1, 3), st.integers(0, 9), st.booleans()),
     max_size=12,
 )
-_rights = st.tuples(
+_claims = st.tuples(
     *(
         st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(1, 2), st.sampled_from(["a", "b", "a b"]))
         for _ in range(3)
@@ -78,38 +80,38 @@ _rights = st.tuples(
 )
 
 
-@given(_runs, _rights, st.integers(0, 6), st.integers(0, 6))
-def test_whatever_runs_the_rights_hold(
+@given(_runs, _claims, st.integers(0, 6), st.integers(0, 6))
+def test_whatever_runs_the_claims_hold(
     drawn: list[tuple[int, str, int, int, bool]], said: tuple[tuple[int, int, int, str], ...], a: int, b: int
 ) -> None:
     runs = [
         Run(UUID(int=n), 0, p, worker, priority, since, may)
         for n, (p, worker, priority, since, may) in enumerate(drawn)
     ]
-    rights = [
-        Right(n, priority, reserve, wants, workers.split())
-        for n, (reserve, wants, priority, workers) in enumerate(said, 1)
+    claims = [
+        Claim(n, priority, reserve, missing, workers.split())
+        for n, (reserve, missing, priority, workers) in enumerate(said, 1)
     ]
-    found = victims(rights, {"a": a, "b": b}, runs)
-    known = {one.number: one for one in rights}
+    found = victims(claims, {"a": a, "b": b}, runs)
+    known = {one.number: one for one in claims}
     running = Counter(one.partition for one in runs)
     lost = Counter(victim.partition for victim, _ in found)
     won = Counter(number for _, number in found)
     assert len({victim.task for victim, _ in found}) == len(found)
     for victim, number in found:
-        assert victim.may
+        assert victim.preemptible
         assert victim.partition != number
         assert victim.worker in known[number].workers
     for number, one in known.items():
         if lost[number]:
             assert running[number] - lost[number] >= one.reserve
-        assert won[number] <= max(0, min(one.wants, one.reserve - running[number] + lost[number]))
+        assert won[number] <= max(0, min(one.missing, one.reserve - running[number] + lost[number]))
         assert not (lost[number] and won[number]), "nobody gives and takes"
 
 
 def known(name: str, *, priority: int = 1, reserve: int = 0, outstanding: int = 0, running: int = 0) -> Partition:
     made = Partition(1, name, priority=priority, reserve=reserve)
-    made.heard = (outstanding, running)
+    made.reported_outstanding, made.reported_running = outstanding, running
     return made
 
 
@@ -125,13 +127,13 @@ def test_ranks_are_reserves_first_then_priority() -> None:
 
 
 def test_a_limit_narrows_the_window() -> None:
-    partition = Partition(1, "p", most=3)
+    partition = Partition(1, "p", max=3)
     assert partition.credit == 0, "it is not ours to dispatch"
-    partition.ready = True
+    partition.dispatched_here = True
     assert (partition.window, partition.credit) == (3, 3)
     partition.outstanding = 2
     assert partition.credit == 1
-    partition.most, partition.outstanding = 0, 0
+    partition.max, partition.outstanding = 0, 0
     assert partition.credit == 0
-    partition.most = 1_000
+    partition.max = 1_000
     assert partition.credit == partition.pace.window(0)
