@@ -18,7 +18,7 @@ help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(STAMP) ## Start everything on this machine and show it at work (ONCE=1: stop afterwards; ARGS=…: see ARGS=--help)
-	@$(BIN)/python -m deploy.local $(if $(ONCE),--once) $(ARGS)
+	@$(BIN)/python -m deploy.demo $(if $(ONCE),--once) $(ARGS)
 
 people: $(STAMP) ## Who has a user of the bus (ADD=name, REMOVE=name: also while everything runs)
 	@$(BIN)/python -m deploy.local.people $(if $(ADD),add $(ADD),$(if $(REMOVE),remove $(REMOVE),list)) $(ARGS)

@@ -1,36 +1,16 @@
-"""The functions that the workers of `make run` know.
+"""The functions that the workers of `make run` know: those of every stack, and those of the main job.
 
-Those of the main job import what they need when they are called: a worker without the extra `demo` still runs the others.
+They import what they need when they are called: a worker without the extra `demo` still runs the others.
 """
 
-import asyncio
 from typing import Any
 
 import msgspec
 
-from shared.worker import App, Task
+from deploy.local.functions import app
+from shared.worker import Task
 
-app = App()
-
-
-@app.function
-async def noop(task: Task) -> None:
-    """Does nothing: what is left is what Headrace itself costs."""
-
-
-@app.function
-async def echo(task: Task) -> Any:
-    """Gives back its payload."""
-    return task.payload
-
-
-@app.function
-async def sleep(task: Task) -> None:
-    """Waits for `payload` seconds, telling how far it is."""
-    seconds = float(task.payload)
-    for tenth in range(10):
-        task.progress(tenth / 10, f"{seconds * tenth / 10:.1f} of {seconds:g} s")
-        await asyncio.sleep(seconds / 10)
+__all__ = ["app"]
 
 
 @app.function(blocking=True)

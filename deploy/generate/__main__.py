@@ -53,6 +53,7 @@ def _write(path: str, made: str) -> None:
 
 
 def main() -> None:
+    """Writes what is stale, or fails if something is (`--check`)."""
     parser = argparse.ArgumentParser(prog="python -m deploy.generate", description="Makes what in docs/ is generated.")
     parser.add_argument("--check", action="store_true", help="change nothing; fail if something is stale")
     options = parser.parse_args()

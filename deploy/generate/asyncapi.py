@@ -32,6 +32,7 @@ Nats-Service-Error-Code) and an ErrorBody. Binary values are base64. Fields with
 
 
 def files() -> dict[str, str]:
+    """docs/asyncapi.yaml."""
     banner = "# Made by `python -m deploy.generate` from shared/contracts: edit there.\n"
     text = yaml.dump(
         document(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=False

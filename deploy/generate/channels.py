@@ -6,7 +6,7 @@ import msgspec
 
 from shared.chain.effects import StepDue
 from shared.contracts import events as e
-from shared.contracts import watch
+from shared.contracts import operations, watch
 from shared.contracts import work as w
 from shared.contracts.execution import Phase
 from shared.contracts.states import name_of
@@ -156,6 +156,10 @@ EVENTS: Final = (
     Channel(
         "event.chain.failed", "hr.evt.chain.failed.{chain}", e.ChainChanged, "the chain's service", "everybody",
         "A chain failed or was cancelled (`status` says which), and what it had done is undone.",
+    ),
+    Channel(
+        "event.operation.changed", "hr.evt.operation.changed.{operation}", operations.Operation,
+        "the operation's service", "everybody", "An operation begins, has come further, or has ended.",
     ),
     *(
         Channel(

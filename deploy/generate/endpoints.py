@@ -29,6 +29,7 @@ asyncapi.yaml.
 
 
 def files() -> dict[str, str]:
+    """docs/endpoints.md."""
     lines = [_HEAD, "## Roles", ""]
     lines += table(("role", "permissions"), [(role, ", ".join(sorted(given))) for role, given in ROLES.items()])
     routes = _routes()
@@ -55,6 +56,7 @@ def _row(one: Endpoint[Any, Any], routes: dict[str, list[str]]) -> tuple[str, ..
 
 
 def kind_of(one: Endpoint[Any, Any]) -> str:
+    """The word for what an operation does: query, change, command or steps."""
     if one.durable:
         return "command"
     return "change" if isinstance(one, Change) else "steps" if isinstance(one, Steps) else "query"

@@ -38,6 +38,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 def files() -> dict[str, str]:
+    """docs/log-events.md."""
     return {PATH: _HEAD + "\n".join(table(("key", "level", "who", "context", "meaning"), _rows())) + "\n"}
 
 

@@ -16,6 +16,7 @@ _ABOUT = {
 
 
 def files() -> dict[str, str]:
+    """docs/permissions.md."""
     lines = [
         "# Who may publish and subscribe to what",
         "",

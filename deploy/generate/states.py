@@ -21,6 +21,7 @@ _OWNERS = {
 
 
 def files() -> dict[str, str]:
+    """A page in docs/states for each machine."""
     return {f"docs/states/{machine.noun}.md": _page(machine) for machine in (*SCHEDULER, *ARCHIVER, CHAIN, OFFER)}
 
 

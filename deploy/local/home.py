@@ -53,6 +53,7 @@ class Home:
             raise
 
     def close(self) -> None:
+        """Gives up the lock."""
         if self.lock_fd >= 0:
             os.close(self.lock_fd)
             self.lock_fd = -1
@@ -117,6 +118,7 @@ class Home:
         return tuple(json.loads(file.read_text())) if file.exists() else PEOPLE
 
     def keep_people(self, names: Iterable[str]) -> None:
+        """Writes down who has a user of the bus from now on."""
         write_private(self.path / "people.json", json.dumps(list(names)) + "\n")
 
     def context(self, name: str) -> Path:

@@ -37,9 +37,11 @@ class Janitor:
         self._pipe: IO[str] = self._process.stdin
 
     def watch(self, group: int, tier: int, number: int, seconds: float) -> None:
+        """Adds a process group: stopped in the order of tiers by signal `number`, and by SIGKILL after `seconds`."""
         self._say(f"watch {group} {tier} {number} {seconds}")
 
     def forget(self, group: int) -> None:
+        """Removes a process group that has ended."""
         self._say(f"forget {group}")
 
     def close(self) -> None:
@@ -83,6 +85,7 @@ def clean(children: dict[int, tuple[int, int, float]]) -> None:
 
 
 def main(lines: IO[str]) -> None:
+    """The janitor itself: reads lines until the supervisor is gone, then stops what is left."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     children: dict[int, tuple[int, int, float]] = {}

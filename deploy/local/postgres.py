@@ -76,11 +76,13 @@ class Postgres:
         self._base = home.path / "postgres"
 
     def url(self, database_name: str, user: str = "postgres", password: str | None = None) -> str:
+        """The address of a database for a user; the superuser `postgres` by default."""
         secret = self._secrets["postgres"] if password is None else password
         return f"postgresql://{user}:{secret}@127.0.0.1:{self.port}/{database_name}"
 
     async def prepare(self) -> None:
-        await asyncio.to_thread(self._place)
+        """Makes the data folder with initdb if there is none, and writes the configuration."""
+        await asyncio.to_thread(self.place)
         version = self._data / "PG_VERSION"
         if not version.exists():
             await self._initdb()
@@ -93,6 +95,7 @@ class Postgres:
         self._hand_over(conf)
 
     def command(self) -> Command:
+        """How the server is started."""
         # A unix socket as well, for psql, where its name is not too long.
         folder = str(self._base) if len(os.fsencode(self._base)) <= SOCKET_PATH_LIMIT else ""
         given = {"port": str(self.port), "unix_socket_directories": folder, **self._settings}
@@ -109,13 +112,14 @@ class Postgres:
         )
 
     async def ready(self) -> None:
+        """Returns if a query is answered; raises otherwise."""
         connection = await asyncpg.connect(self.url("postgres"), timeout=5)
         try:
             await connection.execute("SELECT 1")
         finally:
             await connection.close()
 
-    async def harmed(self, was_full: bool) -> str:
+    async def needs_restart(self, was_full: bool) -> str:
         """It refuses what it cannot write, or ends; it never goes on with less than all."""
         return ""
 
@@ -140,8 +144,8 @@ class Postgres:
     def _data(self) -> Path:
         return self._base / "data"
 
-    def _place(self) -> None:
-        """Decides where data and programs lie and who runs them."""
+    def place(self) -> None:
+        """Decides where data and programs lie and which user runs them; makes the folders. HomeError if that cannot be."""
         note = self._home.path / LOCATION
         if os.geteuid() == 0 and not note.exists():
             write_private(note, f"{self._outside()}\n")

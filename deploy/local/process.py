@@ -18,8 +18,8 @@ WORKERS, SERVICES, SERVERS = 0, 1, 2
 """The tiers, in the order in which they are stopped."""
 
 BACKOFF = Backoff(first=0.2, ceiling=10)
-SETTLED = 30.0
-"""Seconds after which a process counts as well again, and its next death as its first."""
+STABLE = 30.0
+"""Seconds after which a process counts as stable: its next end is its first, and the pause is short again."""
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,33 +49,36 @@ class Event(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-Tell = Callable[[Event], None]
+OnEvent = Callable[[Event], None]
 
 
 class Process:
-    """Started by `start`, watched by `keep` (which starts it again when it dies), ended by `stop` or `kill`."""
+    """Started by `start`, watched by `keep_running` (which starts it again when it ends), ended by `stop` or `kill`."""
 
-    def __init__(self, command: Command, log: Path, janitor: Janitor, tell: Tell) -> None:
+    def __init__(self, command: Command, log: Path, janitor: Janitor, on_event: OnEvent) -> None:
         self.command, self.name, self.log = command, command.name, log
-        self._janitor, self._tell = janitor, tell
+        self._janitor, self._on_event = janitor, on_event
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._ended = False
-        self._renewing = ""
-        self._hurried = asyncio.Event()
+        self._restart_reason = ""
+        self._start_requested = asyncio.Event()
         if log.exists():
             log.replace(log.with_name(log.name + ".1"))
 
     @property
     def pid(self) -> int | None:
+        """The process id while it runs."""
         return self._process.pid if self.running and self._process else None
 
     @property
     def running(self) -> bool:
+        """Whether it was started and has not ended."""
         return self._process is not None and self._process.returncode is None
 
     @property
     def returncode(self) -> int | None:
+        """The status of the last run; None while it runs or before it was started."""
         return None if self._process is None else self._process.returncode
 
     async def start(self) -> None:
@@ -106,11 +109,11 @@ class Process:
         self._janitor.forget(self._process.pid)
         return code
 
-    def keep(self, ready: Callable[[], None] | None = None) -> None:
-        """From now on starts it again whenever it dies. `ready` is called after each new start."""
-        self._keeper = asyncio.create_task(self._keep(ready), name=f"keep {self.name}")
+    def keep_running(self, on_restart: Callable[[], None] | None = None) -> None:
+        """From now on starts it again whenever it ends. `on_restart` is called after each new start."""
+        self._keeper = asyncio.create_task(self._keep_running(on_restart), name=f"keep {self.name}")
 
-    async def _keep(self, ready: Callable[[], None] | None) -> None:
+    async def _keep_running(self, on_restart: Callable[[], None] | None) -> None:
         loop = asyncio.get_running_loop()
         tries = 0
         while True:
@@ -118,30 +121,30 @@ class Process:
             code = await self.wait()
             if self._ended:
                 return
-            tries = 0 if loop.time() - began > SETTLED else tries + 1
+            tries = 0 if loop.time() - began > STABLE else tries + 1
             await self._pause(code, BACKOFF.delay(tries))
             await self._start_again()
-            self._tell(Event(self.name, "restarting"))
-            if ready is not None:
-                ready()
+            self._on_event(Event(self.name, "restarting"))
+            if on_restart is not None:
+                on_restart()
 
     async def _pause(self, code: int, delay: float) -> None:
-        """Before the next start. None if that was asked for."""
-        if self._renewing:
-            self._tell(Event(self.name, "renewed", self._renewing))
-            self._renewing = ""
+        """The pause before the next start; none if a restart was asked for."""
+        if self._restart_reason:
+            self._on_event(Event(self.name, "renewed", self._restart_reason))
+            self._restart_reason = ""
             return
-        self._hurried.clear()
-        self._tell(Event(self.name, "died", f"{ending(code)}; again in {delay:.1f} s; see {self.log}"))
+        self._start_requested.clear()
+        self._on_event(Event(self.name, "died", f"{ending(code)}; again in {delay:.1f} s; see {self.log}"))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay):
-                await self._hurried.wait()
+                await self._start_requested.wait()
 
     async def _start_again(self) -> None:
-        """Even when the machine is out of processes or memory for a while."""
+        """Starts it; repeats that while the machine is out of processes or memory."""
 
         def failed(error: BaseException, tries: int) -> None:
-            self._tell(Event(self.name, "died", f"cannot be started: {error}"))
+            self._on_event(Event(self.name, "died", f"cannot be started: {error}"))
 
         await retry(self.start, on=(OSError,), backoff=BACKOFF, failed=failed)
 
@@ -152,20 +155,20 @@ class Process:
                 os.killpg(self._process.pid, number)
 
     async def kill(self) -> None:
-        """SIGKILL. A process that is kept comes back."""
+        """SIGKILL. A process that is kept running is started again."""
         self.signal(signal.SIGKILL)
         if self._process is not None:
             await self._process.wait()
 
-    async def renew(self, why: str) -> None:
-        """Ends a process that is kept, as `stop` does, so that it is started anew. `why` is for people."""
+    async def restart(self, reason: str) -> None:
+        """Ends a process that is kept running, as `stop` does, so that it is started again. `reason` is for people."""
         if self.running:
-            self._renewing = why
+            self._restart_reason = reason
             await self._end(self.command.stop)
 
-    def hurry(self) -> None:
-        """If it waits to be started again: now."""
-        self._hurried.set()
+    def start_now(self) -> None:
+        """Ends the pause before the next start, if there is one."""
+        self._start_requested.set()
 
     async def stop(self, *, kill: bool = False) -> None:
         """Its own stop signal, then SIGKILL when its grace is over (or at once). Not started again. Repeats are harmless."""
@@ -188,7 +191,7 @@ class Process:
             async with asyncio.timeout(self.command.grace):
                 await process.wait()
         except TimeoutError:
-            self._tell(Event(self.name, "killed", f"did not end within {self.command.grace:g} s"))
+            self._on_event(Event(self.name, "killed", f"did not end within {self.command.grace:g} s"))
             self.signal(signal.SIGKILL)
             await process.wait()
 

@@ -51,13 +51,16 @@ class S3:
 
     @property
     def url(self) -> str:
+        """Where clients connect."""
         return f"http://127.0.0.1:{self._ports['s3.s3']}"
 
     @property
     def secret_key(self) -> str:
+        """The secret that belongs to `access_key`."""
         return self._secrets["s3"]
 
     async def prepare(self) -> None:
+        """Makes the folder and the configuration, with new keys for what is behind the S3 port."""
         self._data.mkdir(exist_ok=True)
         # It remembers its options, and what it remembers would count where we say nothing.
         (self._data / "mini.options").unlink(missing_ok=True)
@@ -82,6 +85,7 @@ class S3:
             write_private(self._data / "filer.toml", f"[leveldb]\nenabled = true\ndir = {folder}\n")
 
     def command(self) -> Command:
+        """How the server is started."""
         ports = [f"-{part}.port={self._ports[f's3.{part}']}" for part in PARTS]
         ports += [f"-{part}.port.grpc={self._ports[f's3.{part}.grpc']}" for part in PARTS]
         # Over HTTP its master signs tokens for all who ask, and deletes; its own parts use gRPC.
@@ -119,14 +123,16 @@ class S3:
         )
 
     async def ready(self) -> None:
+        """Returns if a request is answered; raises otherwise."""
         async with self.client() as client:
             await client.list_buckets()
 
-    async def harmed(self, was_full: bool) -> str:
+    async def needs_restart(self, was_full: bool) -> str:
         """Its index takes nothing more once it has met a full disk, which cannot be seen from outside."""
         return "its index may be closed, and its volumes read-only" if was_full else ""
 
     async def setup(self) -> None:
+        """Makes the bucket, with its marker, at the first start."""
         where = ObjectsSettings(
             s3_endpoint=self.url,
             s3_access_key=self.access_key,

@@ -19,7 +19,7 @@ from deploy.local.home import Home, write_private
 from deploy.local.janitor import Janitor
 from deploy.local.nats import Nats
 from deploy.local.postgres import Postgres
-from deploy.local.process import BACKOFF, Command, Event, Process, Tell, ending
+from deploy.local.process import BACKOFF, Command, Event, OnEvent, Process, ending
 from deploy.local.storages import Storages
 from deploy.nats.permissions import users
 from shared.contracts.subjects import SERVICES
@@ -37,7 +37,7 @@ RESTARTS = 5
 class Server(Protocol):
     """One of the three: `prepare` its files, run its `command`, ask whether it is `ready`, `setup` what it must hold.
 
-    `harmed` says why only another start makes it whole again, if that is so; `was_full`: the disk has been full meanwhile.
+    `needs_restart` gives the reason why only a restart repairs it, or nothing; `was_full`: the disk has been full meanwhile.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Server(Protocol):
     async def prepare(self) -> None: ...
     def command(self) -> Command: ...
     async def ready(self) -> None: ...
-    async def harmed(self, was_full: bool) -> str: ...
+    async def needs_restart(self, was_full: bool) -> str: ...
     async def setup(self) -> None: ...
 
 
@@ -57,7 +57,8 @@ class Stack:
     """Everything that the services need to run.
 
     start              the servers that are started with it; others when `start_server` asks for them
-    throwaway          nobody wants the data afterwards: stop without care for it
+    on_event           called for each event of a process
+    throwaway          the data are not needed afterwards: stop without care for them
     postgres_settings  more of PostgreSQL's settings, on top of ours
     """
 
@@ -65,23 +66,23 @@ class Stack:
         self,
         home: Path,
         *,
-        tell: Tell = lambda event: None,
+        on_event: OnEvent = lambda event: None,
         start: Collection[str] = ("nats", "postgres", "s3"),
         throwaway: bool = False,
         postgres_settings: Mapping[str, str] | None = None,
     ) -> None:
         self.home = Home(home)
-        self.tell = tell
-        self._starts = start
+        self.on_event = on_event
+        self._started_servers = start
         self._throwaway = throwaway
         self._postgres_settings = postgres_settings or {}
-        self._held = contextlib.ExitStack()
+        self._reserved_ports = contextlib.ExitStack()
         self.processes: dict[str, Process] = {}
 
     async def __aenter__(self) -> Self:
         self.home.open()
         try:
-            self._arrange()
+            self._configure()
             self.janitor = Janitor(self.home.lock_fd)
             await self._start()
         except BaseException:
@@ -94,10 +95,10 @@ class Stack:
     ) -> None:
         await self.close()
 
-    def _arrange(self) -> None:
+    def _configure(self) -> None:
         names = ("http", "nats", "nats.monitor", "postgres", *s3.PORTS)
         kept = self.home.path / "ports.json"
-        self.ports = ports.choose(names, kept, self._held, paired=s3.PAIRED_PORTS, taken=s3.is_taken)
+        self.ports = ports.choose(names, kept, self._reserved_ports, paired=s3.PAIRED_PORTS, taken=s3.is_taken)
         self.secrets = self.home.secrets(
             [
                 *(f"nats.{user}" for user in (*users(self.home.people()), "system")),
@@ -116,7 +117,7 @@ class Stack:
     async def _start(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                for name in self._starts:
+                for name in self._started_servers:
                     group.create_task(self.start_server(name))
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None
@@ -127,27 +128,28 @@ class Stack:
     async def start_server(self, name: str) -> None:
         """Starts one of `nats`, `postgres`, `s3` and waits until it is ready. It is started again when it dies."""
         server = self.servers[name]
-        self.tell(Event(name, "starting"))
+        self.on_event(Event(name, "starting"))
         await server.prepare()
         restarts = RESTARTS if name in self.processes else 1
         process = self.processes.get(name) or self.add(server.command())
         await retry(lambda: self._start_process(server, process), on=(StartError,), backoff=BACKOFF, attempts=restarts)
         await server.setup()
-        process.keep(self.note_address)
-        self.tell(Event(name, "ready"))
+        process.keep_running(self.note_address)
+        self.on_event(Event(name, "ready"))
 
     async def _start_process(self, server: Server, process: Process) -> None:
         await process.start()
         await self._until_ready(server, process)
 
     async def stop_server(self, name: str) -> None:
+        """Stops one of the servers; it stays down until `start_server`."""
         await self.processes[name].stop()
-        self.tell(Event(name, "stopped"))
+        self.on_event(Event(name, "stopped"))
 
     async def kill_server(self, name: str) -> None:
         """SIGKILL; it stays down until `start_server`."""
         await self.processes[name].stop(kill=True)
-        self.tell(Event(name, "killed"))
+        self.on_event(Event(name, "killed"))
 
     async def _until_ready(self, server: Server, process: Process) -> None:
         problem: Exception | None = None
@@ -169,7 +171,7 @@ class Stack:
 
     def add(self, command: Command) -> Process:
         """A process of this stack: stopped with it. The caller starts it."""
-        process = Process(command, self.home.logs / f"{command.name}.log", self.janitor, self.tell)
+        process = Process(command, self.home.logs / f"{command.name}.log", self.janitor, self.on_event)
         self.processes[command.name] = process
         return process
 
@@ -178,7 +180,7 @@ class Stack:
         process = self.add(command)
         await process.start()
         self.write_address()
-        process.keep(self.note_address)
+        process.keep_running(self.note_address)
         return process
 
     async def close(self) -> None:
@@ -190,7 +192,7 @@ class Stack:
             self.s3.remove_sockets()
         if hasattr(self, "janitor"):
             await asyncio.to_thread(self.janitor.close)
-        self._held.close()
+        self._reserved_ports.close()
         (self.home.path / "address.json").unlink(missing_ok=True)
         self.home.close()
 
@@ -223,10 +225,12 @@ class Stack:
         return {**log, **{f"HEADRACE_{key}": value for key, value in settings.items()}}
 
     def database_url(self, service: str, database: str = "headrace") -> str:
+        """The address of a database for a service's own role."""
         return self.postgres.url(database, f"headrace_{service}", self.secrets[f"postgres.{service}"])
 
     @property
     def http(self) -> str:
+        """Where the HTTP edge listens."""
         return f"http://127.0.0.1:{self.ports['http']}"
 
     def note_address(self) -> None:

@@ -15,6 +15,8 @@ from shared.objects.storage_init import init_bucket, init_folder
 
 
 class Storages:
+    """The storages of one home, by name."""
+
     def __init__(self, home: Home) -> None:
         self._file = home.path / "storages.json"
 

@@ -11,14 +11,14 @@ from deploy.local.process import SERVICES, WORKERS, Command, Event
 from deploy.local.stack import Stack, StartError
 from shared.contracts.subjects import SERVICES as SERVICE_NAMES
 
-APP = "deploy.demo.functions:app"
-"""The functions that the workers of `make run` know."""
+APP = "deploy.local.functions:app"
+"""The functions that a worker knows unless others are named."""
 ROOT = Path(__file__).parents[2]
 READY_LIMIT = 120.0
 SITES = {"a": "lts-a", "b": ""}
 """The sites of `make run`, each with a broker and a pilot: the storages that are near."""
 SITE_CORES = 2
-"""What a broker has to offer unless it is told otherwise: its pilot runs as many tasks at once."""
+"""Cores that a broker offers by default; its pilot runs as many tasks at once."""
 
 
 def service(stack: Stack, name: str) -> Command:
@@ -42,7 +42,7 @@ def broker(stack: Stack, site: str, storages: str = "") -> Command:
 def worker(
     stack: Stack, name: str, *, app: str = APP, partition: str = "default", slots: int = 4, commands: bool = False
 ) -> Command:
-    """A worker process; `name` tells its log apart. `commands`: it runs those of users (`exec`)."""
+    """A worker process; `name` is that of its log. `commands`: it also runs commands of users (`exec`)."""
     options = ("--app", app, "--partition", partition, "--slots", str(slots), *(["--exec"] if commands else []))
     return Command(
         name=name,
@@ -53,23 +53,26 @@ def worker(
     )
 
 
-async def start(stack: Stack, *, workers: int, slots: int, schedulers: int = 1) -> None:
+async def start(stack: Stack, *, workers: int, slots: int, schedulers: int = 1, app: str = APP) -> None:
     """All of it, each process started again whenever it dies. Returns when the gateway is ready.
 
-    `schedulers`: so many of them share the work: `scheduler`, `scheduler-2` …
+    `workers`, `schedulers`: how many processes of each; the schedulers are called `scheduler`, `scheduler-2` …
+    `slots`: tasks that each worker runs at once. `app`: the functions that workers and pilots know.
     """
     commands = [service(stack, name) for name in SERVICE_NAMES if name != "broker"]
     more = [f"scheduler-{number}" for number in range(2, schedulers + 1)]
     commands += [msgspec.structs.replace(service(stack, "scheduler"), name=name) for name in more]
     commands += [broker(stack, site, storages) for site, storages in SITES.items()]
-    commands += [worker(stack, f"worker-{number}", slots=slots) for number in range(1, workers + 1)]
-    commands += [worker(stack, f"pilot-{site}-1", partition=f"site-{site}", slots=SITE_CORES) for site in SITES]
+    commands += [worker(stack, f"worker-{number}", app=app, slots=slots) for number in range(1, workers + 1)]
+    commands += [
+        worker(stack, f"pilot-{site}-1", app=app, partition=f"site-{site}", slots=SITE_CORES) for site in SITES
+    ]
     for command in commands:
-        stack.tell(Event(command.name, "starting"))
+        stack.on_event(Event(command.name, "starting"))
         await stack.run(command)
     await until_ready(stack)
     for command in commands:
-        stack.tell(Event(command.name, "ready"))
+        stack.on_event(Event(command.name, "ready"))
 
 
 async def until_ready(stack: Stack, timeout: float = READY_LIMIT) -> None:

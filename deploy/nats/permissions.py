@@ -38,14 +38,15 @@ NOUNS: Final = {
     "gateway": ("workstep", "offerset", "callback", "user", "token"),
     "scheduler": (
         "session", "submission", "task", "result", "partition", "worker",
-        "job", "claim", "operation", "execution", "object", "workflow",
+        "job", "claim", "execution", "object", "workflow",
     ),
     "archiver": ("dataset", "origdatablock", "datablock", "upload", "archive"),
     "retriever": ("retrieval",),
     "broker": ("offer", "reservation", "step", "site"),
 }  # fmt: skip
-"""The nouns of each service's events. Every service also publishes events of its chains and of the commands that it has carried out."""
-SHARED_NOUNS: Final = ("command", "chain")
+"""The nouns of each service's events. Every service also publishes events of its chains, of the operations that they are to users, and
+of the commands that it has carried out."""
+SHARED_NOUNS: Final = ("command", "chain", "operation")
 
 
 class Permissions(msgspec.Struct, frozen=True):

@@ -1,7 +1,9 @@
 """The archiver. Datasets in: registered, uploaded, packed into datablocks, stored on long-term storage, validated there.
 
-`handlers/` is what users and the retriever ask, `chains.py` what happens afterwards, step by step. Bytes go
-landing zone → staging → long-term storage; `pack.py` makes tars of files in one pass, `layout.py` says where all of it lies.
+`catalogue/` has the rows of datasets, files, datablocks and jobs, and answers what is asked about them. `archive/` changes what is
+stored: uploads, jobs, and the chains that follow, step by step (`archive/chains.py`). It imports the catalogue, never the other way round.
+Bytes go landing zone → staging → long-term storage; `archive/packing.py` makes tars of files in one pass, `catalogue/layout.py` has
+the keys of all objects.
 """
 
 __version__ = "0.1.0"

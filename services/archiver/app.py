@@ -3,9 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from pathlib import Path
 
-import shared.chain
 from services.archiver import __version__
 from services.archiver.archive.abandonment import Abandoning
 from services.archiver.archive.abandonments import Abandonments
@@ -19,13 +17,17 @@ from services.archiver.archive.sweep import EVERY, Sweep
 from services.archiver.archive.uploads import Uploads
 from services.archiver.catalogue.datablocks import Datablocks
 from services.archiver.catalogue.datasets import Datasets
+from services.archiver.schema import SCHEMA
 from services.archiver.settings import Settings
 from shared.chain.chains import Chains
+from shared.chain.operations import Operations
 from shared.chain.runner import Runner
+from shared.chain.schema import SCHEMA as CHAINS
 from shared.db.pool import ping
-from shared.objects.known_storages import MIGRATIONS, recorder
+from shared.objects.known_storages import recorder
 from shared.objects.lts import MIB, open_lts
 from shared.objects.s3 import open_objects
+from shared.objects.schema import SCHEMA as STORAGES
 from shared.objects.sweep import sweeping
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
@@ -35,11 +37,10 @@ from shared.service.station import open_station
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = "Datasets in: datablocks packed, stored, validated, registered."
-    folders = (Path(shared.chain.__file__).with_name("migrations"), MIGRATIONS, Path(__file__).with_name("migrations"))
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         station = await stack.enter_async_context(
-            open_station(settings.station, "archiver", __version__, about, *folders, connections=12)
+            open_station(settings.station, "archiver", __version__, about, CHAINS, STORAGES, SCHEMA, connections=12)
         )
         record = recorder(station.pool)
         objects = await stack.enter_async_context(open_objects(settings.objects, record=record))
@@ -55,7 +56,9 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             Abandoning(units, objects, lts, storage),
         )
         chains = Chains(station.bus, units, "archiver", *declared)
-        packing.start = lambda unit, state: chains.start(unit, declared.post_upload, state)
+        packing.start = lambda unit, state: chains.start(
+            unit, declared.post_upload, state, operation=state.shown_as("upload")
+        )
         Datasets(pool, chains, objects).register(service)
         Abandonments(pool, chains, declared).register(service)
         Datablocks(pool, chains).register(service)
@@ -63,6 +66,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             service
         )
         Jobs(pool, chains, declared).register(service)
+        Operations(chains).register(service)
         checks = {"database": lambda: ping(pool), "objects": objects.check, "lts": lts.check}
         serve_health(service, checks, clock)
         await service.start()

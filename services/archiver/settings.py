@@ -9,7 +9,7 @@ from shared.service.station import StationSettings
 
 class PackSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`datablock_mib`: bytes of files that a datablock aims at (tape likes 1 GB and more). `upload_seconds`: how long an
-    address to upload to is valid. `landing_seconds`: how long an upload stays with which nobody goes on."""
+    address to upload to is valid. `landing_seconds`: how long an upload stays that is not continued."""
 
     datablock_mib: int = 20_000
     upload_seconds: int = 24 * 3600

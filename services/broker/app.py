@@ -2,33 +2,33 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 from services.broker import __version__
 from services.broker.offers.decide import Place
 from services.broker.offers.handlers import Handlers
 from services.broker.offers.sweep import Sweep
 from services.broker.offers.transitions import Offers
+from services.broker.schema import SCHEMA
 from services.broker.sessions.compute import ComputeSessions
 from services.broker.settings import Settings
 from shared.db.pool import ping
-from shared.objects.known_storages import MIGRATIONS, recorder
+from shared.objects.known_storages import recorder
 from shared.objects.s3 import open_objects
+from shared.objects.schema import SCHEMA as STORAGES
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
 from shared.service.health import serve_health
 from shared.service.station import open_station
 
 SWEEP = 1.0
-"""Seconds between two looks at what the site holds."""
+"""Seconds between two rounds of the sweep."""
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = f"The agent of {settings.site}: offers, reservations, execution sessions."
-    own = Path(__file__).with_name("migrations")
     async with AsyncExitStack() as stack:
         station = await stack.enter_async_context(
-            open_station(settings.station, "broker", __version__, about, MIGRATIONS, own)
+            open_station(settings.station, "broker", __version__, about, STORAGES, SCHEMA)
         )
         record = recorder(station.pool)
         objects = await stack.enter_async_context(open_objects(settings.objects, record=record))
@@ -50,6 +50,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
 
 
 def place_of(settings: Settings) -> Place:
+    """The site as its settings describe it."""
     names = (name.strip() for name in settings.site_storages.split(","))
     return Place(
         settings.site,

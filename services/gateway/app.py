@@ -15,10 +15,12 @@ from services.gateway.http.server import serve
 from services.gateway.identity.auth import Auth
 from services.gateway.identity.tokens import Tokens
 from services.gateway.routes import DOMAINS
+from services.gateway.schema import SCHEMA
 from services.gateway.settings import Settings
 from shared.db.pool import ping
-from shared.objects.known_storages import MIGRATIONS, recorder
+from shared.objects.known_storages import recorder
 from shared.objects.s3 import open_objects
+from shared.objects.schema import SCHEMA as STORAGES
 from shared.objects.settings import ObjectsSettings
 from shared.runtime.clock import SystemClock
 from shared.runtime.settings import load
@@ -34,11 +36,10 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
 async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event, limits: Limits | None = None) -> None:
     """Serves until `stop`. `limits`: of connections, if not the usual ones."""
     about = "The HTTP edge."
-    own = Path(__file__).with_name("migrations")
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         station = await stack.enter_async_context(
-            open_station(settings, "gateway", __version__, about, MIGRATIONS, own, connections=4)
+            open_station(settings, "gateway", __version__, about, STORAGES, SCHEMA, connections=4)
         )
         tokens = Tokens(station.pool)
         if settings.admin_token_file:

@@ -3,21 +3,23 @@
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from pathlib import Path
 
-import shared.chain
 from services.retriever import __version__
 from services.retriever.retrieval.chain import Retrieve
 from services.retriever.retrieval.eviction import EVERY, Sweep
 from services.retriever.retrieval.handlers import Retrievals
 from services.retriever.retrieval.peers import Peers
+from services.retriever.schema import SCHEMA
 from services.retriever.settings import Settings
 from shared.chain.chains import Chains
+from shared.chain.operations import Operations
 from shared.chain.runner import Runner
+from shared.chain.schema import SCHEMA as CHAINS
 from shared.db.pool import ping
-from shared.objects.known_storages import MIGRATIONS, recorder
+from shared.objects.known_storages import recorder
 from shared.objects.lts import open_lts
 from shared.objects.s3 import open_objects
+from shared.objects.schema import SCHEMA as STORAGES
 from shared.objects.sweep import sweeping
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
@@ -27,11 +29,10 @@ from shared.service.station import open_station
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = "From long-term storage back to users and tasks."
-    folders = (Path(shared.chain.__file__).with_name("migrations"), MIGRATIONS, Path(__file__).with_name("migrations"))
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         station = await stack.enter_async_context(
-            open_station(settings.station, "retriever", __version__, about, *folders, connections=12)
+            open_station(settings.station, "retriever", __version__, about, CHAINS, STORAGES, SCHEMA, connections=12)
         )
         record = recorder(station.pool)
         objects = await stack.enter_async_context(open_objects(settings.objects, record=record))
@@ -41,6 +42,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         chains = Chains(bus, units, "retriever", retrieve.chain)
         expiry = timedelta(seconds=settings.keep.download_seconds)
         Retrievals(pool, bus, chains, retrieve, objects, clock, expiry).register(service)
+        Operations(chains).register(service)
         checks = {"database": lambda: ping(pool), "objects": objects.check, "lts": lts.check}
         serve_health(service, checks, clock)
         await service.start()

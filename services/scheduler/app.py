@@ -2,9 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from pathlib import Path
 
-import shared.chain
 from services.scheduler import __version__
 from services.scheduler.compute.completion.release import Release
 from services.scheduler.compute.lists.states import StatePages
@@ -35,11 +33,15 @@ from services.scheduler.dispatch.parts import Parts
 from services.scheduler.dispatch.preemption import Preemption
 from services.scheduler.dispatch.recovery import Recovery
 from services.scheduler.heavy_reads import PLACES, SECONDS, HeavyReads
+from services.scheduler.schema import SCHEMA
 from services.scheduler.settings import Settings
+from shared.chain.operations import Operations
 from shared.chain.runner import Runner
+from shared.chain.schema import SCHEMA as CHAINS
 from shared.db.pool import open_pool, ping
-from shared.objects.known_storages import MIGRATIONS, recorder
+from shared.objects.known_storages import recorder
 from shared.objects.s3 import open_objects
+from shared.objects.schema import SCHEMA as STORAGES
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
 from shared.service.health import serve_health
@@ -67,11 +69,10 @@ DRAIN = 10.0
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
-    about = "Sessions, results, tasks: what may run, and when."
-    folders = (Path(shared.chain.__file__).with_name("migrations"), MIGRATIONS, Path(__file__).with_name("migrations"))
+    about, schemas = "Sessions, results, tasks: what may run, and when.", (CHAINS, STORAGES, SCHEMA)
     async with AsyncExitStack() as stack:
         station = await stack.enter_async_context(
-            open_station(settings.station, "scheduler", __version__, about, *folders, connections=12, planner=WALKS)
+            open_station(settings.station, "scheduler", __version__, about, *schemas, connections=12, planner=WALKS)
         )
         bus, pool, units, relay, service = station.bus, station.pool, station.units, station.relay, station.service
         lean = await stack.enter_async_context(
@@ -111,6 +112,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         heavy = HeavyReads(list_pool)
         waiting = WaitingReasons(pool, registry)
         Partitions(bus, pool, registry, heavy).register(service)
+        Operations(removal.chains).register(service)
         Sessions(pool, registry, dispatch, waiting, duties, removal, heavy).register(service)
         Changes(dispatch, control, release).register(service)
         Results(pool, release, heavy).register(service)

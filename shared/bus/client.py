@@ -68,7 +68,7 @@ class Bus:
         self._applying = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
-        self._absence: Absence | None = None
+        self.absence: Absence | None = None
 
     @classmethod
     async def connect(cls, settings: BusSettings, name: str, *, apply_topology: bool = True) -> "Bus":
@@ -124,13 +124,14 @@ class Bus:
             raise
         # From here on it reconnects by itself, for ever.
         client.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1, "reconnect_time_wait": 1}
-        self._absence = Absence("NATS", settings.nats_url, user=user)
+        self.absence = Absence("NATS", settings.nats_url, user=user)
         client._reconnected_cb, client._disconnected_cb = self._reconnected, self._disconnected
-        client._closed_cb, client._error_cb = self._closed, self._error
+        client._closed_cb, client._error_cb = self._closed, self.on_error
         return client
 
     @property
     def is_connected(self) -> bool:
+        """Whether the connection is up at the moment."""
         return bool(self.nc.is_connected)
 
     @property
@@ -230,8 +231,8 @@ class Bus:
             await self._publisher.resend()
 
     async def _reconnected(self) -> None:
-        if self._absence is not None:
-            self._absence.over()
+        if self.absence is not None:
+            self.absence.over()
         log.warning("bus.reconnected", bus=self.name)
         # Not in the client's own callback: it would wait for replies that only it can read.
         task = asyncio.create_task(self._prepare_again())
@@ -254,13 +255,14 @@ class Bus:
             log.error("bus.closed", bus=self.name)
             signal.raise_signal(signal.SIGTERM)
 
-    async def _error(self, error: Exception) -> None:
+    async def on_error(self, error: Exception) -> None:
+        """Logs an error of the client; a publish that was denied fails with Forbidden."""
         if (denied := _DENIED.search(str(error))) and self._publisher is not None:
             log.error("bus.denied", subject=denied[1])
             self._publisher.refuse(denied[1], f"this user may not publish on {denied[1]}")
             return
-        if self._absence is not None and not self.is_connected and not self._closing:
-            self._absence.note(_reason(error))  # one for each attempt to reconnect
+        if self.absence is not None and not self.is_connected and not self._closing:
+            self.absence.note(_reason(error))  # one for each attempt to reconnect
             return
         log.debug("bus.error", error=repr(error))
 

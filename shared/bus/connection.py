@@ -29,8 +29,8 @@ parser.HMSG_RE = re.compile(
 class Connection(Client):  # type: ignore[misc]
     """A client whose reader goes on whatever arrives."""
 
-    async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
-        """Of headers that cannot be read only that is known: what needs them is refused (`shared/service/context.py`)."""
+    async def read_headers(self, headers: bytes | None) -> dict[str, str] | None:
+        """The headers of a block; of one that cannot be read only UNREADABLE, with the reason: what needs them refuses it."""
         if not headers:
             return None
         if not _SHORTEST <= len(headers) <= LARGEST_HEADERS:
@@ -41,9 +41,8 @@ class Connection(Client):  # type: ignore[misc]
         except (ValueError, IndexError):
             return {UNREADABLE: "the headers begin with a status that is not text"}
 
-    def _build_message(
-        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
-    ) -> Msg:
+    def build_message(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None) -> Msg:
+        """The message with its subjects decoded as well as they can be."""
         made: type[Msg] = self.msg_class
         return made(
             subject=subject.decode("utf-8", "replace"),
@@ -53,3 +52,6 @@ class Connection(Client):  # type: ignore[misc]
             _client=self,
             _sid=sid,
         )
+
+    _process_headers, _build_message = read_headers, build_message
+    """The names by which nats-py calls them."""

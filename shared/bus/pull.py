@@ -94,6 +94,7 @@ class Pull:
         self._stopped = False
 
     async def start(self) -> None:
+        """Begins to request messages."""
         self._inbox = self._bus.nc.new_inbox()
         self._subscription = await self._bus.nc.subscribe(f"{self._inbox}.*", cb=self._on_message)
         self._watch = asyncio.create_task(self._keep_alive())
@@ -116,6 +117,7 @@ class Pull:
 
     @property
     def stopped(self) -> bool:
+        """Whether `stop` was called."""
         return self._stopped
 
     @property

@@ -10,23 +10,25 @@ import msgspec
 
 from shared.chain import store
 from shared.chain.context import StepContext
-from shared.chain.decide import Broke, Outcome, Postponed, Stopped, Succeeded
+from shared.chain.decide import Failed, Outcome, Postponed, Stopped, Succeeded
 from shared.chain.declare import Action, Chain
+from shared.chain.effects import emit_operation
 from shared.chain.errors import Later, Superseded, UserError
 from shared.chain.machine import Fault
 from shared.chain.store import Row
 from shared.contracts.errors import NoRoom, RateLimited, TimedOut, Unavailable, Unreadable
+from shared.contracts.operations import Amount
 from shared.db.pool import translate
 from shared.runtime.log import log
 from shared.service.unit import Units
 
 BEATS: Final = 3
-"""Renewals in the time of one lease."""
+"""How often a lease is renewed before it would end."""
 AWAY: Final = (Unavailable, TimedOut, RateLimited, NoRoom)
 """A server that is away, or full, is waited for, however long: that is no failure of the step, and nothing is undone for it."""
 _DATABASE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError)
 AWAY_AGAIN: Final = 2.0
-"""Seconds after which it is asked again."""
+"""Seconds until a step is tried again whose server was away."""
 
 
 class Lease:
@@ -39,11 +41,11 @@ class Lease:
         self.cancelled = False
 
     def nudge(self) -> None:
-        """Look now: the chain may have been cancelled."""
+        """Looks at once whether the chain was cancelled."""
         self._nudged.set()
 
     async def hold(self) -> None:
-        """Until cancelled, or until the run must stop."""
+        """Renews the lease until this is cancelled, or until the run must stop."""
         until = time.monotonic() + self._seconds
         while not self.ended.is_set():
             self._nudged.clear()
@@ -66,12 +68,25 @@ class Lease:
                 self.ended.set()
 
 
-def context(units: Units, row: Row, action: Action) -> StepContext:
+def context(units: Units, chain: Chain[Any], row: Row, action: Action) -> StepContext:
+    """What the run of a claimed step is given."""
+
     async def save(state: msgspec.Struct) -> None:
         await store.save_state(units.pool, row, msgspec.json.encode(state))
 
+    async def report(progress: dict[str, Amount]) -> None:
+        async with units.begin() as unit:
+            emit_operation(unit, chain, await store.save_progress(unit.connection, row, msgspec.json.encode(progress)))
+
     here = row.position
-    return StepContext(row.id, row.kind, action.name, tries=here.tries, fault=here.fault, error=here.error, save=save)
+    return StepContext(
+        *(row.id, row.kind, action.name),
+        tries=here.tries,
+        fault=here.fault,
+        error=here.error,
+        save=save,
+        report=report,
+    )
 
 
 async def attempt(
@@ -96,7 +111,7 @@ async def attempt(
 
 
 async def run(chain: Chain[Any], state: bytes, action: Action, ctx: StepContext) -> tuple[Outcome, bytes | None]:
-    """What the function makes of the state, as an outcome. Whatever it raises is one."""
+    """Runs a step's function; the outcome and the new state. Every error that it raises is an outcome."""
     try:
         before = msgspec.json.decode(state, type=chain.state)
         async with asyncio.timeout(action.timeout) as limit:
@@ -108,25 +123,25 @@ async def run(chain: Chain[Any], state: bytes, action: Action, ctx: StepContext)
     except Later as later:
         return Postponed(max(0.0, later.seconds), later.why), None
     except UserError as error:
-        return Broke(Fault.USER, str(error)), None
+        return Failed(Fault.USER, str(error)), None
     except Unreadable as error:  # waiting would not help: the storage is there
-        return _broke(action, ctx, error), None
+        return _failed(action, ctx, error), None
     except AWAY as error:
         return Postponed(AWAY_AGAIN, error.message), None
     except Superseded:
         raise
     except TimeoutError as error:
         if limit.expired():
-            return Broke(Fault.SYSTEM, f"{action.name} took longer than {action.timeout:g} s"), None
-        return _broke(action, ctx, error), None
+            return Failed(Fault.SYSTEM, f"{action.name} took longer than {action.timeout:g} s"), None
+        return _failed(action, ctx, error), None
     except Exception as error:
         if isinstance(error, _DATABASE) and (away := translate(error)):
             return Postponed(AWAY_AGAIN, away.message), None
-        return _broke(action, ctx, error), None
+        return _failed(action, ctx, error), None
 
 
-def _broke(action: Action, ctx: StepContext, error: Exception) -> Broke:
+def _failed(action: Action, ctx: StepContext, error: Exception) -> Failed:
     log.warning(
         "chain.step_failed", chain=str(ctx.chain), kind=ctx.kind, step=action.name, tries=ctx.tries, exc_info=error
     )
-    return Broke(Fault.SYSTEM, f"{type(error).__name__}: {error}")
+    return Failed(Fault.SYSTEM, f"{type(error).__name__}: {error}")

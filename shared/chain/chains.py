@@ -1,4 +1,4 @@
-"""What a service does with its chains: start, look, wait, cancel. The `Runner` makes them go."""
+"""What a service does with its chains: start, get, wait, cancel. The `Runner` runs them."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,9 +12,10 @@ from shared.bus.client import Bus
 from shared.chain import store
 from shared.chain.decide import Stopped, begin, decide
 from shared.chain.declare import Chain, Registry
-from shared.chain.effects import Post
+from shared.chain.effects import Effects, emit_operation
 from shared.chain.explain import ChainExplanation, ChainInfo, explain, info
 from shared.chain.machine import LIVE, MACHINE, ChainStatus, Fault
+from shared.chain.store import OperationOf
 from shared.contracts.errors import AlreadyExists, NotFound, TimedOut
 from shared.contracts.ids import uuid7
 from shared.runtime.clock import Clock, SystemClock
@@ -28,9 +29,16 @@ class ChainsPort(Protocol):
     """Chains, real or in memory (shared/testing/chain.py)."""
 
     async def start(
-        self, unit: Unit, chain: Chain[S], state: S, *, id: UUID | None = None, at: datetime | None = None
+        self,
+        unit: Unit,
+        chain: Chain[S],
+        state: S,
+        *,
+        id: UUID | None = None,
+        at: datetime | None = None,
+        operation: OperationOf | None = None,
     ) -> UUID:
-        """Starts a chain with the commit of `unit` (its first step at the time `at`, if given).
+        """Starts a chain with the commit of `unit` (its first step at the time `at`, if given). `operation`: as which it is shown.
 
         A chain that has the same id already is left alone; AlreadyExists if it is one of another kind.
         """
@@ -59,19 +67,27 @@ class Chains:
     def __init__(self, bus: Bus, units: Units, service: str, *chains: Chain[Any], clock: Clock | None = None) -> None:
         self.clock = clock or SystemClock()
         self.units, self.registry, self.service = units, Registry(*chains), service
-        self.post = Post(bus, service, self.clock)
+        self.effects = Effects(bus, service, self.clock)
         self.on_cancel: Callable[[UUID], None] = lambda id: None
 
     async def start(
-        self, unit: Unit, chain: Chain[S], state: S, *, id: UUID | None = None, at: datetime | None = None
+        self,
+        unit: Unit,
+        chain: Chain[S],
+        state: S,
+        *,
+        id: UUID | None = None,
+        at: datetime | None = None,
+        operation: OperationOf | None = None,
     ) -> UUID:
+        """See `ChainsPort.start`. ValueError if the chain is not one of this service's."""
         if chain not in self.registry:
             raise ValueError(f"chain {chain.name!r} is not one of this service's")
         id = id or uuid7()
         position, effects = begin(at or self.clock.now())
-        row = await store.insert(unit.connection, id, chain, msgspec.json.encode(state), position)
+        row = await store.insert(unit.connection, id, chain, msgspec.json.encode(state), position, operation)
         if row is not None:
-            self.post.enlist(unit, row, effects)
+            self.effects.enlist(unit, chain, row, effects)
             return id
         there = await store.find(unit.connection, id)
         if there is None or there.kind != chain.name:
@@ -79,6 +95,7 @@ class Chains:
         return id
 
     async def cancel(self, unit: Unit, id: UUID) -> ChainInfo:
+        """See `ChainsPort.cancel`. Whoever is at the step stops it first."""
         row = await store.lock(unit.connection, id)
         if row is None:
             raise NotFound(f"there is no chain {id}")
@@ -87,12 +104,13 @@ class Chains:
         chain = self.registry.find(row.kind, row.version)
         if row.leased or chain is None:
             # Whoever is at the step stops it first; then what it did is undone.
-            await store.ask_cancel(unit.connection, id)
+            row = await store.ask_cancel(unit.connection, id)
+            emit_operation(unit, chain, row)
             unit.after.append(self._nudge(id))
             return info(row)
         position, effects = decide(chain, row.position, Stopped(), self.clock.now())
         row = await store.move(unit.connection, chain, row, position)
-        self.post.enlist(unit, row, effects)
+        self.effects.enlist(unit, chain, row, effects)
         return info(row)
 
     def _nudge(self, id: UUID) -> Any:
@@ -102,6 +120,7 @@ class Chains:
         return nudge
 
     async def get(self, id: UUID) -> ChainInfo:
+        """See `ChainsPort.get`."""
         return info(await self._find(id))
 
     async def list(
@@ -111,6 +130,7 @@ class Chains:
         return [info(row) for row in await store.page(self.units.pool, kind, live, before, size)]
 
     async def wait(self, id: UUID, *, timeout: float = 30.0) -> ChainInfo:
+        """See `ChainsPort.wait`."""
         backoff, tries = Backoff(first=0.02, ceiling=0.5), 0
         try:
             async with asyncio.timeout(timeout):
@@ -122,6 +142,7 @@ class Chains:
         return info(row)
 
     async def explain(self, id: UUID) -> ChainExplanation:
+        """See `ChainsPort.explain`."""
         row = await self._find(id)
         return explain(self.registry.find(row.kind, row.version), row, self.clock.now())
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from shared.chain.declare import ENDLESS, Action, Chain, Step
+from shared.chain.declare import RETRY_BACKOFF, Action, Chain, Step
 from shared.chain.machine import LIVE, MACHINE, ChainStatus, Fault
 
 LONGEST_ERROR: Final = 2000
@@ -16,7 +16,7 @@ class Position(msgspec.Struct, frozen=True):
 
     step       running: number of the step; undoing: number in the plan of what follows `failed_at`
     tries      how often it has failed there
-    error      why it failed, or what the last try said
+    error      why it failed; while it runs, why its last try failed, or what it waits for
     since      when it was first due there
     due_at     when it is due next; None when the chain has ended
     cancelling somebody wants it cancelled, and a step is running that must be stopped first
@@ -44,7 +44,7 @@ class Postponed(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-class Broke(msgspec.Struct, frozen=True):
+class Failed(msgspec.Struct, frozen=True):
     """The step raised."""
 
     fault: Fault
@@ -55,7 +55,7 @@ class Stopped(msgspec.Struct, frozen=True):
     """The step was stopped, or not begun, because the chain is cancelled."""
 
 
-Outcome = Succeeded | Postponed | Broke | Stopped
+Outcome = Succeeded | Postponed | Failed | Stopped
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -64,18 +64,18 @@ class Due(msgspec.Struct, frozen=True):
     at: datetime
 
 
-class Tell(msgspec.Struct, frozen=True):
-    """`hr.evt.chain.<event>`."""
+class Emit(msgspec.Struct, frozen=True):
+    """Publish `hr.evt.chain.<event>`."""
 
     event: str
 
 
-Effect = Due | Tell
+Effect = Due | Emit
 
 
 def begin(at: datetime) -> tuple[Position, list[Effect]]:
     """A new chain, due at `at`."""
-    return Position(ChainStatus.RUNNING, at, at), [Tell("started"), Due(at)]
+    return Position(ChainStatus.RUNNING, at, at), [Emit("started"), Due(at)]
 
 
 def action(chain: Chain[Any], here: Position) -> Action:
@@ -111,12 +111,12 @@ def _running(chain: Chain[Any], here: Position, outcome: Outcome, now: datetime)
             if here.step + 1 < len(chain.steps):
                 return _at(here, here.step + 1, now)
             status = MACHINE.check("finish", here.status)
-            return _replace(here, status=status, due_at=None, error=""), [Tell("done")]
+            return _replace(here, status=status, due_at=None, error=""), [Emit("done")]
         case Postponed(seconds, why):
             if (at := _next(one, here, now, seconds)) is None:
                 return _fail(chain, here, Fault.SYSTEM, f"{one.name}: gave up waiting{why and ' for '}{why}", now)
             return _replace(here, due_at=at, error=why[:LONGEST_ERROR]), [Due(at)]
-        case Broke(fault, error):
+        case Failed(fault, error):
             tries = here.tries + 1
             if fault is Fault.USER or (one.tries is not None and tries >= one.tries):
                 return _fail(chain, here, fault, error, now)
@@ -146,10 +146,10 @@ def _undoing(chain: Chain[Any], here: Position, outcome: Outcome, now: datetime)
         case Postponed(seconds):
             at = now + timedelta(seconds=seconds)
             return _replace(here, due_at=at), [Due(at)]
-        case Broke(Fault.SYSTEM):
-            at = now + timedelta(seconds=ENDLESS.delay(here.tries))
+        case Failed(Fault.SYSTEM):
+            at = now + timedelta(seconds=RETRY_BACKOFF.delay(here.tries))
             return _replace(here, tries=here.tries + 1, due_at=at), [Due(at)]
-        case Broke(_, error):
+        case Failed(_, error):
             note = f"{here.error}; {action(chain, here).name}: {error}"
             here = _replace(here, error=note[:LONGEST_ERROR])
         case _:
@@ -161,7 +161,7 @@ def _undoing(chain: Chain[Any], here: Position, outcome: Outcome, now: datetime)
 
 def _end(here: Position) -> tuple[Position, list[Effect]]:
     verb = "cancel" if here.fault is Fault.CANCELLED else "fail"
-    return _replace(here, status=MACHINE.check(verb, here.status), due_at=None), [Tell("failed")]
+    return _replace(here, status=MACHINE.check(verb, here.status), due_at=None), [Emit("failed")]
 
 
 def _at(here: Position, number: int, now: datetime) -> tuple[Position, list[Effect]]:

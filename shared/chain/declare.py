@@ -20,14 +20,20 @@ Function = Callable[[StepContext, S], Awaitable[S | None]]
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
 
-ENDLESS: Final = Backoff(first=1, factor=2, ceiling=300)
-"""Between tries of a `retry` step, and of undoing: 1 s, 2 s, … 5 min."""
-SHORT: Final = Backoff(first=1, factor=4, ceiling=60)
-"""Between tries of a `critical` step."""
+RETRY_BACKOFF: Final = Backoff(first=1, factor=2, ceiling=300)
+"""Pauses between the tries of a `retry` step, and of undoing: 1 s, 2 s, … 5 min."""
+CRITICAL_BACKOFF: Final = Backoff(first=1, factor=4, ceiling=60)
+"""Pauses between the tries of a `critical` step."""
 CRITICAL_TRIES: Final = 3
 
 
+WHENEVER: Final = "*"
+"""For `Chain.cancellable_before`: at every step."""
+
+
 class Kind(Enum):
+    """The kinds of steps that the diagrams of chains have."""
+
     STEP = "step"
     CRITICAL = "critical"
     RETRY = "retry"
@@ -60,7 +66,7 @@ class Action(msgspec.Struct, frozen=True):
 
 def step(run: Function[S], *, name: str = "", timeout: float | None = None, undo: Function[S] | None = None) -> Step:
     """Runs; an error fails the chain."""
-    return Step(name or _name(run), Kind.STEP, run, 1, SHORT, None, timeout, undo)
+    return Step(name or _name(run), Kind.STEP, run, 1, CRITICAL_BACKOFF, None, timeout, undo)
 
 
 def critical(
@@ -68,7 +74,7 @@ def critical(
     *,
     name: str = "",
     tries: int = CRITICAL_TRIES,
-    backoff: Backoff = SHORT,
+    backoff: Backoff = CRITICAL_BACKOFF,
     timeout: float | None = None,
     undo: Function[S] | None = None,
 ) -> Step:
@@ -82,7 +88,7 @@ def retry(
     name: str = "",
     tries: int | None = None,
     give_up_after: float | None = None,
-    backoff: Backoff = ENDLESS,
+    backoff: Backoff = RETRY_BACKOFF,
     timeout: float | None = None,
     undo: Function[S] | None = None,
 ) -> Step:
@@ -95,11 +101,14 @@ def _name(run: Function[Any]) -> str:
 
 
 class Chain(Generic[S]):
-    """`undo`: takes back what no single step stands for. Then, last, one of the handlers tells the world.
+    """`undo`: takes back what no single step stands for. Then, last, one of the handlers reports it.
 
     When a chain fails or is cancelled, in this order: the undo functions of the failed step and of those before it, last
     first; the chain's own `undo`; `on_user_error`, `on_system_error` or `on_cancel`. These too may run more than once, and
     are tried until they succeed (a UserError in one of them is noted, and passed over).
+
+    `cancellable_before`: the step before which its owner may cancel it, as an operation: what was done until then is undone. Empty:
+    never; WHENEVER: at every step.
     """
 
     def __init__(
@@ -112,6 +121,7 @@ class Chain(Generic[S]):
         on_user_error: Function[S] | None = None,
         on_system_error: Function[S] | None = None,
         on_cancel: Function[S] | None = None,
+        cancellable_before: str = "",
     ) -> None:
         self.name, self.state, self.steps, self.version = name, state, steps, version
         self._undo = undo
@@ -123,6 +133,13 @@ class Chain(Generic[S]):
         names = [one.name for one in steps]
         if not steps or len(set(names)) != len(names) or not all(map(_NAME.match, [name, *names])):
             raise ValueError(f"chain {name!r}: needs steps with different names of the form {_NAME.pattern}: {names}")
+
+        ends = {"": 0, WHENEVER: len(steps)}
+        self._cancellable = ends[cancellable_before] if cancellable_before in ends else names.index(cancellable_before)
+
+    def is_cancellable(self, step: int) -> bool:
+        """Whether its owner may cancel it while it is at step number `step`."""
+        return step < self._cancellable
 
     def plan(self, failed_at: int, fault: Fault) -> list[Action]:
         """What is done after step number `failed_at` has failed. Names have a hyphen: no step's name has one."""
@@ -154,6 +171,7 @@ class Registry:
             raise ValueError("two chains have the same name and version")
 
     def find(self, kind: str, version: int) -> Chain[Any] | None:
+        """The declaration of a chain's row; None if this service does not know it."""
         return self._chains.get((kind, version))
 
     def __contains__(self, chain: Chain[Any]) -> bool:

@@ -1,14 +1,16 @@
-"""How a chain's effects leave: due steps and schedules on STEPS, events through the outbox."""
+"""Carries out what a move of a chain entails: due steps and schedules on STEPS, events through the outbox."""
 
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
 from shared.bus.client import Bus
-from shared.chain.decide import Due, Effect, Tell
+from shared.chain.decide import Due, Effect, Emit
+from shared.chain.declare import Chain
+from shared.chain.operation import operation_of
 from shared.chain.store import Row
 from shared.contracts import headers as h
 from shared.contracts import subjects
@@ -33,17 +35,18 @@ class StepDue(msgspec.Struct, frozen=True):
     tries: int
 
 
-class Post:
-    """The way out, of one service."""
+class Effects:
+    """Publishes what the moves of one service's chains entail."""
 
     def __init__(self, bus: Bus, service: str, clock: Clock) -> None:
         self._bus, self.service, self._clock = bus, service, clock
 
-    def enlist(self, unit: Unit, row: Row, effects: list[Effect]) -> None:
+    def enlist(self, unit: Unit, chain: Chain[Any], row: Row, effects: list[Effect]) -> None:
         """Makes the effects of a move happen with the commit of `unit`."""
+        emit_operation(unit, chain, row)
         for effect in effects:
             match effect:
-                case Tell(event):
+                case Emit(event):
                     here = row.position
                     changed = ChainChanged(str(row.id), row.kind, name_of(here.status), row.step_name, here.error)
                     unit.emit(subjects.event("chain", event, row.id), changed)
@@ -69,6 +72,12 @@ class Post:
             headers |= {"Nats-Schedule": f"@at {rfc3339(here.due_at)}", "Nats-Schedule-Target": target}
         await self._bus.send(subject, msgspec.json.encode(step), headers)
         log.debug("chain.due", chain=str(row.id), kind=row.kind, step=row.step_name, tries=here.tries, subject=subject)
+
+
+def emit_operation(unit: Unit, chain: Chain[Any] | None, row: Row) -> None:
+    """Publishes, with the commit of `unit`, the operation that the chain is shown as, if it is one."""
+    if row.operation is not None:
+        unit.emit(subjects.event("operation", "changed", row.id), operation_of(chain, row))
 
 
 def is_later(row: Row, now: datetime) -> bool:

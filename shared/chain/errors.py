@@ -2,7 +2,7 @@
 
 UserError   what the user gave is wrong: trying again will not help, the chain fails with on_user_error
 Later       not an error: nothing to do yet, call me again
-Unavailable, TimedOut, RateLimited, NoRoom: a server is away or full: waited for; not Unreadable, which is one object's trouble
+Unavailable, TimedOut, RateLimited, NoRoom: a server is away or full: waited for; not Unreadable, which is about one object
 anything    a system error: tried again as the step's kind says, then the chain fails with on_system_error
 """
 

@@ -40,6 +40,7 @@ class ChainExplanation(msgspec.Struct, frozen=True):
 
 
 def info(row: Row) -> ChainInfo:
+    """A chain's row as others see it."""
     here = row.position
     return ChainInfo(
         row.id,

@@ -6,6 +6,8 @@ from shared.runtime.machine import Machine
 
 
 class ChainStatus(IntEnum):
+    """Where a chain is in its life."""
+
     RUNNING = 1
     UNDOING = 2  # it failed or was cancelled; what was done is being undone, then its handler runs
     DONE = 3

@@ -18,7 +18,7 @@ from shared.chain import store
 from shared.chain.attempt import Lease, attempt, context
 from shared.chain.chains import Chains
 from shared.chain.context import StepContext
-from shared.chain.decide import Broke, Outcome, Stopped, Succeeded, action, decide
+from shared.chain.decide import Failed, Outcome, Stopped, Succeeded, action, decide
 from shared.chain.declare import Chain
 from shared.chain.effects import StepDue
 from shared.chain.errors import Superseded
@@ -57,6 +57,7 @@ class Runner:
         chains.on_cancel = self._nudge
 
     async def start(self) -> None:
+        """Begins to take due steps, and to look for those that were lost."""
         await self._pull.start()
         loop = asyncio.get_running_loop()
         self._loops = [loop.create_task(self._take()), loop.create_task(self._sweeper.run())]
@@ -138,7 +139,7 @@ class Runner:
         self._leases[row.id] = lease
         try:
             what = action(chain, row.position)
-            ctx = context(self._units, row, what)
+            ctx = context(self._units, chain, row, what)
             outcome: Outcome = Stopped()
             state = None
             if not row.position.cancelling:
@@ -165,12 +166,16 @@ class Runner:
         async def commit() -> None:
             await self._commit(chain, row, outcome, state, ctx)
 
-        def tell(error: BaseException, tries: int) -> None:
+        def log_failure(error: BaseException, tries: int) -> None:
             log.warning("chain.commit_again", chain=str(row.id), step=row.step_name, error=repr(error), tries=tries)
 
         try:
             await retry(
-                commit, on=(Unavailable,), backoff=Backoff(first=0.1, ceiling=5), attempts=COMMIT_TRIES, failed=tell
+                commit,
+                on=(Unavailable,),
+                backoff=Backoff(first=0.1, ceiling=5),
+                attempts=COMMIT_TRIES,
+                failed=log_failure,
             )
         except (Superseded, HeadraceError):
             raise
@@ -178,7 +183,7 @@ class Runner:
             # The step's own change of tables, or a state that cannot be stored: as if the step had raised it.
             log.warning("chain.step_not_committed", chain=str(row.id), step=row.step_name, exc_info=error)
             kind = "the database refuses: " if isinstance(error, asyncpg.PostgresError) else ""
-            broke = Broke(Fault.SYSTEM, f"{kind}{type(error).__name__}: {error}")
+            broke = Failed(Fault.SYSTEM, f"{kind}{type(error).__name__}: {error}")
             await self._commit(chain, row, broke, None, ctx)
 
     async def _commit(
@@ -186,14 +191,19 @@ class Runner:
     ) -> None:
         async with self._units.begin() as unit:
             current = await store.lock_claimed(unit.connection, row)
-            if isinstance(outcome, Succeeded):
-                for work in ctx.works:
+            succeeded = isinstance(outcome, Succeeded)
+            if succeeded:
+                for work in ctx.commits:
                     await work(unit)
-                for subject, body in ctx.told:
+                for subject, body in ctx.events:
                     unit.emit(subject, body)
+                if ctx.handed_over and not current.position.cancelling:
+                    await store.hide_operation(unit.connection, row.id)
             position, effects = decide(chain, current.position, outcome, self._chains.clock.now())
-            moved = await store.move(unit.connection, chain, current, position, state)
-            self._chains.post.enlist(unit, moved, effects)
+            moved = await store.move(
+                unit.connection, chain, current, position, state, ctx.result if succeeded else None
+            )
+            self._chains.effects.enlist(unit, chain, moved, effects)
         log.info(
             "chain.moved",
             chain=str(row.id),

@@ -32,6 +32,7 @@ class Sweeper:
         bus.on_connected(self._on_connected)
 
     async def run(self) -> None:
+        """Looks again and again, until it is cancelled."""
         await self._loop.run()
 
     async def run_once(self) -> int:
@@ -45,7 +46,7 @@ class Sweeper:
             self._lost = lost
             raise
         for row in rows:
-            await self._chains.post.due(row)
+            await self._chains.effects.due(row)
         if rows:
             log.info("chains.republished", count=len(rows), lost=lost)
         if len(rows) == MOST:

@@ -84,6 +84,8 @@ class DatasetCreate(Camel, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 class DatasetRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names a dataset."""
+
     pid: Pid
 
 
@@ -110,6 +112,8 @@ class Dataset(Camel, frozen=True):
 
 
 class DatasetPage(msgspec.Struct, frozen=True):
+    """A page of datasets. `next`: the token of the next page, empty on the last one."""
+
     items: list[Dataset]
     next: str = ""
 
@@ -234,10 +238,14 @@ class DatablockReport(Camel, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class DatablockQuery(Page, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Asks for a page of the datablocks of a dataset."""
+
     pid: Pid
 
 
 class DatablockPage(msgspec.Struct, frozen=True):
+    """A page of datablocks. `next`: the token of the next page, empty on the last one."""
+
     items: list[Datablock]
     next: str = ""
 
@@ -262,6 +270,8 @@ class StoredFile(msgspec.Struct, frozen=True):
 
 
 class FilePage(msgspec.Struct, frozen=True):
+    """A page of stored files. `next`: the token of the next page, empty on the last one."""
+
     items: list[StoredFile]
     next: str = ""
 
@@ -284,6 +294,8 @@ class UploadFile(msgspec.Struct, frozen=True):
 
 
 class UploadPage(msgspec.Struct, frozen=True):
+    """A page of registered files. `next`: the token of the next page, empty on the last one."""
+
     items: list[UploadFile]
     next: str = ""
 
@@ -303,6 +315,8 @@ class UploadUrl(msgspec.Struct, frozen=True):
 
 
 class UploadUrls(msgspec.Struct, frozen=True):
+    """Addresses to upload to."""
+
     urls: list[UploadUrl]
     expires_at: str
 
@@ -316,6 +330,8 @@ class JobCreate(Camel, frozen=True, forbid_unknown_fields=True):
 
 
 class JobRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names a job of the catalogue."""
+
     job: UUID
 
 

@@ -43,6 +43,7 @@ class Endpoint(msgspec.Struct, Generic[Request, Reply], frozen=True):
 
     @property
     def name(self) -> str:
+        """`<service>.<noun>.<verb>`."""
         return f"{self.service}.{self.noun}.{self.verb}"
 
     @property

@@ -82,6 +82,7 @@ class Between(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def most(self) -> int:
+        """The largest amount that will do."""
         return self.min if self.max is None else self.max
 
 
@@ -137,6 +138,8 @@ class Requested(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When it is to run."""
+
     requested: Requested
 
 
@@ -230,6 +233,8 @@ class OfferReply(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class OfferRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names an offer, or the session that it has become."""
+
     offer: UUID
 
 

@@ -38,6 +38,8 @@ class RetrievalCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
 
 
 class RetrievalRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names a retrieval."""
+
     retrieval: UUID
 
 

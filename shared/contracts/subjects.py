@@ -42,10 +42,12 @@ def task(partition: str, band: int, session: UUID) -> str:
 
 
 def tasks_of_partition(partition: str) -> str:
+    """The filter of a partition's tasks."""
     return f"hr.task.{partition}.>"
 
 
 def tasks_of_session(session: UUID) -> str:
+    """The filter of a session's tasks."""
     return f"hr.task.*.*.{session}"
 
 
@@ -65,6 +67,7 @@ def step(service: str, chain: str, name: str) -> str:
 
 
 def steps_of(service: str) -> str:
+    """The filter of a service's consumer on STEPS."""
     return f"hr.step.{service}.>"
 
 

@@ -1,1 +1,1 @@
-"""PostgreSQL: one schema and one role per service, SQL in named blocks of `.sql` files, plain numbered migrations."""
+"""PostgreSQL: one schema and one role per service, SQL in named blocks of `.sql` files, schemas in numbered files and functions."""

@@ -10,6 +10,8 @@ from shared.objects.s3_calls import Caller
 
 
 class Bucket:
+    """One bucket of an object storage."""
+
     def __init__(self, call: Caller) -> None:
         self._call = call
 

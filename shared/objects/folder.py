@@ -54,10 +54,11 @@ class Folder:
                 self.unlink(part)
 
     def names(self) -> list[str]:
+        """The names of what lies in the folder itself, sorted."""
         return sorted(os.listdir(self._fd))
 
     def free(self) -> int:
-        """Bytes."""
+        """Bytes that are free on its disk."""
         disk = os.fstatvfs(self._fd)
         return disk.f_bavail * disk.f_frsize
 
@@ -67,25 +68,26 @@ class Folder:
         return os.fdopen(os.open(path, flags, 0o666, dir_fd=self._fd), "wb", buffering=0)
 
     def open(self, path: str, start: int = 0) -> BinaryIO:
+        """A file, to be read from byte `start`."""
         file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd), "rb", buffering=0)
         file.seek(start)
         return file
 
     def size(self, path: str) -> int:
-        """Of a plain file; FileNotFoundError if it is none."""
+        """The size of a plain file; FileNotFoundError if it is none."""
         found = os.stat(path, dir_fd=self._fd)
         if not stat.S_ISREG(found.st_mode):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         return found.st_size
 
     def make(self, path: str) -> None:
-        """A folder, and those above it."""
+        """Makes a folder, and those above it."""
         for folder in (*reversed(PurePosixPath(path).parents[:-1]), PurePosixPath(path)):
             with suppress(FileExistsError):
                 os.mkdir(folder, dir_fd=self._fd)
 
     def place(self, part: str, path: str, *, if_absent: bool) -> None:
-        """A finished file to where it belongs, for good. FileExistsError if something is there, and `if_absent`."""
+        """Moves a finished file to its place, durably. FileExistsError if something is there and `if_absent` is set."""
         above = str(PurePosixPath(path).parent)
         for _ in range(_GOES_AWAY):
             try:

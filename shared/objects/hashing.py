@@ -19,6 +19,7 @@ class Sha256:
         self.size = 0
 
     async def update(self, data: Buffer) -> None:
+        """Takes in more bytes; large pieces are hashed beside the event loop."""
         self.size += len(data)
         if len(data) <= INLINE:
             self._hash.update(data)
@@ -26,9 +27,11 @@ class Sha256:
             await asyncio.to_thread(self._hash.update, data)
 
     def hex(self) -> str:
+        """The hash of all bytes so far, in hex."""
         return self._hash.hexdigest()
 
     def digest(self) -> bytes:
+        """The hash of all bytes so far."""
         return self._hash.digest()
 
 

@@ -117,6 +117,6 @@ class Freshness:
 
 
 def _retrieved(task: asyncio.Task[None]) -> None:
-    """An error that nobody waits for any more is no news."""
+    """Marks the error of a finished task as seen, since nobody may be waiting for it."""
     if not task.cancelled():
         task.exception()

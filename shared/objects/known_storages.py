@@ -1,7 +1,6 @@
-"""Which storages a service knows, in its own schema: the first marker seen under a name is the one that counts from then on."""
+"""The storages that a service knows, in its own schema: the first marker seen under a name is the one that is expected from then on."""
 
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -10,7 +9,6 @@ from shared.db.pool import translated
 from shared.db.sql import load
 from shared.objects.identity import Record
 
-MIGRATIONS: Final = Path(__file__).with_name("migrations")
 Q = load(__file__, "known_storages.sql")
 
 
@@ -19,7 +17,7 @@ def recorder(pool: "asyncpg.Pool[Any]") -> Record:
     believed."""
 
     async def record(name: str, id: UUID) -> UUID:
-        found: UUID = await translated(pool.fetchval(Q["record"], name, id))
+        found: UUID = await translated(Q.record.fetchval(pool, name=name, id=id))
         return found
 
     return record

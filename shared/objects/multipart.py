@@ -20,7 +20,7 @@ MOST_PARTS: Final = 10_000
 """S3's limit. Larger objects need larger parts, which `part_length` gives when the size is known before."""
 IN_FLIGHT: Final = 4
 ABORT_PATIENCE: Final = 5.0
-"""Seconds: short, because somebody waits for the error or the cancellation behind it."""
+"""Seconds that an abort may take: short, because somebody waits for the error or the cancellation behind it."""
 
 
 def part_length(size: int | None, smallest: int = PART) -> int:
@@ -37,7 +37,7 @@ class Multipart:
         self._aborting: set[asyncio.Task[None]] = set()
 
     async def begin(self, key: str, metadata: dict[str, str]) -> str:
-        """Announces an upload; returns its id."""
+        """Begins an upload; returns its id."""
         made = await self._call("create_multipart_upload", key, ChecksumAlgorithm="CRC32", Metadata=metadata)
         return str(made["UploadId"])
 
@@ -69,7 +69,7 @@ class Multipart:
         part.update(ETag=done["ETag"], ChecksumCRC32=checksum)
 
     async def complete(self, key: str, upload: str, parts: list[dict[str, Any]], *, if_absent: bool) -> None:
-        """Makes the object be there, at once and whole."""
+        """Completes the upload: the object exists from now on, whole."""
         condition: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
         await self._call(
             "complete_multipart_upload", key, UploadId=upload, MultipartUpload={"Parts": parts}, **condition

@@ -1,4 +1,4 @@
-"""Removing whatever lies under a prefix, in portions: a listing may be long."""
+"""Removes all objects under a prefix, in portions: a listing may be long."""
 
 from shared.objects.port import Store
 
@@ -6,7 +6,7 @@ PORTION = 1000
 
 
 async def remove(store: Store, prefix: str) -> int:
-    """How many objects were removed. Harmless when repeated."""
+    """Removes all objects under a prefix; how many. Harmless when repeated."""
     keys: list[str] = []
     removed = 0
     async for one in store.list(prefix):

@@ -225,7 +225,7 @@ class S3Objects:
             more = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
     async def close(self) -> None:
-        """Lets aborts end that were begun while their caller was cancelled."""
+        """Waits for aborts that were begun while their caller was cancelled."""
         await self._multipart.close()
 
 

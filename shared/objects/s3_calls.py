@@ -37,11 +37,11 @@ class Caller:
             try:
                 return await getattr(self.client, verb)(Bucket=self.bucket, **arguments)
             except Exception as error:
-                trouble = translate(error, key)
-                if trouble is None:
+                known = translate(error, key)
+                if known is None:
                     raise
-                if not isinstance(trouble, Unavailable) or time.monotonic() >= until:
-                    raise trouble from error
-                log.debug("objects.again", verb=verb, key=key, error=trouble.message, tries=tries)
+                if not isinstance(known, Unavailable) or time.monotonic() >= until:
+                    raise known from error
+                log.debug("objects.again", verb=verb, key=key, error=known.message, tries=tries)
             await asyncio.sleep(self.backoff.delay(tries))
             tries += 1

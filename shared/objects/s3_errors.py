@@ -1,4 +1,4 @@
-"""What an S3 client raises, as what Headrace knows. Messages name the key, never a URL: presigned ones are secrets."""
+"""Translates errors of the S3 client to HeadraceErrors. Messages name the key, never a URL: presigned URLs are secrets."""
 
 import asyncio
 from typing import Final

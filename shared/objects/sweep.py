@@ -1,4 +1,4 @@
-"""What killed processes left half written takes up room and is seen by nobody: removed, a day later, every hour."""
+"""Removes what killed processes left half written: every hour, what is older than a day."""
 
 from datetime import timedelta
 from typing import Final
@@ -8,7 +8,7 @@ from shared.runtime.loop import Loop
 
 EVERY: Final = 3600.0
 OLD: Final = timedelta(days=1)
-"""Longer than one object is written: a datablock of 20 GB takes minutes."""
+"""Longer than writing one object takes: a datablock of 20 GB takes minutes."""
 
 
 def sweeping(*rooms: tuple[Store, str]) -> Loop:

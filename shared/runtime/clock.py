@@ -6,6 +6,8 @@ from typing import Protocol
 
 
 class Clock(Protocol):
+    """What tells the time; tests set it."""
+
     def now(self) -> datetime:
         """The time of day, aware, in UTC."""
         ...
@@ -16,6 +18,8 @@ class Clock(Protocol):
 
 
 class SystemClock:
+    """The clock of this machine."""
+
     def now(self) -> datetime:
         return datetime.now(UTC)
 

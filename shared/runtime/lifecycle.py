@@ -1,4 +1,4 @@
-"""One lifecycle for every process: start, run until told to stop, drain, exit.
+"""One lifecycle for every process: start, run until a signal comes, drain, exit.
 
 SIGTERM or SIGINT sets the stop event that `main` waits for. Before `main` waits for it, while it waits for a server, it is
 cancelled instead: there is nothing to drain. A second signal is harmless: what drains goes on draining.
@@ -17,12 +17,12 @@ from shared.runtime.log import configure, log
 from shared.runtime.settings import ProcessSettings, load
 from shared.runtime.startup import StartFailed
 
-COLLECT = (50_000, 20, 50)
-"""When the collector of cycles looks: rows and messages come by the ten thousand and hold none."""
+GC_THRESHOLDS = (50_000, 20, 50)
+"""For gc.set_threshold: rows and messages come by the ten thousand and hold no cycles, so the collector can run rarely."""
 
 
 class Stop(asyncio.Event):
-    """`awaited`: whether `main` has come to where it waits for this, and drains by itself."""
+    """The event that a signal sets. `awaited`: whether `main` waits for it already, so that it drains by itself."""
 
     awaited = False
 
@@ -31,7 +31,8 @@ class Stop(asyncio.Event):
         return await super().wait()
 
 
-async def _supervise(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+async def supervise(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Runs `main(stop)` in this loop; a signal sets `stop`, or cancels `main` while it does not wait for `stop` yet."""
     stop = Stop()
     loop = asyncio.get_running_loop()
     log.info("process.started")
@@ -58,9 +59,9 @@ async def _supervise(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Runs `main(stop)` on uvloop. It returns when it has drained; an exception ends the process with status 1."""
     gc.freeze()
-    gc.set_threshold(*COLLECT)
+    gc.set_threshold(*GC_THRESHOLDS)
     try:
-        uvloop.run(_supervise(main))
+        uvloop.run(supervise(main))
     except* Exception as group:
         for error in group.exceptions:
             expected = isinstance(error, StartFailed)

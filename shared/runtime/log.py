@@ -19,7 +19,8 @@ _SECRET = re.compile(
 _SECRET_KEYS = frozenset({"token", "password", "secret", "secret_key", "authorization"})
 
 
-def _redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A processor of structlog: replaces secrets by `***`, found by the name of their key or inside of texts."""
     for key, value in event.items():
         if key in _SECRET_KEYS:
             event[key] = "***"
@@ -28,17 +29,19 @@ def _redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Muta
     return event
 
 
-class _Lossy:
+class LossyStream:
     """A stream that never fails: what a full disk does not take is lost, and whoever logs goes on with its work."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
     def write(self, text: str) -> None:
+        """Writes; an error of the system is ignored."""
         with contextlib.suppress(OSError):
             self._out.write(text)
 
     def flush(self) -> None:
+        """Flushes; an error of the system is ignored."""
         with contextlib.suppress(OSError):
             self._out.flush()
 
@@ -54,12 +57,12 @@ def configure(service: str, level: str = "info", form: str = "json") -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         structlog.processors.format_exc_info,
-        _redact,
+        redact,
     ]
     structlog.configure(
         processors=[*processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=_Lossy(sys.stderr)),  # type: ignore[arg-type]
+        logger_factory=structlog.WriteLoggerFactory(file=LossyStream(sys.stderr)),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)

@@ -1,4 +1,4 @@
-"""Background loops: `run_once()` says what it did; quiet when it did nothing; an error does not end the loop."""
+"""Background loops: `run_once()` returns what it did, which is logged unless it is nothing; an error does not end the loop."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,7 +8,7 @@ from shared.runtime.retry import Backoff
 
 
 class Loop:
-    """Calls `run_once` every `every` seconds, and at once when woken."""
+    """Calls `run_once` every `every` seconds, and at once after `wake`. After an error it pauses by `backoff`."""
 
     def __init__(
         self,
@@ -23,11 +23,11 @@ class Loop:
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """Run again as soon as possible."""
+        """Makes the next call of `run_once` come as soon as possible."""
         self._woken.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Runs until it is cancelled."""
         failures = 0
         while True:
             pause = self.every
@@ -36,7 +36,7 @@ class Loop:
                 done = await self._run_once()
                 failures = 0
                 if done:
-                    log.debug("loop.ran", loop=self.name, did=done)
+                    log.debug("loop.ran", loop=self.name, result=done)
             except Exception as error:
                 pause = max(self._backoff.delay(failures), min(self.every, 0.05))
                 failures += 1
@@ -46,5 +46,5 @@ class Loop:
                     await self._woken.wait()
             except TimeoutError:
                 continue
-            if failures:  # woken in trouble: still not a hot loop
+            if failures:  # woken after a failure: still not a hot loop
                 await asyncio.sleep(min(pause, 0.2))

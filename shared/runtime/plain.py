@@ -1,4 +1,4 @@
-"""Text of strangers, made harmless: nothing in it moves a cursor, colours a terminal, turns a line round, or is refused by a
+"""Text from outside, made printable: nothing in it moves a cursor, colours a terminal, reverses a line, or is refused by a
 database or an encoder.
 """
 
@@ -9,7 +9,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u20
 
 
 def plain(text: str) -> str:
-    """What `_CONTROL` names as pictures (␛ for ESC, � where there is none), character by character: no length changes."""
+    """The text with each control character replaced by its picture (␛ for ESC, � where there is none): the length stays."""
     return text if text.isprintable() else _CONTROL.sub(_picture, text)
 
 

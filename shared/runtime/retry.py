@@ -1,4 +1,4 @@
-"""Trying again: how long to wait, and a loop that does it."""
+"""Repeating what failed: how long to pause between tries, and a loop that does it."""
 
 import asyncio
 import random
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Backoff(msgspec.Struct, frozen=True):
-    """Seconds before the n-th repeat: first × factor^n, at most `ceiling`, spread by ± `jitter` of itself."""
+    """The pause before the n-th repeat (from 0), in seconds: first × factor^n, at most `ceiling`, varied by ± `jitter` of itself."""
 
     first: float = 0.1
     factor: float = 2.0
@@ -32,7 +32,12 @@ async def retry(
     attempts: int | None = None,
     failed: Callable[[BaseException, int], None] | None = None,
 ) -> T:
-    """Calls until it works. Errors other than `on`, and the last of `attempts` tries (None: endless), are raised."""
+    """Calls until it succeeds, and returns what it returns.
+
+    on        errors that are repeated; others are raised at once
+    attempts  tries after which the last error is raised; None: never
+    failed    called after each failure with the error and the number of failures so far
+    """
     tries = 0
     while True:
         try:

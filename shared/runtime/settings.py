@@ -1,4 +1,4 @@
-"""Settings come from environment variables only: field `nats_url` of a Struct is `HEADRACE_NATS_URL`."""
+"""Settings are read from environment variables only: the field `nats_url` of a Struct is `HEADRACE_NATS_URL`."""
 
 import os
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ def load(kind: type[S], env: Mapping[str, str] = os.environ) -> S:
 
 
 class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What every process has. `log_format`: `json` for machines, `console` for people."""
+    """Settings that every process has. `log_format`: `json` for machines, `console` for people."""
 
     log_level: str = "info"
     log_format: str = "json"

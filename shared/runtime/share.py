@@ -1,4 +1,4 @@
-"""Places that users share: whoever asks for much waits for his own, not others for him."""
+"""A limited number of places, shared among users so that one who asks for many makes only himself wait."""
 
 import asyncio
 from collections import Counter, OrderedDict, deque
@@ -9,23 +9,25 @@ from shared.contracts.errors import RateLimited
 
 
 class Share:
-    """`most` places, at most `of_one` of them one user's.
+    """`most` places, of which one user has at most `of_one`; a free place goes to the waiting users in turn.
 
-    Who finds none waits, up to `waiting` of a user and for `patience` seconds; a free place goes to the users in turn. Beyond
-    that: RateLimited. `what`: what the places are for, in the plural.
+    what              what the places are for, in the plural: a word of the error's text
+    waiting           how many of one user may wait for a place; RateLimited beyond that
+    patience          seconds after which one that waits gets RateLimited
+    running, waiting  (attributes) places taken by user, and who waits by user; both empty when nothing goes on
     """
 
     def __init__(self, what: str, *, most: int, of_one: int, waiting: int = 0, patience: float = 10.0) -> None:
         self._what, self._most, self._of_one = what, most, of_one
         self._most_waiting, self._patience = waiting, patience
-        self._running: Counter[str] = Counter()
-        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self.running: Counter[str] = Counter()
+        self.waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     @asynccontextmanager
     async def place(self, user: str) -> AsyncIterator[None]:
-        """A place for the length of the block."""
+        """Takes a place for the block; waits for it. RateLimited if there is none in time."""
         if self._has_room(user):
-            self._running[user] += 1
+            self.running[user] += 1
         else:
             await self._wait(user)
         try:
@@ -34,10 +36,10 @@ class Share:
             self._leave(user)
 
     def _has_room(self, user: str) -> bool:
-        return self._running.total() < self._most and self._running[user] < self._of_one
+        return self.running.total() < self._most and self.running[user] < self._of_one
 
     async def _wait(self, user: str) -> None:
-        queue = self._waiting.setdefault(user, deque())
+        queue = self.waiting.setdefault(user, deque())
         if len(queue) >= self._most_waiting:
             self._forget(user)
             raise self._refusal(user)
@@ -58,31 +60,31 @@ class Share:
             raise
 
     def _leave(self, user: str) -> None:
-        self._running[user] -= 1
-        if not self._running[user]:
-            del self._running[user]
-        for each in list(self._waiting):
-            if self._running.total() >= self._most:
+        self.running[user] -= 1
+        if not self.running[user]:
+            del self.running[user]
+        for each in list(self.waiting):
+            if self.running.total() >= self._most:
                 return
-            if self._running[each] < self._of_one:
+            if self.running[each] < self._of_one:
                 self._give(each)
 
     def _give(self, user: str) -> None:
-        queue = self._waiting[user]
+        queue = self.waiting[user]
         while queue:
             turn = queue.popleft()
             if not turn.done():
-                self._running[user] += 1
+                self.running[user] += 1
                 turn.set_result(None)
                 break
-        self._waiting.move_to_end(user)
+        self.waiting.move_to_end(user)
         self._forget(user)
 
     def _forget(self, user: str) -> None:
-        if user in self._waiting and not self._waiting[user]:
-            del self._waiting[user]
+        if user in self.waiting and not self.waiting[user]:
+            del self.waiting[user]
 
     def _refusal(self, user: str) -> RateLimited:
-        if self._running[user] >= self._of_one:
+        if self.running[user] >= self._of_one:
             return RateLimited(f"at most {self._of_one} {self._what} of a user are under way at a time")
         return RateLimited(f"{self._most} {self._what} are under way: there is no place for more")

@@ -1,4 +1,4 @@
-"""Waiting for a server at start: it may come up later than we do, but who waits says for what, and not for ever."""
+"""Waiting for a server at start: it may come up later than we do; the log names it, and the wait ends after two minutes."""
 
 import asyncio
 import socket
@@ -15,14 +15,15 @@ PATIENCE: Final = 120.0
 """Seconds that a process waits for a server before it ends with status 1."""
 _BACKOFF: Final = Backoff(first=0.1, ceiling=2)
 _LONGEST_SILENCE: Final = 30.0
+"""Seconds between two lines of the log about the same server and reason, at most."""
 
 
 class StartFailed(Exception):
-    """A server did not come in time; the message says which, where, and what was wrong at last."""
+    """A server did not come up in time; the message names it, its address, and the last error."""
 
 
 def reason(error: BaseException) -> str:
-    """What is wrong with a connection, for people."""
+    """The error of a connection, in words for people."""
     match error:
         case socket.gaierror():
             return "there is no such host"
@@ -35,15 +36,15 @@ def reason(error: BaseException) -> str:
 
 
 def address(url: str) -> str:
-    """Where a URL leads, without who asks and the password."""
+    """Host, port and path of a URL, without user and password."""
     at = urlsplit(url)
     return at.netloc.rpartition("@")[2] + at.path
 
 
 class Absence:
-    """Tells in the log that a server is not there: at once, at once when the reason changes, otherwise at growing distances.
+    """Logs that a server is away: at once, at once when the reason changes, and otherwise at growing intervals.
 
-    `context`: what else the log should say.
+    `context`: further fields of the log line.
     """
 
     def __init__(self, server: str, url: str, **context: Any) -> None:
@@ -52,12 +53,12 @@ class Absence:
         self.over()
 
     def over(self) -> None:
-        """It is there again."""
+        """The server is there again: the next failure begins a new absence."""
         self._began: float | None = None
         self._why, self._logged, self._silence = "", 0.0, 1.0
 
     def note(self, why: str) -> float:
-        """One more attempt has failed. Returns for how many seconds it has been away."""
+        """Takes in one more failed attempt. Returns for how many seconds the server has been away."""
         now = self._clock()
         if self._began is None:
             self._began = now
@@ -79,7 +80,11 @@ async def connect_patiently(
     patience: float | None = None,
     **context: Any,
 ) -> T:
-    """Connects, again and again for `patience` seconds (`PATIENCE`), then StartFailed. The log says why (`Absence`)."""
+    """Calls `connect` until it succeeds, for at most `patience` seconds (default PATIENCE), and returns its result.
+
+    on     errors that mean that the server is away; others are raised at once
+    why    words for such an error; they are in the log (`Absence`) and in StartFailed, which is raised in the end
+    """
     patience = PATIENCE if patience is None else patience
     absence, tries = Absence(server, url, **context), 0
     while True:

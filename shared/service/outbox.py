@@ -1,4 +1,4 @@
-"""Events leave through a table: written in the transaction that they tell of, published after its commit.
+"""The outbox: events are written in the transaction that they are about, and published after its commit.
 
 `Relay.push` publishes what was just committed. What a kill left behind is found by the poll. Rows stay for `EVENT_WINDOW`
 seconds after the bus has stored them: when the EVENTS stream was lost, all of them are published again, and the bus drops
@@ -58,12 +58,14 @@ class Relay:
     def __init__(self, bus: Bus, pool: "asyncpg.Pool[Any]", schema: str, *, poll_every: float = 2.0) -> None:
         self._bus, self._pool, self._schema = bus, pool, schema
         self._sent: dict[int, float] = {}  # id → when it was acknowledged; UNDER_WAY until then
-        self._behind = 0  # every row up to this id was acknowledged to us, and none will be added there
-        self._seen: Horizon | None = None  # the horizon that `_behind` goes to next
+        self.published_up_to = 0
+        """Every row up to this id is published and acknowledged, and none will be added there."""
+        self._seen: Horizon | None = None  # the horizon that `published_up_to` goes to next
         self._loop = Loop("outbox", poll_every, self.run_once)
         bus.on_connected(self._on_connected)
 
     async def run(self) -> None:
+        """Polls until it is cancelled."""
         await self._loop.run()
 
     async def push(self, rows: Iterable[Row]) -> None:
@@ -94,7 +96,7 @@ class Relay:
         published, unfinished = await self._publish_late()
         reached = None if seen is None else watermark(seen, now, unfinished)
         if self._seen is seen and (seen is None or reached is not None):  # no reconnect has begun anew meanwhile
-            self._behind = max(self._behind, reached or 0)
+            self.published_up_to = max(self.published_up_to, reached or 0)
             self._seen = now
         await self._forget_old()
         return published
@@ -106,7 +108,7 @@ class Relay:
 
     async def _publish_late(self) -> tuple[int, int | None]:
         """Publishes what is due after the watermark: how many, and the lowest id that the bus has not stored."""
-        published, unfinished, after = 0, None, self._behind
+        published, unfinished, after = 0, None, self.published_up_to
         while rows := await Q.behind.fetch(self._pool, after=after, most=PAGE):
             late = [row["id"] for row in rows if row["due"] and row["id"] not in self._sent]
             if late:
@@ -135,5 +137,5 @@ class Relay:
         """
         leaving = 0.0 if EVENTS.name in lost else time.monotonic() - 0.9 * EVENT_WINDOW
         kept = {number: at for number, at in self._sent.items() if at == UNDER_WAY or at < leaving}
-        self._sent, self._behind, self._seen = kept, 0, None
+        self._sent, self.published_up_to, self._seen = kept, 0, None
         self._loop.wake()

@@ -56,6 +56,7 @@ class Stats:
         self.seconds = 0.0
 
     def as_dict(self) -> dict[str, float]:
+        """The counts as `$SRV.STATS` shows them; `seconds` in handlers, all together."""
         return {"requests": self.requests, "errors": self.errors, "seconds": round(self.seconds, 6)}
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -12,7 +11,9 @@ from shared.bus.client import Bus, BusSettings
 from shared.contracts.endpoints import of_service
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
+from shared.db.schema import SchemaFiles
 from shared.service.outbox import Relay
+from shared.service.schema import SCHEMA
 from shared.service.service import Service
 from shared.service.unit import Units
 
@@ -39,16 +40,16 @@ async def open_station(
     name: str,
     version: str,
     description: str,
-    *migrations: Path,
+    *schemas: SchemaFiles,
     connections: int = 8,
     planner: dict[str, str] | None = None,
 ) -> AsyncIterator[Station]:
-    """Migrates the schema `name`, connects, and closes both at the end. `migrations`: folders beside our own.
+    """Migrates the schema `name`, connects, and closes both at the end. `schemas`: the tables beside our own.
 
     `planner`: PostgreSQL's settings for the pool's connections.
     """
     async with await open_pool(settings.database_url, name, largest=connections, settings=planner) as pool:
-        await migrate(pool, name, Path(__file__).with_name("migrations"), *migrations)
+        await migrate(pool, name, SCHEMA, *schemas)
         bus = await Bus.connect(settings, name)
         try:
             relay = Relay(bus, pool, name)

@@ -15,18 +15,34 @@ import msgspec
 from shared.chain.attempt import run
 from shared.chain.chains import check_cancel
 from shared.chain.context import StepContext
-from shared.chain.decide import Broke, Due, Effect, Position, Stopped, Succeeded, Tell, action, begin, decide, name_of
+from shared.chain.decide import Due, Effect, Emit, Failed, Position, Stopped, Succeeded, action, begin, decide, name_of
 from shared.chain.declare import Chain, Registry
+from shared.chain.effects import emit_operation
 from shared.chain.explain import ChainExplanation, ChainInfo, explain, info
 from shared.chain.machine import LIVE, Fault
-from shared.chain.store import Row
+from shared.chain.store import OperationOf, Row
 from shared.contracts import states, subjects
 from shared.contracts.errors import AlreadyExists, NotFound, TimedOut
 from shared.contracts.events import ChainChanged
 from shared.contracts.ids import uuid7
+from shared.contracts.operations import Amount
 from shared.service.unit import Unit
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+
+class RecordedStep(StepContext):
+    """What a step is given, where no chain is. `amounts`: the progress that it has reported, by unit."""
+
+    def __init__(self, step: str = "step") -> None:
+        self.amounts: dict[str, Amount] = {}
+        super().__init__(uuid7(), "test", step, tries=0, fault=Fault.NONE, error="", save=self._keep, report=self._note)
+
+    async def _keep(self, state: msgspec.Struct) -> None:
+        pass
+
+    async def _note(self, progress: dict[str, Amount]) -> None:
+        self.amounts |= progress
 
 
 class ManualClock:
@@ -57,12 +73,12 @@ class MemoryUnit(Unit):
 
 
 class MemoryChains:
-    """`told`: the events, in order, as (subject, body)."""
+    """`events`: those that were published, in order, as (subject, body)."""
 
     def __init__(self, *chains: Chain[Any], clock: ManualClock | None = None) -> None:
         self.registry, self.clock = Registry(*chains), clock or ManualClock()
         self.rows: dict[UUID, Row] = {}
-        self.told: list[tuple[str, bytes]] = []
+        self.events: list[tuple[str, bytes]] = []
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Unit]:
@@ -73,12 +89,19 @@ class MemoryChains:
         except BaseException:
             self.rows = before
             raise
-        self.told += unit.events
+        self.events += unit.events
         for effect in unit.after:
             await effect()
 
     async def start(
-        self, unit: Unit, chain: Chain[S], state: S, *, id: UUID | None = None, at: datetime | None = None
+        self,
+        unit: Unit,
+        chain: Chain[S],
+        state: S,
+        *,
+        id: UUID | None = None,
+        at: datetime | None = None,
+        operation: OperationOf | None = None,
     ) -> UUID:
         if chain not in self.registry:
             raise ValueError(f"chain {chain.name!r} is not one of this service's")
@@ -90,9 +113,12 @@ class MemoryChains:
         now = self.clock.now()
         position, effects = begin(at or now)
         body, name = msgspec.json.encode(state), name_of(chain, position)
-        row = Row(id, chain.name, chain.version, 1, 0, "", False, None, 0, name, body, "", now, now, None, position)
+        row = Row(
+            *(id, chain.name, chain.version, 1, 0, "", False, None, 0, name, body, "", now, now, None, position),
+            operation=operation,
+        )
         self.rows[id] = row
-        self._enlist(unit, row, effects)
+        self._enlist(unit, chain, row, effects)
         return id
 
     async def cancel(self, unit: Unit, id: UUID) -> ChainInfo:
@@ -101,7 +127,8 @@ class MemoryChains:
             return info(row)
         if row.leased:
             position = msgspec.structs.replace(row.position, cancelling=True)
-            self.rows[id] = msgspec.structs.replace(row, position=position)
+            self.rows[id] = msgspec.structs.replace(row, position=position, revision=row.revision + 1)
+            emit_operation(unit, self._chain(row), self.rows[id])
             return info(row)
         chain = self._chain(row)
         position, effects = decide(chain, row.position, Stopped(), self.clock.now())
@@ -143,22 +170,41 @@ class MemoryChains:
         async def save(state: msgspec.Struct) -> None:
             self.rows[row.id] = msgspec.structs.replace(self._row(row.id), state=msgspec.json.encode(state))
 
+        async def report(progress: dict[str, Amount]) -> None:
+            async with self.begin() as unit:
+                now = self._row(row.id)
+                merged = msgspec.json.decode(now.progress, type=dict[str, Amount]) | progress
+                now = msgspec.structs.replace(now, progress=msgspec.json.encode(merged), revision=now.revision + 1)
+                self.rows[row.id] = now
+                emit_operation(unit, chain, now)
+
         here = row.position
-        ctx = StepContext(row.id, row.kind, what.name, tries=here.tries, fault=here.fault, error=here.error, save=save)
+        ctx = StepContext(
+            *(row.id, row.kind, what.name),
+            tries=here.tries,
+            fault=here.fault,
+            error=here.error,
+            save=save,
+            report=report,
+        )
         self.rows[row.id] = msgspec.structs.replace(row, leased=True, claim=row.claim + 1, runner="memory")
         outcome, state = await run(chain, row.state, what, ctx)
         try:
             await self._commit(chain, row.id, outcome, state, ctx)
         except Exception as error:
-            await self._commit(chain, row.id, Broke(Fault.SYSTEM, f"{type(error).__name__}: {error}"), None, ctx)
+            await self._commit(chain, row.id, Failed(Fault.SYSTEM, f"{type(error).__name__}: {error}"), None, ctx)
 
     async def _commit(self, chain: Chain[Any], id: UUID, outcome: Any, state: bytes | None, ctx: StepContext) -> None:
         async with self.begin() as unit:
             if isinstance(outcome, Succeeded):
-                for work in ctx.works:
+                for work in ctx.commits:
                     await work(unit)
-                for subject, body in ctx.told:
+                for subject, body in ctx.events:
                     unit.emit(subject, body)
+                if ctx.result is not None:
+                    self.rows[id] = msgspec.structs.replace(self._row(id), result=ctx.result)
+                if ctx.handed_over and not self._row(id).position.cancelling:
+                    self.rows[id] = msgspec.structs.replace(self._row(id), operation=None)
             row = self._row(id)
             position, effects = decide(chain, row.position, outcome, self.clock.now())
             if state is not None:
@@ -172,19 +218,21 @@ class MemoryChains:
             position=position,
             step_name=name_of(chain, position),
             epoch=row.epoch + 1,
+            revision=row.revision + 1,
             leased=False,
             runner="",
             updated_at=now,
             ended_at=None if position.due_at else now,
         )
         self.rows[row.id] = moved
-        self._enlist(unit, moved, effects)
+        self._enlist(unit, chain, moved, effects)
         return moved
 
-    def _enlist(self, unit: Unit, row: Row, effects: list[Effect]) -> None:
+    def _enlist(self, unit: Unit, chain: Chain[Any], row: Row, effects: list[Effect]) -> None:
+        emit_operation(unit, chain, row)
         for effect in effects:
             match effect:
-                case Tell(event):
+                case Emit(event):
                     here = row.position
                     status = states.name_of(here.status)
                     changed = ChainChanged(str(row.id), row.kind, status, row.step_name, here.error)

@@ -1,6 +1,6 @@
 """What chains have to do: the suite that the fake and the real ones both pass.
 
-The fixture `bench` gives the chains (made of `CHAINS`), units of work, and the events that were told. Steps do what the
+The fixture `bench` gives the chains (made of `CHAINS`), units of work, and the events that were published. Steps do what the
 chain's state scripts for them, one word a try (`ok` when the script ends), and write into `LOG` that they ran.
 """
 
@@ -18,6 +18,7 @@ from shared.chain.errors import Later, UserError
 from shared.chain.explain import ChainInfo
 from shared.contracts.errors import AlreadyExists, Conflict, NotFound
 from shared.contracts.ids import uuid7
+from shared.contracts.operations import Amount
 from shared.runtime.retry import Backoff
 from shared.service.unit import Unit
 
@@ -44,7 +45,7 @@ def act(name: str) -> Any:
         log = LOG.setdefault(ctx.chain, [])
         script, before = state.script.get(name, []), log.count(name)
         log.append(name)
-        ctx.tell(f"hr.evt.dataset.{name}.{ctx.chain}", {"tries": ctx.tries})
+        ctx.emit(f"hr.evt.dataset.{name}.{ctx.chain}", {"tries": ctx.tries})
 
         async def committed(unit: Unit) -> None:
             COMMITTED.setdefault(ctx.chain, []).append(name)
@@ -94,7 +95,21 @@ BOUND = Chain(
     retry(act("thrice"), tries=3, backoff=AT_ONCE),
     retry(act("a_while"), give_up_after=0.6, backoff=A_LITTLE),
 )
-CHAINS = (TRIP, BARE, BOUND)
+
+
+async def count(ctx: StepContext, state: Trip) -> None:
+    """Reports twice how far it is, then does what the script says; the last step of a chain that is shown as an operation."""
+    await ctx.progress(datablocks=Amount(0, 2), bytes=Amount(0))
+    await ctx.progress(datablocks=Amount(1, 2))
+    ctx.set_result({"counted": 2})
+    if "system" in state.script.get("count", []):
+        raise RuntimeError("count broke")
+    if "hand over" in state.script.get("count", []):
+        ctx.hand_over()
+
+
+SHOWN = Chain("shown", Trip, step(act("pack")), step(count), cancellable_before="count")
+CHAINS = (TRIP, BARE, BOUND, SHOWN)
 
 
 class Bench(Protocol):
@@ -104,7 +119,7 @@ class Bench(Protocol):
 
     def begin(self) -> AbstractAsyncContextManager[Unit]: ...
 
-    async def told(self, id: UUID, last: str) -> list[str]:
+    async def events_until(self, id: UUID, last: str) -> list[str]:
         """`<noun>.<event>` of all events about the chain up to the one that is `last`, in order."""
         ...
 
@@ -126,7 +141,7 @@ class ChainConformance:
         assert ran == visited(info) == ["pack", "move", "report"]
         assert (info.status, info.step, info.error, info.due_at) == ("done", "report", "", None)
         assert info.ended_at is not None
-        assert await bench.told(info.id, "chain.done") == [
+        assert await bench.events_until(info.id, "chain.done") == [
             "chain.started",
             "dataset.pack",
             "dataset.move",
@@ -144,7 +159,7 @@ class ChainConformance:
         assert info.status == "done"
         assert ran == ["pack", "move", "report", "report", "report", "report"]
         assert visited(info) == COMMITTED[info.id] == ["pack", "move", "report"]
-        assert (await bench.told(info.id, "chain.done")).count("dataset.report") == 1
+        assert (await bench.events_until(info.id, "chain.done")).count("dataset.report") == 1
 
     async def test_waiting_is_no_failure(self, bench: Bench) -> None:
         info, ran = await run(bench, TRIP, pack=["later", "later"], move=["later"] * 4)
@@ -157,7 +172,7 @@ class ChainConformance:
         assert (info.status, info.step, info.fault) == ("failed", "move", "system")
         assert ran == ["pack", "move", "move", "move_back", "unpack", "clean", "blame_us"]
         assert "RuntimeError: move broke" in info.error
-        told = await bench.told(info.id, "chain.failed")
+        told = await bench.events_until(info.id, "chain.failed")
         assert told[0] == "chain.started"
         assert "dataset.move" not in told
 
@@ -179,7 +194,7 @@ class ChainConformance:
         assert (info.status, ran) == ("failed", ["first"])
         info, ran = await run(bench, BARE, second=["system"])
         assert (info.status, ran) == ("failed", ["first", "second"])
-        assert await bench.told(info.id, "chain.failed") == ["chain.started", "dataset.first", "chain.failed"]
+        assert await bench.events_until(info.id, "chain.failed") == ["chain.started", "dataset.first", "chain.failed"]
 
     async def test_retries_can_be_bounded(self, bench: Bench) -> None:
         info, ran = await run(bench, BOUND, thrice=["system"] * 2)
@@ -193,7 +208,7 @@ class ChainConformance:
         assert (info.status, info.error) == ("failed", "a_while: gave up waiting for the tape robot")
 
     async def test_undoing_is_tried_until_it_succeeds(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("shared.chain.decide.ENDLESS", AT_ONCE)
+        monkeypatch.setattr("shared.chain.decide.RETRY_BACKOFF", AT_ONCE)
         info, ran = await run(bench, TRIP, move=["user"], move_back=["system", "later"], unpack=["user"])
         assert info.status == "failed"
         assert ran == ["pack", "move", "move_back", "move_back", "move_back", "unpack", "clean", "blame_user"]

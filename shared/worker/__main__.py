@@ -21,11 +21,11 @@ from shared.runtime import lifecycle
 from shared.runtime.log import log
 from shared.runtime.startup import address
 from shared.worker.agent import Agent
-from shared.worker.blocked import end_if_blocked
 from shared.worker.children import Children
 from shared.worker.commands import Commands
 from shared.worker.functions import App, load
 from shared.worker.launch import hide
+from shared.worker.loop_watchdog import end_if_blocked
 from shared.worker.settings import Settings
 
 PATIENCE = 2.0
@@ -82,6 +82,7 @@ def leave_threads(status: int) -> None:
 
 
 def main() -> None:
+    """Runs one worker until it is stopped by a signal; ends the process with its status."""
     options = _options()
     hide()  # commands, and what functions start, run as the same user, and could read our environment
 
@@ -95,7 +96,7 @@ def main() -> None:
                 agent = Agent(
                     *(bus, objects, options.functions, children),
                     name=options.name or _name(), partitions=options.partitions, slots=options.slots, commands=commands,
-                    alone=True,
+                    owns_process=True,
                 )  # fmt: skip
                 known = sorted([*options.functions.functions, *([EXEC] if options.exec else [])])
                 log.info(

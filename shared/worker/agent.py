@@ -1,4 +1,4 @@
-"""The worker's loop: pull, run, report, beat, and stop what it is told to."""
+"""The worker's loop: pulls tasks, runs them, sends heartbeats, and stops tasks when the scheduler says so."""
 
 import asyncio
 import contextlib
@@ -15,37 +15,43 @@ from shared.contracts.errors import HeadraceError
 from shared.contracts.work import MOST_HELD, Beat, BeatReply, Control, Failed, Started
 from shared.objects.port import Objects
 from shared.runtime.log import log
-from shared.worker import streams
-from shared.worker.asyncio_tasks import asyncio_tasks_kept
+from shared.worker import stdio
 from shared.worker.children import Children
 from shared.worker.commands import Commands
+from shared.worker.exit_guard import guard_asyncio_tasks
 from shared.worker.functions import App
 from shared.worker.health import Health
-from shared.worker.holding import Held, Holding, Parcel
+from shared.worker.held_tasks import HeldTask, HeldTasks
+from shared.worker.intake import Intake
+from shared.worker.partition_queue import GIVE_BACK, PartitionQueue
 from shared.worker.process_state import ProcessState
-from shared.worker.queues import GIVE_BACK, Queue
 from shared.worker.runner import Runner
 from shared.worker.slots import Slots
-from shared.worker.stopped import Stopped
-from shared.worker.taking import Taking
+from shared.worker.stopped_tasks import StoppedTasks
 
-LONG = 0.1
-"""Seconds after which a task is reported as started."""
-KEEP = 3.0
-"""How often the bus is told that a message is still worked on: three times in its ack wait."""
-STOPPING = 2.0
-"""Seconds that code has to end in when the worker has waited long enough for it."""
-STOPS = {"cancelled": "it was cancelled", "preempted": "its worker was given to another partition"}
-"""Words of control that end what runs, and why it ended."""
-LETS_GO = ("closed", "paused")
+REPORT_START_AFTER = 0.1
+"""Seconds that a task has run when its start is reported. One that ends sooner is reported once, at its end."""
+EXTEND_INTERVAL = 3.0
+"""Seconds between two extensions of the ack wait of messages whose tasks run: three times in an ack wait."""
+STOP_LIMIT = 2.0
+"""Seconds that code has to end in when the drain time is over."""
+STOPPING_EVENTS = {"cancelled": "it was cancelled", "preempted": "its worker was given to another partition"}
+"""Events of a Control that stop what runs, and the error of the tasks that are stopped."""
+RELEASING_EVENTS = ("closed", "paused")
+"""Events of a Control that concern only what waits here."""
 
-_control = msgspec.json.Decoder(Control).decode
+_decode_control = msgspec.json.Decoder(Control).decode
 
 
 class Agent:
-    """One worker process. `slots`: tasks that run at once, whichever of its partitions they are of.
+    """One worker process.
 
-    `alone`: the process is the worker's alone; what a task's code changes in it is put back.
+    partitions     those whose tasks it takes
+    slots          tasks that run at once, whichever of its partitions they are of
+    commands       runs commands of users; None: it takes none
+    owns_process   nothing else runs in this process: what a task's code changes in it is put back
+    held, queues   the tasks that it holds, and the partitions that they come from
+    slots, health  what runs them, and how many of them may run
     """
 
     def __init__(
@@ -59,126 +65,128 @@ class Agent:
         partitions: Sequence[str],
         slots: int,
         commands: Commands | None = None,
-        alone: bool = False,
+        owns_process: bool = False,
     ) -> None:
         self._bus, self.name, self._count = bus, name, slots
-        self._queues = [Queue(bus, name, partition, slots) for partition in partitions]
+        self.queues = [PartitionQueue(bus, name, partition, slots) for partition in partitions]
         self._runner = Runner(bus, objects, app, children, commands)
-        self._holding, self._stopped = Holding(), Stopped()
-        self._health = Health(slots, self._on_health)
-        self._slots = Slots(self._runner, self._holding, name, slots, self._health)
-        self._alone = alone
-        self._state: ProcessState | None = None
-        self._taking = Taking(bus, name, self._holding, self._stopped, self._slots.begin, self._health)
-        self._every = 2.0
+        self.held, self._stopped = HeldTasks(), StoppedTasks()
+        self.health = Health(slots, self._on_health)
+        self.slots = Slots(self._runner, self.held, name, slots, self.health)
+        self._owns_process = owns_process
+        self._process_state: ProcessState | None = None
+        self._intake = Intake(bus, name, self.held, self._stopped, self.slots.begin, self.health)
+        self.beat_interval = 2.0
         self._beat_now = asyncio.Event()
 
     async def run(self, stop: asyncio.Event, drain: float = 10.0) -> None:
-        """Until `stop`; then finishes what runs, for at most `drain` seconds, and gives the rest back."""
+        """Runs until `stop` is set; then finishes what runs, for at most `drain` seconds, and gives the rest back."""
         await self._bus.nc.subscribe(subjects.HEARTBEAT_REQUEST, cb=self._on_beat_request)
         await self._bus.nc.subscribe("hr.ctl.session.*", cb=self._on_control)
         self._bus.on_connected(self._on_connected)
         self._beat_now.set()  # the scheduler learns of us at once
-        with streams.captured(), asyncio_tasks_kept():
-            if self._alone:
-                self._state = ProcessState()
-                self._slots.restore = self._state.before_run
+        with stdio.captured_streams(), guard_asyncio_tasks():
+            if self._owns_process:
+                self._process_state = ProcessState()
+                self.slots.before_run = self._process_state.before_run
             try:
                 async with asyncio.TaskGroup() as group:
                     await self._work(group, stop, drain)
             finally:
-                await self._slots.close()
-                if self._state is not None:
-                    self._state.restore()
+                await self.slots.close()
+                if self._process_state is not None:
+                    self._process_state.restore()
 
     async def _work(self, group: asyncio.TaskGroup, stop: asyncio.Event, drain: float) -> None:
-        loops = [group.create_task(loop) for loop in (self._beats(), self._watch(), self._keep(), self._health.run())]
-        self._slots.loops = loops
-        for queue in self._queues:
+        endless = (self._send_beats(), self._watch(), self._extend_deliveries(), self.health.run())
+        loops = [group.create_task(loop) for loop in endless]
+        self.slots.loops = loops
+        for queue in self.queues:
             await queue.pull.start()
-        taking = [group.create_task(self._taking.run(queue, self._count)) for queue in self._queues]
+        intakes = [group.create_task(self._intake.run(queue, self._count)) for queue in self.queues]
         stopped = group.create_task(stop.wait())
-        await asyncio.wait([stopped, *loops, *taking], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([stopped, *loops, *intakes], return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():  # the code of a task runs in this loop, too, and can cancel what it finds there
             raise RuntimeError("a loop of the worker was ended by somebody else")
-        await asyncio.gather(*(queue.pull.stop() for queue in self._queues))
-        for task in taking:
+        await asyncio.gather(*(queue.pull.stop() for queue in self.queues))
+        for task in intakes:
             task.cancel()
         await self._give_back(float("inf"))
-        await self._finish(drain)
+        await self._drain(drain)
         for task in loops:
             task.cancel()
 
-    async def _finish(self, drain: float) -> None:
+    async def _drain(self, seconds: float) -> None:
         """Waits for what runs; what takes too long is stopped, and what came in one message with it is given back."""
-        late = False
+        timed_out = False
         try:
-            async with asyncio.timeout(drain):
-                await self._holding.idle()
+            async with asyncio.timeout(seconds):
+                await self.held.until_idle()
         except TimeoutError:
-            late = True
-        rest = {held.parcel for held in self._holding.all() if held.began is None}
-        for held in self._holding.all():
-            if held.began is None:
-                self._holding.drop(held)
+            timed_out = True
+        partly_started = {held.delivery for held in self.held.all() if held.started_at is None}
+        for held in self.held.all():
+            if held.started_at is None:
+                self.held.drop(held)
             else:
-                self._slots.stop(held, "lost", "its worker was stopped")
-        if late:
+                self.slots.stop(held, "lost", "its worker was stopped")
+        if timed_out:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STOPPING):
-                    await self._holding.idle()
-        for held in self._holding.running:  # it goes on in spite of it, and ends with us
-            self._slots.report(held, Failed(held.work.id, held.work.attempt, "lost", "its worker was stopped"))
-        await asyncio.gather(*(queue.reports.drained(5.0) for queue in self._queues))
-        for parcel in rest:
-            await parcel.queue.pull.nak(parcel.message)
+                async with asyncio.timeout(STOP_LIMIT):
+                    await self.held.until_idle()
+        for held in self.held.running:  # it goes on in spite of it, and ends with us
+            self.slots.report(held, Failed(held.work.id, held.work.attempt, "lost", "its worker was stopped"))
+        await asyncio.gather(*(queue.reports.until_stored(5.0) for queue in self.queues))
+        for delivery in partly_started:
+            await delivery.give_back()
 
-    # -- watching
+    # -- looking after what is held
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(LONG / 2)
-            if self._state is not None:
-                self._state.restore()
-            late = time.monotonic() - LONG
-            for held in self._holding.all():
-                if held.began is not None and held.began < late and not (held.started_told or held.ended):
-                    held.started_told = True
-                    started = Started(held.work.id, held.work.attempt, self.name)
-                    held.parcel.queue.reports.add(started, held.parcel)
+            await asyncio.sleep(REPORT_START_AFTER / 2)
+            if self._process_state is not None:
+                self._process_state.restore()
+            before = time.monotonic() - REPORT_START_AFTER
+            for held in self.held.all():
+                runs_long = held.started_at is not None and held.started_at < before
+                if runs_long and not (held.start_reported or held.end_reported):
+                    held.start_reported = True
+                    held.queue.reports.add(Started(held.work.id, held.work.attempt, self.name), held.delivery)
             await self._give_back(time.monotonic() - GIVE_BACK)
-            if not self._health.allowed:
+            if not self.health.allowed:
                 await self._return_waiting()
 
     async def _give_back(self, before: float) -> None:
-        for parcel in self._holding.unbegun(before):
-            for held in self._holding.of(parcel):
-                self._holding.drop(held)
-            await parcel.queue.pull.nak(parcel.message)
+        """Gives back messages that came before that moment (time.monotonic()) and of which no task has begun."""
+        for delivery in self.held.not_started(before):
+            for held in self.held.of(delivery):
+                self.held.drop(held)
+            await delivery.give_back()
 
     async def _return_waiting(self) -> None:
         """Nothing can be run here for a while: what waits is for others, also what came with tasks that have begun."""
         await self._give_back(float("inf"))
-        for held in self._holding.all():
-            if held.began is None:
-                self._holding.drop(held)
-                report = Failed(held.work.id, held.work.attempt, "returned", self._health.unwell)
-                held.parcel.queue.reports.add(report, None if held.started_told else held.parcel)
+        for held in self.held.all():
+            if held.started_at is None:
+                self.held.drop(held)
+                report = Failed(held.work.id, held.work.attempt, "returned", self.health.problem)
+                held.queue.reports.add(report, None if held.start_reported else held.delivery)
 
     def _on_health(self) -> None:
-        self._slots.begin()
+        self.slots.begin()
         self._beat_now.set()
 
-    async def _keep(self) -> None:
+    async def _extend_deliveries(self) -> None:
         while True:
-            await asyncio.sleep(KEEP)
-            for parcel in {held.parcel for held in self._holding.all() if held.parcel.untold > 0}:
-                await parcel.queue.pull.working(parcel.message)
+            await asyncio.sleep(EXTEND_INTERVAL)
+            for delivery in {held.delivery for held in self.held.all() if held.delivery.unreported > 0}:
+                await delivery.extend()
 
-    async def _beats(self) -> None:
+    async def _send_beats(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(self._every):
+                async with asyncio.timeout(self.beat_interval):
                     await self._beat_now.wait()
             except TimeoutError:
                 pass
@@ -189,20 +197,19 @@ class Agent:
             except HeadraceError as error:
                 log.debug("worker.beat_unanswered", error=repr(error))
                 continue
-            self._every = reply.every
-            for queue in self._queues:
+            self.beat_interval = reply.every
+            for queue in self.queues:
                 queue.rank = reply.ranks.get(queue.partition, 0)
-            asked = dict(beat.holds)
-            for task in reply.stop:  # it may be here as a later attempt by now, of which nothing was said
-                if (held := self._holding.get(task)) is not None and held.work.attempt <= asked.get(task, -1):
+            sent = dict(beat.holds)
+            for task in reply.stop:  # by now it may be here as a later attempt, which the heartbeat did not name
+                if (held := self.held.get(task)) is not None and held.work.attempt <= sent.get(task, -1):
                     await self._release(held, "cancelled")
 
     def _beat(self) -> Beat:
-        names = [queue.partition for queue in self._queues]
-        holds = [(held.work.id, held.work.attempt) for held in self._holding.all()]
-        functions, held = self._runner.functions, holds[:MOST_HELD]
-        partitions, health = names if len(names) > 1 else [], self._health
-        return Beat(self.name, names[0], health.allowed, functions, held, partitions, health.unwell)
+        names = [queue.partition for queue in self.queues]
+        holds = [(held.work.id, held.work.attempt) for held in self.held.all()][:MOST_HELD]
+        partitions, health = names if len(names) > 1 else [], self.health
+        return Beat(self.name, names[0], health.allowed, self._runner.functions, holds, partitions, health.problem)
 
     async def _on_beat_request(self, message: Msg) -> None:
         self._beat_now.set()
@@ -213,35 +220,34 @@ class Agent:
     # -- stopping
 
     async def _on_control(self, message: Msg) -> None:
-        """Something became of a session's tasks: what waits here is let go, what runs is stopped if the word says so."""
+        """A session's tasks were closed, paused, cancelled or preempted: what waits is released, what runs may be stopped."""
         try:
-            session, control = UUID(message.subject.rpartition(".")[2]), _control(message.data)
+            session, control = UUID(message.subject.rpartition(".")[2]), _decode_control(message.data)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             log.warning("worker.control_malformed", subject=message.subject, error=str(error))
             return
-        if control.event not in STOPS and control.event not in LETS_GO:
+        if control.event not in STOPPING_EVENTS and control.event not in RELEASING_EVENTS:
             log.warning("worker.control_malformed", subject=message.subject, error=f"unknown event {control.event!r}")
             return
         self._stopped.note(session, control)
         named = None if control.tasks is None else dict(control.tasks)
-        for held in self._holding.all():
-            if held.parcel.session != session or 0 < control.epoch < held.parcel.epoch:
+        for held in self.held.all():
+            if held.delivery.session != session or 0 < control.epoch < held.delivery.epoch:
                 continue  # of another session, or chosen since
             if named is None or held.work.attempt <= named.get(held.work.id, -1):
                 await self._release(held, control.event)
 
-    async def _release(self, held: Held, event: str) -> None:
-        if held.began is None:
-            await self._let_go(held)
-        elif event in STOPS:
-            self._slots.stop(held, "cancelled", STOPS[event])
+    async def _release(self, held: HeldTask, event: str) -> None:
+        if held.started_at is None:
+            await self._drop_waiting(held)
+        elif event in STOPPING_EVENTS:
+            self.slots.stop(held, "cancelled", STOPPING_EVENTS[event])
 
-    async def _let_go(self, held: Held) -> None:
-        """There is nothing to say of this task any more; its message waits for the others that came in it."""
-        parcel: Parcel = held.parcel
-        self._holding.drop(held)
-        if held.started_told:
+    async def _drop_waiting(self, held: HeldTask) -> None:
+        """Forgets a task without a report; its message is acknowledged when the other tasks in it are reported."""
+        self.held.drop(held)
+        if held.start_reported:
             return
-        parcel.untold -= 1
-        if parcel.untold == 0:
-            await parcel.queue.pull.ack(parcel.message)
+        held.delivery.unreported -= 1
+        if held.delivery.unreported == 0:
+            await held.delivery.ack()

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from shared.worker.frames import (
+from shared.worker.child_protocol import (
     ANSWER,
     CALL,
     HEAD,
@@ -22,20 +22,20 @@ from shared.worker.frames import (
 )
 
 FLOOD = 100
-"""Frames that came in one piece: then nothing is read for `PAUSE` seconds, so that who reports without end leaves the loop to others."""
+"""Frames in one read after which nothing is read for `PAUSE` seconds, so that a function that reports without end leaves time to others."""
 PAUSE = 0.02
 
 
-class Ended(Exception):
+class ChannelClosed(Exception):
     """The child has closed the channel."""
 
 
-class Garbled(Exception):
-    """Something else than the answer has come: the child is not to be used any more."""
+class ProtocolError(Exception):
+    """Something else than the answer has come: the child is not used any more."""
 
 
 class Channel(asyncio.Protocol):
-    """`usable`: a call may be made. `ready`: done when the child has loaded the functions."""
+    """One end of the socket to a child. `usable`: a call can be made. `ready`: done when the child has loaded the functions."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
@@ -48,7 +48,7 @@ class Channel(asyncio.Protocol):
         self.usable = False
 
     async def call(self, call: Call, progress: Callable[[float, str], None]) -> Answer:
-        """The answer; Ended or Garbled otherwise. `progress` is called with what the function reports meanwhile."""
+        """Sends a call and returns its answer; ChannelClosed or ProtocolError otherwise. `progress` gets what the function reports."""
         self._nonce = int.from_bytes(os.urandom(8)) or 1
         self._progress = progress
         self._answer = self._loop.create_future()
@@ -58,14 +58,20 @@ class Channel(asyncio.Protocol):
         finally:
             self._nonce, self._progress, self._answer = 0, _ignore, None
 
+    @property
+    def buffered(self) -> int:
+        """Bytes of a frame that has not arrived whole."""
+        return len(self._buffer)
+
     def close(self) -> None:
+        """Ends the connection at once; a call that waits gets ChannelClosed."""
         self._transport.abort()
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._fail(Ended())
+        self._fail(ChannelClosed())
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer
@@ -90,8 +96,8 @@ class Channel(asyncio.Protocol):
                 stage = b""
             if stage:
                 self._report(stage)
-        except (Garbled, msgspec.MsgspecError) as error:
-            self._fail(error if isinstance(error, Garbled) else Garbled(str(error)))
+        except (ProtocolError, msgspec.MsgspecError) as error:
+            self._fail(error if isinstance(error, ProtocolError) else ProtocolError(str(error)))
             return
         del buffer[:at]
         if frames > FLOOD:
@@ -99,7 +105,7 @@ class Channel(asyncio.Protocol):
             self._loop.call_later(PAUSE, self._resume)
 
     def _is_answer(self, data: bytes) -> bool:
-        """Takes what is just the answer, which is what mostly comes."""
+        """Handles data that is exactly one frame with the answer, the usual case. Returns whether it was."""
         if len(data) < HEAD.size:
             return False
         nonce, kind, length = HEAD.unpack_from(data)
@@ -108,18 +114,18 @@ class Channel(asyncio.Protocol):
         try:
             self._take(kind, data[HEAD.size :], b"")
         except msgspec.MsgspecError as error:
-            self._fail(Garbled(str(error)))
+            self._fail(ProtocolError(str(error)))
         return True
 
     def _check(self, nonce: int, kind: int, length: int) -> None:
-        """Before its body is waited for: whoever wrote this knows the call, and it has a bound."""
+        """Checks a header before its body has come: it is of this call, and not too long. ProtocolError otherwise."""
         if not self.ready.done():
             if (nonce, kind, length) != (0, READY, 0):
-                raise Garbled("something before it was ready")
+                raise ProtocolError("something before it was ready")
         elif not self._nonce or nonce != self._nonce:
-            raise Garbled("something that is not of this call")
+            raise ProtocolError("something that is not of this call")
         elif kind not in (PROGRESS, ANSWER) or length > LIMIT:
-            raise Garbled(f"a frame of the kind {kind} with {length} bytes")
+            raise ProtocolError(f"a frame of the kind {kind} with {length} bytes")
 
     def _take(self, kind: int, body: bytes | memoryview, stage: bytes) -> None:
         if kind == READY:
@@ -151,4 +157,4 @@ class Channel(asyncio.Protocol):
 
 
 def _ignore(fraction: float, message: str) -> None:
-    """Nobody asks how far it is."""
+    """Progress that comes while no call runs."""

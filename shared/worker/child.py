@@ -19,8 +19,7 @@ import threading
 from typing import Any
 
 from shared.worker import launch
-from shared.worker.describe import describe, trace
-from shared.worker.frames import (
+from shared.worker.child_protocol import (
     ANSWER,
     CLOSED,
     HEAD,
@@ -35,6 +34,7 @@ from shared.worker.frames import (
     decode_call,
     frame,
 )
+from shared.worker.error_text import describe, trace
 from shared.worker.functions import App, Task, encode_outputs, load
 from shared.worker.leftovers import Leftovers
 
@@ -77,6 +77,7 @@ class Channel:
         return nonce, decode_call(memoryview(b"".join(parts))[HEAD.size :])
 
     def ready(self) -> None:
+        """Tells the worker that the functions are loaded."""
         self._write(HEAD.pack(0, READY, 0))
 
     def progress(self, nonce: int, fraction: float, message: str) -> None:
@@ -133,7 +134,7 @@ def _run(app: App, call: Call, task: Task) -> tuple[Answer, str]:
         outputs = encode_outputs(value, len(task.undelegated), call.function)
         size = sum(map(len, outputs))
         if size <= LIMIT:
-            return Returned(outputs, task.made), ""
+            return Returned(outputs, task.creations), ""
         return Raised(f"{call.function}: return value: {size} bytes; a blocking function returns at most {LIMIT}"), ""
     except BaseException as error:  # SystemExit, KeyboardInterrupt and MemoryError are errors of the task, too
         return Raised(describe(error)), trace(error)
@@ -180,7 +181,11 @@ def _serve(path: str, fd: int) -> None:
 def _with(answer: Answer, left: str) -> Answer:
     if not left:
         return answer
-    return Returned(answer.outputs, answer.made, left) if isinstance(answer, Returned) else Raised(answer.message, left)
+    return (
+        Returned(answer.outputs, answer.creations, left)
+        if isinstance(answer, Returned)
+        else Raised(answer.message, left)
+    )
 
 
 def _inner(path: str, fd: int, outer: int) -> None:
@@ -199,6 +204,7 @@ def _inner(path: str, fd: int, outer: int) -> None:
 
 
 def main() -> None:
+    """The outer process: starts the inner one, and kills all that came of it at the end."""
     path, given, outer = sys.argv[1], int(sys.argv[2]), os.getpid()
     wake = launch.become_reaper()
     fd = launch.lift(given, HIGH)

@@ -19,13 +19,13 @@ from shared.contracts.work import Command, Output
 from shared.objects.inline import fits, keep, keep_stream
 from shared.objects.layout import check_key
 from shared.objects.port import Objects
-from shared.worker.children import Lost
-from shared.worker.describe import TaskError
+from shared.worker.children import AttemptLost
+from shared.worker.error_text import TaskError
 from shared.worker.launch import SCARCE
-from shared.worker.launched import STREAM, Launcher, probe
-from shared.worker.printed import Printed
-from shared.worker.shortage import Unwell, words
-from shared.worker.spawned import signal_name
+from shared.worker.launcher import STREAM, Launcher, probe
+from shared.worker.line_process import signal_name
+from shared.worker.log_buffer import LogBuffer
+from shared.worker.shortage import ResourceShortage, shortage_text
 
 PIECE = 4 * 1024 * 1024
 """Bytes of an output that are read in one go."""
@@ -41,7 +41,7 @@ class Commands:
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._removals: set[asyncio.Task[None]] = set()
 
     async def run(
         self,
@@ -49,22 +49,24 @@ class Commands:
         values: Sequence[Value],
         session: UUID,
         outputs: Sequence[UUID],
-        printed: Printed,
+        log_buffer: LogBuffer,
         room: int,
     ) -> list[Output]:
-        """The outputs, stored; at most `room` bytes of them ride along. TaskError, Lost, Unwell, or an error of the storage.
+        """Runs a command; its outputs, stored, at most `room` bytes of them inline.
+
+        TaskError, AttemptLost, ResourceShortage, or an error of the storage.
 
         When it returns, or is cancelled, no process of the command lives any more.
         """
         command = parse(payload, len(values), len(outputs))
         _check_room(values)
-        launcher = await Launcher.start(printed)
+        launcher = await Launcher.start(log_buffer)
         try:
             for name, value in zip(command.inputs, values, strict=True):
                 await self._stage(name, launcher.place(name, "stdin"), value)
             status = await launcher.run(command)
             if status:
-                raise TaskError(_ending(status, launcher.last_words()))
+                raise TaskError(_ending(status, launcher.stderr_tail()))
             files = [_found(launcher, name) for name in command.outputs]
             kept = []
             for result, (path, size) in zip(outputs, files, strict=True):
@@ -72,14 +74,14 @@ class Commands:
                 kept.append(await self._keep(session, result, path, size, ride=fits(size) and room >= 0))
             return kept
         finally:
-            leaving = asyncio.create_task(launcher.removed())
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
+            removal = asyncio.create_task(launcher.removed())
+            self._removals.add(removal)
+            removal.add_done_callback(self._removals.discard)
             await launcher.stop()
 
     async def close(self) -> None:
         """Waits until all folders are gone."""
-        await asyncio.gather(*self._leaving)
+        await asyncio.gather(*self._removals)
 
     async def _stage(self, name: str, path: Path, value: Value) -> None:
         try:
@@ -94,7 +96,7 @@ class Commands:
                         async for piece in pieces:
                             await asyncio.to_thread(file.write, piece)
         except OSError as error:
-            _trouble(error, f"the input {name!r} cannot lie there: {error.strerror}")
+            _raise_for(error, f"the input {name!r} cannot lie there: {error.strerror}")
 
     async def _keep(self, session: UUID, result: UUID, path: Path, size: int, *, ride: bool) -> Output:
         with _opened(path) as file:
@@ -129,12 +131,12 @@ def parse(payload: bytes, inputs: int, outputs: int) -> Command:
 
 
 def _check_room(values: Sequence[Value]) -> None:
-    """Lost, which counts, if the inputs would not fit an empty disk: to give the task back would fill it again, for ever."""
+    """AttemptLost, which counts, if the inputs do not fit an empty disk: a task that is given back would fill it again and again."""
     needed = sum(value.size for value in values)
     with contextlib.suppress(OSError):  # who starts the launcher finds out
         disk = os.statvfs(tempfile.gettempdir())
         if needed > (room := disk.f_blocks * disk.f_frsize):
-            raise Lost(f"its inputs have {needed} bytes together, and the disk of this worker has {room}")
+            raise AttemptLost(f"its inputs have {needed} bytes together, and the disk of this worker has {room}")
 
 
 def _found(launcher: Launcher, name: str) -> tuple[Path, int]:
@@ -153,7 +155,7 @@ def _opened(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except OSError as error:
-        _trouble(error, f"the output {path.name!r} cannot be read: {error.strerror}")
+        _raise_for(error, f"the output {path.name!r} cannot be read: {error.strerror}")
 
 
 async def _pieces(file: BinaryIO) -> AsyncGenerator[bytes, None]:
@@ -162,13 +164,13 @@ async def _pieces(file: BinaryIO) -> AsyncGenerator[bytes, None]:
 
 
 def _ending(status: int, last: str) -> str:
-    why = f"the command ended with status {status}"
+    text = f"the command ended with status {status}"
     if status < 0:
-        why = f"the command was killed by {signal_name(-status)}{_HINTS.get(-status, '')}"
-    return f"{why}\n{last}" if last else why
+        text = f"the command was killed by {signal_name(-status)}{_HINTS.get(-status, '')}"
+    return f"{text}\n{last}" if last else text
 
 
-def _trouble(error: OSError, why: str) -> NoReturn:
+def _raise_for(error: OSError, text: str) -> NoReturn:
     if error.errno in SCARCE:
-        raise Unwell(words(error), probe) from None
-    raise TaskError(why) from None
+        raise ResourceShortage(shortage_text(error), probe) from None
+    raise TaskError(text) from None

@@ -1,4 +1,4 @@
-"""One run of a coroutine function, of which the worker can let go even if the code does not end."""
+"""One run of a coroutine function, which the worker can abandon even if the code does not end."""
 
 import contextlib
 import os
@@ -6,8 +6,8 @@ import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
-from shared.worker import streams
-from shared.worker.holding import Held
+from shared.worker import stdio
+from shared.worker.held_tasks import HeldTask
 
 
 class _Process:
@@ -23,14 +23,14 @@ def _on_copy() -> None:
 os.register_at_fork(after_in_child=_on_copy)
 
 
-async def run_code(held: Held, coroutine: Coroutine[Any, Any, Any]) -> Any:
+async def run_code(held: HeldTask, coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Awaits a coroutine: returns what it returns, raises what it raises.
 
     A copy of the worker's process that the code makes (`os.fork`) ends here, when it would go on as the worker: they share connections.
-    Once `held.left` is set, the next time that the code would go on (cancel its asyncio task to make that now) it does not: it is
+    Once `held.abandoned` is set, the next time that the code would go on (cancel its asyncio task to make that now) it does not: it is
     closed as far as it lets itself be closed, never runs again, and `CancelledError` goes on to who awaits.
     """
-    token = streams.current.set(held.printed)
+    token = stdio.current.set(held.log_buffer)
     try:
         awaited = coroutine.send(None)
         return await _rest(held, coroutine, awaited)
@@ -39,15 +39,15 @@ async def run_code(held: Held, coroutine: Coroutine[Any, Any, Any]) -> Any:
     finally:
         if _Process.copied:
             os._exit(1)
-        streams.current.reset(token)
+        stdio.current.reset(token)
 
 
 @types.coroutine
-def _rest(held: Held, coroutine: Coroutine[Any, Any, Any], awaited: Any) -> Generator[Any, Any, Any]:
+def _rest(held: HeldTask, coroutine: Coroutine[Any, Any, Any], awaited: Any) -> Generator[Any, Any, Any]:
     """Drives the coroutine on, which waits for `awaited`, as `await` does."""
     resume: Callable[[Any], Any]
     sent: Any
-    held.code_waits = True
+    held.suspended = True
     try:
         while True:
             if _Process.copied:
@@ -55,7 +55,7 @@ def _rest(held: Held, coroutine: Coroutine[Any, Any, Any], awaited: Any) -> Gene
             try:
                 resume, sent = coroutine.send, (yield awaited)
             except BaseException as error:
-                if held.left:
+                if held.abandoned:
                     raise
                 if (
                     error.__traceback__ is not None
@@ -67,7 +67,7 @@ def _rest(held: Held, coroutine: Coroutine[Any, Any, Any], awaited: Any) -> Gene
             except StopIteration as ended:
                 return ended.value
     finally:
-        held.code_waits = False
-        if held.left:
+        held.suspended = False
+        if held.abandoned:
             with contextlib.suppress(BaseException):  # the code may answer GeneratorExit with anything
                 coroutine.close()

@@ -11,9 +11,9 @@ import msgspec
 from shared.contracts.compute import Application
 from shared.contracts.ids import submission_id, uuid7
 from shared.runtime.plain import plain
-from shared.worker.describe import TaskError
-from shared.worker.subtasks import Made, Needed, Subtask
-from shared.worker.values import decode_json, encode
+from shared.worker.error_text import TaskError
+from shared.worker.json_values import decode_json, encode
+from shared.worker.subtasks import Creations, Needed, Subtask
 
 __all__ = ["App", "Function", "Task", "TaskError", "encode_outputs", "load"]
 
@@ -42,11 +42,11 @@ class Task:
         "_raw",
         "application",
         "attempt",
+        "creations",
         "expected",
         "id",
         "input_ids",
         "inputs",
-        "made",
         "outputs",
     )
 
@@ -65,12 +65,13 @@ class Task:
     ) -> None:
         self.id, self.attempt, self.inputs, self.outputs = id, attempt, inputs, outputs
         self.input_ids, self.expected = input_ids, expected
-        self.made: Made | None = None
+        self.creations: Creations | None = None
         self._raw, self._progress = raw, progress
         self.application = application
 
     @property
     def payload(self) -> Any:
+        """The payload, decoded from JSON; ValidationError (msgspec) if it is no JSON."""
         return decode_json(self._raw)
 
     @property
@@ -102,11 +103,11 @@ class Task:
         inputs           results that it needs: of `input_ids`, of `expected`, made by `create_result`, or outputs of subtasks
                          submitted before; of many, the list is kept as a result of its own (`TaskSpec.inputs_from`)
         outputs          how many results it produces; or ids: of `expected` (delegated to it), or made by `create_result`
-        options          partition, priority, max_retries, max_duration, labels: as in `Options`; not said: the session's
+        options          partition, priority, max_retries, max_duration, labels: as in `Options`; by default the session's
 
         What is wrong with it fails this task after its function has returned, with the number of the subtask.
         """
-        return self._made().submit(function, payload, inputs, outputs, payload_result, options)
+        return self._ensure_creations().submit(function, payload, inputs, outputs, payload_result, options)
 
     def create_result(self, value: Any = msgspec.UNSET, *, name: str = "") -> UUID:
         """Creates a result: with a value (bytes as they are, anything else as JSON), or to be produced by a subtask or uploaded
@@ -118,18 +119,18 @@ class Task:
             data = None if value is msgspec.UNSET else encode(value)
         except ValueError as error:
             raise ValueError(f"the value of the result {plain(name)!r} {error}") from None
-        self._made().results.append((id, plain(str.__str__(name)), data))
+        self._ensure_creations().results.append((id, plain(str.__str__(name)), data))
         return id
 
     @property
     def undelegated(self) -> list[UUID]:
         """Those of `expected` for which the function returns values."""
-        return [name for name in self.expected if self.made is None or name not in self.made.delegated]
+        return [name for name in self.expected if self.creations is None or name not in self.creations.delegated]
 
-    def _made(self) -> Made:
-        if self.made is None:
-            self.made = Made(submission_id())
-        return self.made
+    def _ensure_creations(self) -> Creations:
+        if self.creations is None:
+            self.creations = Creations(submission_id())
+        return self.creations
 
 
 class Function(msgspec.Struct, frozen=True):
@@ -151,7 +152,7 @@ class App:
     @overload
     def function(self, *, name: str = "", blocking: bool = False) -> Callable[[F], F]: ...
     def function(self, call: F | None = None, *, name: str = "", blocking: bool = False) -> Any:
-        """Registers a function under its own name, or `name`. Coroutine functions, or blocking ones in a child process."""
+        """Registers a function under its own name, or `name`. Coroutine functions, or blocking ones, which run in a child process."""
 
         def register(call: F) -> F:
             own = name or call.__name__

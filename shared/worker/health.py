@@ -1,7 +1,7 @@
-"""Whether a worker can run what it is given: what it had no descriptors, processes, memory or disk for is no task's fault.
+"""Whether a worker can run tasks: a lack of descriptors, processes, memory or disk is the worker's fault, never the task's.
 
-When something cannot be begun, as many tasks as run at that moment are all that may run. From then on the worker tries by itself,
-with pauses, to start what it had no room for. Each time that this goes well one more task may run; with all slots it is well again.
+When a task cannot be begun, no more tasks may run than run at that moment. From then on the worker tries by itself, with pauses,
+to begin the like. Each time that it succeeds, one more task may run; when all slots may be used, it has recovered.
 """
 
 import asyncio
@@ -9,48 +9,50 @@ from collections.abc import Awaitable, Callable
 
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff
-from shared.worker.shortage import Unwell
+from shared.worker.shortage import ResourceShortage
 
-FIRST, CEILING = 0.5, 15.0
-"""Seconds before the first try, and between two at most."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
+"""Seconds before the first try, and at most between two tries."""
 
 
 class Health:
-    """`unwell`: why it can run nothing, or less than its slots, in words; empty when it can. `allowed`: tasks that may run at once,
-    `some_allowed`: set if there are any.
+    """How many tasks may run at once.
 
-    changed   called when more may run than before, or less
+    allowed        that number, at most `slots`
+    some_allowed   set while it is not 0
+    problem        why it is less than `slots`, for people; empty if it is not
+    on_change      called when `allowed` has changed
     """
 
-    def __init__(self, slots: int, changed: Callable[[], None]) -> None:
-        self._slots, self._changed = slots, changed
-        self.unwell, self.allowed = "", slots
+    def __init__(self, slots: int, on_change: Callable[[], None]) -> None:
+        self._slots, self._on_change = slots, on_change
+        self.problem, self.allowed = "", slots
         self._probe: Callable[[], Awaitable[None]] | None = None
-        self._woken, self.some_allowed = asyncio.Event(), asyncio.Event()
+        self._failed, self.some_allowed = asyncio.Event(), asyncio.Event()
         self.some_allowed.set()
 
-    def fail(self, why: str, others: int, probe: Callable[[], Awaitable[None]] | None) -> None:
-        """A task could not be begun. `others`: tasks that run; `probe`: tries what did not go, Unwell if it still does not."""
-        if not self.unwell:
-            log.warning("worker.unwell", why=why, allowed=min(self.allowed, others))
-        self.unwell, self._probe = why, probe
-        self._allow(min(self.allowed, others))
-        self._woken.set()
+    def fail(self, reason: str, others: int, probe: Callable[[], Awaitable[None]] | None) -> None:
+        """A task could not be begun. `others`: tasks that run; `probe` begins the like, and raises ResourceShortage if that fails."""
+        if not self.problem:
+            log.warning("worker.short_of_resources", why=reason, allowed=min(self.allowed, others))
+        self.problem, self._probe = reason, probe
+        self._set_allowed(min(self.allowed, others))
+        self._failed.set()
 
     async def run(self) -> None:
-        """Tries until it is well, and waits until it is not, until cancelled."""
-        backoff, tries = Backoff(first=FIRST, ceiling=CEILING), 0
+        """After each failure tries until all slots may be used again. Runs until it is cancelled."""
+        backoff, tries = Backoff(first=FIRST_PAUSE, ceiling=LONGEST_PAUSE), 0
         while True:
-            if not self.unwell:
-                self._woken.clear()
-                await self._woken.wait()
+            if not self.problem:
+                self._failed.clear()
+                await self._failed.wait()
                 tries = 0
             await asyncio.sleep(backoff.delay(tries))
             try:
                 if self._probe is not None:
                     await self._probe()
-            except Unwell as error:
-                self.unwell = str(error)
+            except ResourceShortage as error:
+                self.problem = str(error)
                 tries += 1
                 continue
             except Exception as error:  # a try may go wrong in other ways; without this loop the worker would end
@@ -59,14 +61,14 @@ class Health:
                 continue
             tries = 0
             if self.allowed + 1 >= self._slots:
-                self.unwell = ""
-                log.info("worker.well")
-            self._allow(min(self._slots, self.allowed + 1))
+                self.problem = ""
+                log.info("worker.recovered")
+            self._set_allowed(min(self._slots, self.allowed + 1))
 
-    def _allow(self, allowed: int) -> None:
+    def _set_allowed(self, allowed: int) -> None:
         self.allowed = allowed
         if allowed:
             self.some_allowed.set()
         else:
             self.some_allowed.clear()
-        self._changed()
+        self._on_change()

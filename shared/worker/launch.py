@@ -8,7 +8,7 @@ environment. Its standard input is a socket to the worker; by it passes, JSON by
     → {"began"}                                     the command's process, which leads a session of its own
     → {"status"}                                    how it ended (minus the signal's number); or
     → {"refused"}                                   why it cannot be run; or
-    → {"unwell"}                                    why nothing can be run here now
+    → {"shortage"}                                    why nothing can be run here now
     → {"gone": true}                                nothing of it lives any more
 
 The command's standard output goes where ours does, unless it goes to a file, and so does its standard error. When our standard
@@ -46,6 +46,7 @@ SCARCE = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errn
 
 
 def prctl(what: int, value: int) -> None:
+    """The system call of that name with one argument; nothing where it is not Linux."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(what, value, 0, 0, 0)
 
@@ -112,7 +113,7 @@ class Refused(Exception):
         self.number = number
 
 
-def _begin(job: dict[str, Any], root: str) -> int:
+def begin(job: dict[str, Any], root: str) -> int:
     """The process of the command. Refused if it cannot be run; OSError if nothing can."""
     reads, writes = os.pipe()
     me = os.getpid()
@@ -209,11 +210,13 @@ def _remove(path: str) -> None:
 
 
 def send(**message: object) -> None:
+    """Sends one message to the worker, as a line of JSON."""
     with contextlib.suppress(OSError):  # the worker is dead: what remains is to clean up
         os.write(0, json.dumps(message).encode() + b"\n")
 
 
-def _line() -> bytes:
+def receive_line() -> bytes:
+    """The next line from the worker; empty when it has closed the socket."""
     data = b""
     while not data.endswith(b"\n"):
         chunk = os.read(0, 65536)
@@ -223,20 +226,21 @@ def _line() -> bytes:
     return data
 
 
-def _serve(root: str, wake: int) -> None:
-    line = _line()
+def serve(root: str, wake: int) -> None:
+    """Runs the command that the worker sends, in the folder `root`. `wake`: the descriptor of `become_reaper`."""
+    line = receive_line()
     if not line:
         return
     job = json.loads(line)
     try:
-        pid = _begin(job, root)
+        pid = begin(job, root)
     except Refused as refused:
         # Too little memory for a program may be the command's own limit.
         own = refused.number == errno.ENOMEM and job["limits"]["memory_bytes"]
         scarce = refused.number in SCARCE and not own
-        send(**{"unwell" if scarce else "refused": str(refused)})
+        send(**{"shortage" if scarce else "refused": str(refused)})
     except OSError as error:
-        send(unwell=error.strerror)
+        send(shortage=error.strerror)
     else:
         send(began=pid)
         status, listens = wait(pid, wake)
@@ -250,6 +254,7 @@ def _serve(root: str, wake: int) -> None:
 
 
 def main() -> None:
+    """Makes the folder, runs one command, and removes the folder."""
     hide()
     wake = become_reaper()
     root = os.path.join(os.environ["TMPDIR"], f"headrace-{os.urandom(12).hex()}")
@@ -257,9 +262,9 @@ def main() -> None:
         for folder in (root, os.path.join(root, "work"), os.path.join(root, "tmp")):
             os.mkdir(folder, 0o700)
         send(folder=root)
-        _serve(root, wake)
+        serve(root, wake)
     except OSError as error:
-        send(unwell=f"{root}: {error.strerror}")
+        send(shortage=f"{root}: {error.strerror}")
     finally:
         if os.path.isdir(root):
             try:

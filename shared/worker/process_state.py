@@ -1,4 +1,4 @@
-"""What belongs to the whole process and any task's code can change: taken down when the worker begins, and put back after it.
+"""State of the whole process that the code of any task can change: recorded when the worker begins, and restored.
 
 Coroutine functions run in the worker's own process. One that changes the folder, the umask, a limit, a signal's handler or a
 standard stream changes it for every other task, and for the worker.
@@ -18,8 +18,8 @@ from typing import Any
 
 from shared.runtime.log import log
 
-EVERY = 0.001
-"""Seconds in which it is looked at most once before runs."""
+CHECK_INTERVAL = 0.001
+"""Seconds in which at most one check before a run is made."""
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _SIGNALS = (
     *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2),
@@ -28,7 +28,7 @@ _SIGNALS = (
 
 
 class Setting:
-    """One of them: how it is read and set."""
+    """One part of that state: how it is read and set, and what it was at first."""
 
     def __init__(self, name: str, read: Callable[[], Any], write: Callable[[Any], object]) -> None:
         self.name, self._read, self._write = name, read, write
@@ -46,7 +46,7 @@ class Setting:
 
 
 class ProcessState:
-    """As it is now. Make it, and call it, in the main thread."""
+    """The state of this process when this is made. To be made and called in the main thread."""
 
     def __init__(self) -> None:
         self._quick = [
@@ -79,7 +79,7 @@ class ProcessState:
         """
         if sys.stdout is not self._stdout or sys.stderr is not self._stderr:
             self.restore()
-        elif now > self._looked + EVERY:
+        elif now > self._looked + CHECK_INTERVAL:
             self._looked = now
             self._restore(self._quick)
 

@@ -1,23 +1,26 @@
-"""Reports of a loop's turn ride together; a message of tasks is acknowledged once the bus has stored what became of them."""
+"""Reports about one partition's tasks: those of one turn of the loop share a message, and what is stored is acknowledged.
+
+A message of tasks is acknowledged as soon as the bus has stored a report of each task in it.
+"""
 
 import asyncio
 import contextvars
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from shared.bus.client import Bus
 from shared.bus.publish import PubAck
-from shared.bus.pull import Pull
 from shared.contracts import subjects
 from shared.contracts.errors import HeadraceError, Invalid, Unavailable
 from shared.contracts.topology import MESSAGE_LIMIT
 from shared.contracts.work import Completed, Failed, Logged, Progress, Report, ReportBatch
 from shared.runtime.log import log
+from shared.worker.delivery import Delivery
 
-if TYPE_CHECKING:
-    from shared.worker.holding import Parcel
+Pending = tuple[Report, Delivery | None]
+"""A report, and the message that is to be acknowledged when this report and those of its other tasks are stored."""
 
 TURNS = 2
 """Turns of the loop in which messages that have come become tasks, and those end."""
@@ -26,50 +29,50 @@ TOGETHER = 400
 
 
 class Reports:
-    """What a worker says of one partition's tasks."""
+    """Publishes what becomes of the tasks of one partition. `unstored_messages`: those that the bus has not confirmed yet."""
 
-    def __init__(self, bus: Bus, pull: Pull, worker: str, partition: str) -> None:
-        self._bus, self._pull, self._worker = bus, pull, worker
+    def __init__(self, bus: Bus, worker: str, partition: str) -> None:
+        self._bus, self._worker = bus, worker
         self._subject = subjects.report(partition)
-        self._pending: list[tuple[Report, Parcel | None]] = []
+        self._pending: list[Pending] = []
         self._flushing = False
         self._context = contextvars.copy_context()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._unstored = 0
+        self._asyncio_tasks: set[asyncio.Task[None]] = set()
+        self.unstored_messages = 0
         self._awaited: dict[int, asyncio.Future[None]] = {}
         self._stored = asyncio.Event()
 
-    def add(self, report: Report, parcel: "Parcel | None" = None) -> None:
-        """Reports soon. `parcel`: the message that waits for this to be stored, if it does."""
-        self._pending.append((report, parcel))
+    def add(self, report: Report, delivery: Delivery | None = None) -> None:
+        """Publishes a report with those of this turn of the loop. `delivery`: the message that waits for it to be stored."""
+        self._pending.append((report, delivery))
         if not self._flushing:
             self._flushing = True
             self._spawn(self._flush())
 
-    async def stored(self, report: Report, parcel: "Parcel | None") -> None:
-        """Reports, and waits until the bus has stored it."""
+    async def add_and_wait(self, report: Report, delivery: Delivery | None) -> None:
+        """Publishes a report and returns when the bus has stored it; raises HeadraceError if it does not."""
         done = self._awaited[id(report)] = asyncio.get_running_loop().create_future()
-        self.add(report, parcel)
+        self.add(report, delivery)
         try:
             await done
         finally:
             del self._awaited[id(report)]
 
-    async def drained(self, timeout: float) -> None:
-        """Waits until everything reported is stored."""
+    async def until_stored(self, timeout: float) -> None:
+        """Waits until the bus has stored all reports, for at most `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
-                while self._pending or self._unstored:
+                while self._pending or self.unstored_messages:
                     self._stored.clear()
                     await self._stored.wait()
         except TimeoutError:
-            log.warning("worker.reports_unstored", count=self._unstored)
+            log.warning("worker.reports_unstored", count=self.unstored_messages)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         # Not in the context of the task that ends here: what its code has set there would live on.
         task = asyncio.get_running_loop().create_task(work, context=self._context.copy())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._asyncio_tasks.add(task)
+        task.add_done_callback(self._asyncio_tasks.discard)
 
     async def _flush(self) -> None:
         ended = 0
@@ -78,46 +81,46 @@ class Reports:
             for _ in range(TURNS):
                 await asyncio.sleep(0)
         pending, self._pending, self._flushing = self._pending, [], False
-        for part in _fit(pending):
+        for part in _parts(pending):
             if (data := self._encoded(part)) is None:
                 continue
             try:
                 future = await self._bus.send(self._subject, data)
             except HeadraceError as error:
                 log.error("worker.report_refused", reports=len(part), error=repr(error))
-                self._replace(part, error)
+                self._fail_refused(part, error)
                 continue
-            self._unstored += 1
+            self.unstored_messages += 1
             future.add_done_callback(lambda done, part=part: self._on_stored(part, done))  # type: ignore[misc]
 
-    def _encoded(self, part: list[tuple[Report, "Parcel | None"]]) -> bytes | None:
-        """The message; None if one of the reports cannot be said in JSON: its task fails, and the others are reported apart."""
+    def _encoded(self, part: list[Pending]) -> bytes | None:
+        """The message as JSON; None if one of its reports cannot be encoded: then its task fails, and the others are added again."""
         try:
             return msgspec.json.encode(ReportBatch(self._worker, [report for report, _ in part]))
         except Exception:
-            for report, parcel in part:
+            for report, delivery in part:
                 try:
                     msgspec.json.encode(report)
                 except Exception as fault:
                     log.error("worker.report_refused", reports=1, error=repr(fault))
-                    self._settle(report, Invalid(str(fault)))
+                    self._wake_waiter(report, Invalid(str(fault)))
                     if isinstance(report, Completed | Failed):
-                        why = f"its end could not be reported: {type(fault).__name__}"
-                        self.add(Failed(report.task, report.attempt, "error", why), parcel)
+                        reason = f"its end could not be reported: {type(fault).__name__}"
+                        self.add(Failed(report.task, report.attempt, "error", reason), delivery)
                 else:
-                    self.add(report, parcel)
+                    self.add(report, delivery)
             return None
 
-    def _replace(self, part: list[tuple[Report, "Parcel | None"]], error: HeadraceError) -> None:
-        """The bus will never take this: its tasks fail, or they would run for ever, and the waiting goes on."""
-        for report, parcel in part:
-            self._settle(report, error)
+    def _fail_refused(self, part: list[Pending], error: HeadraceError) -> None:
+        """The bus will never take this message: its tasks fail, as otherwise they would run for ever."""
+        for report, delivery in part:
+            self._wake_waiter(report, error)
             if isinstance(report, Completed):
-                why = f"its outputs could not be reported: {error}"
-                self.add(Failed(report.task, report.attempt, "error", why), parcel)
+                reason = f"its outputs could not be reported: {error}"
+                self.add(Failed(report.task, report.attempt, "error", reason), delivery)
 
-    def _settle(self, report: Report, error: HeadraceError | None = None) -> None:
-        """For those that wait in `stored`."""
+    def _wake_waiter(self, report: Report, error: HeadraceError | None = None) -> None:
+        """Ends `add_and_wait` for this report."""
         waiting = self._awaited.get(id(report))
         if waiting is None or waiting.done():
             return
@@ -126,27 +129,27 @@ class Reports:
         else:
             waiting.set_exception(error)
 
-    def _on_stored(self, part: list[tuple[Report, "Parcel | None"]], done: "asyncio.Future[PubAck]") -> None:
-        self._unstored -= 1
+    def _on_stored(self, part: list[Pending], done: "asyncio.Future[PubAck]") -> None:
+        self.unstored_messages -= 1
         self._stored.set()
         if done.cancelled() or done.exception() is not None:
             for report, _ in part:
-                self._settle(report, Unavailable("the bus did not store that it has begun"))
+                self._wake_waiter(report, Unavailable("the bus did not store that it has begun"))
             return  # not acknowledged: the bus delivers the tasks again
-        for report, parcel in part:
+        for report, delivery in part:
             if self._awaited:
-                self._settle(report)
-            if parcel is not None:
-                parcel.untold -= 1
-                if parcel.untold == 0:
-                    self._spawn(self._pull.ack(parcel.message))
+                self._wake_waiter(report)
+            if delivery is not None:
+                delivery.unreported -= 1
+                if delivery.unreported == 0:
+                    self._spawn(delivery.ack())
 
 
-def _fit(pending: list[tuple[Report, "Parcel | None"]]) -> list[list[tuple[Report, "Parcel | None"]]]:
-    """Cuts into parts that fit in a message each."""
-    parts: list[list[tuple[Report, Parcel | None]]] = [[]]
+def _parts(pending: list[Pending]) -> list[list[Pending]]:
+    """Cuts reports into parts that fit in a message each."""
+    parts: list[list[Pending]] = [[]]
     size = 0
-    for report, parcel in pending:
+    for report, delivery in pending:
         own = 400
         if isinstance(report, Completed):
             for output in report.outputs:
@@ -158,6 +161,6 @@ def _fit(pending: list[tuple[Report, "Parcel | None"]]) -> list[list[tuple[Repor
         if parts[-1] and size + own > MESSAGE_LIMIT:
             parts.append([])
             size = 0
-        parts[-1].append((report, parcel))
+        parts[-1].append((report, delivery))
         size += own
     return parts

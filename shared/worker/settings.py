@@ -7,7 +7,7 @@ from shared.objects.settings import ObjectsSettings
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """`drain_seconds`: how long a worker that is told to stop waits for what runs."""
+    """`drain_seconds`: how long a worker that gets a signal waits for what runs."""
 
     bus: BusSettings
     objects: ObjectsSettings

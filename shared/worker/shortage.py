@@ -1,11 +1,11 @@
-"""What a worker may run out of: descriptors, processes, memory, disk. It is the worker's trouble, never a task's."""
+"""What a worker may run out of: descriptors, processes, memory, disk. The task is given back then, and does not fail."""
 
 import errno
 import os
 import resource
 from collections.abc import Awaitable, Callable
 
-WORDS = {
+TEXTS = {
     errno.EMFILE: "no file descriptors are left to this process",
     errno.ENFILE: "no file descriptors are left on this machine",
     errno.EAGAIN: "no processes or threads are left to this user",
@@ -15,13 +15,13 @@ WORDS = {
     errno.EDQUOT: "the disk quota is used up",
     errno.EROFS: "the disk is read-only",
 }
-_ANYWHERE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS})
-"""Errors that mean it wherever they come from."""
+_ALWAYS_SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS})
+"""Errors that mean a shortage whichever call has raised them."""
 _NO_THREAD = "can't start new thread"
 
 
-class Unwell(Exception):
-    """The worker cannot run this now: the task is given back, and does not count. `probe`: starts the like and ends it again."""
+class ResourceShortage(Exception):
+    """The worker cannot run a task now: it is given back, and the attempt does not count. `probe` begins the like and ends it."""
 
     def __init__(self, why: str, probe: Callable[[], Awaitable[None]] | None = None) -> None:
         super().__init__(why)
@@ -36,18 +36,18 @@ def spare_descriptors(needed: int) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
-def words(error: OSError) -> str:
-    """An error of what a worker needs to run anything, in plain words."""
-    return WORDS.get(error.errno or 0, error.strerror or str(error))
+def shortage_text(error: OSError) -> str:
+    """For people, what the worker has run out of."""
+    return TEXTS.get(error.errno or 0, error.strerror or str(error))
 
 
 def shortage(error: BaseException | None) -> str:
-    """In plain words what the worker had run out of when this was raised; empty if that is not why."""
+    """For people, what the worker had run out of when the error was raised; empty if that is not its cause."""
     for _ in range(10):
-        if isinstance(error, OSError) and error.errno in _ANYWHERE:
-            return words(error)
+        if isinstance(error, OSError) and error.errno in _ALWAYS_SHORTAGE:
+            return shortage_text(error)
         if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
-            return WORDS[errno.EAGAIN]
+            return TEXTS[errno.EAGAIN]
         if error is None:
             break
         error = error.__cause__ or error.__context__

@@ -12,88 +12,89 @@ from shared.bus import trace
 from shared.contracts.errors import HeadraceError
 from shared.contracts.work import Completed, Failed, Progress, Started
 from shared.runtime.log import log
-from shared.worker.describe import describe
+from shared.worker.error_text import describe
 from shared.worker.health import Health
-from shared.worker.holding import Held, Holding
-from shared.worker.printed import Printed
-from shared.worker.runner import Runner, Shortage, Trouble
+from shared.worker.held_tasks import HeldTask, HeldTasks
+from shared.worker.log_buffer import LogBuffer
+from shared.worker.runner import Runner, ShortageFailure, TaskFailure
 
-PROGRESS = 0.2
+PROGRESS_INTERVAL = 0.2
 """Seconds in which at most one report of a task's progress is made."""
-PATIENCE = 1.0
-"""Seconds in which what is stopped has to end by itself. Then a coroutine is left, and the end of anything else is reported."""
+STOP_LIMIT = 1.0
+"""Seconds in which what is stopped has to end. Then a coroutine is abandoned, and the end of anything else is reported."""
 
 
 class Slots:
-    """`count` tasks of `holding` at once, or fewer, as `health` allows.
+    """Runs as many of `held` at once as `health` allows.
 
-    `restore` is called before each run with the time. `loops`: those without which the worker ends.
+    before_run   called before each run with the time (time.monotonic())
+    loops        the asyncio tasks without which the worker ends
+    busy         slots that run a task
     """
 
-    def __init__(self, runner: Runner, holding: Holding, worker: str, count: int, health: Health) -> None:
-        self._runner, self._holding, self._worker, self._health = runner, holding, worker, health
-        self._busy, self._closed = 0, False
-        self.restore: Callable[[float], None] | None = None
+    def __init__(self, runner: Runner, held: HeldTasks, worker: str, count: int, health: Health) -> None:
+        self._runner, self._held, self._worker, self._health = runner, held, worker, health
+        self.busy, self._closed = 0, False
+        self.before_run: Callable[[float], None] | None = None
         self.loops: list[asyncio.Task[None]] = []
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
 
     def begin(self) -> None:
-        """Begins what waits, as far as slots are free."""
-        while self._busy < self._health.allowed and (held := self._next()) is not None:
+        """Begins tasks that wait, as far as slots are free."""
+        while self.busy < self._health.allowed and (held := self._next()) is not None:
             # A context of its own: nothing that one task's code has set there is seen by another.
-            self._busy += 1
+            self.busy += 1
             asyncio.Task(self._occupy(held), loop=self._loop, context=self._context.copy())
 
-    def stop(self, held: Held, kind: str, why: str) -> None:
-        """Ends a run: it will be reported as failed in this way, whatever its code returns; the slot is free when it has ended."""
-        if held.stopping is None and not held.ended:
-            log.info("worker.task_stopped", task=str(held.work.id), why=why)
-            held.stopping = Failed(held.work.id, held.work.attempt, kind, why)
+    def stop(self, held: HeldTask, kind: str, reason: str) -> None:
+        """Ends a run. It is reported as Failed(kind, reason), whatever its code returns; the slot is free when it has ended."""
+        if held.stop_report is None and not held.end_reported:
+            log.info("worker.task_stopped", task=str(held.work.id), why=reason)
+            held.stop_report = Failed(held.work.id, held.work.attempt, kind, reason)
             if held.slot is not None:  # otherwise its first step is to come
                 held.slot.cancel()
-            self._loop.call_later(PATIENCE, self._insist, held)
+            self._loop.call_later(STOP_LIMIT, self._on_stop_limit, held)
 
-    def report(self, held: Held, report: Completed | Failed) -> None:
+    def report(self, held: HeldTask, report: Completed | Failed) -> None:
         """Reports the end of a run, once."""
-        if held.printed is not None:
-            held.printed.end()
-        if held.ended:
+        if held.log_buffer is not None:
+            held.log_buffer.end()
+        if held.end_reported:
             return
-        held.ended = True
-        if held.progress is not None:
+        held.end_reported = True
+        if held.unsent_progress is not None:
             self._report_progress(held)
-        held.parcel.queue.reports.add(held.stopping or report, None if held.started_told else held.parcel)
+        held.queue.reports.add(held.stop_report or report, None if held.start_reported else held.delivery)
 
     async def close(self) -> None:
         """Ends what still runs, without a report: the worker itself ends."""
         self._closed = True
         for _ in range(2):
-            tasks = [held.slot for held in self._holding.running if held.slot is not None and not held.slot.done()]
+            tasks = [held.slot for held in self._held.running if held.slot is not None and not held.slot.done()]
             for task in tasks:
                 task.cancel()
             if tasks:
-                await asyncio.wait(tasks, timeout=PATIENCE)
-            for held in self._holding.running:
-                held.left = True
+                await asyncio.wait(tasks, timeout=STOP_LIMIT)
+            for held in self._held.running:
+                held.abandoned = True
 
-    def _next(self) -> Held | None:
-        held, now = None if self._closed else self._holding.pop(), time.monotonic()
+    def _next(self) -> HeldTask | None:
+        held, now = None if self._closed else self._held.pop(), time.monotonic()
         if held is not None:
-            held.began, held.parcel.begun = now, True
-            if self.restore is not None:
-                self.restore(now)
+            held.started_at, held.delivery.started = now, True
+            if self.before_run is not None:
+                self.before_run(now)
         return held
 
-    async def _occupy(self, held: Held | None) -> None:
+    async def _occupy(self, held: HeldTask | None) -> None:
         """Runs a task, then what waits, as long as this asyncio task is as good as new; otherwise another one goes on."""
         task = asyncio.current_task()
         assert task is not None
         references, weak = getrefcount(task), getweakrefcount(task)
-        if (
-            held is not None
-        ):  # others may have run since it was chosen, and how long it takes decides how much is sent to workers
-            held.began = time.monotonic()
+        if held is not None:
+            # Others may have run since it was chosen, and how long it takes decides how much is sent to workers.
+            held.started_at = time.monotonic()
         with contextlib.suppress(Exception):  # values of context variables are compared as they like
             while held is not None:
                 held.slot = task
@@ -103,85 +104,87 @@ class Slots:
                 kept = getrefcount(task) != references or getweakrefcount(task) != weak
                 if kept or task.cancelling() or copy_context() != self._context:
                     break
-                if self._busy > self._health.allowed:
+                if self.busy > self._health.allowed:
                     break
                 held = self._next()
-        self._busy -= 1
+        self.busy -= 1
         self.begin()
 
-    async def _run(self, held: Held) -> None:
-        """One run, from the first to the last. Nothing that it raises comes to asyncio, which would end the loop with it."""
-        work, parcel = held.work, held.parcel
+    async def _run(self, held: HeldTask) -> None:
+        """One run, from the first step to its report. Raises nothing to asyncio, which would end the loop with it."""
+        work, delivery = held.work, held.delivery
         report: Completed | Failed
         timer: asyncio.TimerHandle | None = None
-        token = trace.current.set(parcel.trace)
+        token = trace.current.set(delivery.trace)
         try:
-            held.printed = Printed(work.id, work.attempt, parcel.queue.reports.add)
-            if held.stopping is not None or self._closed:
+            held.log_buffer = LogBuffer(work.id, work.attempt, held.queue.reports.add)
+            if held.stop_report is not None or self._closed:
                 raise asyncio.CancelledError
             if work.max_duration:
-                why = f"it took longer than {work.max_duration:g} s"
-                timer = self._loop.call_later(work.max_duration, self.stop, held, "timeout", why)
-            if parcel.again and not held.started_told:
-                # Who had it before may have died of it: known to be ours before it can kill us, it loses an attempt.
-                held.started_told = True
+                reason = f"it took longer than {work.max_duration:g} s"
+                timer = self._loop.call_later(work.max_duration, self.stop, held, "timeout", reason)
+            if delivery.redelivered and not held.start_reported:
+                # The worker that had it before may have died of it: reported as begun, it loses an attempt if we die of it too.
+                held.start_reported = True
                 await self._store_started(held)
-            made = await self._runner.run(held, lambda f, m: self._progress(held, f, m))
-            seconds = round(time.monotonic() - (held.began or 0), 6)
-            report = Completed(work.id, work.attempt, made.outputs, seconds, made.submission)
-        except Trouble as trouble:
-            report = Failed(work.id, work.attempt, trouble.kind, str(trouble))
-            if isinstance(trouble, Shortage):
-                self._health.fail(str(trouble), self._busy - 1, trouble.probe)
-        except asyncio.CancelledError:  # by `stop`, which has said why; or by a timer that the code has set
+            outcome = await self._runner.run(held, lambda f, m: self._progress(held, f, m))
+            seconds = round(time.monotonic() - (held.started_at or 0), 6)
+            report = Completed(work.id, work.attempt, outcome.outputs, seconds, outcome.submission)
+        except TaskFailure as failure:
+            report = Failed(work.id, work.attempt, failure.kind, str(failure))
+            if isinstance(failure, ShortageFailure):
+                self._health.fail(str(failure), self.busy - 1, failure.probe)
+        except asyncio.CancelledError:  # by `stop`, which has set the report; or by a timer that the code has set
             report = Failed(work.id, work.attempt, "error", "CancelledError")
-        except BaseException as error:  # not the code's doing, which `Trouble` has
+        except BaseException as error:  # not the code's doing, which is a TaskFailure
             log.error("worker.run_failed", task=str(work.id), error=describe(error), exc_info=error)
             report = Failed(work.id, work.attempt, "lost", f"the worker failed: {describe(error)}")
         if timer is not None:
             timer.cancel()
-        asked = held.slot is not None and held.slot.cancelling() and held.stopping is None
-        if self._closed or (asked and self._swept()):
-            if held.printed is not None:
-                held.printed.end(tell=False)
+        cancelled = held.slot is not None and held.slot.cancelling() and held.stop_report is None
+        if self._closed or (cancelled and self._worker_ends()):
+            if held.log_buffer is not None:
+                held.log_buffer.end(report=False)
         else:
             self.report(held, report)
-            self._holding.drop(held)
+            self._held.drop(held)
         trace.current.reset(token)
 
-    def _swept(self) -> bool:
-        """Whether somebody has cancelled the worker's own loops: it ends, and what was cancelled with them has not failed."""
+    def _worker_ends(self) -> bool:
+        """Whether somebody has cancelled the worker's own loops: then what was cancelled with them has not failed."""
         return any(loop.done() or loop.cancelling() for loop in self.loops)
 
-    def _insist(self, held: Held) -> None:
-        """It was stopped, and has had its time."""
+    def _on_stop_limit(self, held: HeldTask) -> None:
+        """A task was stopped, and its time to end is over."""
         if held.slot is None:
             return
-        if held.code_waits and not held.left:
-            log.warning("worker.code_left", task=str(held.work.id), function=held.work.function)
-            held.left = True
+        if held.suspended and not held.abandoned:
+            log.warning("worker.code_abandoned", task=str(held.work.id), function=held.work.function)
+            held.abandoned = True
             held.slot.cancel()
-            self._loop.call_later(PATIENCE, self._insist, held)
-        elif held.stopping is not None:  # the slot waits for what cannot be ended, but nobody else does
-            self.report(held, held.stopping)
+            self._loop.call_later(STOP_LIMIT, self._on_stop_limit, held)
+        elif held.stop_report is not None:  # the slot waits for what cannot be ended, but nobody else does
+            self.report(held, held.stop_report)
 
-    async def _store_started(self, held: Held) -> None:
+    async def _store_started(self, held: HeldTask) -> None:
         started = Started(held.work.id, held.work.attempt, self._worker)
         try:
-            await held.parcel.queue.reports.stored(started, held.parcel)
+            await held.queue.reports.add_and_wait(started, held.delivery)
         except HeadraceError as error:
-            raise Trouble("lost", str(error)) from None
+            raise TaskFailure("lost", str(error)) from None
 
-    def _progress(self, held: Held, fraction: float, message: str) -> None:
-        """A tight loop may call this, in any thread: the last call of each `PROGRESS` seconds is reported."""
-        if held.ended:
+    def _progress(self, held: HeldTask, fraction: float, message: str) -> None:
+        """A tight loop may call this, in any thread: the last call of each `PROGRESS_INTERVAL` is reported."""
+        if held.end_reported:
             return
-        first = held.progress is None
-        held.progress = Progress(held.work.id, held.work.attempt, fraction if 0 <= fraction <= 1 else 0.0, message)
+        first = held.unsent_progress is None
+        held.unsent_progress = Progress(
+            held.work.id, held.work.attempt, fraction if 0 <= fraction <= 1 else 0.0, message
+        )
         if first:
-            self._loop.call_soon_threadsafe(self._loop.call_later, PROGRESS, self._report_progress, held)
+            self._loop.call_soon_threadsafe(self._loop.call_later, PROGRESS_INTERVAL, self._report_progress, held)
 
-    def _report_progress(self, held: Held) -> None:
-        progress, held.progress = held.progress, None
+    def _report_progress(self, held: HeldTask) -> None:
+        progress, held.unsent_progress = held.unsent_progress, None
         if progress is not None:
-            held.parcel.queue.reports.add(progress)
+            held.queue.reports.add(progress)

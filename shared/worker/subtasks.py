@@ -9,7 +9,7 @@ import msgspec
 from shared.contracts import ids
 from shared.contracts.compute import Options, TaskSpec
 from shared.runtime.plain import plain
-from shared.worker.values import encode_json
+from shared.worker.json_values import encode_json
 
 DIRECT = 5_000
 """Inputs of a subtask that its own line names; more are kept as the value of a result that the line names."""
@@ -33,8 +33,8 @@ Needed = UUID | Subtask
 """A result that a subtask needs: by its id, or as the only output of another subtask."""
 
 
-class Made(msgspec.Struct):
-    """What one run of a task's code has created.
+class Creations(msgspec.Struct):
+    """What the code of a task has created in one run.
 
     tasks       TaskSpecs as JSON
     results     id, name, and the value unless it comes later
@@ -55,6 +55,7 @@ class Made(msgspec.Struct):
         payload_result: Needed | None,
         options: dict[str, Any],
     ) -> Subtask:
+        """Adds a subtask, as `Task.submit` does; returns it with its ids."""
         line, named, listed = len(self.tasks), [_name(one) for one in inputs], None
         try:
             data = encode_json(payload)

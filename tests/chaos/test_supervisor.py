@@ -27,7 +27,7 @@ LINES = b'{"payload":0.02,"options":{"function":"sleep"}}\n' * SLOW + b"{}\n" * 
 async def run(home: Path) -> AsyncIterator[Run]:
     """Everything, without the main job."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "deploy.local", "--home", str(home), "--no-job", "--workers", "2"),
+        *(sys.executable, "-m", "deploy.local", "--home", str(home), "--workers", "2"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         process_group=0,

@@ -11,6 +11,7 @@ import pytest
 from nats.errors import Error as NatsError
 from rich.console import Console
 
+from deploy.demo.__main__ import APP
 from deploy.demo.job import job
 from deploy.local import system
 from deploy.local.stack import Stack
@@ -35,7 +36,7 @@ class ShortOffers(Stack):
 async def stack() -> AsyncIterator[Stack]:
     with folder() as home:
         async with ShortOffers(home, throwaway=True) as stack:
-            await system.start(stack, workers=1, slots=2)
+            await system.start(stack, workers=1, slots=2, app=APP)
             yield stack
 
 

@@ -19,7 +19,7 @@ from deploy.demo.astronomy.measure import measure
 from deploy.demo.astronomy.records import Record
 from deploy.demo.astronomy.sheet import sheet
 from deploy.demo.job.files import described, fits_files, pid
-from deploy.local.room import ENOUGH
+from deploy.local.disk_space import ENOUGH
 from tests.support.smalldisk import SmallDisk, small_disk
 from tests.support.wait import wait_until
 
@@ -46,7 +46,7 @@ def expected() -> dict[str, bytes]:
 
 
 class Job:
-    """`python -m deploy.local --once` as a process of its own, and what it says."""
+    """`python -m deploy.demo --once` as a process of its own, and what it says."""
 
     def __init__(self, home: Path, process: asyncio.subprocess.Process) -> None:
         self.home, self.process, self.said = home, process, ""
@@ -74,7 +74,7 @@ class Job:
 @asynccontextmanager
 async def job(home: Path) -> AsyncIterator[Job]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "deploy.local", "--home", str(home), "--once"),
+        *(sys.executable, "-m", "deploy.demo", "--home", str(home), "--once"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         process_group=0,

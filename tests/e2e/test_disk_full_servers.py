@@ -8,8 +8,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from deploy.local.disk_space import ENOUGH, DiskSpace
 from deploy.local.process import Event
-from deploy.local.room import ENOUGH, Room
 from deploy.local.stack import Stack
 from shared.runtime.loop import Loop
 from tests.support.servers import of_stack
@@ -30,7 +30,7 @@ def disk() -> Iterator[SmallDisk]:
 
 @asynccontextmanager
 async def watched(stack: Stack) -> AsyncIterator[None]:
-    room = asyncio.create_task(Loop("room", 0.2, Room(stack).run_once).run())
+    room = asyncio.create_task(Loop("room", 0.2, DiskSpace(stack).run_once).run())
     try:
         yield
     finally:
@@ -97,7 +97,7 @@ class Written:
 async def test_every_server_takes_everything_again_and_has_lost_nothing(disk: SmallDisk) -> None:
     events: list[Event] = []
     home = disk.folder / "home"
-    async with Stack(home, tell=events.append, throwaway=True) as stack, watched(stack), stack.s3.client() as s3:
+    async with Stack(home, on_event=events.append, throwaway=True) as stack, watched(stack), stack.s3.client() as s3:
         disk.take("others", leave=2 * ENOUGH)
         client = await of_stack(stack).connect()
         jetstream = client.jetstream()

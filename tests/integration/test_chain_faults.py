@@ -138,8 +138,8 @@ async def test_a_kill_between_any_two_lines(
         module, name, after = KILLS[where]
         monkeypatch.setattr(module, name, killing(getattr(module, name), after))
     else:
-        post = bench.chains.post
-        monkeypatch.setattr(post, "due", killing(post.due, where == PUBLISHING[1]))
+        effects = bench.chains.effects
+        monkeypatch.setattr(effects, "due", killing(effects.due, where == PUBLISHING[1]))
         count -= 1  # the start publishes too, and is not killed
     id = await start(bench, TRIP)
     await asyncio.wait_for(killed.wait(), 10)

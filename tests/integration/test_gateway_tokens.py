@@ -1,20 +1,16 @@
 """The admin's token file: what is in it now counts, what was in it before does not."""
 
-from pathlib import Path
-
-import services.gateway
 from services.gateway.identity.auth import digest
 from services.gateway.identity.tokens import Tokens
+from services.gateway.schema import SCHEMA
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from tests.support.databases import Database
 
-OWN = Path(services.gateway.__file__).with_name("migrations")
-
 
 async def test_a_new_token_in_the_file_revokes_the_one_before(database: Database) -> None:
     async with await open_pool(database.url("gateway"), "gateway") as pool:
-        await migrate(pool, "gateway", OWN)
+        await migrate(pool, "gateway", SCHEMA)
         tokens = Tokens(pool)
 
         async def valid() -> set[str]:

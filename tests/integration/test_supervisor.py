@@ -134,7 +134,7 @@ async def kept() -> AsyncIterator[Kept]:
     """A stack for those that leave it whole, and what it tells."""
     events: list[Event] = []
     with folder() as home:
-        async with Stack(home, tell=events.append, throwaway=True) as stack:
+        async with Stack(home, on_event=events.append, throwaway=True) as stack:
             yield stack, events
 
 
@@ -160,7 +160,7 @@ async def test_a_process_that_is_renewed_comes_back_at_once_and_has_not_died(kep
     stack, events = kept
     process = await stack.run(Command(name="renewed", argv=("sleep", "1000"), tier=SERVICES))
     before = process.pid
-    await process.renew("to see")
+    await process.restart("to see")
     await wait_until(lambda: process.pid not in (None, before))
     assert [event for event in events if event.name == "renewed"] == [
         Event("renewed", "renewed", "to see"),
@@ -179,7 +179,7 @@ async def test_a_child_that_its_parent_left_behind_is_stopped(home: Path) -> Non
 
 async def test_a_process_that_ignores_the_stop_signal_is_killed(home: Path) -> None:
     events: list[Event] = []
-    async with Stack(home, tell=events.append, throwaway=True) as stack:
+    async with Stack(home, on_event=events.append, throwaway=True) as stack:
         deaf = Command(name="deaf", argv=("sh", "-c", "trap '' TERM; echo up; sleep 1000"), tier=SERVICES, grace=0.3)
         process = await stack.run(deaf)
         await wait_until(process.tail)

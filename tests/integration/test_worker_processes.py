@@ -115,4 +115,4 @@ async def test_commands_are_cancelled_finished_and_retried(system: Processes, tm
             seen = await system.wait_until(lambda task=task: ended(client, task), timeout=40)
             assert (seen["status"], seen["error"]) == ("completed", "")
         events = [line["event"] for line in system.log("worker-4")]
-        assert "worker.unwell" in events
+        assert "worker.short_of_resources" in events

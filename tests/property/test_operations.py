@@ -4,20 +4,19 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-import services.scheduler
-import shared.chain
-import shared.service
 from services.scheduler.app import LEAN
+from services.scheduler.schema import SCHEMA
+from shared.chain.schema import SCHEMA as CHAINS
 from shared.contracts.states import TaskStatus
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
+from shared.service.schema import SCHEMA as OUTBOX
 from shared.testing.bus import MemoryBroker
 from tests.support.compute_rig import new_database
 from tests.support.model.operations import Operations
@@ -64,8 +63,7 @@ def real(servers: Servers) -> Iterator[tuple[Real, asyncio.Runner]]:
         pool: Any = await stack.enter_async_context(
             await open_pool(database.url("scheduler"), "scheduler", settings=LEAN)
         )
-        packages = (shared.service, shared.chain, services.scheduler)
-        await migrate(pool, "scheduler", *(Path(str(package.__file__)).parent / "migrations" for package in packages))
+        await migrate(pool, "scheduler", OUTBOX, CHAINS, SCHEMA)
         broker = MemoryBroker()
         bus = await broker.connect("scheduler")
         stack.push_async_callback(bus.close)
@@ -98,7 +96,7 @@ def submit(both: Operations, tasks: int) -> list[int]:
     """Tasks that are ready at once, and chosen; the first session's."""
     names = [next(both.names) for _ in range(tasks)]
     submission = next(both.names)
-    both._add(0, submission, {name: Task(0, submission=submission) for name in names}, True, 0)
+    both.add_submission(0, submission, {name: Task(0, submission=submission) for name in names}, True, 0)
     both.dispatch(8)
     return names
 
@@ -106,16 +104,16 @@ def submit(both: Operations, tasks: int) -> list[int]:
 def test_what_a_worker_gives_back_to_a_session_that_was_closed_is_cancelled(both: Operations) -> None:
     """A worker that holds a task which it has not begun lets go of it when the session is closed, and says no more of it."""
     (task,) = submit(both, 1)
-    both._rebuild([(task, 0)])
-    both._change(0, "close")
-    both._lease_ends(task)
+    both.rebuild_queue([(task, 0)])
+    both.change_session(0, "close")
+    both.end_lease(task)
     assert both.rules.shown(task) is TaskStatus.CANCELLED
 
 
 def test_what_a_worker_gives_back_waits_for_its_turn(both: Operations) -> None:
     (task,) = submit(both, 1)
-    both._rebuild([(task, 0)])
-    both._lease_ends(task)
+    both.rebuild_queue([(task, 0)])
+    both.end_lease(task)
     assert both.rules.shown(task) is TaskStatus.PENDING
     both.dispatch(8)
 
@@ -123,6 +121,6 @@ def test_what_a_worker_gives_back_waits_for_its_turn(both: Operations) -> None:
 def test_what_a_worker_gives_back_has_one_turn(both: Operations) -> None:
     """It began in a lane; the lane was taken back to before it, and waits too."""
     _, later = submit(both, 2)
-    both._rebuild([(later, 0)])
-    both._lease_ends(later)
+    both.rebuild_queue([(later, 0)])
+    both.end_lease(later)
     both.dispatch(8)

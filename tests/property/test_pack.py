@@ -6,7 +6,8 @@ from unicodedata import category
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.archiver.archive.packing import BLOCK, RECORD, File, share_out
+from services.archiver.archive.packing import BLOCK, RECORD, share_out
+from services.archiver.catalogue.store.files import File
 from shared.contracts.errors import Invalid
 from shared.objects.layout import check_path
 from tests.support.tars import listed, members, packed, paths

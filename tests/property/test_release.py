@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -13,17 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import services.scheduler
-import shared.service
 from services.scheduler.app import LEAN
 from services.scheduler.compute.completion.release import ABORTED, CHOSEN, ENDED, FAILED
 from services.scheduler.dispatch.ready import ReadyTasks
+from services.scheduler.schema import SCHEMA
 from shared.contracts import ids
 from shared.contracts.states import ResultStatus, TaskStatus
 from shared.contracts.work import Completed
 from shared.db.migrate import migrate
 from shared.db.pool import RERUN, open_pool
 from shared.runtime.retry import Backoff, retry
+from shared.service.schema import SCHEMA as OUTBOX
 from tests.support.compute_rig import new_database
 from tests.support.model import graphs
 from tests.support.model.graphs import DONE, READY, Graph, Model, Q, Shape, complete, fail, plant
@@ -36,10 +35,7 @@ async def pool(servers: Servers) -> AsyncIterator["asyncpg.Pool[Any]"]:
         new_database(servers) as database,
         await open_pool(database.url("scheduler"), "scheduler", settings=LEAN) as pool,
     ):
-        folders = [
-            Path(str(package.__file__)).parent / "migrations" for package in (shared.service, services.scheduler)
-        ]
-        await migrate(pool, "scheduler", *folders)
+        await migrate(pool, "scheduler", OUTBOX, SCHEMA)
         yield pool
 
 

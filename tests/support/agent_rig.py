@@ -147,7 +147,7 @@ class Rig:
         path: str,
         slots: int,
         *,
-        alone: bool,
+        owns_process: bool,
         commands: bool,
     ) -> None:
         self.broker, self.bus = broker, bus
@@ -168,7 +168,7 @@ class Rig:
             name="w",
             partitions=["default", "express"],
             slots=slots,
-            alone=alone,
+            owns_process=owns_process,
             commands=self.commands,
         )
 
@@ -191,11 +191,11 @@ class Rig:
     async def runs(self, work: Work) -> None:
         """Waits until it runs."""
         await wait_until(
-            lambda: (held := self.agent._holding.get(work.id)) is not None and held.began is not None, every=SOON
+            lambda: (held := self.agent.held.get(work.id)) is not None and held.started_at is not None, every=SOON
         )
 
     async def waits(self, *works: Work) -> None:
-        await wait_until(lambda: all(self.agent._holding.get(work.id) for work in works), every=SOON)
+        await wait_until(lambda: all(self.agent.held.get(work.id) for work in works), every=SOON)
 
     def queued(self) -> list[tuple[str, bytes]]:
         """Messages of tasks that are not acknowledged."""
@@ -227,13 +227,13 @@ async def rig() -> AsyncIterator[Rig]:
 
 @asynccontextmanager
 async def open_rig(
-    functions: App, path: str = PATH, *, slots: int = 1, alone: bool = False, commands: bool = False
+    functions: App, path: str = PATH, *, slots: int = 1, owns_process: bool = False, commands: bool = False
 ) -> AsyncIterator[Rig]:
     """`path`: where child processes find their functions. `commands`: it runs tasks of `exec`."""
     broker = MemoryBroker()
     bus = await broker.connect("scheduler")
     other = await broker.connect("worker", apply_topology=False)
-    rig = Rig(broker, bus, other, functions, path, slots, alone=alone, commands=commands)
+    rig = Rig(broker, bus, other, functions, path, slots, owns_process=owns_process, commands=commands)
 
     async def confirm(ctx: Context, request: Confirm) -> Confirmed:
         rig.asked.append(request)

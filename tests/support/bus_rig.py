@@ -3,12 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-import shared.service
 from shared.bus.client import Bus, BusSettings
 from shared.contracts.endpoint import Command, Query
 from shared.contracts.errors import BY_CODE, NotFound, TimedOut
@@ -16,12 +14,11 @@ from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.service.context import Context
 from shared.service.outbox import Relay
+from shared.service.schema import SCHEMA
 from shared.service.service import Service
 from shared.service.unit import Unit, Units
 from tests.support.databases import Database
 from tests.support.servers import Servers
-
-MIGRATIONS = Path(str(shared.service.__file__)).parent / "migrations"
 
 
 class Word(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,6 +98,6 @@ async def open_bench(servers: Servers, database: Database, *, poll_every: float 
         connected(servers) as bus,
         await open_pool(database.url("archiver"), "archiver") as pool,
     ):
-        await migrate(pool, "archiver", MIGRATIONS)
+        await migrate(pool, "archiver", SCHEMA)
         await pool.execute("CREATE TABLE said (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, text text NOT NULL)")
         yield Bench(bus, pool, Relay(bus, pool, "archiver", poll_every=poll_every))

@@ -3,29 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 from nats.aio.msg import Msg
 
-import shared
 from shared.bus.client import Bus, BusSettings
 from shared.chain.chains import Chains
 from shared.chain.declare import Chain
 from shared.chain.runner import Runner
+from shared.chain.schema import SCHEMA as CHAINS
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.service.outbox import Relay
+from shared.service.schema import SCHEMA as OUTBOX
 from shared.service.unit import Unit, Units
 from tests.support.databases import Database
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
 
 SERVICE = "archiver"
-SHARED = Path(shared.__file__).parent
-MIGRATIONS = [SHARED / "service" / "migrations", SHARED / "chain" / "migrations"]
 
 
 class NatsBench:
@@ -60,7 +58,7 @@ class NatsBench:
         """`<noun>.<event>` of all that was told of a chain, sorted."""
         return sorted(".".join(one.split(".")[2:4]) for one in self.heard if one.endswith(str(id)))
 
-    async def told(self, id: UUID, last: str) -> list[str]:
+    async def events_until(self, id: UUID, last: str) -> list[str]:
         def names() -> list[str]:
             return [".".join(one.split(".")[2:4]) for one in self.heard if one.endswith(str(id))]
 
@@ -82,7 +80,7 @@ async def open_bench(
 ) -> AsyncIterator[NatsBench]:
     """`url`, `settings`: where database and bus are for this bench, if it goes through something."""
     pool = await open_pool(url or database.url(SERVICE), SERVICE)
-    await migrate(pool, SERVICE, *MIGRATIONS)
+    await migrate(pool, SERVICE, OUTBOX, CHAINS)
     bus = await Bus.connect(settings or BusSettings(**nats.bus(SERVICE)), SERVICE)
     watcher = await nats.connect()
     bench = NatsBench(bus, pool, chains)

@@ -13,10 +13,10 @@ import msgspec
 
 from shared.contracts.work import Command
 from shared.testing.objects import MemoryObjects
+from shared.worker.child_protocol import Call
 from shared.worker.children import Children
 from shared.worker.commands import Commands
-from shared.worker.frames import Call
-from shared.worker.printed import Printed
+from shared.worker.log_buffer import LogBuffer
 from tests.support.behaviours.blocking import PATH
 from tests.support.wait import wait_until
 
@@ -36,12 +36,12 @@ async def main() -> None:
     commands, children = Commands(MemoryObjects()), Children(PATH)
 
     async def command(*words: str) -> str:
-        printed = Printed(uuid4(), 0, lambda report: None)
+        printed = LogBuffer(uuid4(), 0, lambda report: None)
         payload = msgspec.json.encode(Command(list(words)))
         return await outcome(commands.run(payload, [], uuid4(), [], printed, 0))
 
     async def function() -> str:
-        printed = Printed(uuid4(), 0, lambda report: None)
+        printed = LogBuffer(uuid4(), 0, lambda report: None)
         call = Call("echo", uuid4(), 0, b"1", [], 1, [], [uuid4()])
         return await outcome(children.run(call, lambda *_: None, printed))
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
@@ -58,9 +58,9 @@ class Processes:
     def token(self) -> str:
         return self.stack.home.token_file.read_text().strip()
 
-    async def bus(self, user: str = "admin") -> Client:
-        """A plain connection to the bus; the caller closes it."""
-        return await of_stack(self.stack).connect(user)
+    async def bus(self, user: str = "admin", **options: Any) -> Client:
+        """A plain connection to the bus; the caller closes it. `options`: of nats-py's `connect`."""
+        return await of_stack(self.stack).connect(user, **options)
 
     # -- our own processes
 

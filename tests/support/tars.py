@@ -5,7 +5,8 @@ import io
 import tarfile
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
-from services.archiver.archive.packing import File, Read, Tar
+from services.archiver.archive.packing import Read, Tar
+from services.archiver.catalogue.store.files import File
 
 
 def listed(files: Mapping[str, bytes]) -> list[File]:

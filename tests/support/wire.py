@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.contracts import catalogue, compute, errors, events, execution, health, retrieval, watch, work
+from shared.contracts import catalogue, compute, errors, events, execution, health, operations, retrieval, watch, work
 
 GOLDEN = Path(__file__).parents[1] / "contract/golden"
 MODULES: dict[str, types.ModuleType] = {
@@ -23,6 +23,7 @@ MODULES: dict[str, types.ModuleType] = {
     "events": events,
     "execution": execution,
     "health": health,
+    "operations": operations,
     "watch": watch,
     "errors": errors,
 }
@@ -132,6 +133,7 @@ def _plain(hint: Any, name: str, seed: int) -> Any:
         bytes: b"bytes %d" % seed,
         UUID: UUID(f"{_ID}{seed % 100:02d}"),
         msgspec.Raw: msgspec.Raw(b'{"raw":%d}' % seed),
+        Any: {"any": seed},
     }[hint]
 
 

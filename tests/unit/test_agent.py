@@ -14,7 +14,7 @@ from shared.contracts.topology import DEAD_WHOLE
 from shared.contracts.work import Completed, Failed, Progress, Started
 from shared.service.middleware.poison import DEAD_BEGINNING
 from shared.worker import App, Task
-from shared.worker.values import SHORT
+from shared.worker.json_values import MOST_ITEMS
 from tests.support.agent_rig import Rig, gates, open_rig, rig, seen
 from tests.support.wait import wait_until
 
@@ -44,12 +44,12 @@ async def test_a_function_that_raises_cancelled_error_fails_its_task_alone(rig: 
 async def test_a_message_that_comes_again_to_its_holder_is_not_acknowledged_as_a_copy(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.worker.agent.LONG", 60.0)  # its start is not told meanwhile
+    monkeypatch.setattr("shared.worker.agent.REPORT_START_AFTER", 60.0)  # its start is not told meanwhile
     running = rig.work("hold", b'"again"')
     await rig.send(running)
-    held = await wait_until(lambda: rig.agent._holding.get(running.id))
+    held = await wait_until(lambda: rig.agent.held.get(running.id))
     assert held is not None
-    parcel = held.parcel
+    parcel = held.delivery
     first = parcel.message
     assert rig.broker.redeliver() == 1
     await wait_until(lambda: parcel.message is not first)
@@ -68,10 +68,10 @@ async def test_a_task_that_somebody_had_before_is_told_as_started_before_it_runs
     monkeypatch.setattr("shared.worker.agent.GIVE_BACK", 0.0)
     busy, given_back = rig.work("hold", b'"busy"'), rig.work()
     await rig.send(busy)
-    await wait_until(lambda: rig.agent._holding.get(busy.id))
+    await wait_until(lambda: rig.agent.held.get(busy.id))
     await rig.send(given_back)
-    await wait_until(lambda: rig.agent._holding.waiting)
-    await wait_until(lambda: not rig.agent._holding.get(given_back.id))
+    await wait_until(lambda: rig.agent.held.waiting)
+    await wait_until(lambda: not rig.agent.held.get(given_back.id))
     gates["busy"].set()
     assert isinstance(await rig.ended(given_back), Completed)
     assert rig.asked[0].tasks == [(given_back.id, 0)]
@@ -101,13 +101,13 @@ async def test_a_report_that_no_message_can_carry_fails_its_task_alone(
     assert "could not be reported" in failed.message
     assert isinstance(await rig.ended(small), Completed)
     await wait_until(lambda: not rig.broker.messages("TASKS"))
-    queue, _ = rig.agent._queues
-    await queue.reports.drained(5)
-    assert queue.reports._unstored == 0
+    queue, _ = rig.agent.queues
+    await queue.reports.until_stored(5)
+    assert queue.reports.unstored_messages == 0
 
 
 async def test_of_many_words_about_progress_the_last_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.worker.slots.PROGRESS", 60.0)
+    monkeypatch.setattr("shared.worker.slots.PROGRESS_INTERVAL", 60.0)
     work = rig.work("tells")
     await rig.send(work)
     assert isinstance(await rig.ended(work), Completed)
@@ -122,12 +122,12 @@ async def test_a_report_that_cannot_be_encoded_is_its_own_tasks_error_and_its_ne
     for work in (bad, good):
         await rig.send(work)
     await rig.runs(bad)
-    held = rig.agent._holding.get(bad.id)
+    held = rig.agent.held.get(bad.id)
     assert held is not None
-    reports = held.parcel.queue.reports
+    reports = held.queue.reports
     reports.add(Progress(bad.id, 0, 0.5, "caf\udce9"))
     reports.add(Progress(good.id, 0, 0.5, "as it should be"))
-    rig.agent._slots.report(held, Failed(bad.id, 0, "error", "caf\udce9"))
+    rig.agent.slots.report(held, Failed(bad.id, 0, "error", "caf\udce9"))
     assert await rig.ended(bad) == Failed(bad.id, 0, "error", "its end could not be reported: UnicodeEncodeError")
     assert "as it should be" in [report.message for report in rig.reports() if isinstance(report, Progress)]
     gates["bad"].set()
@@ -142,10 +142,10 @@ async def test_a_worker_whose_loops_were_ended_by_somebody_ends_and_nobody_fails
     work = rig.work("hold", b'"swept"')
     await rig.send(work)
     await rig.runs(work)
-    held = rig.agent._holding.get(work.id)
+    held = rig.agent.held.get(work.id)
     assert held is not None
     assert held.slot is not None
-    for task in (held.slot, *rig.agent._slots.loops):
+    for task in (held.slot, *rig.agent.slots.loops):
         task.cancel()
     with pytest.raises(ExceptionGroup) as ended:
         await asyncio.wait_for(asyncio.shield(rig.running), 10)
@@ -183,14 +183,14 @@ async def test_a_long_value_with_a_fault_is_looked_through_beside_the_loop() -> 
 
     @functions.function
     async def long(task: Task) -> object:
-        return [*[None] * SHORT, Seen(), float("nan")]
+        return [*[None] * MOST_ITEMS, Seen(), float("nan")]
 
     async with open_rig(functions) as rig:
         work = rig.work("long")
         await rig.send(work)
         ended = await rig.ended(work)
     assert isinstance(ended, Failed)
-    assert ended.message == f"long: return value $[{SHORT + 1}]: nan is no number in JSON"
+    assert ended.message == f"long: return value $[{MOST_ITEMS + 1}]: nan is no number in JSON"
     assert len(threads) > 1
 
 

@@ -26,7 +26,7 @@ async def test_what_runs_is_cancelled_and_reported_when_it_has_ended(rig: Rig, p
     await wait_until(lambda: not rig.queued())
     assert [type(report) for report in rig.reports() if report.task == running.id][-2:] == [Progress, Failed]
     assert not [report for report in rig.reports() if report.task == waiting.id], "it had not begun: nothing to say"
-    assert rig.agent._holding.all() == []
+    assert rig.agent.held.all() == []
 
 
 async def test_a_blocking_function_and_its_sub_processes_are_dead_before_it_is_reported(
@@ -75,7 +75,7 @@ async def test_closing_and_pausing_let_go_what_waits_and_leave_what_runs(rig: Ri
     await rig.runs(running)
     await rig.waits(waiting)
     await rig.control(event)
-    await wait_until(lambda: not rig.agent._holding.get(waiting.id))
+    await wait_until(lambda: not rig.agent.held.get(waiting.id))
     gates["on"].set()
     assert isinstance(await rig.ended(running), Completed)
     await wait_until(lambda: not rig.queued())
@@ -125,13 +125,13 @@ async def test_an_answer_about_an_attempt_does_not_stop_the_next_one(rig: Rig) -
 
     async def meanwhile() -> None:
         await rig.send(later)
-        await wait_until(lambda: (held := rig.agent._holding.get(first.id)) is not None and held.work.attempt == 1)
+        await wait_until(lambda: (held := rig.agent.held.get(first.id)) is not None and held.work.attempt == 1)
 
     await rig.send(first)
     await rig.runs(first)
     rig.meanwhile, rig.reply = meanwhile, BeatReply([first.id], 59.0)
     await rig.bus.nc.publish(subjects.HEARTBEAT_REQUEST, b"")
-    await wait_until(lambda: rig.agent._every == 59.0)
+    await wait_until(lambda: rig.agent.beat_interval == 59.0)
     gates["both"].set()
     await wait_until(lambda: [r for r in rig.reports() if isinstance(r, Completed) and r.attempt == 1])
 
@@ -143,7 +143,7 @@ async def test_the_more_urgent_partition_goes_first_and_has_room_of_its_own(
     gates.clear()
     rig.reply = BeatReply([], 60.0, {"express": -1})
     await rig.bus.nc.publish(subjects.HEARTBEAT_REQUEST, b"")
-    _, express = rig.agent._queues
+    _, express = rig.agent.queues
     await wait_until(lambda: express.rank == -1)
     beat = rig.beats[-1]
     assert (beat.partition, beat.serves) == ("default", ["default", "express"])
@@ -180,7 +180,7 @@ async def test_at_its_end_it_stops_what_takes_too_long_and_gives_back_what_came_
 async def test_what_cannot_be_ended_is_reported_within_its_time_and_its_slot_is_shown_as_held(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.worker.slots.PATIENCE", 0.02)
+    monkeypatch.setattr("shared.worker.slots.STOP_LIMIT", 0.02)
     work, waiting = rig.work("waits_for_the_stubborn"), rig.work()
     await rig.send(msgspec.structs.replace(work, max_duration=0.02), waiting)
     assert await rig.ended(work) == Failed(work.id, 0, "timeout", "it took longer than 0.02 s")

@@ -13,16 +13,17 @@ from services.archiver.archive.jobs import Jobs
 from services.archiver.archive.state import OfDataset
 from services.archiver.catalogue.layout import archive_prefix
 from services.archiver.catalogue.machine import BlockState
-from services.archiver.catalogue.store import Q
+from services.archiver.catalogue.store import datablocks, datasets, jobs
+from shared.chain.store import OperationOf
 from shared.contracts.catalogue import JobCreate
 from shared.contracts.errors import NotFound, Unavailable
 from shared.runtime.clock import SystemClock
+from shared.testing.chain import RecordedStep
 from shared.testing.objects import MemoryObjects
 
 DATA, STAGED, DATASET = b"a tar", "staging/1/a_0.tar", UUID(int=1)
 KEY = f"{archive_prefix(DATASET)}a_0.tar"
 STATE = OfDataset(DATASET, "a/b", "ann", storage="lts")
-CONTEXT: Any = None
 
 
 class Pool:
@@ -37,10 +38,10 @@ class Pool:
         self.moved = False
 
     async def fetch(self, query: str, *_: Any) -> list[dict[str, Any]]:
-        return [self.listed] if query == Q["blocks"] else []
+        return [self.listed] if query == datablocks.Q.of_dataset.text else []
 
     async def fetchrow(self, query: str, *_: Any) -> dict[str, Any]:
-        self.moved = self.moved or query == Q["move_block"]
+        self.moved = self.moved or query == datablocks.Q.move.text
         return self.now
 
 
@@ -55,7 +56,7 @@ async def test_what_cannot_be_put_takes_nothing_away() -> None:
     archiving, _, lts = rig(Pool())
     await lts.put(KEY, DATA)
     with pytest.raises(NotFound):
-        await archiving.move_datablocks_to_lts(CONTEXT, STATE)
+        await archiving.move_datablocks_to_lts(RecordedStep(), STATE)
     assert lts.objects[KEY] == DATA
 
 
@@ -63,14 +64,14 @@ async def test_what_is_damaged_is_replaced() -> None:
     archiving, objects, lts = rig(pool := Pool())
     await objects.put(STAGED, DATA)
     await lts.put(KEY, DATA.swapcase())
-    await archiving.move_datablocks_to_lts(CONTEXT, STATE)
+    await archiving.move_datablocks_to_lts(RecordedStep(), STATE)
     assert (lts.objects[KEY], pool.moved) == (DATA, True)
 
 
 async def test_what_was_validated_meanwhile_is_not_copied() -> None:
     archiving, objects, lts = rig(pool := Pool(state=int(BlockState.VALIDATED), damage=""))
     await objects.put(STAGED, DATA)
-    await archiving.move_datablocks_to_lts(CONTEXT, STATE)
+    await archiving.move_datablocks_to_lts(RecordedStep(), STATE)
     assert (lts.objects, pool.moved) == ({}, False)
 
 
@@ -78,7 +79,7 @@ async def test_nothing_is_written_to_another_storage() -> None:
     archiving, objects, lts = rig(Pool(), "lts-new")
     await objects.put(STAGED, DATA)
     with pytest.raises(Unavailable, match=r"'lts'.*'lts-new'"):
-        await archiving.move_datablocks_to_lts(CONTEXT, STATE)
+        await archiving.move_datablocks_to_lts(RecordedStep(), STATE)
     lts.assert_empty()
 
 
@@ -90,9 +91,9 @@ async def test_nothing_is_removed_from_another_storage(storage: str, stays: bool
     abandoning = Abandoning(units, objects, lts, storage)
     if stays:
         with pytest.raises(Unavailable, match=r"'lts'.*'lts-new'"):
-            await abandoning.remove_bytes(CONTEXT, STATE)
+            await abandoning.remove_bytes(RecordedStep(), STATE)
     else:
-        await abandoning.remove_bytes(CONTEXT, STATE)
+        await abandoning.remove_bytes(RecordedStep(), STATE)
     assert bool(lts.objects) == stays
 
 
@@ -108,7 +109,7 @@ class Connection:
         }  # fmt: skip
 
     def _note(self, query: str) -> None:
-        self.run.append(next(known.name for known in Q if known.text == query))
+        self.run.append(next(one.name for one in (*datasets.Q, *jobs.Q) if one.text == query))
 
     async def fetchrow(self, query: str, *_: Any) -> dict[str, Any]:
         self._note(query)
@@ -123,12 +124,13 @@ async def test_a_retrieval_does_not_take_the_place_of_the_chain_that_writes(kind
     """While a repair was queued it did, and a second repair could begin beside the first."""
     started: list[Any] = []
 
-    async def start(unit: Any, chain: Any, state: Any, *, id: UUID) -> UUID:
+    async def start(unit: Any, chain: Any, state: Any, *, id: UUID, operation: OperationOf) -> UUID:
+        assert operation == OperationOf(chain, "ann", "datasets/a/b")
         started.append(chain)
         return id
 
     connection = Connection()
-    unit: Any = SimpleNamespace(connection=connection, tell=lambda *_: None)
+    unit: Any = SimpleNamespace(connection=connection, emit=lambda *_: None)
     chains: Any = SimpleNamespace(start=start)
     declared: Any = SimpleNamespace(retrieval="retrieve", archival="archive", repair="repair")
     context: Any = SimpleNamespace(user="ann", roles=(), is_service=False)

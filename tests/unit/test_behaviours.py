@@ -74,9 +74,9 @@ everything.functions |= healthy.functions | coroutine.app.functions
 async def test_a_task_ends_as_the_table_says_and_nobody_else_notices(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.worker.slots.PATIENCE", 0.05)
+    monkeypatch.setattr("shared.worker.slots.STOP_LIMIT", 0.05)
     async with open_rig(
-        everything, slots=SLOTS, alone=True
+        everything, slots=SLOTS, owns_process=True
     ) as rig:  # here, as pytest changes the streams after fixtures
         await check(rig, case)
 
@@ -90,7 +90,7 @@ async def check(rig: Rig, case: Case) -> None:
     await rig.send(msgspec.structs.replace(work, max_duration=case.max_duration))
     ended = await rig.ended(work)
     assert_ended(case, ended)
-    await wait_until(lambda: rig.agent._holding.get(work.id) is None)
+    await wait_until(lambda: rig.agent.held.get(work.id) is None)
     gates[case.name].set()
     assert isinstance(await rig.ended(neighbour), Completed)
     await wait_until(lambda: as_it_was(first[0]), every=0.01)

@@ -83,8 +83,8 @@ async def check(rig: Rig, cases: Sequence[Case], functions: Sequence[str]) -> No
         if not isinstance(end, Completed) or end.outputs[0].data != msgspec.json.encode(case.name):
             wrong.append((f"the neighbour of {case.name}", str(end)))
     assert wrong == []
-    assert not rig.agent._health.unwell
-    assert rig.agent._slots._busy == 0
+    assert not rig.agent.health.problem
+    assert rig.agent.slots.busy == 0
 
 
 def all_ended(rig: Rig, works: Sequence[Work]) -> dict[Any, Completed | Failed] | None:

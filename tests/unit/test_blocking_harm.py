@@ -21,12 +21,12 @@ import uvloop
 
 from shared.contracts.work import Logged
 from shared.worker.child import Channel
-from shared.worker.children import Children, Lost
-from shared.worker.describe import TaskError
-from shared.worker.frames import ANSWER, HEAD, Call, Raised, Returned, decode_answer
+from shared.worker.child_protocol import ANSWER, HEAD, Call, Raised, Returned, decode_answer
+from shared.worker.children import AttemptLost, Children
+from shared.worker.error_text import TaskError
 from shared.worker.leftovers import Leftovers
-from shared.worker.printed import Printed
-from shared.worker.subtasks import Made
+from shared.worker.log_buffer import LogBuffer
+from shared.worker.subtasks import Creations
 from tests.support.behaviours.blocking import PATH
 from tests.support.process_list import ignored, lives, named
 from tests.support.wait import wait_until
@@ -44,7 +44,7 @@ class Rig:
 
     async def run(self, function: str, payload: Any = None) -> Any:
         self.stages, logged = [], list[Logged]()
-        printed = Printed(uuid4(), 0, logged.append)
+        printed = LogBuffer(uuid4(), 0, logged.append)
         call = Call(function, uuid4(), 0, msgspec.json.encode(payload), [], 1, [], [uuid4()])
         try:
             returned = await self.children.run(call, lambda f, m: self.stages.append((f, m)), printed)
@@ -212,12 +212,12 @@ async def test_a_killed_worker_leaves_nothing_behind(function: str) -> None:
     code = f"""if True:
         import asyncio, uuid
         from shared.worker.children import Children
-        from shared.worker.frames import Call
-        from shared.worker.printed import Printed
+        from shared.worker.child_protocol import Call
+        from shared.worker.log_buffer import LogBuffer
 
         async def main():
             call = Call({function!r}, uuid.uuid4(), 0, b'"{mark}"', [], 1)
-            await Children({PATH!r}).run(call, print, Printed(uuid.uuid4(), 0, print))
+            await Children({PATH!r}).run(call, print, LogBuffer(uuid.uuid4(), 0, print))
 
         asyncio.run(main())
     """
@@ -235,7 +235,7 @@ async def test_a_signal_that_the_worker_was_started_to_ignore_or_block_is_not_ig
     try:
         with ignored(signal.SIGINT, signal.SIGTERM):
             assert (await Rig(made).fails("interrupts_itself")).startswith("KeyboardInterrupt")
-        with pytest.raises(Lost, match="SIGTERM"):
+        with pytest.raises(AttemptLost, match="SIGTERM"):
             await Rig(made).run("ends_itself")
     finally:
         await made.close()
@@ -247,7 +247,7 @@ def test_who_kills_the_process_above_loses_his_attempt_and_it_is_named() -> None
     async def run() -> None:
         children = Children(PATH)
         try:
-            with pytest.raises(Lost, match="was killed by SIGKILL"):
+            with pytest.raises(AttemptLost, match="was killed by SIGKILL"):
                 await Rig(children).run("kills_its_parent")
             await Rig(children).is_well()
         finally:
@@ -263,7 +263,9 @@ def test_an_answer_that_is_too_large_for_a_frame_is_named_as_that(monkeypatch: p
     with ours, theirs:
         channel = Channel(theirs.fileno())
         for size in (4_000, 6_000):
-            channel.answer(1, Returned([bytes(5_000)], Made(uuid4(), results=[(uuid4(), "", bytes(size))]), "a thread"))
+            channel.answer(
+                1, Returned([bytes(5_000)], Creations(uuid4(), results=[(uuid4(), "", bytes(size))]), "a thread")
+            )
             answer = decode_answer(ours.recv(20_000)[HEAD.size :])
             assert isinstance(answer, Returned if size == 4_000 else Raised)
             assert answer.left == "a thread"

@@ -8,7 +8,7 @@ import pytest
 
 from shared.chain.attempt import AWAY_AGAIN, run
 from shared.chain.context import StepContext
-from shared.chain.decide import Broke, Outcome, Postponed
+from shared.chain.decide import Failed, Outcome, Postponed
 from shared.chain.declare import Action, Chain, critical
 from shared.chain.errors import UserError
 from shared.chain.machine import Fault
@@ -64,9 +64,9 @@ async def test_a_server_that_is_away_or_full_is_waited_for(error: Exception) -> 
 )
 async def test_anything_else_is_a_system_error(error: Exception) -> None:
     found = await outcome(error)
-    assert isinstance(found, Broke)
+    assert isinstance(found, Failed)
     assert found.fault is Fault.SYSTEM
 
 
 async def test_what_the_user_gave_is_the_users() -> None:
-    assert await outcome(UserError("no such file")) == Broke(Fault.USER, "no such file")
+    assert await outcome(UserError("no such file")) == Failed(Fault.USER, "no such file")

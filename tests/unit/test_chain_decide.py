@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from shared.chain.context import StepContext
 from shared.chain.decide import (
-    Broke,
     Due,
+    Emit,
+    Failed,
     Outcome,
     Position,
     Postponed,
     Stopped,
     Succeeded,
-    Tell,
     action,
     begin,
     decide,
@@ -29,7 +29,7 @@ from shared.runtime.retry import Backoff
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 STEADY = Backoff(first=10, factor=2, ceiling=60, jitter=0)
-SYSTEM, USER = Broke(Fault.SYSTEM, "disk full"), Broke(Fault.USER, "no such file")
+SYSTEM, USER = Failed(Fault.SYSTEM, "disk full"), Failed(Fault.USER, "no such file")
 
 
 class Nothing(msgspec.Struct):
@@ -60,7 +60,7 @@ def at(number: int, **fields: Any) -> Position:
 
 def test_a_chain_begins_at_its_first_step() -> None:
     position, effects = begin(NOW)
-    assert effects == [Tell("started"), Due(NOW)]
+    assert effects == [Emit("started"), Due(NOW)]
     assert name_of(HANDLED, position) == "a"
 
 
@@ -70,7 +70,7 @@ def test_each_success_makes_the_next_step_due() -> None:
     assert position == Position(ChainStatus.RUNNING, later, later, 1)
     assert effects == [Due(later)]
     position, effects = decide(HANDLED, at(2), Succeeded(), later)
-    assert (position.status, position.due_at, effects) == (ChainStatus.DONE, None, [Tell("done")])
+    assert (position.status, position.due_at, effects) == (ChainStatus.DONE, None, [Emit("done")])
     assert name_of(HANDLED, position) == "c"
 
 
@@ -110,7 +110,7 @@ def test_patience_ends_with_one_last_try() -> None:
     assert position.due_at == NOW + timedelta(seconds=100)
     for outcome in (SYSTEM, Postponed(1)):
         ended, effects = decide(chain, position, outcome, NOW + timedelta(seconds=100))
-        assert (ended.status, effects) == (ChainStatus.FAILED, [Tell("failed")])
+        assert (ended.status, effects) == (ChainStatus.FAILED, [Emit("failed")])
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_undoing_goes_backwards_and_then_tells(failed_at: int, outcome: Outcome,
         done.append(action(HANDLED, position).name)
         position, effects = decide(HANDLED, position, Succeeded(), NOW)
     assert done == names
-    assert effects == [Tell("failed")]
+    assert effects == [Emit("failed")]
     assert position.status is (ChainStatus.CANCELLED if isinstance(outcome, Stopped) else ChainStatus.FAILED)
     assert name_of(HANDLED, position) == "abc"[failed_at]
 
@@ -140,7 +140,7 @@ def test_without_anything_to_undo_it_ends_at_once() -> None:
     chain = Chain("bare", Nothing, step(act, name="a"))
     for outcome, status in ((USER, ChainStatus.FAILED), (Stopped(), ChainStatus.CANCELLED)):
         position, effects = decide(chain, at(0), outcome, NOW)
-        assert (position.status, position.due_at, effects) == (status, None, [Tell("failed")])
+        assert (position.status, position.due_at, effects) == (status, None, [Emit("failed")])
 
 
 def test_undoing_passes_over_what_cannot_be_undone() -> None:
@@ -148,7 +148,7 @@ def test_undoing_passes_over_what_cannot_be_undone() -> None:
     again, effects = decide(HANDLED, position, SYSTEM, NOW)
     assert (again.step, again.tries, again.error) == (0, 1, "no such file")
     assert effects == [Due(again.due_at)]  # type: ignore[arg-type]
-    passed, _ = decide(HANDLED, again, Broke(Fault.USER, "gone"), NOW)
+    passed, _ = decide(HANDLED, again, Failed(Fault.USER, "gone"), NOW)
     assert (passed.step, passed.error) == (1, "no such file; undo-c: gone")
 
 
@@ -179,7 +179,7 @@ def test_whatever_comes_out(script: list[Outcome], handled: bool) -> None:
         if before.status not in LIVE:
             assert (position, effects) == (before, [])
             continue
-        assert [type(effect) for effect in effects] == [Due if live else Tell]
+        assert [type(effect) for effect in effects] == [Due if live else Emit]
         told += not live
         if live:
             assert position.due_at is not None

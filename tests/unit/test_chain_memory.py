@@ -19,8 +19,8 @@ class MemoryBench:
     def begin(self) -> AbstractAsyncContextManager[Unit]:
         return self.chains.begin()
 
-    async def told(self, id: UUID, last: str) -> list[str]:
-        names = [".".join(subject.split(".")[2:4]) for subject, _ in self.chains.told if subject.endswith(str(id))]
+    async def events_until(self, id: UUID, last: str) -> list[str]:
+        names = [".".join(subject.split(".")[2:4]) for subject, _ in self.chains.events if subject.endswith(str(id))]
         assert names[-1] == last
         return names
 

@@ -19,11 +19,11 @@ from shared.contracts.compute import Value
 from shared.contracts.work import Command, Limits, Logged, Output
 from shared.testing.objects import MemoryObjects
 from shared.worker import launch
-from shared.worker.children import Lost
+from shared.worker.children import AttemptLost
 from shared.worker.commands import Commands, parse
 from shared.worker.functions import TaskError
-from shared.worker.printed import Printed
-from shared.worker.shortage import Unwell
+from shared.worker.log_buffer import LogBuffer
+from shared.worker.shortage import ResourceShortage
 from tests.support.process_list import ignored, lives
 from tests.support.smalldisk import small_disk
 from tests.support.wait import wait_until
@@ -41,7 +41,7 @@ class Rig:
     async def run(self, *command: str, values: Sequence[bytes] = (), room: int = 2**20, **more: Any) -> list[bytes]:
         """The outputs' values."""
         told: list[Logged] = []
-        printed = Printed(uuid4(), 0, told.append)
+        printed = LogBuffer(uuid4(), 0, told.append)
         payload = msgspec.json.encode(Command(list(command), **more))
         given = [await self.value(value) for value in values]
         try:
@@ -226,7 +226,7 @@ async def test_a_launcher_that_dies_is_a_lost_attempt(rig: Rig, tmp_path_factory
     running = asyncio.create_task(rig.run("sh", "-c", script))
     launcher, other = await started(told / "launcher", told / "other")
     os.kill(launcher, signal.SIGKILL)
-    with pytest.raises(Lost, match="-9"):
+    with pytest.raises(AttemptLost, match="-9"):
         await running
     await wait_until(lambda: not lives(other))
 
@@ -239,10 +239,10 @@ async def test_a_killed_worker_leaves_nothing_behind(tmp_path: Path, tmp_path_fa
         import asyncio, uuid
         from shared.testing.objects import MemoryObjects
         from shared.worker.commands import Commands
-        from shared.worker.printed import Printed
+        from shared.worker.log_buffer import LogBuffer
 
         async def main():
-            printed = Printed(uuid.uuid4(), 0, print)
+            printed = LogBuffer(uuid.uuid4(), 0, print)
             await Commands(MemoryObjects()).run({payload.encode()!r}, [], uuid.uuid4(), [], printed, 0)
 
         asyncio.run(main())
@@ -296,10 +296,10 @@ async def test_what_the_worker_lacks_is_not_the_tasks_error(
 
     with monkeypatch.context() as patched:
         patched.setattr("subprocess.Popen", fails)
-        with pytest.raises(Unwell, match="no command can be started: no ") as unwell:
+        with pytest.raises(ResourceShortage, match="no command can be started: no ") as unwell:
             await rig.run("true")
         assert unwell.value.probe is not None
-        with pytest.raises(Unwell):
+        with pytest.raises(ResourceShortage):
             await unwell.value.probe()
     await unwell.value.probe()
     await rig.run("true")
@@ -308,7 +308,7 @@ async def test_what_the_worker_lacks_is_not_the_tasks_error(
 async def test_a_folder_that_cannot_be_made_is_the_workers_trouble(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr("tempfile.tempdir", str(rig.folder / "gone"))
-        with pytest.raises(Unwell, match="No such file or directory"):
+        with pytest.raises(ResourceShortage, match="No such file or directory"):
             await rig.run("true")
     await rig.run("true")
 
@@ -318,10 +318,10 @@ async def test_a_full_disk_is_the_workers_trouble_until_there_is_room(monkeypatc
         monkeypatch.setattr("tempfile.tempdir", str(disk.folder))
         rig = Rig(disk.folder)
         disk.take("full", leave=64 * 1024)
-        with pytest.raises(Unwell, match="the disk is full") as unwell:
+        with pytest.raises(ResourceShortage, match="the disk is full") as unwell:
             await rig.run("cat", "a", values=[bytes(2_000_000)], inputs=["a"])
         assert unwell.value.probe is not None
-        with pytest.raises(Unwell, match="the disk is full"):
+        with pytest.raises(ResourceShortage, match="the disk is full"):
             await unwell.value.probe()
         disk.give_back("full")
         await unwell.value.probe()
@@ -340,7 +340,7 @@ async def test_inputs_that_would_not_fit_an_empty_disk_are_not_begun_and_it_coun
         rig = Rig(disk.folder)
         free = disk.free
         values = [bytes(2_500_000)] * 2
-        with pytest.raises(Lost, match=f"5000000 bytes together, and the disk of this worker has {4 * 2**20}"):
+        with pytest.raises(AttemptLost, match=f"5000000 bytes together, and the disk of this worker has {4 * 2**20}"):
             await rig.run("cat", "a", values=values, inputs=["a", "b"])
         assert disk.free == free
         await rig.commands.close()
@@ -349,8 +349,8 @@ async def test_inputs_that_would_not_fit_an_empty_disk_are_not_begun_and_it_coun
 @pytest.mark.parametrize(
     ("number", "limit", "sent"),
     [
-        (errno.EAGAIN, 0, {"unwell": "Resource temporarily unavailable"}),
-        (errno.ENOMEM, 0, {"unwell": "Cannot allocate memory"}),
+        (errno.EAGAIN, 0, {"shortage": "Resource temporarily unavailable"}),
+        (errno.ENOMEM, 0, {"shortage": "Cannot allocate memory"}),
         (errno.ENOMEM, 2**20, {"refused": "Cannot allocate memory"}),
         (errno.ENOENT, 0, {"refused": "No such file or directory"}),
     ],
@@ -362,12 +362,12 @@ def test_a_launcher_tells_the_commands_fault_from_the_machines(
         raise launch.Refused(number)
 
     messages: list[dict[str, Any]] = []
-    monkeypatch.setattr(launch, "_begin", begin)
+    monkeypatch.setattr(launch, "begin", begin)
     monkeypatch.setattr(launch, "send", lambda **message: messages.append(message))
-    monkeypatch.setattr(launch, "_line", lambda: msgspec.json.encode({"limits": {"memory_bytes": limit}}))
+    monkeypatch.setattr(launch, "receive_line", lambda: msgspec.json.encode({"limits": {"memory_bytes": limit}}))
     monkeypatch.setattr(launch.os, "close", lambda fd: None)
     monkeypatch.setattr(launch.os, "read", lambda fd, n: b"")
-    launch._serve("", 0)
+    launch.serve("", 0)
     assert messages == [sent, {"gone": True}]
 
 

@@ -1,6 +1,7 @@
 """Our client of the bus reads whatever arrives: nats-py's own reader would end, and hear nothing any more."""
 
 import pytest
+from nats.protocol.parser import Parser
 
 from shared.bus.connection import LARGEST_HEADERS, Connection
 from shared.contracts.errors import Invalid
@@ -21,7 +22,7 @@ from shared.service.middleware.identity import of_command, of_request
     ],
 )
 async def test_headers_that_cannot_be_read_are_refused_by_who_needs_them(raw: bytes) -> None:
-    headers = await Connection()._process_headers(raw)
+    headers = await Connection().read_headers(raw)
     assert list(headers or {}) == [UNREADABLE]
     for call in (lambda: of_request("hr.rpc.s.n.v", headers), lambda: of_command("hr.cmd.a.s.n.v", headers, "1")):
         with pytest.raises(Invalid) as refused:
@@ -38,24 +39,27 @@ async def test_headers_that_cannot_be_read_are_refused_by_who_needs_them(raw: by
     ],
 )
 async def test_others_are_read(raw: bytes, read: dict[str, str]) -> None:
-    assert await Connection()._process_headers(raw) == read
+    assert await Connection().read_headers(raw) == read
 
 
 @pytest.mark.parametrize(
     "subject", [b"a.\xff", b"a.\x0cb", b"a.\x0b", b"a.\x00", b"a.\x1c", b"a.\x85", b"a." + b"x" * 5000]
 )
 async def test_any_subject_that_the_server_takes_is_read(subject: bytes) -> None:
-    connection, seen = Connection(), []
+    seen: list[object] = []
 
-    async def note(*message: object) -> None:
-        seen.append(message)
+    class Listener:
+        """The side of nats-py's parser that takes messages."""
 
-    connection._process_msg = note
+        async def _process_msg(self, *message: object) -> None:
+            seen.append(message)
+
+    reader = Parser(Listener())
     frames = b"MSG %s 1 2\r\n{}\r\nHMSG %s 1 r 12 14\r\nNATS/1.0\r\n\r\n{}\r\n" % (subject, subject)
     for at in range(0, len(frames), 7):
-        await connection._ps.parse(frames[at : at + 7])
+        await reader.parse(frames[at : at + 7])
     assert seen == [(1, subject, b"", b"{}", None), (1, subject, b"r", b"{}", b"NATS/1.0\r\n\r\n")]
-    built = connection._build_message(1, subject, b"r\xff", b"", None)
+    built = Connection().build_message(1, subject, b"r\xff", b"", None)
     assert built.subject == subject.decode("utf-8", "replace")
 
 

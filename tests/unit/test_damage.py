@@ -15,6 +15,7 @@ from services.retriever.retrieval.store import Q, retrieval_key
 from shared.chain.errors import Later
 from shared.contracts.catalogue import DamageKind, Datablock, DatablockReport
 from shared.contracts.errors import Unavailable
+from shared.testing.chain import RecordedStep
 from shared.testing.objects import MemoryObjects
 
 KEY, DATA, ID = "datasets/1/datablocks/a_0.tar", b"as it was written", UUID(int=1)
@@ -52,7 +53,7 @@ async def test_an_object_that_cannot_be_read_on_a_storage_that_is_there(monkeypa
     retrieve, objects, lts, pool, catalogue = rig()
     await lts.put(KEY, DATA)
     lts.unreadable.add(KEY)
-    await retrieve.download_datablocks(None, STATE)
+    await retrieve.download_datablocks(RecordedStep(), STATE)
     assert [found.damage for found in catalogue.reports] == ["unreadable"]
     assert pool.writes == [("set_damage", "unreadable")]
     objects.assert_empty()
@@ -79,7 +80,7 @@ async def test_a_copy_in_retrieval_storage_that_cannot_be_read_is_brought_again(
     await objects.put(retrieval_key(KEY), DATA)
     objects.unreadable.add(retrieval_key(KEY))
     with pytest.raises(CorruptError):
-        await retrieve.validate_datablocks(None, STATE)
+        await retrieve.validate_datablocks(RecordedStep(), STATE)
     objects.assert_empty()
 
 
@@ -128,7 +129,7 @@ class Pool:
         return [self.block]
 
     async def execute(self, query: str, *arguments: Any) -> None:
-        self.writes.append((next(known.name for known in Q if known.text == query), arguments[2]))
+        self.writes.append((next(known.name for known in Q if known.text == query), arguments[0]))
 
 
 def rig(status: Any = "damaged", copy: int = 1) -> tuple[Any, MemoryObjects, MemoryObjects, Pool, Catalogue]:
@@ -144,7 +145,7 @@ STATE = Retrieving(ID, "a/b", "ann")
 async def test_what_is_damaged_is_reported_then_noted() -> None:
     retrieve, objects, lts, pool, catalogue = rig()
     await lts.put(KEY, DATA.swapcase())
-    await retrieve.download_datablocks(None, STATE)
+    await retrieve.download_datablocks(RecordedStep(), STATE)
     assert [found.damage for found in catalogue.reports] == ["checksum"]
     assert pool.writes == [("set_damage", "checksum")]
     objects.assert_empty()
@@ -155,7 +156,7 @@ async def test_what_is_being_archived_again_is_waited_for(status: str, copy: int
     """Its bad object is gone, its good one is not there yet: no damage."""
     retrieve, _, _, pool, _ = rig(status, copy)
     with pytest.raises(Later, match="archived again"):
-        await retrieve.download_datablocks(None, STATE)
+        await retrieve.download_datablocks(RecordedStep(), STATE)
     assert pool.writes == [("set_copy", copy)]
 
 
@@ -175,7 +176,7 @@ async def test_what_was_read_wrong_once_is_no_damage() -> None:
 
     lts.get = once  # type: ignore[method-assign]
     with pytest.raises(Later, match="once not"):
-        await retrieve.download_datablocks(None, STATE)
+        await retrieve.download_datablocks(RecordedStep(), STATE)
     assert (pool.writes, catalogue.reports) == ([], [])
 
 
@@ -183,7 +184,7 @@ async def test_what_was_put_right_is_reported_too() -> None:
     retrieve, objects, lts, pool, catalogue = rig("validated")
     await lts.put(KEY, DATA)
     pool.block["suspect"] = True
-    await retrieve.download_datablocks(None, STATE)
+    await retrieve.download_datablocks(RecordedStep(), STATE)
     assert catalogue.reports == [None]
     assert objects.objects == {retrieval_key(KEY): DATA}
 
@@ -192,7 +193,7 @@ async def test_a_storage_that_is_away_is_waited_for() -> None:
     retrieve, _, lts, pool, catalogue = rig()
     await lts.put(KEY, DATA)
     with lts.replaced(), pytest.raises(Unavailable):
-        await retrieve.download_datablocks(None, STATE)
+        await retrieve.download_datablocks(RecordedStep(), STATE)
     assert (pool.writes, catalogue.reports) == ([], [])
 
 
@@ -201,7 +202,7 @@ async def test_a_datablock_of_another_storage_is_waited_for() -> None:
     retrieve, _, _, pool, catalogue = rig()
     pool.block["storage"] = "lts-before"
     with pytest.raises(Unavailable, match=r"'lts-before'.*'lts'"):
-        await retrieve.download_datablocks(None, STATE)
+        await retrieve.download_datablocks(RecordedStep(), STATE)
     assert (pool.writes, catalogue.reports) == ([], [])
 
 
@@ -210,5 +211,5 @@ async def test_a_datablock_of_this_storage_is_brought(storage: str | None) -> No
     retrieve, objects, lts, pool, _ = rig()
     await lts.put(KEY, DATA)
     pool.block["storage"] = storage
-    await retrieve.download_datablocks(None, STATE)
+    await retrieve.download_datablocks(RecordedStep(), STATE)
     assert objects.objects == {retrieval_key(KEY): DATA}

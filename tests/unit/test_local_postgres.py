@@ -58,7 +58,7 @@ def test_roots_data_move_out_of_a_home_that_is_closed_now(tree: Path) -> None:
     home.close()
     for _ in range(2):  # the second finds it where the first has put it
         home.open()
-        Postgres(home, 1, {}, {})._place()
+        Postgres(home, 1, {}, {}).place()
         home.close()
     beside = tree / "home.postgres"
     assert not inside.exists()
@@ -76,5 +76,5 @@ def test_what_is_left_of_a_home_that_is_gone_is_not_taken_for_the_new_ones(tree:
     home = Home(tree / "home")
     home.open()
     with pytest.raises(HomeError, match=r"home\.postgres is left over"):
-        Postgres(home, 1, {}, {})._place()
+        Postgres(home, 1, {}, {}).place()
     home.close()

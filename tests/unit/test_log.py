@@ -5,11 +5,11 @@ import io
 
 import pytest
 
-from shared.runtime.log import _Lossy, _redact, configure
+from shared.runtime.log import LossyStream, configure, redact
 
 
 def redacted(**event: object) -> dict[str, object]:
-    return dict(_redact(None, "info", dict(event)))
+    return dict(redact(None, "info", dict(event)))
 
 
 @pytest.mark.parametrize("key", ["token", "password", "secret", "secret_key", "authorization"])
@@ -45,6 +45,6 @@ def test_a_log_on_a_full_disk_stops_nobody() -> None:
         def flush(self) -> None:
             self.write("")
 
-    out = _Lossy(Full())
+    out = LossyStream(Full())
     out.write("lost\n")
     out.flush()

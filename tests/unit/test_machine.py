@@ -1,15 +1,12 @@
-"""States are tables; the scheduler's are whole and agree with its statements."""
+"""States are tables, and the scheduler's are whole."""
 
-import re
 from enum import IntEnum
-from pathlib import Path
 
 import pytest
 
-import services.scheduler
 from services.scheduler.machine import MACHINES, SESSION, TASK
 from shared.contracts.errors import Conflict
-from shared.contracts.states import TASK_ENDS, TaskStatus
+from shared.contracts.states import TASK_ENDS
 from shared.runtime.machine import Machine
 
 
@@ -61,20 +58,3 @@ def test_ended_tasks_stay_ended() -> None:
     for verb, (sources, _) in TASK.moves.items():
         assert verb == "rerun" or not sources & TASK_ENDS
     assert SESSION.sources("close") == [1, 2]
-
-
-def test_the_release_functions_guard_with_the_states_of_the_table() -> None:
-    folder = Path(str(services.scheduler.__file__)).parent / "migrations"
-    text = "".join((folder / name).read_text() for name in ("0002_release.sql", "0005_sessions.sql", "0008_tasks.sql"))
-    functions = dict(re.findall(r"CREATE FUNCTION (\w+)_v1(.*?)END \$\$;", text, re.DOTALL))
-
-    def guards(name: str) -> list[list[int]]:
-        found = re.findall(r"t\.status IN \(([\d, ]+)\)", functions[name])
-        return [[int(n) for n in group.split(",")] for group in found]
-
-    assert guards("complete") == [TASK.sources("complete")]
-    assert guards("fail") == [TASK.sources("fail"), [TaskStatus.CREATING, TaskStatus.PENDING]]
-    assert guards("end") == [
-        TASK.sources("stop"), TASK.sources("stop"), TASK.sources("fail"), [TaskStatus.CREATING, TaskStatus.PENDING]
-    ]  # fmt: skip
-    assert guards("rerun") == [TASK.sources("rerun")]

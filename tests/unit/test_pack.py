@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from services.archiver.archive.packing import BLOCK, RECORD, File, Tar, manifest, share_out
+from services.archiver.archive.packing import BLOCK, RECORD, Tar, manifest, share_out
+from services.archiver.catalogue.store.files import File
 from shared.chain.errors import UserError
 from tests.support.tars import listed, members, packed, reading
 

@@ -85,8 +85,8 @@ async def test_who_gives_up_leaves_no_trace() -> None:
     assert visitors.entered == ["ann", "eve"]
     visitors.tasks[2].cancel()
     await visitors.rest()
-    assert not share._waiting
-    assert not share._running
+    assert not share.waiting
+    assert not share.running
 
 
 async def test_who_gives_up_as_his_turn_comes_gives_the_place_on() -> None:
@@ -109,8 +109,8 @@ async def test_who_gives_up_in_the_round_in_which_his_turn_comes_is_only_cancell
     assert visitors.tasks[1].cancelled()
     assert visitors.entered == ["ann", "eve"]
     await visitors.end(2)
-    assert not visitors.share._waiting
-    assert not visitors.share._running
+    assert not visitors.share.waiting
+    assert not visitors.share.running
 
 
 async def test_whose_patience_ends_in_the_round_in_which_his_turn_comes_is_refused() -> None:
@@ -122,7 +122,7 @@ async def test_whose_patience_ends_in_the_round_in_which_his_turn_comes_is_refus
     assert [each.exception() for each in visitors.tasks] == [None, None]
     assert visitors.entered == ["ann"]
     assert len(visitors.refused) == 1
-    assert not visitors.share._waiting
+    assert not visitors.share.waiting
 
 
 async def test_nobody_waits_for_ever() -> None:

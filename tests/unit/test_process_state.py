@@ -12,12 +12,12 @@ from shared.worker.process_state import ProcessState
 
 BLOCKED = """
 import asyncio, time
-from shared.worker import blocked
+from shared.worker import loop_watchdog
 
-blocked.LIMIT = 0.2
+loop_watchdog.LIMIT = 0.2
 
 async def main():
-    task = asyncio.create_task(blocked.end_if_blocked())
+    task = asyncio.create_task(loop_watchdog.end_if_blocked())
     await asyncio.sleep(0)
     never_ends()
 

@@ -25,12 +25,12 @@ class Pool:
         self._kept = None if swept else {"id": ID}
 
     async def fetchrow(self, query: str, *_: Any) -> dict[str, Any] | None:
-        if query == Q["keep_addresses"]:
+        if query == Q.keep_addresses.text:
             return self._kept
         return {"id": ID, "owner": "ann", "swept_at": None, "back": 1, "damaged": 0, "blocks": 1}
 
     async def execute(self, query: str, *_: Any) -> None:
-        assert query == Q["keep_addresses"]
+        assert query == Q.keep_addresses.text
 
     async def fetch(self, query: str, *_: Any) -> list[dict[str, Any]]:
         return [{"archive_id": "a/a_0.tar", "packed_size": 1, "chk": "", "damage": "", "datablock": ID}]

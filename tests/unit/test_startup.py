@@ -82,7 +82,7 @@ def test_a_signal_ends_what_waits_for_a_server() -> None:
         signal.raise_signal(signal.SIGTERM)
         await asyncio.Event().wait()
 
-    asyncio.run(asyncio.wait_for(lifecycle._supervise(main), 10))
+    asyncio.run(asyncio.wait_for(lifecycle.supervise(main), 10))
 
 
 def test_a_signal_lets_what_runs_drain() -> None:
@@ -96,14 +96,14 @@ def test_a_signal_lets_what_runs_drain() -> None:
         _drained.append(True)
 
     _drained.clear()
-    asyncio.run(asyncio.wait_for(lifecycle._supervise(main), 10))
+    asyncio.run(asyncio.wait_for(lifecycle.supervise(main), 10))
     assert _drained == [True]
 
 
 async def test_a_connected_process_that_is_let_in_no_more_says_why() -> None:
     bus = Bus("archiver")
-    bus._absence = startup.Absence("NATS", "nats://127.0.0.1:1", user="archiver")
+    bus.absence = startup.Absence("NATS", "nats://127.0.0.1:1", user="archiver")
     with capture_logs() as logs:
         for _ in range(5):
-            await bus._error(Exception("nats: 'Authorization Violation'"))
+            await bus.on_error(Exception("nats: 'Authorization Violation'"))
     assert [(line["event"], line["why"]) for line in logs] == [("server.awaited", "unknown user, or wrong password")]

@@ -66,7 +66,7 @@ async def test_a_stream_without_a_place_is_refused_before_it_begins_and_closed()
     hung_up.set()
     await asyncio.gather(*running)
     assert first.closed
-    assert not streams._running
+    assert not streams.running
 
 
 async def test_a_stream_goes_on_when_a_server_that_was_away_is_back(monkeypatch: pytest.MonkeyPatch) -> None:

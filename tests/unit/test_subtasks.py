@@ -14,7 +14,7 @@ from shared.contracts.errors import Conflict, Invalid
 from shared.contracts.topology import MESSAGE_LIMIT
 from shared.worker import Task
 from shared.worker.functions import encode_outputs
-from shared.worker.handover import cut, placed
+from shared.worker.subtask_sender import parts_of, with_place
 from shared.worker.subtasks import DIRECT
 
 A, B = uuid4(), uuid4()
@@ -26,7 +26,7 @@ def task() -> Task:
 
 def test_without_subtasks_nothing_is_made_and_all_outputs_are_returned() -> None:
     one = task()
-    assert (one.made, one.undelegated) == (None, [A, B])
+    assert (one.creations, one.undelegated) == (None, [A, B])
 
 
 def test_what_is_submitted_is_a_line_and_its_ids_are_known() -> None:
@@ -35,7 +35,7 @@ def test_what_is_submitted_is_a_line_and_its_ids_are_known() -> None:
     given = one.create_result({"x": 1}, name="given")
     later = one.create_result()
     second = one.submit("g", inputs=[first, given], outputs=[later, B], payload_result=first)
-    made = one.made
+    made = one.creations
     assert made is not None
     assert first.outputs == [ids.result_id(made.submission, 0)] == [first.output]
     assert second.id == ids.task_id(made.submission, 1)
@@ -56,7 +56,7 @@ def test_more_inputs_than_a_line_has_room_for_are_kept_as_a_result() -> None:
     few = one.submit("f", inputs=[A] * DIRECT)
     many = [few.output, *[B] * DIRECT]
     one.submit("f", inputs=many)
-    made = one.made
+    made = one.creations
     assert made is not None
     short, long = (msgspec.json.decode(line, type=TaskSpec) for line in made.tasks)
     assert (len(short.inputs), short.inputs_from, long.inputs) == (DIRECT, None, [])
@@ -73,20 +73,22 @@ def test_two_runs_of_a_task_share_no_ids() -> None:
 
 def test_parts_fit_and_results_come_first() -> None:
     results, tasks = [b"r" * 40] * 3, [b"t" * 30] * 4
-    parts = list(cut(results, tasks, 100))
+    parts = list(parts_of(results, tasks, 100))
     assert [(len(some), len(lines)) for some, lines in parts] == [(2, 0), (1, 1), (0, 3)]
-    assert list(cut([], [], 100)) == [([], [])]
-    assert [len(lines) for _, lines in cut([], [b"x" * 500, b"y"], 100)] == [1, 1], "too large alone: refused there"
+    assert list(parts_of([], [], 100)) == [([], [])]
+    assert [len(lines) for _, lines in parts_of([], [b"x" * 500, b"y"], 100)] == [1, 1], (
+        "too large alone: refused there"
+    )
 
 
 def test_errors_are_placed_as_the_code_counts() -> None:
-    error = placed(Invalid("no such thing", field="tasks[3].inputs[1]"), 100)
+    error = with_place(Invalid("no such thing", field="tasks[3].inputs[1]"), 100)
     assert (type(error), error.message, error.field) == (
         Invalid,
         "subtasks[103].inputs[1]: no such thing",
         "subtasks[103].inputs[1]",
     )
-    assert placed(Conflict("closed"), 100).message == "closed"
+    assert with_place(Conflict("closed"), 100).message == "closed"
 
 
 def test_outputs_of_the_same_submission_may_be_named_by_their_ids() -> None:

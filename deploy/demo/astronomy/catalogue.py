@@ -11,6 +11,8 @@ from deploy.demo.astronomy.sources import LEAST, SIGMAS
 
 
 class Column(NamedTuple):
+    """One column of the catalogue; `description` and `unit` are in its header."""
+
     name: str
     type: type
     unit: str | None

@@ -1,1 +1,1 @@
-"""What is done to datasets: uploads, archive jobs, repair, and giving up; one module a chain, one a noun that users ask about."""
+"""What changes datasets: uploads, archive and retrieve jobs, repair, abandonment. One module for each chain, and one for each noun that users ask about."""

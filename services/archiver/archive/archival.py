@@ -2,12 +2,15 @@
 
 from contextlib import aclosing
 from typing import Final
+from uuid import UUID
 
 from services.archiver.archive.packing import manifest
 from services.archiver.archive.state import OfDataset
 from services.archiver.catalogue import builtin as catalogue
-from services.archiver.catalogue import layout, store
-from services.archiver.catalogue.machine import BLOCK
+from services.archiver.catalogue import layout
+from services.archiver.catalogue.machine import BLOCK, BlockState
+from services.archiver.catalogue.store import datablocks, datasets, files
+from services.archiver.catalogue.store.datablocks import Row
 from shared.chain.context import StepContext
 from shared.chain.errors import Later
 from shared.contracts.errors import AlreadyExists, HeadraceError, NoRoom
@@ -17,9 +20,10 @@ from shared.objects.remove import remove
 from shared.runtime.log import log
 from shared.service.unit import Unit, Units
 
-Q = store.Q
+STORED: Final = frozenset({BlockState.STORED, BlockState.VALIDATED})
+VALIDATED: Final = frozenset({BlockState.VALIDATED})
 ROOM_AGAIN: Final = 5.0
-"""Seconds after which a full storage is looked at again."""
+"""Seconds between two looks at whether a full storage has room."""
 
 
 class CorruptError(HeadraceError):
@@ -27,40 +31,53 @@ class CorruptError(HeadraceError):
 
 
 class Archiving:
-    """`storage`: what `lts` is called."""
+    """`storage`: the name of the storage `lts`."""
 
     def __init__(self, units: Units, objects: Objects, lts: Store, storage: str) -> None:
         self._units, self._objects, self._lts, self._storage = units, objects, lts, storage
 
     async def job_forwarded(self, ctx: StepContext, state: OfDataset) -> None:
-        catalogue.tell_job(ctx, state.job, "forward")
+        """The job is accepted."""
+        catalogue.commit_job(ctx, state.job, "forward")
 
     async def job_in_progress(self, ctx: StepContext, state: OfDataset) -> None:
-        catalogue.tell_job(ctx, state.job, "begin")
+        """The job has begun."""
+        catalogue.commit_job(ctx, state.job, "begin")
 
     async def lifecycle_started(self, ctx: StepContext, state: OfDataset) -> None:
-        catalogue.tell_lifecycle(ctx, state.dataset, "start", archivable=False)
+        """The dataset is being archived: it may not be archived twice."""
+        catalogue.commit_lifecycle(ctx, state.dataset, "start", archivable=False)
 
     async def move_datablocks_to_lts(self, ctx: StepContext, state: OfDataset) -> None:
-        """Copies; the staged ones stay until what was written has been read back."""
-        for one in await self._units.pool.fetch(Q["blocks"], state.dataset):
+        """Copies the datablocks; those in staging stay until the copies have been read back."""
+        await self._report_stored(ctx, state.dataset)
+        for one in await datablocks.of_dataset(self._units.pool, state.dataset):
             # As it is now: copying takes long, and what was validated meanwhile may have no staged copy any more.
-            block = await self._units.pool.fetchrow(Q["block"], state.dataset, one["id"])
+            block = await datablocks.lock(self._units.pool, state.dataset, one["id"])
             if block is not None and block["state"] in BLOCK.sources("store"):
-                store.check_storage(block["archive_id"], block["storage"], self._storage)
+                layout.check_storage(block["archive_id"], block["storage"], self._storage)
                 await self._store(block)
-                await self._move(block, "store")
+                await datablocks.move(self._units.pool, block["id"], "store")
+                await self._report_stored(ctx, state.dataset)
 
-    async def _store(self, block: store.Row) -> None:
-        files = await store.files(self._units.pool, "files_of", block["id"])
+    async def _report_stored(self, ctx: StepContext, dataset: UUID) -> None:
+        blocks, size = await datablocks.progress(self._units.pool, dataset, STORED)
+        await ctx.progress(datablocks=blocks, bytes=size)
+
+    async def _report_validated(self, ctx: StepContext, dataset: UUID) -> None:
+        blocks, size = await datablocks.progress(self._units.pool, dataset, VALIDATED)
+        await ctx.progress(validated_datablocks=blocks, validated_bytes=size)
+
+    async def _store(self, block: Row) -> None:
+        packed = await files.of_datablock(self._units.pool, block["id"])
         try:
             await self._copy(block)
-            await self._put(layout.manifest_key(block["archive_id"]), manifest(files))
+            await self._put(layout.manifest_key(block["archive_id"]), manifest(packed))
         except NoRoom as error:
             raise Later(ROOM_AGAIN, f"room on long-term storage: {error.message}") from None
         log.info("datablock.stored", datablock=str(block["id"]), bytes=block["packed_size"])
 
-    async def _copy(self, block: store.Row) -> None:
+    async def _copy(self, block: Row) -> None:
         key, size = block["archive_id"], block["packed_size"]
         if not block["damage"]:
             there = await self._lts.head(key)
@@ -77,11 +94,12 @@ class Archiving:
             return  # the same files give the same manifest
 
     async def validate_datablocks(self, ctx: StepContext, state: OfDataset) -> None:
-        """Reads every datablock back, whole. One that differs is taken away, and copied again by the next archive job."""
-        for block in await self._units.pool.fetch(Q["blocks"], state.dataset):
+        """Reads every datablock back, whole. CorruptError if one differs; then the chain is undone, and the next archive job copies it again."""
+        await self._report_validated(ctx, state.dataset)
+        for block in await datablocks.of_dataset(self._units.pool, state.dataset):
             if block["state"] not in BLOCK.sources("validate"):
                 continue
-            store.check_storage(block["archive_id"], block["storage"], self._storage)
+            layout.check_storage(block["archive_id"], block["storage"], self._storage)
             digest = Sha256()
             async with aclosing(self._lts.get(block["archive_id"])) as chunks:
                 async for chunk in chunks:
@@ -91,29 +109,30 @@ class Archiving:
                     f"{block['archive_id']}: {digest.size} bytes that hash to {digest.hex()} came back; "
                     f"{block['packed_size']} that hash to {block['chk']} were written"
                 )
-            await self._move(block, "validate", "whole_block")
-
-    async def _move(self, block: store.Row, verb: str, query: str = "move_block") -> None:
-        await self._units.pool.fetchrow(Q[query], block["id"], int(BLOCK.target(verb)), BLOCK.sources(verb))
+            await datablocks.validate(self._units.pool, block["id"])
+            await self._report_validated(ctx, state.dataset)
 
     async def delete_from_lts(self, ctx: StepContext, state: OfDataset) -> None:
-        """The datablocks are in staging still: once the dataset counts as archived they may not be, and nothing is taken back."""
-        row = await self._units.pool.fetchrow(Q["lock_dataset_of_chain"], state.dataset)
+        """Deletes the copies, unless the dataset counts as archived: then the datablocks may not be in staging any more."""
+        row = await datasets.lock_id(self._units.pool, state.dataset)
         assert row is not None
         if row["retrievable"]:
             return
-        for block in await self._units.pool.fetch(Q["blocks"], state.dataset):
-            store.check_storage(block["archive_id"], block["storage"], self._storage)
+        for block in await datablocks.of_dataset(self._units.pool, state.dataset):
+            layout.check_storage(block["archive_id"], block["storage"], self._storage)
             await self._lts.delete([block["archive_id"], layout.manifest_key(block["archive_id"])])
-            await self._move(block, "take back")
+            await datablocks.move(self._units.pool, block["id"], "take back")
 
     async def mark_retrievable(self, ctx: StepContext, state: OfDataset) -> None:
-        catalogue.tell_lifecycle(ctx, state.dataset, "archive", archivable=False, retrievable=True)
+        """The dataset counts as archived: what is staged is not its only copy any more."""
+        catalogue.commit_lifecycle(ctx, state.dataset, "archive", archivable=False, retrievable=True)
 
     async def job_finished(self, ctx: StepContext, state: OfDataset) -> None:
-        catalogue.tell_job(ctx, state.job, "finish")
+        """The job has ended well."""
+        catalogue.commit_finished_job(ctx, state.job, state.pid)
 
     async def clear_staging_and_landing_zone(self, ctx: StepContext, state: OfDataset) -> None:
+        """Removes what was uploaded and packed; only long-term storage has it now."""
         await remove(self._objects, layout.staging_prefix(state.dataset))
         await remove(self._objects, layout.landing_prefix(state.dataset))
 
@@ -123,6 +142,6 @@ class Archiving:
         ctx.commit(gone)
 
     async def report_failure(self, ctx: StepContext, state: OfDataset) -> None:
-        """It may be asked for again: the datablocks are in staging still."""
-        catalogue.tell_job(ctx, state.job, "fail", ctx.error)
-        catalogue.tell_lifecycle(ctx, state.dataset, "fail", archivable=True, retrievable=False)
+        """The job has failed; the dataset may be archived again, since its datablocks are still in staging."""
+        catalogue.commit_job(ctx, state.job, "fail", ctx.error)
+        catalogue.commit_lifecycle(ctx, state.dataset, "fail", archivable=True, retrievable=False)

@@ -14,14 +14,16 @@ from services.archiver.archive.post_upload import PostUpload
 from services.archiver.archive.repair import Repairing
 from services.archiver.archive.retrieval import Forwarding
 from services.archiver.archive.state import OfDataset
-from shared.chain.declare import Chain, critical, retry
+from shared.chain.declare import WHENEVER, Chain, critical, retry
 from shared.runtime.retry import Backoff
 
 SOON = Backoff(first=0.5, factor=2, ceiling=60)
-"""Between tries of a step that must succeed in the end."""
+"""Pauses between the tries of a step that must succeed in the end."""
 
 
 class ArchiverChains(msgspec.Struct, frozen=True):
+    """All chains of the archiver."""
+
     post_upload: Chain[OfDataset]
     archival: Chain[OfDataset]
     repair: Chain[OfDataset]
@@ -35,6 +37,7 @@ class ArchiverChains(msgspec.Struct, frozen=True):
 def declare(
     after: PostUpload, archive: Archiving, repair: Repairing, forward: Forwarding, abandon: Abandoning
 ) -> ArchiverChains:
+    """The chains, made of their steps."""
     return ArchiverChains(
         post_upload=Chain(
             "post_upload", OfDataset,
@@ -43,6 +46,7 @@ def declare(
             retry(after.register_datablocks, backoff=SOON),
             retry(after.update_lifecycle, backoff=SOON),
             on_user_error=after.report_missing_files,
+            cancellable_before="register_datablocks",
         ),
         archival=Chain(
             "archival", OfDataset,
@@ -55,7 +59,7 @@ def declare(
             retry(archive.job_finished, backoff=SOON),
             retry(archive.clear_staging_and_landing_zone),
             on_user_error=archive.report_failure, on_system_error=archive.report_failure,
-            on_cancel=archive.report_failure,
+            on_cancel=archive.report_failure, cancellable_before="mark_retrievable",
         ),
         repair=Chain(
             "repair", OfDataset,
@@ -69,11 +73,13 @@ def declare(
             retry(archive.job_finished, backoff=SOON),
             retry(archive.clear_staging_and_landing_zone),
             on_user_error=repair.report_failure, on_system_error=repair.report_failure, on_cancel=repair.report_failure,
+            cancellable_before="mark_repaired",
         ),
         retrieval=Chain(
             "retrieve", OfDataset,
             retry(forward.hand_to_retriever, backoff=SOON),
-            on_user_error=forward.report_failure, on_cancel=forward.report_failure,
+            on_user_error=forward.report_failure, on_cancel=forward.cancel_retrieval,
+            cancellable_before=WHENEVER,
         ),
         abandonment=Chain("abandonment", OfDataset, retry(abandon.remove_bytes, backoff=SOON)),
     )  # fmt: skip

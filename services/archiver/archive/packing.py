@@ -10,8 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
-import msgspec
-
+from services.archiver.catalogue.store.files import File
 from shared.chain.errors import UserError
 from shared.objects.hashing import Sha256
 
@@ -20,19 +19,11 @@ RECORD: Final = tarfile.RECORDSIZE
 BAGIT: Final = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 
 Read = Callable[[str], AsyncGenerator[bytes, None]]
-"""The bytes of the file at a path."""
-
-
-class File(msgspec.Struct, frozen=True):
-    """`chk`: SHA-256 in hex."""
-
-    path: str
-    size: int
-    chk: str
+"""Gives the bytes of the file at a path of the dataset."""
 
 
 def share_out(files: Sequence[File], target: int) -> list[list[File]]:
-    """Files, in the order of their paths, into datablocks of about `target` bytes. A larger file gets one of its own."""
+    """Groups files, in the order of their paths, into datablocks of about `target` bytes. A larger file gets a datablock of its own."""
     blocks: list[list[File]] = []
     room = 0
     for file in sorted(files, key=lambda file: file.path):
@@ -50,7 +41,7 @@ def manifest(files: Sequence[File]) -> bytes:
 
 
 class Tar:
-    """One datablock. `starts`: path → where its first byte lies; known before anything is packed, as is the `size`."""
+    """The tar of one datablock. `starts`: path → where its first byte lies; `size`: bytes of the tar. Both are known before anything is packed."""
 
     def __init__(self, name: str, files: Sequence[File]) -> None:
         self._name, self._files = name, files
@@ -65,7 +56,7 @@ class Tar:
         self.size = -(-(at + 2 * BLOCK) // RECORD) * RECORD
 
     async def stream(self, read: Read) -> AsyncGenerator[bytes, None]:
-        """The tar. UserError if a file turns out to be another than was registered."""
+        """The bytes of the tar. WrongFileError if a file is not the one that was registered."""
         sent = 0
         async with aclosing(self._members(read)) as chunks:
             async for chunk in chunks:
@@ -109,7 +100,7 @@ class WrongFileError(UserError):
 
 
 def check(file: File, digest: Sha256) -> None:
-    """Whether the bytes that passed are the file that was registered; WrongFileError otherwise."""
+    """Checks that the bytes that passed are the registered file; WrongFileError otherwise."""
     if digest.size != file.size:
         more = "more than " if digest.size > file.size else ""
         raise WrongFileError(file.path, f"{more}{min(digest.size, file.size)} bytes came, {file.size} were registered")

@@ -10,57 +10,63 @@ from functools import partial
 from services.archiver.archive.post_upload import PostUpload
 from services.archiver.archive.state import OfDataset
 from services.archiver.catalogue import builtin as catalogue
-from services.archiver.catalogue import damage, layout, store
+from services.archiver.catalogue import layout
 from services.archiver.catalogue.machine import ARCHIVE, BLOCK
+from services.archiver.catalogue.store import datablocks, datasets
+from services.archiver.catalogue.store.datablocks import Row
 from shared.chain.context import StepContext
 from shared.objects.port import Objects
 from shared.objects.remove import remove
 from shared.runtime.log import log
 from shared.service.unit import Unit, Units
 
-Q = store.Q
-
 
 class Repairing:
+    """The steps that only the repair chain has."""
+
     def __init__(self, units: Units, objects: Objects, packing: PostUpload) -> None:
         self._units, self._objects, self._packing = units, objects, packing
 
     async def repack_damaged_datablocks(self, ctx: StepContext, state: OfDataset) -> None:
-        """Landing zone → tar → staging, for each datablock that is damaged. UserError if its files are not there, or others."""
-        for block in await self._units.pool.fetch(Q["blocks"], state.dataset):
+        """Packs each damaged datablock again: landing zone → tar → staging. UserError if its files are missing, or differ."""
+        for block in await datablocks.of_dataset(self._units.pool, state.dataset):
             if block["state"] in BLOCK.sources("repack"):
                 await self._repack(state, block)
 
-    async def _repack(self, state: OfDataset, block: store.Row) -> None:
+    async def _repack(self, state: OfDataset, block: Row) -> None:
         key, _ = await self._packing.put(state.dataset, block, size=block["packed_size"], sha256=block["chk"])
-        moves = int(BLOCK.target("repack")), BLOCK.sources("repack")
-        if await self._units.pool.fetchrow(Q["repack_block"], block["id"], *moves, key) is None:
+        if await datablocks.repack(self._units.pool, block["id"], key) is None:
             await self._objects.delete([key])  # another run was first, or it is whole again
             return
         log.info("datablock.repacked", datablock=str(block["id"]), damage=block["damage"], bytes=block["packed_size"])
 
     async def give_up(self, ctx: StepContext, state: OfDataset) -> None:
         """What was to be repaired, and was not validated, is damaged as before."""
-        moves = int(BLOCK.target("give up")), BLOCK.sources("give up")
-        await self._units.pool.execute(Q["give_up_repair"], state.dataset, *moves)
+        await datablocks.give_up_repair(self._units.pool, state.dataset)
         await remove(self._objects, layout.staging_prefix(state.dataset))
 
     async def mark_repaired(self, ctx: StepContext, state: OfDataset) -> None:
+        """The dataset is archived again, unless more damage was found meanwhile."""
         ctx.commit(partial(self._mark, state=state))
 
     async def _mark(self, unit: Unit, *, state: OfDataset) -> None:
-        """Archived as before; or damaged still, if more was found meanwhile."""
-        row = await damage.count(unit, await unit.connection.fetchrow(Q["lock_dataset_of_chain"], state.dataset))
+        """The dataset is archived as before; or still damaged, if more damage was found meanwhile."""
+        row = await self._count(unit, state=state)
         verb = "fail" if row["damaged"] else "archive"
         if row["archive_state"] in ARCHIVE.sources(verb):
-            target = int(ARCHIVE.target(verb))
+            target = ARCHIVE.target(verb)
             await catalogue.set_lifecycle(unit, row["id"], archivable=bool(row["damaged"]), archive_state=target)
 
     async def report_failure(self, ctx: StepContext, state: OfDataset) -> None:
-        """What is whole may be retrieved, and it may be archived again."""
-        catalogue.tell_job(ctx, state.job, "fail", ctx.error)
-        ctx.commit(partial(self._count, state=state))
-        catalogue.tell_lifecycle(ctx, state.dataset, "fail", archivable=True)
+        """The job has failed. What is whole may still be retrieved, and the dataset may be archived again."""
+        catalogue.commit_job(ctx, state.job, "fail", ctx.error)
+        ctx.commit(partial(self._recount, state=state))
+        catalogue.commit_lifecycle(ctx, state.dataset, "fail", archivable=True)
 
-    async def _count(self, unit: Unit, *, state: OfDataset) -> None:
-        await damage.count(unit, await unit.connection.fetchrow(Q["lock_dataset_of_chain"], state.dataset))
+    async def _recount(self, unit: Unit, *, state: OfDataset) -> None:
+        await self._count(unit, state=state)
+
+    async def _count(self, unit: Unit, *, state: OfDataset) -> Row:
+        """The dataset, locked, with its damaged datablocks counted anew."""
+        await datasets.lock_id(unit.connection, state.dataset)
+        return await datasets.count_damaged(unit.connection, state.dataset)

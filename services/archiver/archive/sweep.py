@@ -1,6 +1,6 @@
-"""What lies in the landing zone and in staging and is of no use any more: removed by its age, every quarter of an hour.
+"""The sweep of the landing zone and of staging: removes, by its age, what nobody needs any more, every quarter of an hour.
 
-Uploads that nobody went on with; what was sent after the dataset was archived, or abandoned; what killed processes left.
+That is: uploads that were not continued; files sent after the dataset was archived or abandoned; what killed processes left.
 """
 
 from collections.abc import AsyncIterator, Collection
@@ -10,14 +10,16 @@ from uuid import UUID
 
 import msgspec
 
-from services.archiver.catalogue import layout, store
-from services.archiver.catalogue.machine import ARCHIVE, ArchiveState
+from services.archiver.catalogue import layout
+from services.archiver.catalogue.machine import ARCHIVE, MACHINES, ArchiveState
+from services.archiver.catalogue.store.datasets import Row
+from shared.db.sql import Db, load
 from shared.objects.port import Objects, Stored
 from shared.runtime.clock import Clock
 from shared.runtime.log import log
 from shared.service.unit import Units
 
-Q = store.Q
+Q = load(__file__, "sweep.sql", MACHINES)
 EVERY: Final = 900.0
 PORTION: Final = 500
 """Objects looked at, and removed, at once."""
@@ -40,7 +42,8 @@ def is_needed(
 ) -> bool:
     """Whether a dataset's bytes in `room` have to stay. `seen` None: there is no such dataset (any more).
 
-    What a database does not know, and was not abandoned, stays: it may be the wrong database, or an older one. Never are those swept of a dataset that waits for something to be done with it: packing, or archiving.
+    What the database does not know, and was not abandoned, stays: it may be the wrong database, or an older one. The bytes of a dataset
+    that waits to be packed or archived always stay.
     """
     if seen is None:
         return not abandoned or created > now - keep
@@ -54,7 +57,7 @@ def is_needed(
 
 
 class Sweep:
-    """`keep`: how long an upload stays with which nobody goes on."""
+    """`keep`: how long an upload stays that is not continued."""
 
     def __init__(self, units: Units, objects: Objects, clock: Clock, keep: timedelta) -> None:
         self._units, self._objects, self._clock, self._keep = units, objects, clock, keep
@@ -73,26 +76,26 @@ class Sweep:
         return objects
 
     async def _portion(self, room: str, portion: list[Stored]) -> list[Stored]:
-        """Under a lock of the datasets that lose something: who goes on with one waits, and then sees that nothing is there."""
+        """Removes what is not needed of one portion, under a lock of the datasets: who continues an upload waits, and then sees that nothing is there."""
         owners = {one.key: layout.dataset_of(one.key) for one in portion}
         useless = await self._useless(self._units.pool, room, {id for id in owners.values() if id is not None})
         if not useless:
             return []
         async with self._units.begin() as unit:
             db = unit.connection
-            locked = {row["id"] for row in await db.fetch(Q["lock_swept"], list(useless))}
-            known = {row["id"] for row in await db.fetch(Q["known"], list(useless))}
+            locked = {row["id"] for row in await Q.lock.fetch(db, ids=list(useless))}
+            known = {row["id"] for row in await Q.known.fetch(db, ids=list(useless))}
             useless = await self._useless(db, room, locked | (useless - known))
             gone = [one for one in portion if owners[one.key] in useless]
             await self._objects.delete([one.key for one in gone])
             if room == LANDING:
-                await db.execute(Q["note_swept"], list(useless), self._clock.now(), list(_OPEN))
+                await Q.set_swept.execute(db, ids=list(useless), now=self._clock.now())
         return gone
 
-    async def _useless(self, db: store.Db, room: str, ids: Collection[UUID]) -> set[UUID]:
+    async def _useless(self, db: Db, room: str, ids: Collection[UUID]) -> set[UUID]:
         now = self._clock.now()
-        seen = {row["id"]: _seen(row) for row in await db.fetch(Q["seen"], list(ids))}
-        abandoned = {row["id"] for row in await db.fetch(Q["were_abandoned"], list(ids))}
+        seen = {row["id"]: _seen(row) for row in await Q.datasets.fetch(db, ids=list(ids))}
+        abandoned = {row["id"] for row in await Q.abandoned.fetch(db, ids=list(ids))}
 
         def needed(id: UUID) -> bool:
             return is_needed(room, seen.get(id), _created(id), now, self._keep, abandoned=id in abandoned)
@@ -100,7 +103,7 @@ class Sweep:
         return {id for id in ids if not needed(id)}
 
 
-def _seen(row: store.Row) -> Seen:
+def _seen(row: Row) -> Seen:
     touched = max(row["updated_at"], row["addresses_until"] or row["updated_at"])
     return Seen(ArchiveState(row["archive_state"]), row["live"], touched, row["retrievable"])
 

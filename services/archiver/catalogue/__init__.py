@@ -1,1 +1,1 @@
-"""The catalogue: where statuses are told and datablocks registered. `builtin` keeps it in the archiver's own tables."""
+"""The catalogue: the statuses of datasets and jobs, and the registered datablocks. `builtin` keeps it in the archiver's own tables."""

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from services.archiver.archive.packing import File
-from services.archiver.archive.uploads import live
 from services.archiver.catalogue import builtin as catalogue
-from services.archiver.catalogue import layout, store
+from services.archiver.catalogue import layout
 from services.archiver.catalogue.machine import ARCHIVE, RETRIEVE, ArchiveState, RetrieveState, verb_to, wire
+from services.archiver.catalogue.store import datasets, files
+from services.archiver.catalogue.store.datasets import Row
+from services.archiver.catalogue.store.files import File
 from shared.chain.chains import Chains
 from shared.contracts import subjects
 from shared.contracts.catalogue import (
@@ -26,9 +27,9 @@ from shared.contracts.endpoints.catalogue import (
     DATASET_LIST,
     ORIGDATABLOCK_CREATE,
 )
-from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, Invalid
-from shared.contracts.ids import uuid7
+from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, Invalid, NotFound
 from shared.contracts.paging import Page
+from shared.db.sql import Db
 from shared.objects.layout import in_words, path_fault
 from shared.objects.port import Objects
 from shared.runtime.log import log
@@ -37,14 +38,18 @@ from shared.service.paging import fitting, place_of, token_of
 from shared.service.service import Service
 from shared.service.unit import Unit
 
-Q = store.Q
+_CONTENT = ("owner_group", "source_folder", "dataset_name", "contact_email", "description")
+"""What makes a dataset, beside its pid and its owner."""
 
 
 class Datasets:
-    def __init__(self, db: store.Db, chains: Chains, objects: Objects) -> None:
+    """Datasets: made, looked at, and given their files."""
+
+    def __init__(self, db: Db, chains: Chains, objects: Objects) -> None:
         self._db, self._chains, self._objects = db, chains, objects
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(DATASET_CREATE, self.create)
         service.on(DATASET_GET, self.get)
         service.on(DATASET_LIST, self.list)
@@ -52,38 +57,33 @@ class Datasets:
         service.on(ORIGDATABLOCK_CREATE, self.add_files)
 
     async def create(self, unit: Unit, ctx: Context, asked: DatasetCreate) -> Dataset:
-        said = (
-            ctx.user,
-            asked.owner_group,
-            asked.source_folder,
-            asked.dataset_name,
-            asked.contact_email,
-            asked.description,
-        )
-        row = await unit.connection.fetchrow(Q["add_dataset"], uuid7(), asked.pid, *said)
+        """A new dataset. The same again changes nothing; AlreadyExists if the pid is taken by another."""
+        row = await datasets.insert(unit.connection, ctx.user, asked)
         if row is not None:
-            unit.emit(subjects.event("dataset", "created", row["id"]), store.changed(row))
-            return store.dataset_of(row)
-        row = await unit.connection.fetchrow(Q["dataset"], asked.pid)
+            unit.emit(subjects.event("dataset", "created", row["id"]), datasets.changed(row))
+            return datasets.dataset_of(row)
+        row = await datasets.find(unit.connection, asked.pid)
         if row is None:  # abandoned a moment ago
-            raise store.no_dataset(asked.pid)
-        names = ("owner", "owner_group", "source_folder", "dataset_name", "contact_email", "description")
-        if tuple(row[name] for name in names) != said:
+            raise datasets.no_dataset(asked.pid)
+        content = {name: getattr(asked, name) for name in _CONTENT}
+        if row["owner"] != ctx.user or any(row[name] != value for name, value in content.items()):
             raise AlreadyExists(f"there is a dataset {asked.pid!r} already, and it is another", field="pid")
-        return store.dataset_of(row)
+        return datasets.dataset_of(row)
 
     async def get(self, ctx: Context, asked: DatasetRef) -> Dataset:
-        return store.dataset_of(await store.dataset(self._db, ctx, asked.pid))
+        """A dataset of the asker's."""
+        return datasets.dataset_of(await datasets.find_owned(self._db, ctx, asked.pid))
 
     async def list(self, ctx: Context, asked: Page) -> DatasetPage:
+        """A page of the asker's datasets, newest first; of everybody's for the admin."""
         owner = None if ctx.is_admin else ctx.user
-        rows = await self._db.fetch(Q["datasets"], place_of(asked, UUID), owner, asked.size + 1)
-        items, more = fitting([store.dataset_of(row) for row in rows], asked.size)
+        rows = await datasets.page(self._db, owner, place_of(asked, UUID), asked.size + 1)
+        items, more = fitting([datasets.dataset_of(row) for row in rows], asked.size)
         return DatasetPage(items, token_of(asked, items[-1].id) if more else "")
 
     async def lifecycle(self, unit: Unit, ctx: Context, asked: LifecycleUpdate) -> Dataset:
-        """From the retriever. A status that is there already is no error."""
-        row = await store.dataset(unit.connection, ctx, asked.pid, "lock_dataset")
+        """The retriever says how far the dataset is. A status that it has already is no error."""
+        row = await datasets.lock_owned(unit.connection, ctx, asked.pid)
         archive, retrieve = None, None
         if asked.archive_status_message is not None:
             archive = next(state for state in ArchiveState if wire(state) == asked.archive_status_message)
@@ -103,40 +103,38 @@ class Datasets:
             archive_state=archive,
             retrieve_state=retrieve,
         )
-        return store.dataset_of(row)
+        return datasets.dataset_of(row)
 
     async def add_files(self, unit: Unit, ctx: Context, asked: OrigDatablockCreate) -> OrigDatablock:
+        """Registers files. The same again changes nothing; Conflict once the dataset is packed, AlreadyExists for other content of a path."""
         db = unit.connection
-        row = await store.dataset(db, ctx, asked.pid, "lock_dataset")
-        files = _files(asked)
-        there = {one["path"]: one for one in await db.fetch(Q["files_at"], row["id"], [file.path for file in files])}
-        if there and (same := await self._again(db, asked.pid, files, there)) is not None:
+        row = await datasets.lock_owned(db, ctx, asked.pid)
+        new = _files(asked)
+        there = await files.at(db, row["id"], [file.path for file in new])
+        if there and (same := await self._again(db, asked.pid, new, there)) is not None:
             return same
         if there and not asked.replace:
             raise AlreadyExists(f"dataset {asked.pid} has a file {min(there)!r} already", field="dataFileList")
         if row["archive_state"] not in ARCHIVE.sources("pack"):
             state = ArchiveState(row["archive_state"])
             raise Conflict(f"dataset {asked.pid} is {state.name}: it takes no more files", field="pid")
-        if await live(self._chains, row):  # what came now would be in no datablock
+        if await has_live_chain(self._chains, row):  # what came now would be in no datablock
             raise Conflict(f"dataset {asked.pid} is being packed: it takes no more files", field="pid")
-        await self._check_folders(db, row, files)
+        await self._check_folders(db, row, new)
         if there:
-            await self._drop(unit, row["id"], files, there)
-        id, size = uuid7(), sum(file.size for file in files)
-        await db.execute(Q["add_origdatablock"], id, row["id"], size, len(files))
-        columns = ([f.path for f in files], [f.size for f in files], [f.chk for f in files])
-        await db.execute(Q["add_files"], row["id"], id, *columns)
-        await db.execute(Q["count_origdatablocks"], list({one["origdatablock"] for one in there.values()}))
-        counted = await db.fetchrow(Q["count_files"], row["id"])
-        unit.emit(subjects.event("origdatablock", "created", row["id"]), store.changed(counted))
-        return OrigDatablock(id, asked.pid, size, len(files))
+            await self._drop(unit, row["id"], new, there)
+        made = await files.insert(db, row["id"], asked.pid, new)
+        await files.count_origdatablocks(db, list({one["origdatablock"] for one in there.values()}))
+        counted = await datasets.count_files(db, row["id"])
+        unit.emit(subjects.event("origdatablock", "created", row["id"]), datasets.changed(counted))
+        return made
 
-    async def _drop(self, unit: Unit, dataset: UUID, files: Sequence[File], there: dict[str, store.Row]) -> None:
-        """They are registered anew. What was uploaded of those with other content now is of no use: it is removed."""
-        await unit.connection.execute(Q["drop_files"], dataset, list(there))
+    async def _drop(self, unit: Unit, dataset: UUID, new: Sequence[File], there: dict[str, Row]) -> None:
+        """Takes out files that are registered anew, and removes what was uploaded of those that have other content now."""
+        await files.delete(unit.connection, dataset, list(there))
         stale = [
             layout.landing_key(dataset, file.path)
-            for file in files
+            for file in new
             if file.path in there and there[file.path]["chk"] != file.chk
         ]
 
@@ -149,29 +147,35 @@ class Datasets:
         if stale:
             unit.after.append(remove)
 
-    async def _check_folders(self, db: store.Db, row: store.Row, files: Sequence[File]) -> None:
-        """A file that is a folder too could not be unpacked."""
-        paths = [file.path for file in files]
+    async def _check_folders(self, db: Db, row: Row, new: Sequence[File]) -> None:
+        """Invalid if a path would be a file and a folder at once: that could not be unpacked."""
+        paths = [file.path for file in new]
         above = sorted({folder for path in paths for folder in layout.folders(path)})
-        crossing = next(iter(set(above) & set(paths)), None) or await db.fetchval(
-            Q["crossing"], row["id"], above, paths
-        )
+        crossing = next(iter(set(above) & set(paths)), None) or await files.crossing(db, row["id"], above, paths)
         if crossing is not None:
             raise Invalid(f"{crossing!r}: one of these is a file and a folder at once", field="dataFileList")
 
-    async def _again(
-        self, db: store.Db, pid: str, files: Sequence[File], there: dict[str, store.Row]
-    ) -> OrigDatablock | None:
+    async def _again(self, db: Db, pid: str, new: Sequence[File], there: dict[str, Row]) -> OrigDatablock | None:
         """The same files once more change nothing. None if these are not the files of one that is there."""
         blocks = {one["origdatablock"] for one in there.values()}
         same = all(
             file.path in there and (there[file.path]["size"], there[file.path]["chk"]) == (file.size, file.chk)
-            for file in files
+            for file in new
         )
-        block = await db.fetchrow(Q["origdatablock"], min(blocks))
-        if not same or len(blocks) > 1 or block["files"] != len(files):
+        block = await files.find_origdatablock(db, min(blocks))
+        if not same or len(blocks) > 1 or block["files"] != len(new):
             return None
         return OrigDatablock(block["id"], pid, block["size"], block["files"])
+
+
+async def has_live_chain(chains: Chains, row: Row) -> bool:
+    """Whether a chain works on the dataset."""
+    if row["chain"] is None:
+        return False
+    try:
+        return (await chains.get(row["chain"])).status in ("running", "undoing")
+    except NotFound:
+        return False
 
 
 def _files(asked: OrigDatablockCreate) -> list[File]:

@@ -7,18 +7,22 @@ datasets/<dataset>/datablocks/<block>.tar    on long-term storage: SciCat's `arc
 
 from uuid import UUID
 
+from shared.contracts.errors import Unavailable
 from shared.contracts.ids import uuid7
 
 
 def landing_prefix(dataset: UUID) -> str:
+    """Where a dataset's uploaded files lie."""
     return f"landing/{dataset}/"
 
 
 def landing_key(dataset: UUID, path: str) -> str:
+    """Where one file is uploaded to; `path` is its path in the dataset."""
     return f"{landing_prefix(dataset)}{path}"
 
 
 def staging_prefix(dataset: UUID) -> str:
+    """Where a dataset's packed datablocks lie."""
     return f"staging/{dataset}/"
 
 
@@ -28,15 +32,17 @@ def staging_key(dataset: UUID, name: str) -> str:
 
 
 def archive_prefix(dataset: UUID) -> str:
+    """Where a dataset lies on long-term storage."""
     return f"datasets/{dataset}/"
 
 
 def archive_id(dataset: UUID, name: str) -> str:
+    """A datablock's key on long-term storage; `name` is its name without `.tar`."""
     return f"{archive_prefix(dataset)}datablocks/{name}.tar"
 
 
 def dataset_of(key: str) -> UUID | None:
-    """Whose object it is, in the landing zone or in staging; None if it is not one that we have put there."""
+    """The dataset that a key of the landing zone or of staging belongs to; None if the key has another form."""
     try:
         return UUID(key.split("/", 2)[1])
     except (IndexError, ValueError):
@@ -54,6 +60,12 @@ def block_name(pid: str, number: int) -> str:
 
 
 def folders(path: str) -> list[str]:
-    """Those that it lies in: `a/b/c` → `a`, `a/b`."""
+    """The folders that a path lies in: `a/b/c` → `a`, `a/b`."""
     parts = path.split("/")
     return ["/".join(parts[:end]) for end in range(1, len(parts))]
+
+
+def check_storage(archive: str, storage: str, here: str) -> None:
+    """Unavailable if what is archived as `archive` is on another storage than the one called `here`."""
+    if storage not in ("", here):
+        raise Unavailable(f"{archive} is on storage {storage!r}; the archiver writes to {here!r}")

@@ -64,7 +64,7 @@ def wire(state: IntEnum) -> str:
 
 
 INNER = frozenset({"take back", "damage", "heal", "repack", "give up"})
-"""Verbs that the archiver itself chooses, by what it has found; nobody gets them by naming a state."""
+"""Verbs that the archiver itself chooses by what it finds; no request names them."""
 
 
 def verb_to(machine: Machine[State], state: State) -> str:
@@ -90,6 +90,7 @@ ARCHIVE = Machine(
         "heal": (frozenset({A.SCHEDULE_ARCHIVE_JOB_FAILED}), A.DATASET_ON_ARCHIVE_DISK),
     },
     kind=A,
+    sets={"uploadable": frozenset({A.FILES_NOT_READY_YET, A.MISSING_FILES_ERROR})},
 )
 
 RETRIEVE = Machine(
@@ -131,6 +132,7 @@ BLOCK = Machine(
         "give up": (frozenset({B.REGISTERED, B.STORED}), B.DAMAGED),
     },
     kind=B,
+    sets={"visible": frozenset({B.REGISTERED, B.STORED, B.VALIDATED, B.DAMAGED})},
 )
 
 MACHINES = (ARCHIVE, RETRIEVE, JOB, BLOCK)

@@ -1,4 +1,4 @@
-"""What a site offers, decided: from what was asked, what is free, and where the data are."""
+"""Decides what a site offers, from what is asked for, what is free, and where the data are."""
 
 from collections.abc import Collection, Sequence
 
@@ -43,6 +43,8 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 class No(msgspec.Struct, frozen=True):
+    """The site offers nothing, and why."""
+
     reason: str
 
 

@@ -1,4 +1,4 @@
-"""What a site is asked: for offers, by the gateway of all sites at once; and about one of its own."""
+"""The requests that a site answers: for offers, which the gateway asks of all sites at once, and about one of its own offers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -27,10 +27,12 @@ from shared.service.service import Service
 from shared.service.unit import Units
 
 WAITING = 0.4
-"""The part of the time for an answer that the archiver may take, and the scheduler that has not made the partition yet."""
+"""The part of the time for a reply that other services may take: the archiver, and the scheduler that is still making the partition."""
 
 
 class Handlers:
+    """Answers for one site."""
+
     def __init__(
         self, bus: Bus, units: Units, offers: Offers, compute: ComputeSessions, place: Place, clock: Clock
     ) -> None:
@@ -48,6 +50,7 @@ class Handlers:
         service.on(SITE_PING, self.ping, site=site)
 
     async def request(self, ctx: Context, asked: OfferRequest) -> OfferReply:
+        """An offer of the site, or why there is none. The same offerset again gets the same offer."""
         site, wanted = self._place.name, asked.request
         try:
             async with asyncio.timeout(asked.within * WAITING):
@@ -61,7 +64,7 @@ class Handlers:
         async with self._units.begin() as unit:
             db, now = unit.connection, self._clock.now()
             free = await capacity.free(db, self._place, now, lock=True)
-            row = await db.fetchrow(store.Q["answered"], asked.offerset, site)
+            row = await store.of_offerset(db, site, asked.offerset)
             if row is not None:
                 row = owned(ctx, row, NotFound(f"there is no offerset {asked.offerset}", field="offerset"))
             if row is None:
@@ -76,18 +79,23 @@ class Handlers:
         return frozenset() if wanted.executable is None else await self._compute.functions(within)
 
     async def accept(self, ctx: Context, asked: OfferRef) -> Offer:
+        """The offer, with the compute session that it has become."""
         return await self._change(ctx, asked, self._offers.accept)
 
     async def reject(self, ctx: Context, asked: OfferRef) -> Offer:
+        """The offer, rejected."""
         return await self._change(ctx, asked, self._offers.reject)
 
     async def release(self, ctx: Context, asked: OfferRef) -> Offer:
+        """The offer, given back; what runs in its session ends."""
         return await self._change(ctx, asked, self._offers.release)
 
     async def get(self, ctx: Context, asked: OfferRef) -> Offer:
+        """An offer of the asker's."""
         return store.offer_of(await self._owned(ctx, asked.offer))
 
     async def ping(self, ctx: Context, asked: SitePing) -> Site:
+        """What the site is, and what it has free."""
         place, free = self._place, await capacity.free(self._units.pool, self._place, self._clock.now())
         return Site(place.name, place.name, sorted(place.storages), place.cores, free.cores, place.memory, free.memory)
 

@@ -1,4 +1,4 @@
-"""Where the data of a request are: asked of the archiver, in the name of who asks for offers."""
+"""Asks the archiver where the data of a request are, for the user who asks for offers."""
 
 import asyncio
 

@@ -7,7 +7,7 @@ from shared.contracts.execution import Phase as P
 from shared.runtime.machine import Machine
 
 _ACCEPTED = frozenset({P.ACCEPTED, P.WAITING, P.PREPARING, P.AVAILABLE, P.RUNNING})
-"""Accepted, and not yet on its way out."""
+"""Phases of an accepted offer that is not ending yet."""
 
 MACHINE = Machine(
     "offer",
@@ -30,7 +30,7 @@ MACHINE = Machine(
 )
 
 ENDS = frozenset({P.REJECTED, P.EXPIRED, P.COMPLETED, P.FAILED, P.CANCELLED})
-"""Nothing leads on from these."""
+"""The phases in which an offer has ended."""
 
 ASKED = {"accept": "ACCEPTED", "reject": "REJECTED", "release": "CANCELLED"}
 """The verbs that are the client's, and the phase that it asks for."""

@@ -1,5 +1,5 @@
-"""What time and others bring: offers that expire, accepted ones that a kill left without their compute session, compute
-sessions that were closed. Each of the site's rows that hold something has its turn; the guards make repeats harmless."""
+"""The sweep of a site's offers: expires those whose time is over, makes the compute session of accepted ones that a killed process left
+without, and ends those whose compute session was closed. The guards make repeats harmless."""
 
 from typing import Any
 from uuid import UUID
@@ -14,13 +14,14 @@ from shared.contracts.execution import Phase
 from shared.runtime.log import log
 from shared.service.unit import Units
 
-Q = store.Q
 PAGE = 100
-"""Rows looked at in one round; the next round goes on behind them."""
+"""Rows of one round; the next round continues after them."""
 FIRST = UUID(int=0)
 
 
 class Sweep:
+    """Looks at the site's offers that hold something, a page at a time."""
+
     def __init__(
         self, pool: "asyncpg.Pool[Any]", units: Units, offers: Offers, compute: ComputeSessions, page: int = PAGE
     ) -> None:
@@ -30,7 +31,7 @@ class Sweep:
     async def run_once(self) -> int:
         """Every row has its turn, whatever became of the one before; the first error is raised in the end."""
         done, errors = 0, []
-        rows = await self._pool.fetch(Q["held_rows"], self._offers.site, self._after, self._page)
+        rows = await store.holding(self._pool, self._offers.site, self._after, self._page)
         self._after = rows[-1]["id"] if len(rows) == self._page else FIRST
         for row in rows:
             try:
@@ -73,13 +74,13 @@ class Sweep:
             await self._compute.close(session, row["owner"])
             if not await self._compute.is_quiet(session, row["owner"]):
                 return 0
-        await self._pool.execute(Q["let_go"], row["id"])
+        await store.free_capacity(self._pool, row["id"])
         return 1
 
     async def _move(self, row: store.Row, verb: str) -> int:
-        """Unless somebody else has moved it since it was read."""
+        """Moves the offer, unless somebody else has since it was read."""
         async with self._units.begin() as unit:
-            now = await store.find(unit.connection, row["site"], row["id"], "lock")
+            now = await store.lock(unit.connection, row["site"], row["id"])
             if now["phase"] != row["phase"]:
                 return 0
             await self._offers.move(unit, now, verb)

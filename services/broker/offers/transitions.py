@@ -16,19 +16,20 @@ from shared.contracts.states import name_of
 from shared.runtime.clock import Clock
 from shared.service.unit import Unit, Units
 
-Q = store.Q
 _BEGUN = frozenset({Phase.WAITING, Phase.PREPARING, Phase.AVAILABLE, Phase.RUNNING, Phase.RELEASING, Phase.COMPLETED})
 """Accepted, with a compute session: to accept these once more changes nothing."""
 
 
 class Offers:
+    """The offers of one site, and what they may become."""
+
     def __init__(self, units: Units, compute: ComputeSessions, clock: Clock, site: str) -> None:
         self._units, self._compute, self._clock, self.site = units, compute, clock, site
 
     async def accept(self, offer: UUID) -> store.Row:
         """From OFFERED to a compute session; the same answer when it is asked again."""
         async with self._units.begin() as unit:
-            row = await store.find(unit.connection, self.site, offer, "lock")
+            row = await store.lock(unit.connection, self.site, offer)
             row = await self._expired(unit, row)
             if store.phase_of(row) is Phase.OFFERED:
                 row = await self.move(unit, row, "accept")
@@ -42,7 +43,7 @@ class Offers:
     async def reject(self, offer: UUID, why: str = "") -> store.Row:
         """Harmless when it is rejected already."""
         async with self._units.begin() as unit:
-            row = await store.find(unit.connection, self.site, offer, "lock")
+            row = await store.lock(unit.connection, self.site, offer)
             row = await self._expired(unit, row)
             if store.phase_of(row) is Phase.OFFERED:
                 return await self.move(unit, row, "reject", why)
@@ -53,7 +54,7 @@ class Offers:
     async def release(self, offer: UUID) -> store.Row:
         """Gives it back, accepted or not. Harmless when it is cancelled already."""
         async with self._units.begin() as unit:
-            row = await store.find(unit.connection, self.site, offer, "lock")
+            row = await store.lock(unit.connection, self.site, offer)
             row = await self._expired(unit, row)
             if store.phase_of(row) not in ENDS:
                 return await self.move(unit, row, "release")
@@ -70,10 +71,10 @@ class Offers:
             if error.retryable:
                 raise
             async with self._units.begin() as unit:
-                row = await store.find(unit.connection, self.site, offer, "lock")
+                row = await store.lock(unit.connection, self.site, offer)
                 return await self.move(unit, row, "fail", error.message) if _is_accepted(row) else row
         async with self._units.begin() as unit:
-            row = await unit.connection.fetchrow(Q["note_session"], offer, session)
+            row = await store.set_session(unit.connection, offer, session)
             if _is_accepted(row):
                 row = await self.move(unit, row, "be ready")
                 row = await self.move(unit, row, "run")
@@ -90,21 +91,19 @@ class Offers:
         holds = target not in ENDS or (target is Phase.CANCELLED and before is not Phase.OFFERED)
         now = self._clock.now()
         note = store.messages(why, "ERROR" if target is Phase.FAILED else "INFO", now)
-        moved: store.Row = await unit.connection.fetchrow(
-            Q["move"], row["id"], int(target), MACHINE.sources(verb), holds, note, now
-        )
+        moved = await store.move(unit.connection, row["id"], verb, holds=holds, messages=note, now=now)
         unit.emit(subjects.event("offer", name_of(target), row["id"]), store.changed(moved))
         return moved
 
     async def expire(self, offer: UUID) -> bool:
-        """Whether it had expired, and was not said to have."""
+        """Moves an offer whose time is over to EXPIRED; whether it did."""
         async with self._units.begin() as unit:
-            row = await store.find(unit.connection, self.site, offer, "lock")
+            row = await store.lock(unit.connection, self.site, offer)
             before = store.phase_of(row)
             return store.phase_of(await self._expired(unit, row)) is not before
 
     async def _expired(self, unit: Unit, row: store.Row) -> store.Row:
-        """An offer that nobody accepted in time is EXPIRED from then on, whoever notices."""
+        """The offer, moved to EXPIRED if nobody accepted it in time."""
         if store.phase_of(row) is Phase.OFFERED and row["expires_at"] <= self._clock.now():
             return await self.move(unit, row, "expire", "nobody accepted it in time")
         return row

@@ -1,4 +1,4 @@
-"""The scheduler, as a site needs it: a partition of its own, and compute sessions in it."""
+"""What a site asks of the scheduler: a partition of its own, and compute sessions in it."""
 
 import asyncio
 import contextlib
@@ -34,16 +34,16 @@ class ComputeSessions:
         self.ready = asyncio.Event()
 
     async def make_partition(self) -> None:
-        """Asks until the scheduler has it. Harmless when it is there, with whatever reserve an operator gave it."""
+        """Makes the site's partition; asks until the scheduler answers. A partition that exists stays as it is."""
 
         async def make() -> None:
             with contextlib.suppress(AlreadyExists):
                 await ask(self._bus, PARTITION_CREATE, c.PartitionCreate(self._site), _ADMIN)
 
-        def tell(error: BaseException, tries: int) -> None:
+        def log_failure(error: BaseException, tries: int) -> None:
             log.info("partition.not_made", site=self._site, error=repr(error), tries=tries)
 
-        await retry(make, on=(HeadraceError,), backoff=Backoff(first=0.1, ceiling=2), failed=tell)
+        await retry(make, on=(HeadraceError,), backoff=Backoff(first=0.1, ceiling=2), failed=log_failure)
         self.ready.set()
 
     async def functions(self, within: float) -> frozenset[str] | None:

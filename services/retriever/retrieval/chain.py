@@ -1,16 +1,17 @@
 """The retrieval chain: long-term storage → retrieval storage, validated; then to those who wait."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from services.retriever.retrieval.examine import examine, told
+from services.retriever.retrieval import store
+from services.retriever.retrieval.examine import description, examine
 from services.retriever.retrieval.peers import Peers
-from services.retriever.retrieval.store import Q, Row, retrieval_key, status_of
+from services.retriever.retrieval.store import Row, retrieval_key, retrieval_of, status_of
 from shared.chain.context import StepContext
 from shared.chain.declare import Chain, critical, retry
 from shared.chain.errors import Later, UserError
@@ -18,6 +19,7 @@ from shared.contracts import subjects
 from shared.contracts.catalogue import JobStatus
 from shared.contracts.errors import AlreadyExists, HeadraceError, Invalid, NotFound, Unavailable, Unreadable
 from shared.contracts.events import RetrievalChanged
+from shared.contracts.operations import Amount
 from shared.contracts.topology import INLINE_LIMIT
 from shared.contracts.work import Output
 from shared.objects.hashing import Sha256
@@ -29,9 +31,9 @@ from shared.service.unit import Unit, Units
 
 SOON: Final = Backoff(first=0.5, factor=2, ceiling=60)
 AT_ONCE: Final = 4
-"""Results given their value at once."""
+"""Results that are given their values side by side."""
 AGAIN: Final = 5.0
-"""Seconds after which a datablock that is being archived again is looked at."""
+"""Seconds between two looks at a datablock that is being archived again."""
 NAMED: Final = 10
 """Damaged datablocks that a message names; the others are counted."""
 MEANS: Final = {
@@ -43,7 +45,7 @@ MEANS: Final = {
 
 
 class Retrieving(msgspec.Struct, frozen=True):
-    """`session`: whose results it produces, if any."""
+    """The state of a retrieval chain. `session`: the session whose results it produces, if any."""
 
     retrieval: UUID
     pid: str
@@ -57,7 +59,7 @@ class CorruptError(HeadraceError):
 
 
 class Retrieve:
-    """`storage`: what `lts` is called."""
+    """`storage`: the name of the storage `lts`."""
 
     def __init__(self, units: Units, objects: Objects, lts: Store, peers: Peers, storage: str) -> None:
         self._units, self._objects, self._lts, self._peers, self._storage = units, objects, lts, peers, storage
@@ -72,20 +74,23 @@ class Retrieve:
             retry(self.lifecycle_retrieved, backoff=SOON),
             retry(self.job_finished, backoff=SOON),
             on_user_error=self.report_failure, on_system_error=self.report_failure, on_cancel=self.report_failure,
+            cancellable_before="lifecycle_retrieved",
         )  # fmt: skip
 
     async def job_in_progress(self, ctx: StepContext, state: Retrieving) -> None:
+        """The catalogue's job has begun."""
         await self._peers.job(state.owner, state.job, "inProgress")
 
     async def lifecycle_started(self, ctx: StepContext, state: Retrieving) -> None:
+        """The dataset is being retrieved."""
         await self._peers.lifecycle(state.owner, state.pid, "started")
 
     async def find_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
-        """What the catalogue knows: the datablocks with their checksums, and where the wanted files lie in them."""
+        """Stores what the catalogue knows: the datablocks with their checksums, and where the wanted files lie in them."""
         blocks = await self._peers.datablocks(state.owner, state.pid)
         if not blocks:
             raise UserError(f"dataset {state.pid} has no datablocks")
-        wanted = await self._units.pool.fetch(Q["wanted"], state.retrieval)
+        wanted = await store.wanted(self._units.pool, state.retrieval)
         paths = {row["path"] for row in wanted}
         files = await self._peers.files(state.owner, state.pid, paths) if paths else []
         if missing := sorted(paths - {file.path for file in files}):
@@ -95,22 +100,19 @@ class Retrieve:
             blocks = [block for block in blocks if block.id in needed]
 
         async def keep(unit: Unit) -> None:
-            await unit.connection.execute(Q["lock_begin"])
-            rows = [
-                (state.retrieval, b.id, b.archive_id, b.packed_size, b.chk, b.copy, b.damage is not None, b.storage)
-                for b in blocks
-            ]
-            await unit.connection.executemany(Q["add_block"], rows)
-            places = [(state.retrieval, f.path, f.datablock, f.start, f.size, f.chk) for f in files]
-            await unit.connection.executemany(Q["place"], places)
+            await store.add_blocks(unit.connection, state.retrieval, blocks, files)
 
         ctx.commit(keep)
 
     async def download_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
-        """One that is in retrieval storage already, from an earlier retrieval or an earlier run, is not copied again."""
-        for block in await self._units.pool.fetch(Q["blocks"], state.retrieval):
-            if not block["damage"]:
-                await self._bring(state, block)
+        """Copies datablocks to retrieval storage; one that is there already, from an earlier retrieval or run, is not copied again."""
+        blocks = [block for block in await store.blocks(self._units.pool, state.retrieval) if not block["damage"]]
+        there: list[Row] = []
+        await ctx.progress(**_amounts(there, blocks))
+        for block in blocks:
+            if await self._bring(state, block):
+                there.append(block)
+                await ctx.progress(**_amounts(there, blocks))
 
     async def _bring(self, state: Retrieving, block: Row) -> bool:
         """Whether it is in retrieval storage; False if it is damaged on long-term storage, which the catalogue knows then."""
@@ -132,25 +134,27 @@ class Retrieve:
         return True
 
     async def _damaged(self, state: Retrieving, block: Row) -> None:
-        """Reports it. Later, if it has been replaced since, or is about to be."""
+        """Reports a damaged datablock to the catalogue. Raises Later if it has been replaced since, or is about to be."""
         archive, size, chk = block["archive_id"], block["packed_size"], block["chk"]
         found = await examine(self._lts, archive, size, chk)
         if found is None:
             raise Later(AGAIN, f"{archive}: it was read once as it should be and once not")
-        what = told(archive, found, size, chk)
+        what = description(archive, found, size, chk)
         known = await self._peers.report(state.owner, state.pid, block["datablock"], block["copy"], found)
         if (known.status, known.copy) != ("damaged", block["copy"]):
-            await self._units.pool.execute(
-                Q["set_copy"], state.retrieval, block["datablock"], known.copy, known.damage is not None
-            )
+            suspect = known.damage is not None
+            await store.set_copy(self._units.pool, state.retrieval, block["datablock"], known.copy, suspect)
             raise Later(AGAIN, f"{what}: it is being archived again")
-        await self._units.pool.execute(Q["set_damage"], state.retrieval, block["datablock"], found.damage)
+        await store.set_damage(self._units.pool, state.retrieval, block["datablock"], found.damage)
         log.warning("datablock.damaged", retrieval=str(state.retrieval), datablock=str(block["datablock"]), found=what)
 
     async def validate_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
-        """Reads them where they are now. One that differs is removed, so that the next try copies it again."""
-        for block in await self._units.pool.fetch(Q["blocks"], state.retrieval):
-            if block["back"] or block["damage"]:
+        """Reads the datablocks in retrieval storage. One that differs is removed, so that the next try copies it again."""
+        blocks = [block for block in await store.blocks(self._units.pool, state.retrieval) if not block["damage"]]
+        validated = [block for block in blocks if block["back"]]
+        await ctx.progress(**_amounts(validated, blocks, "validated_"))
+        for block in blocks:
+            if block["back"]:
                 continue
             if not await self._bring(state, block):  # again, if the last try found it wrong
                 continue
@@ -165,13 +169,15 @@ class Retrieve:
             if (digest.size, digest.hex()) != (block["packed_size"], block["chk"]):
                 await self._objects.delete([key])
                 raise CorruptError(f"{block['archive_id']} in retrieval storage hashes to {digest.hex()}")
-            await self._units.pool.execute(Q["set_back"], state.retrieval, block["datablock"])
-        if not any(block["back"] for block in await self._units.pool.fetch(Q["blocks"], state.retrieval)):
+            await store.set_back(self._units.pool, state.retrieval, block["datablock"])
+            validated.append(block)
+            await ctx.progress(**_amounts(validated, blocks, "validated_"))
+        if not any(block["back"] for block in await store.blocks(self._units.pool, state.retrieval)):
             raise UserError(await self._damage(state))  # trying again would find the same
 
     async def _damage(self, state: Retrieving) -> str:
-        """What is damaged, by name; empty if nothing is."""
-        blocks = await self._units.pool.fetch(Q["damaged"], state.retrieval)
+        """The damaged datablocks by name, for a message; empty if there are none."""
+        blocks = await store.damaged_blocks(self._units.pool, state.retrieval)
         names = [f"{one['archive_id'].rpartition('/')[2]} ({MEANS[one['damage']]})" for one in blocks[:NAMED]]
         more = f", and {len(blocks) - NAMED} more" if len(blocks) > NAMED else ""
         return f"damaged on long-term storage: {', '.join(names)}{more}" if blocks else ""
@@ -179,16 +185,16 @@ class Retrieve:
     async def produce_results(self, ctx: StepContext, state: Retrieving) -> None:
         """Each wanted file becomes the value of its result, which releases the tasks that wait for nothing else."""
         if state.session is not None:
-            lost = await self._units.pool.fetch(Q["in_damaged"], state.retrieval)
+            lost = await store.results_in_damaged(self._units.pool, state.retrieval)
             why = f"retrieval {state.retrieval} of {state.pid}: {await self._damage(state)}"
-            await self._peers.abort(state.owner, state.session, [row["result"] for row in lost], why)
+            await self._peers.abort(state.owner, state.session, lost, why)
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def one(row: Row) -> None:
             async with gate:
-                await self._produce(state, row)
+                await self._produce(ctx, state, row)
 
-        rows = await self._units.pool.fetch(Q["to_produce"], state.retrieval)
+        rows = await store.producible(self._units.pool, state.retrieval)
         try:
             async with asyncio.TaskGroup() as group:
                 for row in rows:
@@ -196,7 +202,7 @@ class Retrieve:
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None
 
-    async def _produce(self, state: Retrieving, row: Row) -> None:
+    async def _produce(self, ctx: StepContext, state: Retrieving, row: Row) -> None:
         result = row["result"]
         assert state.session is not None
         if not await self._peers.is_complete(state.owner, result, state.session):
@@ -205,12 +211,13 @@ class Retrieve:
             if not used and output.object is not None:
                 await self._objects.delete([output.object])
         async with self._units.begin() as unit:
-            await unit.connection.execute(Q["produced"], state.retrieval, result)
-            told = await changed(unit.connection, state.retrieval, "running")
-            unit.emit(subjects.event("retrieval", "changed", state.retrieval), told)
+            await store.set_produced(unit.connection, state.retrieval, result)
+            event = await changed(unit.connection, state.retrieval, "running")
+            unit.emit(subjects.event("retrieval", "changed", state.retrieval), event)
+        await ctx.progress(results=Amount(event.produced, event.wanted))
 
     async def _value(self, session: UUID, row: Row) -> Output:
-        """The file out of its tar: a range of it."""
+        """The value of a result: the range of the tar that is the file."""
         start, size, result = row["start"], row["size"], row["result"]
         chunks = self._objects.get(retrieval_key(row["archive_id"]), start=start, end=start + size)
         if size > INLINE_LIMIT:
@@ -221,28 +228,30 @@ class Retrieve:
         return Output(result, size, data=data)
 
     async def lifecycle_retrieved(self, ctx: StepContext, state: Retrieving) -> None:
+        """The dataset is retrieved, or what is damaged of it failed to be."""
         damage = await self._damage(state)
         await self._peers.lifecycle(state.owner, state.pid, "datasetRetrievalFailed" if damage else "datasetRetrieved")
 
     async def job_finished(self, ctx: StepContext, state: Retrieving) -> None:
+        """The catalogue's job has ended, with errors if something is damaged."""
         damage = await self._damage(state)
         status: JobStatus = "finishedWithDatasetErrors" if damage else "finishedSuccessful"
         await self._peers.job(state.owner, state.job, status, damage)
-        ctx.tell(
-            subjects.event("retrieval", "changed", state.retrieval),
-            await changed(self._units.pool, state.retrieval, "done"),
-        )
+        row = await store.find(self._units.pool, state.retrieval)
+        assert row is not None
+        ctx.set_result(retrieval_of(row, "done", ctx.step))
+        ctx.emit(subjects.event("retrieval", "changed", state.retrieval), _changed(row, "done"))
 
     async def report_failure(self, ctx: StepContext, state: Retrieving) -> None:
-        """Tasks that wait for what will not come fail with the reason, instead of waiting for ever."""
+        """The results that were not produced are aborted with the reason, so that no task waits for them; the job has failed."""
         if state.session is not None:
-            rows = await self._units.pool.fetch(Q["not_produced"], state.retrieval)
+            rows = await store.results_not_produced(self._units.pool, state.retrieval)
             why = f"retrieval {state.retrieval} of {state.pid}: {ctx.error}"
-            await self._peers.abort(state.owner, state.session, [row["result"] for row in rows], why)
+            await self._peers.abort(state.owner, state.session, rows, why)
         await self._peers.lifecycle(state.owner, state.pid, "datasetRetrievalFailed")
         await self._peers.job(state.owner, state.job, "finishedUnsuccessful", ctx.error)
-        told = await changed(self._units.pool, state.retrieval, "failed")
-        ctx.tell(subjects.event("retrieval", "changed", state.retrieval), told)
+        event = await changed(self._units.pool, state.retrieval, "failed")
+        ctx.emit(subjects.event("retrieval", "changed", state.retrieval), event)
 
 
 async def _checked(chunks: AsyncIterator[bytes], row: Row) -> bytes:
@@ -253,6 +262,18 @@ async def _checked(chunks: AsyncIterator[bytes], row: Row) -> bytes:
     return data
 
 
-async def changed(db: object, retrieval: UUID, status: str) -> RetrievalChanged:
-    row = await db.fetchrow(Q["retrieval"], retrieval)  # type: ignore[attr-defined]
-    return RetrievalChanged(retrieval, row["pid"], status_of(row, status), row["produced"], row["wanted"])
+async def changed(db: store.Db, retrieval: UUID, status: str) -> RetrievalChanged:
+    """The event of a retrieval whose chain has this status."""
+    row = await store.find(db, retrieval)
+    assert row is not None
+    return _changed(row, status)
+
+
+def _changed(row: Row, status: str) -> RetrievalChanged:
+    return RetrievalChanged(row["id"], row["pid"], status_of(row, status), row["produced"], row["wanted"])
+
+
+def _amounts(done: Sequence[Row], all: Sequence[Row], prefix: str = "") -> dict[str, Amount]:
+    """How many of the datablocks that are not damaged, and how many bytes of them."""
+    size = Amount(sum(one["packed_size"] for one in done), sum(one["packed_size"] for one in all))
+    return {f"{prefix}datablocks": Amount(len(done), len(all)), f"{prefix}bytes": size}

@@ -1,4 +1,4 @@
-"""Datablocks in retrieval storage that nobody needs any more: removed by their age, every quarter of an hour.
+"""Eviction: removes datablocks from retrieval storage that nobody needs any more, by their age, every quarter of an hour.
 
 Needed is what a retrieval that has not ended works with, and what somebody may still download: for a while after it was
 brought back, and after the last address that was handed out has expired, so that a long download can have new ones. Results of
@@ -10,12 +10,13 @@ from datetime import timedelta
 from typing import Final
 
 from services.retriever.retrieval import store
+from shared.db.sql import load
 from shared.objects.port import Objects, Stored
 from shared.runtime.clock import Clock
 from shared.runtime.log import log
 from shared.service.unit import Units
 
-Q = store.Q
+Q = load(__file__, "eviction.sql")
 EVERY: Final = 900.0
 PORTION: Final = 100
 """Datablocks looked at, and removed, at once: new retrievals begin between two portions."""
@@ -38,21 +39,21 @@ class Sweep:
         return objects
 
     async def _portion(self, portion: list[Stored]) -> list[Stored]:
-        """While it removes, no retrieval begins: what is there when one has begun stays until it has ended."""
+        """Evicts what is not needed of one portion. No retrieval begins meanwhile: what is there when one has begun stays until it has ended."""
         found = {store.archive_id(one.key): one for one in portion}
         if not await self._useless(self._units.pool, found):
             return []
         async with self._units.begin() as unit:
             db = unit.connection
-            await db.execute(Q["lock_sweep"])
+            await Q.lock.execute(db)
             gone = await self._useless(db, found)
-            await db.execute(Q["note_swept"], gone, self._clock.now())
+            await Q.set_evicted.execute(db, archive_ids=gone, now=self._clock.now())
             await self._objects.delete([found[archive].key for archive in gone])
         return [found[archive] for archive in gone]
 
     async def _useless(self, db: store.Db, found: Collection[str]) -> list[str]:
-        now = self._clock.now()
-        needed = {row["archive_id"] for row in await db.fetch(Q["needed"], list(found), now - self._keep)}
+        since = self._clock.now() - self._keep
+        needed = {row["archive_id"] for row in await Q.needed.fetch(db, archive_ids=list(found), since=since)}
         return [archive for archive in found if archive not in needed]
 
 

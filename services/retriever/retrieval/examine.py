@@ -1,5 +1,5 @@
-"""A datablock on long-term storage that was not what it has to be, looked at once more: what is found is recorded, so it has to
-be found twice. A storage that is not there says nothing about a datablock (Unavailable)."""
+"""Looks once more at a datablock that was not as expected: damage is recorded only when it was found twice. A storage that is not
+there (Unavailable) says nothing about its datablocks."""
 
 from asyncio import sleep
 from contextlib import aclosing
@@ -13,7 +13,7 @@ from shared.objects.hashing import Sha256
 from shared.objects.port import Store
 
 PAUSES: Final = (2.0, 8.0)
-"""Seconds between tries to read what cannot be read."""
+"""Pauses in seconds between tries to read an object that cannot be read."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -50,8 +50,8 @@ async def _examine(lts: Store, key: str, size: int, chk: str) -> Found | None:
     return None if digest.hex() == chk else Found("checksum", digest.size, digest.hex())
 
 
-def told(archive_id: str, found: Found, size: int, chk: str) -> str:
-    """For people: what was found and what was expected."""
+def description(archive_id: str, found: Found, size: int, chk: str) -> str:
+    """What was found and what was expected, for people to read."""
     match found.damage:
         case "missing":
             return f"{archive_id} is not there"

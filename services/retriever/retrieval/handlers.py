@@ -8,6 +8,7 @@ from services.retriever.retrieval import store
 from services.retriever.retrieval.chain import Retrieve, Retrieving, changed
 from shared.bus.client import Bus
 from shared.chain.chains import Chains
+from shared.chain.store import OperationOf
 from shared.contracts import subjects
 from shared.contracts.catalogue import DatasetRef
 from shared.contracts.compute import SessionGet
@@ -33,8 +34,6 @@ from shared.service.paging import fitting, place_of, token_of
 from shared.service.service import Service
 from shared.service.unit import Unit
 
-Q = store.Q
-
 
 class Retrievals:
     """`expiry`: how long an address to download from is valid."""
@@ -53,25 +52,26 @@ class Retrievals:
         self._objects, self._clock, self._expiry = objects, clock, expiry
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(RETRIEVAL_CREATE, self.create)
         service.on(RETRIEVAL_GET, self.get)
         service.on(RETRIEVAL_URLS, self.urls)
 
     async def create(self, unit: Unit, ctx: Context, asked: RetrievalCreate) -> Retrieval:
+        """A new retrieval, and the chain that does it. Conflict if the dataset is not on long-term storage."""
         _check(asked)
         await self._check_session(ctx, asked.session)
         await self._check_retrievable(ctx, asked.pid)
         db, id = unit.connection, asked.id or uuid7()
-        row = await db.fetchrow(Q["add"], id, asked.pid, ctx.user, asked.job, asked.session, len(asked.results))
+        row = await store.insert(db, id, ctx.user, asked)
         if row is None:
             return await self._again(ctx, asked)
-        paths, results = [one.path for one in asked.results], [one.result for one in asked.results]
-        await db.execute(Q["add_wanted"], id, paths, results)
         state = Retrieving(id, asked.pid, ctx.user, asked.job, asked.session)
-        await self._chains.start(unit, self._retrieve.chain, state, id=id)
+        shown = OperationOf("retrieve", ctx.user, f"datasets/{asked.pid}")
+        await self._chains.start(unit, self._retrieve.chain, state, id=id, operation=shown)
         unit.emit(subjects.event("retrieval", "changed", id), await changed(db, id, "running"))
         return Retrieval(
-            id, asked.pid, ctx.user, "running", self._retrieve.chain.steps[0].name, "", 0, 0, len(paths), 0,
+            id, asked.pid, ctx.user, "running", self._retrieve.chain.steps[0].name, "", 0, 0, len(asked.results), 0,
             rfc3339(row["created_at"]),
         )  # fmt: skip
 
@@ -86,7 +86,7 @@ class Retrievals:
             raise NotFound(f"there is no session {session}", field="session") from None
 
     async def _check_retrievable(self, ctx: Context, pid: str) -> None:
-        """Now, so that who asks for what is not there learns it at once; what decides is the chain."""
+        """Refuses at once what cannot be retrieved; what decides is the chain."""
         found = await ask(self._bus, DATASET_GET, DatasetRef(pid), ctx)
         if not found.datasetlifecycle.retrievable:
             raise Conflict(f"dataset {pid} is not retrievable: it is not on long-term storage", field="pid")
@@ -94,15 +94,20 @@ class Retrievals:
     async def _again(self, ctx: Context, asked: RetrievalCreate) -> Retrieval:
         assert asked.id is not None
         row = await self._seen(ctx, RetrievalRef(asked.id))
-        wanted = {(one["path"], one["result"]) for one in await self._db.fetch(Q["wanted"], asked.id)}
+        wanted = {(one["path"], one["result"]) for one in await store.wanted(self._db, asked.id)}
         same = (row["pid"], row["job"], row["session"]) == (asked.pid, asked.job, asked.session)
         if not same or wanted != {(one.path, one.result) for one in asked.results}:
             raise AlreadyExists(f"there is a retrieval {asked.id} already, and it is another", field="id")
-        return store.retrieval_of(row, await self._chains.get(asked.id))
+        return await self._shown(row)
 
     async def get(self, ctx: Context, asked: RetrievalRef) -> Retrieval:
+        """How a retrieval of the asker's goes."""
         row = await self._seen(ctx, asked)
-        return store.retrieval_of(row, await self._chains.get(asked.retrieval))
+        return await self._shown(row)
+
+    async def _shown(self, row: store.Row) -> Retrieval:
+        chain = await self._chains.get(row["id"])
+        return store.retrieval_of(row, chain.status, chain.step, chain.error)
 
     async def urls(self, ctx: Context, asked: DownloadQuery) -> Downloads:
         """Addresses of a page of datablocks. Conflict while they are not all back; those that are damaged have none."""
@@ -112,11 +117,9 @@ class Retrievals:
         if not row["back"] or row["back"] + row["damaged"] < row["blocks"]:
             raise Conflict(f"retrieval {asked.retrieval} has {row['back']} of {row['blocks']} datablocks back")
         until = self._clock.now() + self._expiry
-        if (
-            await self._db.fetchrow(Q["keep_addresses"], asked.retrieval, until) is None
-        ):  # the sweep was here in between
+        if not await store.keep_addresses(self._db, asked.retrieval, until):  # evicted a moment ago
             raise _swept(asked)
-        rows = await self._db.fetch(Q["blocks_page"], asked.retrieval, place_of(asked, str) or "", asked.size + 1)
+        rows = await store.blocks_page(self._db, asked.retrieval, place_of(asked, str) or "", asked.size + 1)
         items, more = fitting([await self._download(one) for one in rows], asked.size)
         return Downloads(items, rfc3339(until), token_of(asked, rows[len(items) - 1]["archive_id"]) if more else "")
 
@@ -129,7 +132,7 @@ class Retrievals:
         return Download(name, block["packed_size"], block["chk"], url, block["datablock"])
 
     async def _seen(self, ctx: Context, asked: RetrievalRef) -> store.Row:
-        row: store.Row | None = await self._db.fetchrow(Q["retrieval"], asked.retrieval)
+        row = await store.find(self._db, asked.retrieval)
         return owned(ctx, row, NotFound(f"there is no retrieval {asked.retrieval}", field="retrieval"))
 
 

@@ -1,5 +1,5 @@
-"""What the retriever asks of the others, in the name of whom it works for: the catalogue at the archiver, results at the
-scheduler. An answer that will not get better is the user's error: the chain ends with it."""
+"""What the retriever asks of other services for the owner of a retrieval: the catalogue at the archiver, results at the scheduler.
+A refusal that would be the same again is a UserError: the chain ends with it."""
 
 from collections.abc import Sequence
 from typing import Final, TypeVar
@@ -39,18 +39,20 @@ Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 MOST_ABORTED: Final = 1000
 PASSED: Final = (Conflict, NotFound)
-"""What the catalogue says of a job or dataset that has gone on without us: it stays as it is."""
+"""Errors by which the catalogue says that a job or dataset was changed by somebody else: it stays as it is."""
 COMPLETED: Final = name_of(ResultStatus.COMPLETED)
 
 
 class Peers:
+    """Asks archiver and scheduler for the owner of a retrieval."""
+
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     async def _ask(
         self, owner: str, endpoint: Endpoint[Request, Reply], message: Request, *expected: type[HeadraceError]
     ) -> Reply:
-        """`expected`: refusals that the caller knows what to do with."""
+        """Asks, and raises a refusal as UserError. `expected`: errors that are raised as they are."""
         try:
             return await ask(self._bus, endpoint, message, speaking_for(owner), timeout=10)
         except HeadraceError as error:
@@ -62,7 +64,7 @@ class Peers:
     # -- the catalogue
 
     async def job(self, owner: str, job: UUID | None, status: JobStatus, message: str = "") -> None:
-        """How the catalogue's job goes, if there is one. A job that has ended otherwise meanwhile stays as it is."""
+        """Updates the status of the catalogue's job, if there is one. A job that has ended meanwhile stays as it is."""
         if job is None:
             return
         try:
@@ -71,7 +73,7 @@ class Peers:
             return
 
     async def lifecycle(self, owner: str, pid: str, status: RetrieveStatus) -> None:
-        """SciCat wants archivable and retrievable to be said again: earlier versions reset what is left out."""
+        """Updates the dataset's retrieve status. `archivable` and `retrievable` are sent too: earlier versions of SciCat reset what is left out."""
         asked = LifecycleUpdate(pid, archivable=False, retrievable=True, retrieve_status_message=status)
         try:
             await self._ask(owner, DATASET_LIFECYCLE, asked, *PASSED)
@@ -79,6 +81,7 @@ class Peers:
             return
 
     async def datablocks(self, owner: str, pid: str) -> list[Datablock]:
+        """All datablocks of a dataset."""
         found: list[Datablock] = []
         token = ""
         while True:
@@ -96,7 +99,7 @@ class Peers:
         return await self._ask(owner, DATABLOCK_REPORT, asked)
 
     async def files(self, owner: str, pid: str, paths: set[str]) -> list[StoredFile]:
-        """Where these files lie; those that there are not are not in the answer."""
+        """Where these files lie in the datablocks; files that do not exist are left out."""
         found: list[StoredFile] = []
         token = ""
         while True:
@@ -117,7 +120,7 @@ class Peers:
         return found.status == COMPLETED
 
     async def complete(self, owner: str, output: Output) -> bool:
-        """Gives a result its value. False if it had one: our object is not used."""
+        """Gives a result its value. False if it has one already: then our object is not used."""
         asked = ResultComplete(output.id, output.data, output.object, output.size, output.sha256)
         try:
             await self._ask(owner, RESULT_COMPLETE, asked, Conflict)
@@ -128,7 +131,7 @@ class Peers:
         return True
 
     async def abort(self, owner: str, session: UUID, results: Sequence[UUID], reason: str) -> None:
-        """Nobody waits for what will not come. What the scheduler does not know is passed over."""
+        """Aborts results. Those that the scheduler does not know are passed over."""
         for start in range(0, len(results), MOST_ABORTED):
             await self._abort(owner, session, results[start : start + MOST_ABORTED], reason[:2000])
 

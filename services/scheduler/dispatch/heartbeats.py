@@ -55,7 +55,9 @@ class Heartbeats:
                 if not known:
                     log.info("worker.seen", worker=beat.worker, partition=partition.name, slots=beat.slots)
                 if beat.unwell:
-                    log.warning("worker.unwell", worker=beat.worker, partition=partition.name, why=beat.unwell)
+                    log.warning(
+                        "worker.short_of_resources", worker=beat.worker, partition=partition.name, why=beat.unwell
+                    )
                 await self._gossip.wake()
         for name in serves - {partition.name for partition in self._registry}:
             log.warning("beat.unknown_partition", worker=beat.worker, partition=name)

@@ -34,6 +34,8 @@ class PartitionUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
 
 
 class PartitionRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names a partition."""
+
     name: PartitionName
 
 
@@ -65,5 +67,7 @@ class Partition(msgspec.Struct, frozen=True):
 
 
 class PartitionPage(msgspec.Struct, frozen=True):
+    """A page of partitions. `next`: the token of the next page, empty on the last one."""
+
     items: list[Partition]
     next: str = ""

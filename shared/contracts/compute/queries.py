@@ -31,6 +31,8 @@ class TaskOutputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OutputsOf(msgspec.Struct, frozen=True):
+    """The results that one task produces."""
+
     task: UUID
     outputs: list[UUID]
 
@@ -64,5 +66,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class AttemptPage(msgspec.Struct, frozen=True):
+    """A page of attempts. `next`: the token of the next page, empty on the last one."""
+
     items: list[Attempt]
     next: str = ""

@@ -33,6 +33,8 @@ class NewResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 
 class ResultCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Creates results in a session."""
+
     session: UUID
     results: Annotated[list[NewResult], msgspec.Meta(min_length=1, max_length=1000)]
 
@@ -103,6 +105,8 @@ class ResultAbort(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
 
 
 class ResultRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names a result."""
+
     result: UUID
 
 
@@ -141,10 +145,14 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class ResultList(msgspec.Struct, frozen=True):
+    """Results, in the order in which they were named."""
+
     results: list[Result]
 
 
 class ResultPage(msgspec.Struct, frozen=True):
+    """A page of results. `next`: the token of the next page, empty on the last one."""
+
     items: list[Result]
     next: str = ""
 

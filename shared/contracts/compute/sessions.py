@@ -26,6 +26,8 @@ class SessionCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 
 
 class SessionRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names a session."""
+
     session: UUID
 
 
@@ -93,5 +95,7 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class SessionPage(msgspec.Struct, frozen=True):
+    """A page of sessions. `next`: the token of the next page, empty on the last one."""
+
     items: list[Session]
     next: str = ""

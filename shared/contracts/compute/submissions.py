@@ -43,6 +43,8 @@ class SubmissionCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 
 class SubmissionRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names a submission."""
+
     submission: UUID
 
 

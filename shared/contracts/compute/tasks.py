@@ -10,6 +10,8 @@ from shared.contracts.paging import Page
 
 
 class TaskRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names a task."""
+
     task: UUID
 
 
@@ -92,6 +94,8 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TaskPage(msgspec.Struct, frozen=True):
+    """A page of tasks. `next`: the token of the next page, empty on the last one."""
+
     items: list[Task]
     next: str = ""
 

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from shared.contracts.endpoint import Endpoint
-from shared.contracts.endpoints import catalogue, compute, execution, health, retrieval, work
+from shared.contracts.endpoints import catalogue, compute, execution, health, operations, retrieval, work
 
 ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
     *(
@@ -12,6 +12,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         for one in vars(module).values()
         if isinstance(one, Endpoint)
     ),
+    *operations.ALL,
     *health.CHECK.values(),
 )
 

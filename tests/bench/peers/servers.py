@@ -111,7 +111,7 @@ class Redis:
         finally:
             writer.close()
 
-    async def harmed(self, was_full: bool) -> str:
+    async def needs_restart(self, was_full: bool) -> str:
         return ""
 
     async def setup(self) -> None:

@@ -101,9 +101,9 @@ class Operations(RuleBasedStateMachine):
         session = self.any_session(session)
         known = [n for n, of in self.open.items() if of == session]
         submission = pick(known, goes_on) if known and goes_on % 4 else next(self.names)
-        self._add(session, submission, self._tasks(tasks, session, submission), last, credit)
+        self.add_submission(session, submission, self._tasks(tasks, session, submission), last, credit)
 
-    def _add(self, session: int, submission: int, tasks: dict[int, Task], last: bool, credit: int) -> None:
+    def add_submission(self, session: int, submission: int, tasks: dict[int, Task], last: bool, credit: int) -> None:
         if not self.do("add", submission, tasks, last, credit=credit):
             self.oracle.forget([t for t, task in self.oracle.tasks.items() if task.submission == submission])
             self.open.pop(submission, None)
@@ -189,9 +189,9 @@ class Operations(RuleBasedStateMachine):
     @precondition(lambda self: self.with_worker() or self.stopping())
     @rule(index=INDEX)
     def lease_ends(self, index: int) -> None:
-        self._lease_ends(pick(sorted(self.with_worker() | self.stopping()), index))
+        self.end_lease(pick(sorted(self.with_worker() | self.stopping()), index))
 
-    def _lease_ends(self, name: int) -> None:
+    def end_lease(self, name: int) -> None:
         task = self.rules.tasks[name]
         begun, attempt = task.status is not T.DISPATCHED, task.attempt
         self.do("silent", name, attempt)
@@ -212,9 +212,9 @@ class Operations(RuleBasedStateMachine):
         elif verb in ("purge", "delete"):
             self._remove(session, verb)
         else:
-            self._change(session, verb)
+            self.change_session(session, verb)
 
-    def _change(self, session: int, verb: str) -> None:
+    def change_session(self, session: int, verb: str) -> None:
         held, unowned = self.with_worker(), self._unowned(session)
         if self.do("change", session, verb):
             self.oracle.change(session, verb, held, unowned)
@@ -254,9 +254,9 @@ class Operations(RuleBasedStateMachine):
     @rule(indexes=st.lists(INDEX, max_size=3))
     def rebuild(self, indexes: list[int]) -> None:
         """The dispatcher is another process now, or the bus's storage was lost. What workers say that they hold is theirs."""
-        self._rebuild(list({name: (name, attempt) for name, attempt in some(self.sent[::-1], indexes)}.values()))
+        self.rebuild_queue(list({name: (name, attempt) for name, attempt in some(self.sent[::-1], indexes)}.values()))
 
-    def _rebuild(self, held: list[tuple[int, int]]) -> None:
+    def rebuild_queue(self, held: list[tuple[int, int]]) -> None:
         self.do("rebuild", held)
         self.check()
 
@@ -383,9 +383,9 @@ class Operations(RuleBasedStateMachine):
 
     def _to_the_end(self) -> None:
         for submission, session in list(self.open.items()):
-            self._add(session, submission, {next(self.names): Task(session, submission=submission)}, True, 0)
+            self.add_submission(session, submission, {next(self.names): Task(session, submission=submission)}, True, 0)
         for session in [n for n, found in self.rules.sessions.items() if found.status is S.PAUSED]:
-            self._change(session, "resume")
+            self.change_session(session, "resume")
         for name in self.shown_results():
             result = self.rules.results[name]
             live = self.rules.sessions[result.session].status in LIVE

@@ -251,7 +251,7 @@ class Real:
                 await step(ctx, OfSession(self.session_ids[session]))
             except Later:
                 return
-            for work in ctx.works:
+            for work in ctx.commits:
                 async with self.units.begin() as unit:
                     await work(unit)
 

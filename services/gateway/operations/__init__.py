@@ -1,0 +1,1 @@
+"""`/operations/v1`: long work of all services in one list."""

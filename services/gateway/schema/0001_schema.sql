@@ -1,0 +1,45 @@
+-- Who may use the HTTP edge; and what users ask offers for, with what the sites have answered.
+
+CREATE TABLE users (
+    name text PRIMARY KEY CHECK (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+    roles text[] NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- A token is kept as its SHA-256 only.
+CREATE TABLE tokens (
+    id uuid PRIMARY KEY,
+    hash bytea NOT NULL UNIQUE CHECK (length(hash) = 32),
+    user_name text NOT NULL REFERENCES users (name),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    revoked_at timestamptz,                         -- NULL: it is valid
+    from_file boolean NOT NULL DEFAULT false        -- it came from the admin's token file: a new one there revokes those before it
+);
+
+-- What is to be computed, as its owner described it. Documents are kept as they were on the wire.
+CREATE TABLE worksteps (
+    id uuid PRIMARY KEY,
+    owner text NOT NULL,                            -- the user
+    name text NOT NULL,
+    request jsonb NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX worksteps_owner ON worksteps (owner, id);
+
+-- The answers of all sites to one question.
+CREATE TABLE offersets (
+    id uuid PRIMARY KEY,
+    workstep uuid REFERENCES worksteps,             -- NULL: the question was asked without one
+    owner text NOT NULL,                            -- the user
+    document jsonb NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    chosen uuid                                     -- its offer that was accepted, or is about to be; NULL: none, or that came to nothing
+);
+
+-- Whose an offer is, and which site to ask about it. What has become of it, the site's broker knows.
+CREATE TABLE offers (
+    id uuid PRIMARY KEY,
+    offerset uuid NOT NULL REFERENCES offersets,
+    site text NOT NULL
+);
+CREATE INDEX offers_offerset ON offers (offerset);

@@ -1,0 +1,72 @@
+-- Retrievals, the files that are wanted of them, and the datablocks that they bring back.
+
+-- name: insert
+INSERT INTO retrievals (id, pid, owner, job, session, wanted) VALUES (:id, :pid, :owner, :job, :session, :wanted)
+ON CONFLICT (id) DO NOTHING RETURNING *;
+
+-- name: insert_wanted
+INSERT INTO wanted (retrieval, path, result) SELECT :retrieval, u.path, u.result
+FROM unnest(:paths::text[], :results::uuid[]) AS u(path, result);
+
+-- name: find
+SELECT r.*, (SELECT count(*) FROM blocks b WHERE b.retrieval = r.id) AS blocks,
+    (SELECT count(*) FROM blocks b WHERE b.retrieval = r.id AND b.back) AS back,
+    (SELECT count(*) FROM blocks b WHERE b.retrieval = r.id AND b.damage <> '') AS damaged,
+    (SELECT coalesce(sum(b.packed_size), 0)::bigint FROM blocks b WHERE b.retrieval = r.id) AS size,
+    (SELECT count(*) FROM wanted w WHERE w.retrieval = r.id AND w.produced) AS produced
+FROM retrievals r WHERE r.id = :id;
+
+-- name: keep_addresses
+-- No row: the datablocks were evicted. Not during an eviction, which may have found already that nobody has addresses.
+WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(hashtextextended('headrace.retrieval', 0)) AS done)
+UPDATE retrievals SET addresses_until = greatest(addresses_until, :until) FROM locked
+WHERE id = :id AND swept_at IS NULL RETURNING id;
+
+-- name: hold_evictions
+-- Retrievals may begin side by side, but not during an eviction.
+SELECT pg_advisory_xact_lock_shared(hashtextextended('headrace.retrieval', 0));
+
+-- name: insert_block
+INSERT INTO blocks (retrieval, datablock, archive_id, packed_size, chk, copy, suspect, storage)
+VALUES (:retrieval, :datablock, :archive_id, :packed_size, :chk, :copy, :suspect, :storage)
+ON CONFLICT DO NOTHING;
+
+-- name: blocks
+SELECT * FROM blocks WHERE retrieval = :retrieval ORDER BY archive_id;
+
+-- name: blocks_page
+SELECT * FROM blocks WHERE retrieval = :retrieval AND archive_id > :after ORDER BY archive_id LIMIT :size;
+
+-- name: damaged_blocks
+SELECT * FROM blocks WHERE retrieval = :retrieval AND damage <> '' ORDER BY archive_id;
+
+-- name: set_back
+WITH noted AS (UPDATE retrievals SET back_at = now() WHERE id = :retrieval)
+UPDATE blocks SET back = true WHERE retrieval = :retrieval AND datablock = :datablock;
+
+-- name: set_damage
+UPDATE blocks SET damage = :damage WHERE retrieval = :retrieval AND datablock = :datablock;
+
+-- name: set_copy
+UPDATE blocks SET copy = :copy, suspect = :suspect WHERE retrieval = :retrieval AND datablock = :datablock;
+
+-- name: wanted
+SELECT * FROM wanted WHERE retrieval = :retrieval ORDER BY path;
+
+-- name: place_wanted
+UPDATE wanted SET datablock = :datablock, start = :start, size = :size, chk = :chk
+WHERE retrieval = :retrieval AND path = :path;
+
+-- name: set_produced
+UPDATE wanted SET produced = true WHERE retrieval = :retrieval AND result = :result;
+
+-- name: producible
+SELECT w.*, b.archive_id FROM wanted w JOIN blocks b ON b.retrieval = w.retrieval AND b.datablock = w.datablock
+WHERE w.retrieval = :retrieval AND NOT w.produced AND b.damage = '' ORDER BY b.archive_id, w.start;
+
+-- name: results_in_damaged
+SELECT w.result FROM wanted w JOIN blocks b ON b.retrieval = w.retrieval AND b.datablock = w.datablock
+WHERE w.retrieval = :retrieval AND NOT w.produced AND b.damage <> '' ORDER BY w.result;
+
+-- name: results_not_produced
+SELECT result FROM wanted WHERE retrieval = :retrieval AND NOT produced ORDER BY result;

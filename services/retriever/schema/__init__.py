@@ -1,0 +1,5 @@
+"""The retriever's tables."""
+
+from shared.db.schema import SchemaFiles
+
+SCHEMA = SchemaFiles.of(__file__)

@@ -1,0 +1,254 @@
+-- Sessions, submissions, tasks, results, and where tasks wait and run. The states in `status` are those of services/scheduler/machine/.
+--
+-- What keeps a task cheap (docs/adr/0004-task-rows.md): ids that arrive in order, no secondary index on tasks or results
+-- whose columns ever change (updates stay heap-only), room in the pages for the one update, and a cursor in `lanes` instead
+-- of a write per task that is chosen.
+--
+-- Ids of tasks say where they belong: the last 32 bits of a task's id are its line in its submission, the bits before are its
+-- submission's id (`line_of_v1`, `submission_of_v1`, `last_task_v1`).
+
+-- Who may run how much of what. Tasks name a partition by its number.
+CREATE TABLE partitions (
+    id smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text NOT NULL UNIQUE,
+    priority smallint NOT NULL DEFAULT 1,           -- on workers that serve several, the higher one's tasks begin first
+    reserve integer NOT NULL DEFAULT 0,             -- slots for which tasks of others are preempted
+    most integer,                                   -- most tasks outstanding at once; NULL: no limit
+    created_at timestamptz NOT NULL DEFAULT now(),
+    deleted_at timestamptz                          -- it keeps its row, as tasks that ended there name it; made anew it gets it back
+);
+INSERT INTO partitions (name) VALUES ('default');
+
+CREATE TABLE sessions (
+    id uuid PRIMARY KEY,
+    name text NOT NULL,
+    status smallint NOT NULL,
+    owner text NOT NULL,                            -- the user
+    partitions text[] NOT NULL,                     -- names of those that its tasks may run in
+    options jsonb NOT NULL,                         -- what its tasks take where they say nothing
+    client_submission boolean NOT NULL DEFAULT true, -- users may submit; only ever goes off
+    worker_submission boolean NOT NULL DEFAULT true, -- its tasks may submit; only ever goes off
+    close_when_done boolean NOT NULL DEFAULT false, -- closes by itself when all its tasks have ended
+    closed_itself boolean NOT NULL DEFAULT false,   -- it has: nothing was taken back, so to run a task of it again opens it
+    epoch integer NOT NULL DEFAULT 1,               -- grows when what is queued of it is taken back: what was sent before is void
+    version integer NOT NULL DEFAULT 1,             -- grows with every change, for readers of events
+    owed boolean NOT NULL DEFAULT false,            -- what its last change of state entails is not all done
+    operation uuid,                                 -- the chain that purges or deletes it
+    deleting boolean NOT NULL DEFAULT false,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    changed_at timestamptz NOT NULL DEFAULT now(),  -- its state
+    closed_at timestamptz,
+    cancelled_at timestamptz,
+    purged_at timestamptz,
+    expires_at timestamptz                          -- when it is deleted; NULL: never
+);
+CREATE INDEX sessions_owner ON sessions (owner, id);
+CREATE INDEX sessions_owed ON sessions (changed_at) WHERE owed;
+CREATE INDEX sessions_expiring ON sessions (expires_at) WHERE expires_at IS NOT NULL AND NOT deleting;
+CREATE INDEX sessions_closing ON sessions (id) WHERE close_when_done AND status = {session.running};
+
+-- Tasks that came together. One with a parent is what a running task creates: it stays OPEN, and unseen, until that attempt of the parent
+-- completes (docs/adr/0013-subtasks.md).
+CREATE TABLE submissions (
+    id uuid PRIMARY KEY,
+    session uuid NOT NULL REFERENCES sessions,
+    owner text NOT NULL,                            -- the user
+    status smallint NOT NULL,
+    options jsonb NOT NULL,
+    trace text NOT NULL,                            -- W3C traceparent of the request, or empty; its tasks carry it on
+    tasks integer NOT NULL DEFAULT 0,               -- how many; known when it is visible
+    outside boolean NOT NULL DEFAULT false,         -- waits for results of others: its tasks begin as CREATING
+    applications boolean NOT NULL DEFAULT false,    -- some of its tasks name one: only then are they looked up
+    settled boolean NOT NULL DEFAULT false,         -- every task has ended: recovery need not look here
+    refusal text NOT NULL DEFAULT '',               -- why it was refused
+    parent uuid,                                    -- the task that creates it
+    parent_attempt smallint,
+    sealed boolean NOT NULL DEFAULT false,          -- of a parent: all of it is there, and checked
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX submissions_session ON submissions (session, id);
+CREATE INDEX submissions_active ON submissions (id) WHERE NOT settled;
+CREATE INDEX submissions_unborn ON submissions (id) WHERE parent IS NOT NULL AND status = {submission.open};
+
+-- The parts in which a submission comes. What only the last one looks at is noted with each: in the submission's row, which
+-- all that are under way hold, they would wait for one another.
+CREATE TABLE chunks (
+    submission uuid NOT NULL REFERENCES submissions ON DELETE CASCADE,
+    number integer NOT NULL,
+    first_line integer NOT NULL,
+    tasks integer NOT NULL,
+    digest bytea NOT NULL,                          -- of its content: one that comes again is known by it
+    cross_chunk boolean NOT NULL,                   -- a line refers to another chunk: looked up when the submission is complete
+    outside boolean NOT NULL,                       -- a line waits for results of others
+    claims boolean NOT NULL,                        -- a line produces results that existed before: could close a cycle
+    applications boolean NOT NULL,                  -- a line names an application
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (submission, number)
+);
+
+-- How far the initially ready tasks of a submission have been chosen, for each partition and priority in it: tasks of
+-- lines below `cursor` are SUBMITTED without a write of their own.
+CREATE TABLE lanes (
+    submission uuid NOT NULL REFERENCES submissions ON DELETE CASCADE,
+    partition smallint NOT NULL,
+    priority smallint NOT NULL,
+    session uuid NOT NULL,
+    cursor integer NOT NULL DEFAULT 0,              -- the first line that was not chosen
+    upto integer NOT NULL,                          -- after its last line
+    function text,                                  -- of all its tasks; NULL: they have several, or nobody has looked. A lane whose
+                                                    -- function no worker has is not chosen from (docs/adr/0023-function-placement.md)
+    PRIMARY KEY (submission, partition, priority)
+);
+CREATE INDEX lanes_waiting ON lanes (partition, priority, session, submission) WHERE cursor < upto;
+
+CREATE TABLE tasks (
+    id uuid PRIMARY KEY,
+    session uuid NOT NULL,
+    remaining integer NOT NULL,                     -- dependencies not yet met
+    deps integer NOT NULL,                          -- those there were when it was submitted; 0: it was ready from the start
+    status smallint NOT NULL,
+    attempt smallint NOT NULL,                      -- 0 is the first
+    partition smallint NOT NULL,
+    priority smallint NOT NULL,
+    max_retries smallint NOT NULL,
+    max_duration real NOT NULL,                     -- seconds; 0: no limit
+    function text NOT NULL,
+    payload bytea,                                  -- JSON text
+    payload_result uuid,                            -- or the result that holds it
+    inputs uuid[],
+    outputs uuid[] NOT NULL,
+    labels jsonb,
+    started_at timestamptz,
+    ended_at timestamptz,
+    worker text,
+    error text,
+    uncounted smallint NOT NULL DEFAULT 0,          -- attempts that do not count against max_retries
+    application jsonb,                              -- {name, version, namespace, service} as far as said
+    parent uuid                                     -- the task that created it
+) WITH (fillfactor = 50);
+
+CREATE TABLE results (
+    id uuid PRIMARY KEY,
+    session uuid NOT NULL,
+    standalone boolean NOT NULL,                    -- made by itself, not as a task's output: only these are indexed by session
+    status smallint NOT NULL,
+    size bigint NOT NULL DEFAULT 0,                 -- bytes
+    owner uuid,                                     -- the task that produces it
+    name text NOT NULL DEFAULT '',
+    data bytea,                                     -- values up to 16 KiB
+    object text,                                    -- or the key in object storage
+    created_at timestamptz NOT NULL,
+    completed_at timestamptz,                       -- also when it was aborted
+    checksum bytea,                                 -- SHA-256, where whoever stored the value said it
+    owned boolean NOT NULL DEFAULT true             -- false: the object was imported, and is not ours to remove
+) WITH (fillfactor = 50);
+CREATE INDEX results_standalone ON results (session, id) WHERE standalone;
+
+-- Edges, only to find who waits for a result.
+CREATE TABLE dependencies (
+    result uuid NOT NULL,
+    task uuid NOT NULL,
+    PRIMARY KEY (result, task)
+);
+
+-- Results of a submission with a parent: they become what is said here when the parent completes.
+CREATE TABLE promised (
+    submission uuid NOT NULL REFERENCES submissions ON DELETE CASCADE,
+    id uuid NOT NULL,
+    delegated boolean NOT NULL,                     -- an expected output of the parent; otherwise the parent created it
+    owner uuid,                                     -- the child that produces it
+    name text NOT NULL DEFAULT '',
+    size bigint NOT NULL DEFAULT 0,
+    data bytea,
+    object text,
+    checksum bytea,
+    PRIMARY KEY (submission, id)
+);
+
+-- Tasks released when no worker's turn was free for them.
+CREATE TABLE ready (
+    partition smallint NOT NULL,
+    priority smallint NOT NULL,
+    session uuid NOT NULL,
+    task uuid NOT NULL,
+    PRIMARY KEY (partition, priority, session, task)
+);
+
+-- Ready tasks that no worker who could take them has the function for: what was chosen and could not be placed, or came back from
+-- a worker without its function. An entry holds while the task is PENDING in this attempt; whoever reads it checks
+-- that, so nobody who changes a task has to look here (docs/adr/0023-function-placement.md).
+CREATE TABLE unplaced (
+    partition smallint NOT NULL,
+    function text NOT NULL,
+    task uuid NOT NULL,
+    attempt smallint NOT NULL,
+    session uuid NOT NULL,
+    PRIMARY KEY (partition, function, task)
+);
+CREATE INDEX unplaced_session ON unplaced (session);
+
+-- What workers are known to hold: tasks that run for more than 100 ms, and those found with a worker after a restart.
+CREATE TABLE running (
+    task uuid PRIMARY KEY,
+    attempt smallint NOT NULL,
+    worker text NOT NULL,
+    since timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX running_worker ON running (worker);
+
+-- The history: attempts before the one that the task's row is about.
+CREATE TABLE attempts (
+    task uuid NOT NULL,
+    attempt smallint NOT NULL,
+    worker text NOT NULL,
+    error text NOT NULL,
+    status smallint NOT NULL DEFAULT {task.retried}, -- how it ended; otherwise only if somebody ran the task anew
+    started_at timestamptz,
+    ended_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (task, attempt)
+);
+
+-- What tasks print, in the pieces in which it was reported.
+CREATE TABLE task_logs (
+    task uuid NOT NULL,
+    attempt smallint NOT NULL,
+    start integer NOT NULL,                         -- characters of the attempt's log before this piece
+    text text NOT NULL,
+    PRIMARY KEY (task, attempt, start)
+);
+
+-- What workers said of themselves in their last heartbeat.
+CREATE TABLE workers (
+    name text PRIMARY KEY,
+    partition text NOT NULL,                        -- the first of those that it serves
+    partitions text[] NOT NULL DEFAULT '{}',
+    slots integer NOT NULL,
+    functions text[] NOT NULL,
+    holds integer NOT NULL,                         -- tasks that it has
+    unwell text NOT NULL DEFAULT '',                -- why it runs nothing at the moment, or less than its slots; empty: it is well
+    beat_at timestamptz NOT NULL
+);
+
+-- Objects that no result points to any more: written in the transaction that let go of them, removed after it.
+CREATE TABLE doomed (
+    key text PRIMARY KEY,
+    added_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- What the functions return: rows of several kinds, since they are called once a batch.
+CREATE TYPE released AS (
+    kind smallint,           -- 1 tasks ended, 3 task to dispatch, 4 event, 5 result aborted, 6 task failed
+    id uuid,
+    session uuid,
+    partition smallint,
+    priority smallint,
+    attempt smallint,
+    max_duration real,
+    function text,
+    payload bytea,
+    payload_result uuid,
+    inputs uuid[],
+    outputs uuid[],
+    number bigint,           -- kind 1: how many; kind 4: the outbox row
+    subject text
+);

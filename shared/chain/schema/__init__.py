@@ -1,0 +1,6 @@
+"""The table of chains."""
+
+from shared.chain.machine import MACHINE
+from shared.db.schema import SchemaFiles
+
+SCHEMA = SchemaFiles.of(__file__, [MACHINE])

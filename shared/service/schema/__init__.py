@@ -1,0 +1,5 @@
+"""The tables that every service has."""
+
+from shared.db.schema import SchemaFiles
+
+SCHEMA = SchemaFiles.of(__file__)
