@@ -9,6 +9,7 @@ from services.gateway.events import routes as events
 from services.gateway.execution import routes as execution
 from services.gateway.http.domain import Domain
 from services.gateway.identity import routes as identity
+from services.gateway.operations import routes as operations
 from services.gateway.ops import health
 from services.gateway.ops import routes as ops
 
@@ -20,6 +21,7 @@ DOMAINS: Final = [
     Domain(prefix=SCICAT, routes=catalogue.routes(SCICAT), encoded_slash=True),
     Domain(prefix=archiver.ROOT, routes=archiver.ROUTES, encoded_slash=True),
     Domain(prefix=execution.ROOT, routes=execution.ROUTES),
+    Domain(prefix=operations.ROOT, routes=operations.ROUTES),
     Domain(prefix=ops.ROOT, routes=[*ops.ROUTES, *identity.ROUTES]),
     Domain(prefix="", routes=[*events.ROUTES, *health.ROUTES]),
 ]
