@@ -75,9 +75,9 @@ EVENTS: Final = (
     *(
         Channel(
             f"event.session.{event}", f"hr.evt.session.{event}.{{session}}", e.SessionChanged,
-            "scheduler", "everybody", says,
+            "scheduler", "everybody", meaning,
         )
-        for event, says in (
+        for event, meaning in (
             ("created", "A session was made."),
             ("paused", "A session was paused: what does not run yet waits."),
             ("resumed", "A session goes on."),

@@ -100,7 +100,7 @@ def _own(scope: ast.AST) -> Iterator[ast.AST]:
 
 def _calls(scope: ast.AST, where: str) -> Iterator[Line]:
     nodes = list(_own(scope))
-    # `tell = log.warning if … else log.info`: the name stands for both.
+    # `write = log.warning if … else log.info`: the name stands for both.
     aliases = {
         node.targets[0].id: levels
         for node in nodes

@@ -36,8 +36,8 @@ def _page(machine: Machine[Any]) -> str:
     ]
     asked = [one for one in ENDPOINTS if one.noun == machine.noun and one.verb in machine.moves]
     if asked:
-        said = ", ".join(f"`{one.verb}` by `{one.subject}`" for one in asked)
-        lines += [f"Asked for by users: {said}. The other verbs have no endpoint.", ""]
+        endpoints = ", ".join(f"`{one.verb}` by `{one.subject}`" for one in asked)
+        lines += [f"Asked for by users: {endpoints}. The other verbs have no endpoint.", ""]
     unused = _unused(machine)
     diagram = [
         line for line in machine.mermaid().splitlines() if line.strip() not in {f"{s.name} --> [*]" for s in unused}

@@ -8,7 +8,8 @@ ports.py     free ports, the same in every run while they stay free
 process.py   one child process: log file, own process group, restart with backoff
 janitor.py   stops what is left when the supervisor is gone
 nats.py postgres.py s3.py    how each server is prepared, started, asked whether it is ready
-room.py      a full disk: said, and the servers made whole again when there is room
+disk_space.py  a full disk: reported, and the servers repaired when there is space again
 stack.py     the three servers, and the environment that the services get; what the tests use too
 system.py    the services and the workers on top
+run.py       all of it in one process to start and to stop; with a job on it: deploy/demo
 """

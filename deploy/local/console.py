@@ -33,11 +33,11 @@ class StackConsole:
 
     def event(self, event: Event) -> None:
         """One line for an event of a process; with the last lines of its log if it has died."""
-        if event.what in _TERMINAL_ONLY and not self.console.is_terminal:
+        if event.state in _TERMINAL_ONLY and not self.console.is_terminal:
             return
         detail = f"  [dim]{escape(event.detail)}[/]" if event.detail else ""
-        self.line(f"{_SYMBOLS.get(event.what, '·')} {event.name:<11} {event.what}{detail}")
-        if event.what == "died" and self.stack is not None:
+        self.line(f"{_SYMBOLS.get(event.state, '·')} {event.name:<11} {event.state}{detail}")
+        if event.state == "died" and self.stack is not None:
             self.line(f"[dim]{escape(self.stack.processes[event.name].tail(5))}[/]")
 
     def addresses(self, stack: Stack, *, services: bool) -> None:

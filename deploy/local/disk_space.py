@@ -58,7 +58,7 @@ class DiskSpace:
         for name in self._stack.servers:
             self._stack.processes[name].start_now()
         await self._until_ready()
-        self._stack.note_address()  # it could not be written while the disk was full
+        self._stack.update_address()  # it could not be written while the disk was full
 
     async def _until_ready(self) -> None:
         waiting = set(self._stack.servers)
@@ -73,5 +73,5 @@ class DiskSpace:
         else:
             self._emit("well again", ", ".join(self._stack.servers))
 
-    def _emit(self, what: str, detail: str) -> None:
-        self._stack.on_event(Event("disk", what, detail))
+    def _emit(self, state: str, detail: str) -> None:
+        self._stack.on_event(Event("disk", state, detail))

@@ -106,19 +106,19 @@ class Home:
         return known
 
     def forget_secret(self, name: str) -> None:
-        """Whoever gets this name again gets another secret."""
+        """Deletes a secret: the next one of this name is another."""
         file = self.path / "secrets.json"
         known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
         if known.pop(name, None) is not None:
             write_private(file, json.dumps(known, indent=2) + "\n")
 
     def people(self) -> tuple[str, ...]:
-        """Who has a user of the bus."""
+        """The names of those who have a user of the bus."""
         file = self.path / "people.json"
         return tuple(json.loads(file.read_text())) if file.exists() else PEOPLE
 
-    def keep_people(self, names: Iterable[str]) -> None:
-        """Writes down who has a user of the bus from now on."""
+    def set_people(self, names: Iterable[str]) -> None:
+        """Records who has a user of the bus from now on."""
         write_private(self.path / "people.json", json.dumps(list(names)) + "\n")
 
     def context(self, name: str) -> Path:

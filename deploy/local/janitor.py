@@ -21,7 +21,7 @@ POLL = 0.05
 
 
 class Janitor:
-    """The supervisor's side."""
+    """The supervisor's side: starts the janitor, and lets it know which process groups there are."""
 
     def __init__(self, lock_fd: int) -> None:
         self._process = subprocess.Popen(
@@ -38,18 +38,18 @@ class Janitor:
 
     def watch(self, group: int, tier: int, number: int, seconds: float) -> None:
         """Adds a process group: stopped in the order of tiers by signal `number`, and by SIGKILL after `seconds`."""
-        self._say(f"watch {group} {tier} {number} {seconds}")
+        self._send(f"watch {group} {tier} {number} {seconds}")
 
     def forget(self, group: int) -> None:
         """Removes a process group that has ended."""
-        self._say(f"forget {group}")
+        self._send(f"forget {group}")
 
     def close(self) -> None:
         """Ends it; it stops first whatever it still knows."""
         self._pipe.close()
         self._process.wait()
 
-    def _say(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         self._pipe.write(line + "\n")
         self._pipe.flush()
 

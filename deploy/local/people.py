@@ -27,7 +27,7 @@ async def add(home: Home, name: str) -> Path:
     if name in people:
         await _apply(home)  # the server may not have taken it over when that was done
         raise HomeError(f"{name} has a user of the bus already")
-    home.keep_people((*people, name))
+    home.set_people((*people, name))
     await _apply(home)
     return home.context(name)
 
@@ -36,7 +36,7 @@ async def remove(home: Home, name: str) -> None:
     """Takes it away, with its password; who is connected with it is cut off. HomeError if there is none."""
     people = home.people()
     if name in people:
-        home.keep_people(tuple(each for each in people if each != name))
+        home.set_people(tuple(each for each in people if each != name))
         home.forget_secret(f"nats.{name}")
         home.context(name).unlink(missing_ok=True)
     await _apply(home)  # also of somebody who is not there: the server may not have taken it over when that was done
@@ -45,7 +45,7 @@ async def remove(home: Home, name: str) -> None:
 
 
 async def _apply(home: Home) -> None:
-    """A server that does not run reads it when it starts."""
+    """Makes a running server take over who has a user; one that does not run reads it when it starts."""
     file = home.path / "address.json"
     if not file.exists():
         return

@@ -41,13 +41,13 @@ def reserve(port: int) -> socket.socket | None:
 
 def choose(
     names: Sequence[str],
-    kept: Path,
+    file: Path,
     held: ExitStack,
     *,
     paired: Mapping[str, str] | None = None,
     taken: Callable[[int], bool] = lambda port: False,
 ) -> dict[str, int]:
-    """A port for each name, reserved until `held` is closed. `kept` is the file that remembers them; a port taken by somebody
+    """A port for each name, reserved until `held` is closed. `file` keeps them; a port taken by somebody
     else is replaced.
 
     `paired`: names with another that has to be PAIR_DISTANCE higher, because a program expects it there. `taken`: whether a
@@ -67,7 +67,7 @@ def choose(
         return True
 
     try:
-        before: dict[str, int] = json.loads(kept.read_text())
+        before: dict[str, int] = json.loads(file.read_text())
     except (FileNotFoundError, ValueError):
         before = {}
     chosen: dict[str, int] = {}
@@ -81,5 +81,5 @@ def choose(
         chosen[name] = port
         if second:
             chosen[second] = port + PAIR_DISTANCE
-    kept.write_text(json.dumps(chosen, indent=2) + "\n")
+    file.write_text(json.dumps(chosen, indent=2) + "\n")
     return chosen

@@ -23,7 +23,7 @@ STABLE = 30.0
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run.
+    """A program to run as a child process.
 
     user     the uid to run it as; None: ours
     inherit  whether it gets our environment (without our own settings), or `env` alone
@@ -42,10 +42,10 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """What happened to a process: `starting`, `ready`, `died`, `renewed`, `restarting`, `stopped`. `detail` is for people."""
+    """The state that a process, or the disk, has come into: `starting`, `ready`, `died`, `renewed`, `restarting`, `stopped`. `detail` is for people."""
 
     name: str
-    what: str
+    state: str
     detail: str = ""
 
 
@@ -82,7 +82,7 @@ class Process:
         return None if self._process is None else self._process.returncode
 
     async def start(self) -> None:
-        """Starts it; whether it is of use is for others to ask."""
+        """Starts the process, without waiting until it is ready for use."""
         self._ended = False
         command = self.command
         identity: dict[str, Any] = {}
@@ -149,7 +149,7 @@ class Process:
         await retry(self.start, on=(OSError,), backoff=BACKOFF, failed=failed)
 
     def signal(self, number: int) -> None:
-        """To the process and all it has started."""
+        """Sends a signal to the process and to all that it has started."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
@@ -171,7 +171,7 @@ class Process:
         self._start_requested.set()
 
     async def stop(self, *, kill: bool = False) -> None:
-        """Its own stop signal, then SIGKILL when its grace is over (or at once). Not started again. Repeats are harmless."""
+        """Ends it for good: its own stop signal, then SIGKILL when its grace is over, or at once if `kill`. Harmless when repeated."""
         self._ended = True
         if self._keeper is not None:
             self._keeper.cancel()
@@ -196,7 +196,7 @@ class Process:
             await process.wait()
 
     def tail(self, lines: int = 15) -> str:
-        """The end of its log."""
+        """The last `lines` lines of its log."""
         try:
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         except FileNotFoundError:
@@ -204,7 +204,7 @@ class Process:
 
 
 def _environment(inherit: bool) -> dict[str, str]:
-    """Ours without our own settings, so that a child's are exactly those that it is given; or the least there is."""
+    """Our environment without HEADRACE_ variables, so that a child has exactly the settings that it is given; or the minimum."""
     if not inherit:
         return {key: os.environ[key] for key in ("PATH", "TMPDIR", "TZ") if key in os.environ}
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_")}

@@ -146,7 +146,7 @@ class S3:
         return shutil.disk_usage(self._data).free >> 20
 
     def remove_sockets(self) -> None:
-        """It leaves its unix sockets behind when it is killed."""
+        """Removes its unix sockets, which it leaves behind when it is killed."""
         for name, port in self._ports.items():
             if name.startswith("s3."):
                 for socket in _sockets(port):
@@ -155,7 +155,7 @@ class S3:
 
 
 def is_taken(port: int) -> bool:
-    """Whether somebody else's server has left a socket of this port behind, which only they can remove."""
+    """Whether a server of another user has left a socket of this port behind, which only that user can remove."""
     return any(_owner(socket) not in (None, os.geteuid()) for socket in _sockets(port))
 
 

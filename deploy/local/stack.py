@@ -54,7 +54,7 @@ class StartError(Exception):
 
 
 class Stack:
-    """Everything that the services need to run.
+    """The three servers and all processes of one home, started and stopped together.
 
     start              the servers that are started with it; others when `start_server` asks for them
     on_event           called for each event of a process
@@ -134,7 +134,7 @@ class Stack:
         process = self.processes.get(name) or self.add(server.command())
         await retry(lambda: self._start_process(server, process), on=(StartError,), backoff=BACKOFF, attempts=restarts)
         await server.setup()
-        process.keep_running(self.note_address)
+        process.keep_running(self.update_address)
         self.on_event(Event(name, "ready"))
 
     async def _start_process(self, server: Server, process: Process) -> None:
@@ -147,7 +147,7 @@ class Stack:
         self.on_event(Event(name, "stopped"))
 
     async def kill_server(self, name: str) -> None:
-        """SIGKILL; it stays down until `start_server`."""
+        """Kills one of the servers (SIGKILL); it stays down until `start_server`."""
         await self.processes[name].stop(kill=True)
         self.on_event(Event(name, "killed"))
 
@@ -170,17 +170,17 @@ class Stack:
     # -- processes
 
     def add(self, command: Command) -> Process:
-        """A process of this stack: stopped with it. The caller starts it."""
+        """Adds a process to this stack: it is stopped with it. The caller starts it."""
         process = Process(command, self.home.logs / f"{command.name}.log", self.janitor, self.on_event)
         self.processes[command.name] = process
         return process
 
     async def run(self, command: Command) -> Process:
-        """A process of this stack that is started now, and again whenever it dies."""
+        """Adds a process to this stack; it is started now, and again whenever it ends."""
         process = self.add(command)
         await process.start()
         self.write_address()
-        process.keep_running(self.note_address)
+        process.keep_running(self.update_address)
         return process
 
     async def close(self) -> None:
@@ -233,13 +233,13 @@ class Stack:
         """Where the HTTP edge listens."""
         return f"http://127.0.0.1:{self.ports['http']}"
 
-    def note_address(self) -> None:
-        """`address.json` anew; if the disk is full, the one before stays until there is room."""
+    def update_address(self) -> None:
+        """Writes `address.json` again; on a full disk the one before stays until there is space."""
         with contextlib.suppress(OSError):
             self.write_address()
 
     def write_address(self) -> None:
-        """`address.json`, for the command line tool and for people. Has no secrets."""
+        """Writes `address.json`, for the command line tool and for people. It has no secrets."""
         address = {
             "http": self.http,
             "nats": self.nats.url,

@@ -21,24 +21,24 @@ class Storages:
         self._file = home.path / "storages.json"
 
     def id(self, name: str) -> str | None:
-        """Of a storage that was made in an earlier run or in this one."""
+        """The id of a storage that was made in this run or an earlier one; None if there is none of that name."""
         return self._known().get(name)
 
     def make_folder(self, name: str, folder: Path) -> None:
-        """A folder that is long-term storage."""
+        """Makes a folder that is long-term storage, once."""
         if self.id(name) is None:
             folder.mkdir(exist_ok=True)
-            self._note(name, init_folder(folder, name, in_use=True).id)
+            self._record(name, init_folder(folder, name, in_use=True).id)
 
     async def make_bucket(self, settings: ObjectsSettings) -> None:
-        """The bucket that the services work in."""
+        """Makes the bucket that the services work in, once."""
         name = settings.s3_bucket
         if self.id(name) is None:
             async with open_objects(settings) as objects:
-                self._note(name, (await init_bucket(objects.bucket, name, in_use=True)).id)
+                self._record(name, (await init_bucket(objects.bucket, name, in_use=True)).id)
 
     def _known(self) -> dict[str, str]:
         return dict(json.loads(self._file.read_text())) if self._file.exists() else {}
 
-    def _note(self, name: str, id: UUID) -> None:
+    def _record(self, name: str, id: UUID) -> None:
         write_private(self._file, json.dumps({**self._known(), name: str(id)}, indent=2) + "\n")

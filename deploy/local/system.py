@@ -22,7 +22,7 @@ SITE_CORES = 2
 
 
 def service(stack: Stack, name: str) -> Command:
-    """One of the five."""
+    """The process of one of the five services."""
     return Command(
         name=name,
         argv=(sys.executable, "-m", f"services.{name}"),
@@ -54,7 +54,7 @@ def worker(
 
 
 async def start(stack: Stack, *, workers: int, slots: int, schedulers: int = 1, app: str = APP) -> None:
-    """All of it, each process started again whenever it dies. Returns when the gateway is ready.
+    """Starts services, workers and pilots, each again whenever it ends. Returns when the gateway is ready.
 
     `workers`, `schedulers`: how many processes of each; the schedulers are called `scheduler`, `scheduler-2` …
     `slots`: tasks that each worker runs at once. `app`: the functions that workers and pilots know.
@@ -76,7 +76,7 @@ async def start(stack: Stack, *, workers: int, slots: int, schedulers: int = 1, 
 
 
 async def until_ready(stack: Stack, timeout: float = READY_LIMIT) -> None:
-    """Until the gateway answers that it and all that it needs are there."""
+    """Waits until the gateway answers that it and all that it needs are there. StartError after `timeout` seconds."""
     problem: object = "no answer"
     async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
         try:

@@ -1,1 +1,1 @@
-"""The bus's server: who may say what, and its configuration, both derived from shared/contracts."""
+"""The bus's server: who may publish and subscribe to what, and its configuration, both derived from shared/contracts."""

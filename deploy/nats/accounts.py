@@ -58,7 +58,7 @@ def is_person(name: str) -> bool:
 
 
 def accounts(people: Iterable[str], passwords: Mapping[str, str], *, events: bool = False) -> dict[str, Any]:
-    """The `accounts` block. `passwords`: of every user; `events`: people may hear all events."""
+    """The `accounts` block. `passwords`: of every user; `events`: people may subscribe to all events."""
     made = users(people, events=events)
 
     def login(name: str) -> dict[str, Any]:
@@ -99,9 +99,9 @@ def _export(each: Export) -> dict[str, Any]:
 
 
 def _imports(allowed: Permissions) -> list[dict[str, Any]]:
-    """All that is not the own inbox: what one publishes as services, what one hears as streams."""
-    heard = [subject for subject in allowed.subscribe if not subjects.is_reply(subject)]
+    """Imports for all but the own inbox: what a user publishes as services, what it subscribes to as streams."""
+    subscribed = [subject for subject in allowed.subscribe if not subjects.is_reply(subject)]
     return [
         *({"service": {"account": "HEADRACE", "subject": subject}} for subject in allowed.publish),
-        *({"stream": {"account": "HEADRACE", "subject": subject}} for subject in heard),
+        *({"stream": {"account": "HEADRACE", "subject": subject}} for subject in subscribed),
     ]

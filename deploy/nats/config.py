@@ -23,7 +23,7 @@ def server(
 ) -> dict[str, Any]:
     """One server with JetStream on disk. `people`: those who have a user of their own; `passwords`: of every user.
 
-    `events`: people may hear all events. `sync`: how often it flushes; `always` in production on one replica.
+    `events`: people may subscribe to all events. `sync`: how often it flushes; `always` in production on one replica.
     The user `system` belongs to the system account: `nats server …` asks there. Nobody is let in without a name.
     """
     return {

@@ -2,12 +2,12 @@
 
 Derived from shared/contracts. The rules:
 
-- A service hears its own requests and answers them; it asks the services that CALLS names; it publishes the events of the
+- A service subscribes to its own requests and answers them; it asks the services that CALLS names; it publishes the events of the
   nouns that it owns (NOUNS) and the dead letters of the streams that it consumes.
 - But for such replays only the scheduler publishes tasks, and only workers report.
 - A user's commands carry the user's name, and no other user can publish under it. That is how the owner knows who speaks.
   Only the gateway can, which speaks for users anyway (Hr-User) and puts dead letters back when an operator says so.
-- Events do not say whose they are, so people hear none on the bus unless the operator trusts them with all of them
+- Events do not carry an owner, so people may not subscribe to them on the bus unless the operator trusts them with all of them
   (`users(…, events=True)`). The gateway shows to each their own: over HTTP, and on the bus to who asks under the own name
   (`hr.watch.<user>.…`, docs/events.md).
 - Everybody has an inbox of his own (`_INBOX_<user>.>`), so that nobody reads another's replies. Services list the inboxes
@@ -85,7 +85,7 @@ def _jetstream(service: str) -> list[str]:
     api = [f"STREAM.{verb}.{stream.name}" for stream in topology.STREAMS for verb in ("CREATE", "UPDATE", "INFO")] + [
         f"CONSUMER.{verb}.{stream.name}.>" for stream in topology.STREAMS for verb in ("CREATE", "INFO", "MSG.NEXT")
     ]
-    # Every service hears all events anyway.
+    # Every service may subscribe to all events anyway.
     api.append(f"STREAM.MSG.GET.{topology.EVENTS.name}")
     match service:
         case "scheduler":
@@ -149,14 +149,14 @@ def worker() -> Permissions:
 
 
 def person(name: str, *, events: bool = False) -> Permissions:
-    """Somebody who publishes commands and watches what is theirs. `events`: and hears everybody's, with all outcomes."""
+    """Somebody who publishes commands and watches what is theirs. `events`: may also subscribe to everybody's events, outcomes of commands included."""
     return Permissions(
         (f"hr.cmd.{name}.>", subjects.watch(name, "*")), (inbox(name), *(("hr.evt.>",) if events else ()))
     )
 
 
 def users(people: Iterable[str] = ("alice",), *, events: bool = False) -> dict[str, Permissions]:
-    """Every user of the bus. `admin` is for the operator and the `nats` tool. `events`: people may hear all events."""
+    """Every user of the bus. `admin` is for the operator and the `nats` tool. `events`: people may subscribe to all events."""
     return {
         **{name: service(name) for name in subjects.SERVICES},
         subjects.WORKER: worker(),

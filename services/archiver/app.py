@@ -31,31 +31,31 @@ from shared.objects.schema import SCHEMA as STORAGES
 from shared.objects.sweep import sweeping
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
+from shared.service.bootstrap import open_service
 from shared.service.health import serve_health
-from shared.service.station import open_station
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = "Datasets in: datablocks packed, stored, validated, registered."
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        station = await stack.enter_async_context(
-            open_station(settings.station, "archiver", __version__, about, CHAINS, STORAGES, SCHEMA, connections=12)
+        base = await stack.enter_async_context(
+            open_service(settings.service, "archiver", __version__, about, CHAINS, STORAGES, SCHEMA, connections=12)
         )
-        record = recorder(station.pool)
+        record = recorder(base.pool)
         objects = await stack.enter_async_context(open_objects(settings.objects, record=record))
         lts = await stack.enter_async_context(open_lts(settings.lts, settings.objects, record=record))
-        service, pool, units = station.service, station.pool, station.units
+        service, pool, units = base.service, base.pool, base.units
         target, storage = settings.pack.datablock_mib * MIB, settings.lts.lts_name
         packing = PostUpload(units, objects, target=target, storage=storage)
         declared = declare(
             packing,
             Archiving(units, objects, lts, storage),
             Repairing(units, objects, packing),
-            Forwarding(station.bus),
+            Forwarding(base.bus),
             Abandoning(units, objects, lts, storage),
         )
-        chains = Chains(station.bus, units, "archiver", *declared)
+        chains = Chains(base.bus, units, "archiver", *declared)
         packing.start = lambda unit, state: chains.start(
             unit, declared.post_upload, state, operation=state.shown_as("upload")
         )
@@ -70,10 +70,10 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         checks = {"database": lambda: ping(pool), "objects": objects.check, "lts": lts.check}
         serve_health(service, checks, clock)
         await service.start()
-        runner = Runner(station.bus, chains)
+        runner = Runner(base.bus, chains)
         await runner.start()
         async with asyncio.TaskGroup() as group:
-            relaying = group.create_task(station.relay.run())
+            relaying = group.create_task(base.relay.run())
             sweeping_up = group.create_task(sweeping((objects, "staging/"), (lts, "datasets/")).run())
             sweep = Sweep(units, objects, clock, timedelta(seconds=settings.pack.landing_seconds))
             by_age = group.create_task(Loop("landing", EVERY, sweep.run_once).run())

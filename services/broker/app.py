@@ -17,8 +17,8 @@ from shared.objects.s3 import open_objects
 from shared.objects.schema import SCHEMA as STORAGES
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
+from shared.service.bootstrap import open_service
 from shared.service.health import serve_health
-from shared.service.station import open_station
 
 SWEEP = 1.0
 """Seconds between two rounds of the sweep."""
@@ -27,12 +27,12 @@ SWEEP = 1.0
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = f"The agent of {settings.site}: offers, reservations, execution sessions."
     async with AsyncExitStack() as stack:
-        station = await stack.enter_async_context(
-            open_station(settings.station, "broker", __version__, about, STORAGES, SCHEMA)
+        base = await stack.enter_async_context(
+            open_service(settings.service, "broker", __version__, about, STORAGES, SCHEMA)
         )
-        record = recorder(station.pool)
+        record = recorder(base.pool)
         objects = await stack.enter_async_context(open_objects(settings.objects, record=record))
-        bus, pool, units, service, clock = station.bus, station.pool, station.units, station.service, SystemClock()
+        bus, pool, units, service, clock = base.bus, base.pool, base.units, base.service, SystemClock()
         place = place_of(settings)
         compute = ComputeSessions(bus, place.name)
         offers = Offers(units, compute, clock, place.name)
@@ -42,7 +42,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         await service.start()
         sweep = Loop("sweep", SWEEP, Sweep(pool, units, offers, compute).run_once)
         async with asyncio.TaskGroup() as group:
-            running = [group.create_task(work()) for work in (compute.make_partition, sweep.run, station.relay.run)]
+            running = [group.create_task(work()) for work in (compute.make_partition, sweep.run, base.relay.run)]
             await stop.wait()
             await service.stop()
             for task in running:

@@ -6,7 +6,7 @@ import msgspec
 
 from shared.contracts.compute import PartitionName
 from shared.objects.settings import ObjectsSettings
-from shared.service.station import StationSettings
+from shared.service.bootstrap import ServiceSettings
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
@@ -19,7 +19,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     come from the others. `offer_seconds`: how long an offer holds what it promises.
     """
 
-    station: StationSettings
+    service: ServiceSettings
     objects: ObjectsSettings
     site: PartitionName = "local"
     site_cores: Count = 2

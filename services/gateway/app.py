@@ -24,8 +24,8 @@ from shared.objects.schema import SCHEMA as STORAGES
 from shared.objects.settings import ObjectsSettings
 from shared.runtime.clock import SystemClock
 from shared.runtime.settings import load
+from shared.service.bootstrap import open_service
 from shared.service.health import serve_health
-from shared.service.station import open_station
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
@@ -38,22 +38,22 @@ async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event,
     about = "The HTTP edge."
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        station = await stack.enter_async_context(
-            open_station(settings, "gateway", __version__, about, STORAGES, SCHEMA, connections=4)
+        base = await stack.enter_async_context(
+            open_service(settings, "gateway", __version__, about, STORAGES, SCHEMA, connections=4)
         )
-        tokens = Tokens(station.pool)
+        tokens = Tokens(base.pool)
         if settings.admin_token_file:
             await tokens.register_admin(_token(Path(settings.admin_token_file)))
-        objects = await stack.enter_async_context(open_objects(storage, record=recorder(station.pool)))
-        checks = {"database": lambda: ping(station.pool), "objects": objects.check}
-        serve_health(station.service, checks, clock)
-        await station.service.start()
-        stack.push_async_callback(station.service.stop)
-        watches = WatchEndpoint(station.bus)
+        objects = await stack.enter_async_context(open_objects(storage, record=recorder(base.pool)))
+        checks = {"database": lambda: ping(base.pool), "objects": objects.check}
+        serve_health(base.service, checks, clock)
+        await base.service.start()
+        stack.push_async_callback(base.service.stop)
+        watches = WatchEndpoint(base.bus)
         await watches.start()
         stack.push_async_callback(watches.stop)
-        auth, worksteps = Auth(tokens, clock), Worksteps(station.pool)
-        edge = Edge(station.bus, objects, auth, tokens, worksteps, stop)
+        auth, worksteps = Auth(tokens, clock), Worksteps(base.pool)
+        edge = Edge(base.bus, objects, auth, tokens, worksteps, stop)
         app = Application(edge, [*DOMAINS, openapi.domain(DOMAINS, __version__)])
         certificate = (settings.tls_certificate_file, settings.tls_key_file)
         await serve(app, settings.http_host, settings.http_port, stop, certificate=certificate, limits=limits)

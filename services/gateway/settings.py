@@ -1,9 +1,9 @@
 """The gateway's settings: HEADRACE_<FIELD>; those of object storage are in shared/objects/settings.py."""
 
-from shared.service.station import StationSettings
+from shared.service.bootstrap import ServiceSettings
 
 
-class Settings(StationSettings, frozen=True, kw_only=True):
+class Settings(ServiceSettings, frozen=True, kw_only=True):
     """`admin_token_file`: a file with the bearer token of the user `admin`; empty: none is registered.
 
     `tls_certificate_file`, `tls_key_file`: PEM files; with both, the port speaks HTTPS only.

@@ -23,21 +23,21 @@ from shared.objects.schema import SCHEMA as STORAGES
 from shared.objects.sweep import sweeping
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
+from shared.service.bootstrap import open_service
 from shared.service.health import serve_health
-from shared.service.station import open_station
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = "From long-term storage back to users and tasks."
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        station = await stack.enter_async_context(
-            open_station(settings.station, "retriever", __version__, about, CHAINS, STORAGES, SCHEMA, connections=12)
+        base = await stack.enter_async_context(
+            open_service(settings.service, "retriever", __version__, about, CHAINS, STORAGES, SCHEMA, connections=12)
         )
-        record = recorder(station.pool)
+        record = recorder(base.pool)
         objects = await stack.enter_async_context(open_objects(settings.objects, record=record))
         lts = await stack.enter_async_context(open_lts(settings.lts, settings.objects, record=record))
-        service, pool, units, bus = station.service, station.pool, station.units, station.bus
+        service, pool, units, bus = base.service, base.pool, base.units, base.bus
         retrieve = Retrieve(units, objects, lts, Peers(bus), settings.lts.lts_name)
         chains = Chains(bus, units, "retriever", retrieve.chain)
         expiry = timedelta(seconds=settings.keep.download_seconds)
@@ -49,7 +49,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         runner = Runner(bus, chains)
         await runner.start()
         async with asyncio.TaskGroup() as group:
-            relaying = group.create_task(station.relay.run())
+            relaying = group.create_task(base.relay.run())
             sweeping_up = group.create_task(sweeping((objects, "retrieval/")).run())
             sweep = Sweep(units, objects, clock, timedelta(seconds=settings.keep.retrieval_seconds))
             by_age = group.create_task(Loop("retrieval", EVERY, sweep.run_once).run())

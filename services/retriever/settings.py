@@ -4,7 +4,7 @@ import msgspec
 
 from shared.objects.lts import LtsSettings
 from shared.objects.settings import ObjectsSettings
-from shared.service.station import StationSettings
+from shared.service.bootstrap import ServiceSettings
 
 
 class KeepSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,7 +16,7 @@ class KeepSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    station: StationSettings
+    service: ServiceSettings
     objects: ObjectsSettings
     lts: LtsSettings
     keep: KeepSettings

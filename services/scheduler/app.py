@@ -44,8 +44,8 @@ from shared.objects.s3 import open_objects
 from shared.objects.schema import SCHEMA as STORAGES
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
+from shared.service.bootstrap import open_service
 from shared.service.health import serve_health
-from shared.service.station import open_station
 
 WALKS = {"enable_bitmapscan": "off"}
 """Ids come in order, and much is taken slice by slice in their order. Of a million tasks that have just come nobody has told
@@ -71,19 +71,19 @@ DRAIN = 10.0
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     about, schemas = "Sessions, results, tasks: what may run, and when.", (CHAINS, STORAGES, SCHEMA)
     async with AsyncExitStack() as stack:
-        station = await stack.enter_async_context(
-            open_station(settings.station, "scheduler", __version__, about, *schemas, connections=12, planner=WALKS)
+        base = await stack.enter_async_context(
+            open_service(settings.service, "scheduler", __version__, about, *schemas, connections=12, planner=WALKS)
         )
-        bus, pool, units, relay, service = station.bus, station.pool, station.units, station.relay, station.service
+        bus, pool, units, relay, service = base.bus, base.pool, base.units, base.relay, base.service
         lean = await stack.enter_async_context(
-            await open_pool(settings.station.database_url, "scheduler", largest=2, settings=LEAN)
+            await open_pool(settings.service.database_url, "scheduler", largest=2, settings=LEAN)
         )
         list_pool = await stack.enter_async_context(
-            await open_pool(settings.station.database_url, "scheduler", largest=PLACES, settings=LISTS)
+            await open_pool(settings.service.database_url, "scheduler", largest=PLACES, settings=LISTS)
         )
         objects = await stack.enter_async_context(open_objects(settings.objects, record=recorder(pool)))
         told = settings.leases
-        clock, database_url = SystemClock(), settings.station.database_url
+        clock, database_url = SystemClock(), settings.service.database_url
         parts = Parts(bus, pool, lean)
         registry, credit, gossip, control, dispatch = (
             parts.registry,

@@ -3,7 +3,7 @@
 import msgspec
 
 from shared.objects.settings import ObjectsSettings
-from shared.service.station import StationSettings
+from shared.service.bootstrap import ServiceSettings
 
 
 class LeaseSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +24,7 @@ class ImportSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    station: StationSettings
+    service: ServiceSettings
     objects: ObjectsSettings
     leases: LeaseSettings = LeaseSettings()
     imports: ImportSettings = ImportSettings()

@@ -31,7 +31,7 @@ class Answers(Generic[T]):
         self._decode = msgspec.json.Decoder(reply).decode
         self._end = asyncio.get_running_loop().time() + within
         self._came = asyncio.Event()
-        self._nobody = False
+        self._no_responders = False
         self.found: list[T] = []
         self.errors: list[HeadraceError] = []
 
@@ -40,7 +40,7 @@ class Answers(Generic[T]):
         while not enough(self.found):
             self._came.clear()
             left = self._end - asyncio.get_running_loop().time()
-            if self._nobody or left <= 0:
+            if self._no_responders or left <= 0:
                 return False
             try:
                 async with asyncio.timeout(left):
@@ -54,7 +54,7 @@ class Answers(Generic[T]):
         headers = message.headers or {}
         try:
             if headers.get("Status") == "503":
-                self._nobody = True
+                self._no_responders = True
             elif "Nats-Service-Error-Code" in headers:
                 self.errors.append(error_of(message))
             else:

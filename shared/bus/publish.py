@@ -110,11 +110,11 @@ class Publisher:
     async def resend(self, older_than: float = 0) -> int:
         """Sends again, in order, what was not acknowledged for `older_than` seconds. Returns how many messages that are."""
         now = asyncio.get_running_loop().time()
-        late = [(number, entry) for number, entry in self._waiting.items() if now - entry.sent >= older_than]
-        for number, entry in late:
+        overdue = [(number, entry) for number, entry in self._waiting.items() if now - entry.sent >= older_than]
+        for number, entry in overdue:
             if number in self._waiting:
                 await self._transmit(number, entry)
-        return len(late)
+        return len(overdue)
 
     async def _transmit(self, number: str, entry: _Waiting) -> None:
         entry.sent = asyncio.get_running_loop().time()

@@ -227,19 +227,19 @@ class Pull:
             log.debug("pull.answer_failed", error=repr(error))
 
     async def _request(self) -> None:
-        want = self._batch - self._requested - len(self._buffer)
+        count = self._batch - self._requested - len(self._buffer)
         if self._rank is not None:
-            want = min(want, self._batch // 2)  # by halves: another is there when one expires, nobody gets in between
+            count = min(count, self._batch // 2)  # by halves: another is there when one expires, nobody gets in between
         if (
             self._stopped
             or self._paused
-            or want <= 0
+            or count <= 0
             or self._buffered_bytes > MOST_BYTES
             or not self._bus.is_connected
         ):
             return
-        self._requested += want
-        body: dict[str, Any] = {"batch": want, "max_bytes": MOST_BYTES, "expires": int(self._expires * _SECOND)}
+        self._requested += count
+        body: dict[str, Any] = {"batch": count, "max_bytes": MOST_BYTES, "expires": int(self._expires * _SECOND)}
         body["idle_heartbeat"] = int(self._heartbeat * _SECOND)
         if self._rank is not None:
             body["group"], body["priority"] = self._group, self._rank()

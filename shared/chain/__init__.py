@@ -18,6 +18,8 @@ A chain is declared as data and reads like its diagram:
   committed with the next step and with its events, and only if it still holds the lease. So a step may run more than once
   (it has to be idempotent), and its result counts once.
 - What the bus has lost, or a kill has left, the sweeper finds by the row and puts on the bus again.
+- A chain that is somebody's long work is shown to them as an operation: `start(…, operation=OperationOf(kind, owner, target))`.
+  Its steps say how far they are (`ctx.progress`); `Operations` answers for it (docs/adr/0031-operations.md).
 
 `declare` is what a service writes, `decide` what happens next (no I/O), `runner` and `sweep` make it happen, `store` is the
 SQL. Why it is so: docs/adr/0003-chains.md.

@@ -17,7 +17,7 @@ Save = Callable[[msgspec.Struct], Awaitable[None]]
 Report = Callable[[dict[str, Amount]], Awaitable[None]]
 
 
-async def _nobody(progress: dict[str, Amount]) -> None:
+async def _discard_progress(progress: dict[str, Amount]) -> None:
     """Ignores a progress report."""
 
 
@@ -37,7 +37,7 @@ class StepContext:
         fault: Fault,
         error: str,
         save: Save,
-        report: Report = _nobody,
+        report: Report = _discard_progress,
     ) -> None:
         self.chain, self.kind, self.step = chain, kind, step
         self.tries, self.fault, self.error = tries, fault, error

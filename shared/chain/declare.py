@@ -163,16 +163,16 @@ class Chain(Generic[S]):
 
 
 class Registry:
-    """The chains that a service knows, by name and version."""
+    """The chains that a service knows; `chains`: by name and version."""
 
     def __init__(self, *chains: Chain[Any]) -> None:
-        self._chains = {(chain.name, chain.version): chain for chain in chains}
-        if len(self._chains) != len(chains):
+        self.chains = {(chain.name, chain.version): chain for chain in chains}
+        if len(self.chains) != len(chains):
             raise ValueError("two chains have the same name and version")
 
     def find(self, kind: str, version: int) -> Chain[Any] | None:
         """The declaration of a chain's row; None if this service does not know it."""
-        return self._chains.get((kind, version))
+        return self.chains.get((kind, version))
 
     def __contains__(self, chain: Chain[Any]) -> bool:
-        return self._chains.get((chain.name, chain.version)) is chain
+        return self.chains.get((chain.name, chain.version)) is chain

@@ -39,7 +39,11 @@ COMMIT_TRIES: Final = 20
 
 
 class Runner:
-    """Runs the chains of one service, `slots` steps at a time. Any number of processes may have one."""
+    """Runs the chains of one service, `slots` steps at a time. Any number of processes may have one.
+
+    name   of this process, as a lease shows it
+    pull   where the due steps come from
+    """
 
     def __init__(
         self, bus: Bus, chains: Chains, *, slots: int = 8, lease: float = LEASE, sweep_every: float = 5.0
@@ -48,9 +52,9 @@ class Runner:
         self._lease = lease
         self._room = asyncio.Semaphore(slots)
         # One or two messages lie here untaken: what waits for a slot should wait where other processes see it.
-        self._pull = Pull(bus, STEPS.name, f"steps-{chains.service}", batch=2)
+        self.pull = Pull(bus, STEPS.name, f"steps-{chains.service}", batch=2)
         self._sweeper = Sweeper(bus, chains, grace=max(lease / 2, 2 * sweep_every), every=sweep_every)
-        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._leases: dict[UUID, Lease] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
@@ -58,13 +62,13 @@ class Runner:
 
     async def start(self) -> None:
         """Begins to take due steps, and to look for those that were lost."""
-        await self._pull.start()
+        await self.pull.start()
         loop = asyncio.get_running_loop()
         self._loops = [loop.create_task(self._take()), loop.create_task(self._sweeper.run())]
 
     async def stop(self, grace: float = 10.0) -> None:
         """Takes nothing new, lets steps end for `grace` seconds, then gives back those that have not."""
-        await self._pull.stop()
+        await self.pull.stop()
         for task in self._loops:
             task.cancel()
         if self._running:
@@ -80,7 +84,7 @@ class Runner:
     async def _take(self) -> None:
         while True:
             await self._room.acquire()
-            messages = await self._pull.take(1)
+            messages = await self.pull.take(1)
             if not messages:
                 return
             task = asyncio.get_running_loop().create_task(self._one(messages[0]))
@@ -95,9 +99,9 @@ class Runner:
 
     async def _one(self, message: Msg) -> None:
         try:
-            await guard(self._bus, self._pull, message, STEPS.name, lambda: self._reached(message))
+            await guard(self._bus, self.pull, message, STEPS.name, lambda: self._reached(message))
         except asyncio.CancelledError:
-            await self._pull.nak(message)
+            await self.pull.nak(message)
             raise
 
     async def _reached(self, message: Msg) -> None:
@@ -118,7 +122,7 @@ class Runner:
         if chain is None:
             raise Unavailable(f"version {due.version} of chain {due.kind!r} is not known here")
         lease = timedelta(seconds=self._lease)
-        row = await store.claim(self._units.pool, due.chain, due.epoch, self._name, lease)
+        row = await store.claim(self._units.pool, due.chain, due.epoch, self.name, lease)
         if row is None:
             there = await store.find(self._units.pool, due.chain)
             if there is not None and there.epoch == due.epoch and there.position.status in LIVE:
@@ -134,7 +138,7 @@ class Runner:
             trace.current.reset(token)
 
     async def _claimed(self, chain: Chain[Any], row: Row, message: Msg) -> None:
-        lease = Lease(self._units, row, self._lease, lambda: self._pull.working(message))
+        lease = Lease(self._units, row, self._lease, lambda: self.pull.working(message))
         holding = asyncio.get_running_loop().create_task(lease.hold())
         self._leases[row.id] = lease
         try:
@@ -146,13 +150,14 @@ class Runner:
                 outcome, state = await attempt(chain, row, what, ctx, lease)
             await self._commit_patiently(chain, row, outcome, state, ctx)
         except BaseException:
-            await asyncio.shield(self._give_back(row))
+            await asyncio.shield(self.release(row))
             raise
         finally:
             self._leases.pop(row.id, None)
             holding.cancel()
 
-    async def _give_back(self, row: Row) -> None:
+    async def release(self, row: Row) -> None:
+        """Ends the lease of a step that has not ended, so that any process may take it."""
         try:
             await store.release(self._units.pool, row)
         except Exception as error:  # then the lease ends by itself
@@ -167,7 +172,7 @@ class Runner:
             await self._commit(chain, row, outcome, state, ctx)
 
         def log_failure(error: BaseException, tries: int) -> None:
-            log.warning("chain.commit_again", chain=str(row.id), step=row.step_name, error=repr(error), tries=tries)
+            log.warning("chain.commit_retried", chain=str(row.id), step=row.step_name, error=repr(error), tries=tries)
 
         try:
             await retry(

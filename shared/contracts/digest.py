@@ -1,4 +1,4 @@
-"""The checksum of a value as HTTP says it: `Repr-Digest: sha-256=:<base64>:` (RFC 9530), or `Digest` as it was before."""
+"""The checksum of a value in HTTP headers: `Repr-Digest: sha-256=:<base64>:` (RFC 9530), or `Digest` as it was before."""
 
 import base64
 import binascii
@@ -9,11 +9,11 @@ from shared.contracts.errors import Invalid
 
 _MEMBER = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=\s*(.+?)\s*")
 FIELDS = (("Repr-Digest", ":"), ("Content-Digest", ":"), ("Digest", ""))
-"""Names, and what stands around the base64. A body here is the whole value, unencoded: the first two say the same."""
+"""Names, and what stands around the base64. A body here is the whole value, unencoded: the first two mean the same."""
 
 
-def said(headers: Mapping[str, str]) -> tuple[str, str]:
-    """The header's name, and the SHA-256 in hex that it says; both empty if there is none. `headers`: lower case → value.
+def read_digest(headers: Mapping[str, str]) -> tuple[str, str]:
+    """The header's name, and the SHA-256 in hex that it has; both empty if there is none. `headers`: lower case → value.
 
     Other algorithms are passed over, as the standard has it.
     """
@@ -36,6 +36,6 @@ def _hex(name: str, text: str, fence: str) -> str:
     return digest.hex()
 
 
-def told(checksum: str) -> str:
+def format_digest(checksum: str) -> str:
     """The value of `Repr-Digest` for a SHA-256 in hex."""
     return f"sha-256=:{base64.b64encode(bytes.fromhex(checksum)).decode()}:"

@@ -85,7 +85,7 @@ class PosixStore:
         folder = await self._folder()
         await self._disk(key, self._check_room, folder, size or 0)
         part, digest = f"{PARTS}/{uuid4()}", Sha256()
-        out = await self._disk(key, _create, folder, part)
+        out = await self._disk(key, create_part, folder, part)
         try:
             async with aclosing(cut(data, PIECE, size=size, limit=limit)) as pieces:
                 async for piece in pieces:
@@ -222,7 +222,8 @@ class PosixStore:
             raise Internal(f"{self.root}: {error.strerror}") from error
 
 
-def _create(folder: Folder, part: str) -> BinaryIO:
+def create_part(folder: Folder, part: str) -> BinaryIO:
+    """A new file for the bytes of an object that is not complete, in the folder for parts."""
     folder.make(PARTS)
     return folder.create(part)
 

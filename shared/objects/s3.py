@@ -42,13 +42,18 @@ _WRITER: Final = "headrace-writer"
 
 
 class S3Objects:
-    """The `Objects` port on a bucket. Made by `open_objects`; safe for any number of tasks of one loop."""
+    """The `Objects` port on a bucket. Made by `open_objects`; safe for any number of tasks of one loop.
+
+    call        makes one request of S3's API for the bucket
+    multipart   uploads in parts
+    bucket      the bucket itself: made, marked, examined
+    """
 
     def __init__(
         self, call: Caller, public: Any, prober: Any, guard: Guard, *, part: int = PART, fresh: float = FRESH
     ) -> None:
-        self._call, self._public, self._prober, self._guard, self._part = call, public, prober, guard, part
-        self._multipart = Multipart(call)
+        self.call, self._public, self._prober, self._guard, self._part = call, public, prober, guard, part
+        self.multipart = Multipart(call)
         self._marker = Freshness(self._admit, fresh)
         self.bucket = Bucket(call)
 
@@ -92,25 +97,25 @@ class S3Objects:
         await self._marker.recent()
         condition: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
         checksum = base64.b64encode(digest.digest()).decode()
-        await self._call("put_object", key, body=data, ChecksumSHA256=checksum, Metadata={_WRITER: writer}, **condition)
+        await self.call("put_object", key, body=data, ChecksumSHA256=checksum, Metadata={_WRITER: writer}, **condition)
 
     async def _put_parts(
         self, key: str, pieces: AsyncIterator[Piece], digest: Sha256, sha256: str, writer: str, if_absent: bool
     ) -> None:
         await self._marker.recent()
-        upload = await self._multipart.begin(key, {_WRITER: writer})
+        upload = await self.multipart.begin(key, {_WRITER: writer})
         try:
-            parts = await self._multipart.send(key, upload, pieces, digest)
+            parts = await self.multipart.send(key, upload, pieces, digest)
             _compare(sha256, digest)
             await self._marker.recent()
-            await self._multipart.complete(key, upload, parts, if_absent=if_absent)
+            await self.multipart.complete(key, upload, parts, if_absent=if_absent)
         except BaseException:
-            await self._multipart.abort(key, upload)
+            await self.multipart.abort(key, upload)
             raise
 
     async def _is_by(self, key: str, writer: str) -> bool:
         try:
-            found = await self._call("head_object", key)
+            found = await self.call("head_object", key)
         except NotFound:
             return False
         return bool(found.get("Metadata", {}).get(_WRITER) == writer)
@@ -124,7 +129,7 @@ class S3Objects:
     async def _stream(self, key: str, start: int, end: int | None) -> AsyncGenerator[bytes, None]:
         await self._marker.recent()
         try:
-            async with aclosing(s3_reads.stream(self._call, key, start, end)) as chunks:
+            async with aclosing(s3_reads.stream(self.call, key, start, end)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         except NotFound:
@@ -147,7 +152,7 @@ class S3Objects:
         check_key(key)
         await self._marker.recent()
         try:
-            found = await self._call("head_object", key, ChecksumMode="ENABLED")
+            found = await self.call("head_object", key, ChecksumMode="ENABLED")
         except NotFound:
             await self._marker.now()
             return None
@@ -161,7 +166,7 @@ class S3Objects:
         await self._marker.recent()
         for at in range(0, len(names), MOST_KEYS):
             batch = [{"Key": name} for name in names[at : at + MOST_KEYS]]
-            done = await self._call("delete_objects", Delete={"Objects": batch, "Quiet": True})
+            done = await self.call("delete_objects", Delete={"Objects": batch, "Quiet": True})
             if errors := done.get("Errors"):
                 raise HeadraceError(f"object storage refuses to delete {len(errors)} objects: {errors[0].get('Code')}")
 
@@ -169,7 +174,7 @@ class S3Objects:
         await self._marker.recent()
         more: dict[str, Any] = {}
         while True:
-            page = await self._call("list_objects_v2", Prefix=prefix, **more)
+            page = await self.call("list_objects_v2", Prefix=prefix, **more)
             for item in page.get("Contents", ()):
                 if item["Key"] != MARKER:
                     yield Stored(item["Key"], int(item["Size"]))
@@ -190,13 +195,13 @@ class S3Objects:
     async def _presign(self, verb: str, key: str, expires: timedelta, extra: dict[str, str]) -> str:
         if not timedelta(seconds=1) <= expires <= LONGEST_EXPIRY:
             raise Invalid(f"a URL lives from 1 s to {LONGEST_EXPIRY.days} days", field="expires")
-        parameters = {"Bucket": self._call.bucket, "Key": check_key(key), **extra}
+        parameters = {"Bucket": self.call.bucket, "Key": check_key(key), **extra}
         await self._marker.recent()
         url = await self._public.generate_presigned_url(verb, parameters, ExpiresIn=int(expires.total_seconds()))
         return str(url)
 
     async def check(self) -> str:
-        call = Caller(self._prober, self._call.bucket, 0, self._call.backoff)
+        call = Caller(self._prober, self.call.bucket, 0, self.call.backoff)
         try:
             async with asyncio.timeout(PATIENCE):
                 await call("head_bucket")
@@ -204,7 +209,7 @@ class S3Objects:
         except TimeoutError:
             return f"{self.bucket}: no answer within {PATIENCE:g} s"
         except NotFound:
-            return f"there is no bucket {self._call.bucket!r}"
+            return f"there is no bucket {self.call.bucket!r}"
         except HeadraceError as error:
             return error.message
         return "ok"
@@ -215,10 +220,10 @@ class S3Objects:
         before, swept = datetime.now(UTC) - older_than, 0
         more: dict[str, Any] = {}
         while True:
-            page = await self._call("list_multipart_uploads", Prefix=prefix, **more)
+            page = await self.call("list_multipart_uploads", Prefix=prefix, **more)
             for upload in page.get("Uploads", ()):
                 if upload["Initiated"] < before:
-                    await self._multipart.abort(upload["Key"], upload["UploadId"])
+                    await self.multipart.abort(upload["Key"], upload["UploadId"])
                     swept += 1
             if not page.get("IsTruncated"):
                 return swept
@@ -226,7 +231,7 @@ class S3Objects:
 
     async def close(self) -> None:
         """Waits for aborts that were begun while their caller was cancelled."""
-        await self._multipart.close()
+        await self.multipart.close()
 
 
 async def _chain(first: Piece, second: Piece, rest: AsyncIterator[Piece]) -> AsyncIterator[Piece]:

@@ -42,6 +42,6 @@ class Caller:
                     raise
                 if not isinstance(known, Unavailable) or time.monotonic() >= until:
                     raise known from error
-                log.debug("objects.again", verb=verb, key=key, error=known.message, tries=tries)
+                log.debug("objects.call_retried", verb=verb, key=key, error=known.message, tries=tries)
             await asyncio.sleep(self.backoff.delay(tries))
             tries += 1

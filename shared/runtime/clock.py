@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What tells the time; tests set it."""
+    """The source of the time; tests give their own."""
 
     def now(self) -> datetime:
         """The time of day, aware, in UTC."""

@@ -33,7 +33,7 @@ class Share:
         try:
             yield
         finally:
-            self._leave(user)
+            self._free_place(user)
 
     def _has_room(self, user: str) -> bool:
         return self.running.total() < self._most and self.running[user] < self._of_one
@@ -50,7 +50,7 @@ class Share:
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():  # it came at the same moment
-                self._leave(user)
+                self._free_place(user)
             else:
                 if turn in queue:  # a place that got free at the same moment may have taken it out
                     queue.remove(turn)
@@ -59,7 +59,7 @@ class Share:
                 raise self._refusal(user) from None
             raise
 
-    def _leave(self, user: str) -> None:
+    def _free_place(self, user: str) -> None:
         self.running[user] -= 1
         if not self.running[user]:
             del self.running[user]
@@ -67,9 +67,9 @@ class Share:
             if self.running.total() >= self._most:
                 return
             if self.running[each] < self._of_one:
-                self._give(each)
+                self._assign_place(each)
 
-    def _give(self, user: str) -> None:
+    def _assign_place(self, user: str) -> None:
         queue = self.waiting[user]
         while queue:
             turn = queue.popleft()

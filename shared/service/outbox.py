@@ -93,7 +93,7 @@ class Relay:
     async def run_once(self) -> int:
         """Publishes what was left behind, forgets what is old. Returns how many it published."""
         seen, now = self._seen, await self._horizon()
-        published, unfinished = await self._publish_late()
+        published, unfinished = await self._publish_overdue()
         reached = None if seen is None else watermark(seen, now, unfinished)
         if self._seen is seen and (seen is None or reached is not None):  # no reconnect has begun anew meanwhile
             self.published_up_to = max(self.published_up_to, reached or 0)
@@ -106,14 +106,14 @@ class Relay:
         assert row is not None
         return Horizon(row["oldest"], row["next"], row["newest"])
 
-    async def _publish_late(self) -> tuple[int, int | None]:
+    async def _publish_overdue(self) -> tuple[int, int | None]:
         """Publishes what is due after the watermark: how many, and the lowest id that the bus has not stored."""
         published, unfinished, after = 0, None, self.published_up_to
         while rows := await Q.behind.fetch(self._pool, after=after, most=PAGE):
-            late = [row["id"] for row in rows if row["due"] and row["id"] not in self._sent]
-            if late:
-                await self.push([tuple(row) for row in await Q.rows.fetch(self._pool, ids=late)])
-                published += len(late)
+            overdue = [row["id"] for row in rows if row["due"] and row["id"] not in self._sent]
+            if overdue:
+                await self.push([tuple(row) for row in await Q.rows.fetch(self._pool, ids=overdue)])
+                published += len(overdue)
             if unfinished is None:
                 open_ids = (row["id"] for row in rows if self._sent.get(row["id"], UNDER_WAY) == UNDER_WAY)
                 unfinished = next(open_ids, None)

@@ -76,11 +76,11 @@ class MemoryBroker:
             return True
         if not subject.startswith("_INBOX"):
             self.published.append((subject, data))
-        heard = self._deliver(subject, data, reply, headers)
+        delivered = self._deliver(subject, data, reply, headers)
         ack = self.streams.store(subject, data, headers)
         if ack is not None and reply:
             self._deliver(reply, ack, "", None)
-        return heard or ack is not None
+        return delivered or ack is not None
 
     def _deliver(self, to: str, data: bytes, reply: str, headers: dict[str, str] | None, subject: str = "") -> bool:
         """To everybody who listens there, and to one of each queue group. `subject`: what it says of itself, if other."""
@@ -119,7 +119,7 @@ class _Subscription:
         self._task.cancel()
 
     async def drain(self) -> None:
-        """No more messages; those that have arrived are heard."""
+        """No more messages; those that have arrived are delivered."""
         self._client.broker._remove(self)
         await self._arrived.join()
         self._task.cancel()

@@ -70,9 +70,9 @@ class BusConformance:
         await flushed(bus)
         subject = "hr.rpc.scheduler.word.echo"
         assert await other.request(subject, Word("hi"), Word, headers={"Hr-User": "ann"}) == Word("hi for ann")
-        with pytest.raises(NotFound) as told:
+        with pytest.raises(NotFound) as raised:
             await other.request(subject, Word("unknown"), Word)
-        assert told.value.field == "text"
+        assert raised.value.field == "text"
         info = msgspec.json.decode((await other.ask("$SRV.INFO.scheduler", b"")).data)
         assert [endpoint["subject"] for endpoint in info["endpoints"]] == [subject]
         stats = msgspec.json.decode((await other.ask("$SRV.STATS.scheduler", b"")).data)
@@ -207,16 +207,16 @@ class BusConformance:
         assert await topology.purge(bus, TASKS.name, "hr.task.>") == 1
 
     async def test_a_lost_stream_is_made_again_and_its_loss_is_told(self, bus: Bus, other: Bus) -> None:
-        told: list[frozenset[str]] = []
+        lost_streams: list[frozenset[str]] = []
 
         async def hear(lost: frozenset[str]) -> None:
-            told.append(lost)
+            lost_streams.append(lost)
 
         bus.on_connected(hear)
         pull = await reports(bus)
         assert "error" not in await topology.api(bus, "STREAM.DELETE.REPORTS")
         await bus.prepare()
-        assert told == [frozenset({"REPORTS"})]
+        assert lost_streams == [frozenset({"REPORTS"})]
         await other.publish("hr.report.default", b"after")
         assert await taken(pull, 1) == [b"after"]
         await pull.stop()

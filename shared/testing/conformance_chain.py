@@ -172,9 +172,9 @@ class ChainConformance:
         assert (info.status, info.step, info.fault) == ("failed", "move", "system")
         assert ran == ["pack", "move", "move", "move_back", "unpack", "clean", "blame_us"]
         assert "RuntimeError: move broke" in info.error
-        told = await bench.events_until(info.id, "chain.failed")
-        assert told[0] == "chain.started"
-        assert "dataset.move" not in told
+        events = await bench.events_until(info.id, "chain.failed")
+        assert events[0] == "chain.started"
+        assert "dataset.move" not in events
 
     async def test_a_critical_step_may_fail_once(self, bench: Bench) -> None:
         info, ran = await run(bench, TRIP, move=["system"])
@@ -295,8 +295,8 @@ class ChainConformance:
 
     async def test_it_explains_itself(self, bench: Bench) -> None:
         info, _ = await run(bench, TRIP, move=["user"])
-        told = await bench.chains.explain(info.id)
-        assert told.summary == "trip is failed: it ended at move"
-        assert told.reasons == ["user error: move: the file is missing"]
+        explained = await bench.chains.explain(info.id)
+        assert explained.summary == "trip is failed: it ended at move"
+        assert explained.reasons == ["user error: move: the file is missing"]
         info, _ = await run(bench, TRIP)
         assert (await bench.chains.explain(info.id)).summary == "trip is done"

@@ -15,13 +15,13 @@ Deliver = Callable[[str, bytes, str, dict[str, str] | None, str], bool]
 
 def matches(pattern: str, subject: str) -> bool:
     """NATS's wildcards: `*` is one token, `>` the rest."""
-    wanted, found = pattern.split("."), subject.split(".")
-    for place, part in enumerate(wanted):
+    pattern_parts, found = pattern.split("."), subject.split(".")
+    for place, part in enumerate(pattern_parts):
         if part == ">":
             return len(found) > place
         if place >= len(found) or part not in ("*", found[place]):
             return False
-    return len(wanted) == len(found)
+    return len(pattern_parts) == len(found)
 
 
 class _Message:
@@ -144,16 +144,18 @@ class Streams:
         return {"success": True}
 
     def _stream_purge(self, name: str, stream: _Stream, body: dict[str, Any], _: list[str]) -> dict[str, Any]:
-        wanted = body.get("filter", ">")
-        gone = [sequence for sequence, message in stream.messages.items() if matches(wanted, message.subject)]
+        subject_filter = body.get("filter", ">")
+        gone = [sequence for sequence, message in stream.messages.items() if matches(subject_filter, message.subject)]
         for sequence in gone:
             self._drop(stream, sequence)
         return {"success": True, "purged": len(gone)}
 
     def _stream_msg_get(self, name: str, stream: _Stream, body: dict[str, Any], _: list[str]) -> dict[str, Any]:
-        wanted = body.get("next_by_subj")
+        subject_filter = body.get("next_by_subj")
         for sequence, message in stream.messages.items():
-            if sequence == body["seq"] or (wanted and sequence > body["seq"] and matches(wanted, message.subject)):
+            if sequence == body["seq"] or (
+                subject_filter and sequence > body["seq"] and matches(subject_filter, message.subject)
+            ):
                 lines = "".join(f"{key}: {value}\r\n" for key, value in (message.headers or {}).items())
                 shown = {"subject": message.subject, "seq": sequence, "time": "", "data": _base64(message.data)}
                 return {"message": shown | ({"hdrs": _base64(f"NATS/1.0\r\n{lines}\r\n".encode())} if lines else {})}
@@ -174,8 +176,8 @@ class Streams:
         consumer = stream.consumers.get(rest[0])
         if consumer is None:
             return _error(404, 10014, "consumer not found")
-        wanted = consumer.config["filter_subject"]
-        new = sum(1 for n, m in stream.messages.items() if n >= consumer.next and matches(wanted, m.subject))
+        subject_filter = consumer.config["filter_subject"]
+        new = sum(1 for n, m in stream.messages.items() if n >= consumer.next and matches(subject_filter, m.subject))
         pending = new + len(consumer.again)
         return {"config": consumer.config, "num_pending": pending, "num_ack_pending": len(consumer.held)}
 
@@ -199,10 +201,10 @@ class Streams:
         self._pump(name, own)
 
     def _refuse(self, consumer: _Consumer) -> None:
-        """It is gone: whoever waits for its messages is told."""
+        """Removes a consumer: who waits for its messages gets a status."""
         for reply, batch, _ in consumer.waiting:
-            said = {"Status": "409", "Description": "Consumer Deleted", "Nats-Pending-Messages": str(batch)}
-            self._deliver(reply, b"", "", said, reply)
+            headers = {"Status": "409", "Description": "Consumer Deleted", "Nats-Pending-Messages": str(batch)}
+            self._deliver(reply, b"", "", headers, reply)
 
     def _pump(self, name: str, own: str) -> None:
         stream, consumer = self._streams[name], self._streams[name].consumers[own]

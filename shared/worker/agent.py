@@ -98,8 +98,8 @@ class Agent:
                     self._process_state.restore()
 
     async def _work(self, group: asyncio.TaskGroup, stop: asyncio.Event, drain: float) -> None:
-        endless = (self._send_beats(), self._watch(), self._extend_deliveries(), self.health.run())
-        loops = [group.create_task(loop) for loop in endless]
+        endless_loops = (self._send_beats(), self._watch(), self._extend_deliveries(), self.health.run())
+        loops = [group.create_task(loop) for loop in endless_loops]
         self.slots.loops = loops
         for queue in self.queues:
             await queue.pull.start()

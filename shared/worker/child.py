@@ -81,7 +81,7 @@ class Channel:
         self._write(HEAD.pack(0, READY, 0))
 
     def progress(self, nonce: int, fraction: float, message: str) -> None:
-        """Sends a stage of the running call; of another it is dropped, and in a copy of this process."""
+        """Sends the progress of the running call; that of another call is dropped, as in a copy of this process."""
         if self.copied:
             return
         with self._lock, contextlib.suppress(OSError):  # a channel that was closed is found out when it answers
@@ -128,7 +128,7 @@ class Channel:
 
 
 def _run(app: App, call: Call, task: Task) -> tuple[Answer, str]:
-    """What became of a call, and the traceback if it has one."""
+    """Runs a call: its answer, and the traceback if it has one."""
     try:
         value = app.functions[call.function].call(task)
         outputs = encode_outputs(value, len(task.undelegated), call.function)
@@ -152,7 +152,7 @@ def _print_rest(text: str, leftovers: Leftovers, flush_c: Any) -> None:
 
 
 def _serve(path: str, fd: int) -> None:
-    """The inner process, to its end."""
+    """Runs calls, one after the other, until the worker closes the channel: the inner process."""
     for stream in (sys.stdout, sys.stderr):  # by the line, as in a terminal: it is seen while the task runs
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
     channel = Channel(fd)

@@ -23,7 +23,7 @@ CLOSED: Final = 120
 
 
 class Call(msgspec.Struct, frozen=True):
-    """Run this."""
+    """One call of a function, to the child."""
 
     function: str
     task: UUID
@@ -37,14 +37,14 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """How far a task is."""
+    """The progress of a task."""
 
     fraction: float
     message: str
 
 
 class Returned(msgspec.Struct, frozen=True, tag="returned"):
-    """`left`: what the function has left behind in its process, in words: nothing else may run there then."""
+    """The function has returned. `left`: what it has left behind in its process, in words; nothing else may run there then."""
 
     outputs: list[bytes]
     creations: Creations | None = None
@@ -52,7 +52,7 @@ class Returned(msgspec.Struct, frozen=True, tag="returned"):
 
 
 class Raised(msgspec.Struct, frozen=True, tag="raised"):
-    """`left` as in `Returned`."""
+    """The function has raised. `left` as in `Returned`."""
 
     message: str
     left: str = ""

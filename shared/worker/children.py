@@ -150,7 +150,7 @@ class Children:
         return ResourceShortage(f"no child process can be started: {reason}", self.probe)
 
     async def _start_error(self, child: Child) -> str:
-        """Why a child has ended before it was ready: what it said, with the last line that it printed."""
+        """Why a child has ended before it was ready: the reason that it sent, and the last line that it printed."""
         message = await child.process.receive() or {}
         why = message.get("refused") or f"it {ending(message.get('status', 1))}"
         child.output.end()

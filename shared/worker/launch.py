@@ -59,7 +59,7 @@ def die_with(parent: int) -> None:
 
 
 def hide() -> None:
-    """What this process has in its memory and its environment is not for other processes of its user to read."""
+    """Keeps other processes of the same user from reading this one's memory and environment."""
     prctl(DUMPABLE, 0)
 
 
@@ -86,7 +86,7 @@ def become_reaper() -> int:
 
 
 def lift(fd: int, lowest: int) -> int:
-    """The descriptor under another number, not below `lowest` if so many are allowed; not inherited."""
+    """Moves a descriptor to another number, at least `lowest` if that is allowed; it is not inherited by sub-processes."""
     try:
         lifted = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
     except OSError:
@@ -114,7 +114,7 @@ class Refused(Exception):
 
 
 def begin(job: dict[str, Any], root: str) -> int:
-    """The process of the command. Refused if it cannot be run; OSError if nothing can."""
+    """Starts the command; its process id. Refused if this command cannot be run; OSError if none can."""
     reads, writes = os.pipe()
     me = os.getpid()
     pid = os.fork()
@@ -169,7 +169,7 @@ def _kill(*pids: int) -> None:
 
 
 def end(pid: int, known: int | None) -> int | None:
-    """Kills all that came of the command. Its status, if it was not `known` before."""
+    """Kills the command and all its descendants; returns its status, or `known`."""
     _kill(-pid)
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:

@@ -47,14 +47,14 @@ class OutputPipe:
         self._sink, self._used = sink, True
 
     def end(self) -> None:
-        """The child has answered: what its task printed lies in the pipe, if we have not read it yet."""
+        """Ends the task's output: reads what it printed before its answer. What comes later is dropped."""
         left = CAPACITY
         while left > 0 and (n := self._read()):
             left -= n
         self._sink = None
 
     def close(self) -> None:
-        """The child has ended; its own sub-processes may live and still write."""
+        """Closes the pipe of a child that has ended; its own sub-processes may live and still write."""
         self.end()
         self._stop()
         os.close(self._fd)
@@ -67,13 +67,13 @@ class OutputPipe:
         return plain(self._at_start.decode("utf-8", "replace").strip().rpartition("\n")[2])
 
     def _readable(self) -> None:
-        """A block at most, then a pause: who prints without end leaves the loop to others, and each line does not wake us."""
+        """Reads one block at most, then pauses: a flood of output leaves the loop to others, and each line does not wake it."""
         if self._read():
             self._loop.remove_reader(self._fd)
             self._pause = self._loop.call_later(PAUSE, self._loop.add_reader, self._fd, self._readable)
 
     def _read(self) -> int:
-        """How many bytes there were."""
+        """Reads one block; returns its size."""
         try:
             data = os.read(self._fd, BLOCK)
         except BlockingIOError:

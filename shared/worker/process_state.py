@@ -35,7 +35,7 @@ class Setting:
         self._first = read()
 
     def restore(self) -> bool:
-        """Puts it back if it is not as it was at first; whether it was not. An error if it cannot be put back."""
+        """Restores its first value; returns whether it was another. Raises if it cannot be restored."""
         try:
             if self._read() == self._first:
                 return False
@@ -73,7 +73,7 @@ class ProcessState:
         self._lost: set[str] = set()
 
     def before_run(self, now: float) -> None:
-        """Puts back what a task is likely to need: what it prints has to come to it, and its files to be found.
+        """Restores what a task is most likely to need: standard streams, working directory, umask, limit of descriptors.
 
         now   time.monotonic()
         """
@@ -84,7 +84,7 @@ class ProcessState:
             self._restore(self._quick)
 
     def restore(self) -> None:
-        """Puts back all of it: for every now and then, it takes 50 µs."""
+        """Restores all of it, in about 50 µs: not before each run."""
         self._restore(self._settings)
 
     def _restore(self, settings: list[Setting]) -> None:

@@ -54,7 +54,7 @@ async def test_retrieval(world: World) -> None:
         await stops.reached(f"retrieval.{STEPS[number]}", PID)
 
     async def back() -> list[dict[str, Any]]:
-        return await world.rows("SELECT * FROM retriever.blocks WHERE retrieval = $1 ORDER BY archive_id", job)
+        return await world.rows("SELECT * FROM retriever.datablocks WHERE retrieval = $1 ORDER BY archive_id", job)
 
     # 1  AS → J: Create Retrieval Task JobID, DatasetID
     job = await datasets.job(PID, "retrieve")
@@ -86,11 +86,11 @@ async def test_retrieval(world: World) -> None:
     await step(3)
     brought = await world.objects("retrieval/")
     assert {key.rpartition("/")[2]: data for key, data in brought.items()} == tars
-    assert [row["back"] for row in await back()] == [False, False]
+    assert [row["retrieved"] for row in await back()] == [False, False]
 
     # 5  J → R: Task: Validate Datablocks (critical)
     await step(4)
-    assert [row["back"] for row in await back()] == [True, True]
+    assert [row["retrieved"] for row in await back()] == [True, True]
     for row in await back():
         data = brought[f"retrieval/{row['archive_id']}"]
         assert (hashlib.sha256(data).hexdigest(), len(data)) == (row["chk"], row["packed_size"])

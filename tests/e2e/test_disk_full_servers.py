@@ -113,14 +113,14 @@ async def test_every_server_takes_everything_again_and_has_lost_nothing(disk: Sm
             round_ += 1
             disk.take("filler")
             assert await written.write(f"full{round_}")
-            return any(event.name == "postgres" and event.what == "died" for event in events)
+            return any(event.name == "postgres" and event.state == "died" for event in events)
 
         await wait_until(postgres_has_died, timeout=60, on_timeout=lambda: events)
-        assert [event.what for event in events if event.name == "disk"] == ["full"]
+        assert [event.state for event in events if event.name == "disk"] == ["full"]
         disk.give_back("filler")
 
-        await wait_until(lambda: any(e.what == "well again" for e in events), timeout=60, on_timeout=lambda: events)
-        assert {event.name for event in events if event.what == "renewed"} == {"nats", "s3"}
+        await wait_until(lambda: any(e.state == "well again" for e in events), timeout=60, on_timeout=lambda: events)
+        assert {event.name for event in events if event.state == "renewed"} == {"nats", "s3"}
 
         async def all_taken() -> bool:
             return await written.write("after") == 0

@@ -186,7 +186,7 @@ async def test_a_long_step_keeps_its_lease(bench: NatsBench) -> None:
         return len(set(renewed)) > 8
 
     await wait_until(renewed_often)
-    assert (await bench.chains.explain(id)).reasons[0].startswith(f"the step runs at {one._name} (lease until ")
+    assert (await bench.chains.explain(id)).reasons[0].startswith(f"the step runs at {one.name} (lease until ")
     assert ENTERED[str(id)] == 1
     GATES[str(id)].set()
     assert visited(await ended(bench, id)) == ["first", "gated"]
@@ -254,7 +254,7 @@ async def test_stopping_gives_the_step_back_at_once(bench: NatsBench) -> None:
     id = await start(bench, SLOW)
     await wait_until(lambda: ENTERED.get(str(id)) == 1)
     await first_runner.stop(grace=0)
-    bench._runners.remove(first_runner)
+    bench.runners.remove(first_runner)
     await bench.runner(lease=600)
     await wait_until(lambda: ENTERED.get(str(id)) == 2)
     GATES[str(id)].set()
@@ -266,10 +266,10 @@ async def test_stopping_lets_a_step_end(bench: NatsBench) -> None:
     id = await start(bench, SLOW)
     await wait_until(lambda: ENTERED.get(str(id)) == 1)
     stopping = asyncio.create_task(runner.stop(grace=10))
-    await wait_until(lambda: runner._pull.stopped)
+    await wait_until(lambda: runner.pull.stopped)
     GATES[str(id)].set()
     await stopping
-    bench._runners.remove(runner)
+    bench.runners.remove(runner)
     assert (await bench.chains.get(id)).status == "done"
 
 
@@ -356,14 +356,14 @@ async def test_a_chain_that_is_not_known_here_waits_for_who_knows_it(bench: Nats
     await bench.runner()
     id = uuid7()
     newer = Chain("trip", Trip, *TRIP.steps, version=2)
-    bench.chains.registry._chains[("trip", 2)] = newer
+    bench.chains.registry.chains[("trip", 2)] = newer
     async with bench.begin() as unit:
         await bench.chains.start(unit, newer, Trip(), id=id)
-        del bench.chains.registry._chains[("trip", 2)]
+        del bench.chains.registry.chains[("trip", 2)]
     told = await bench.chains.explain(id)
     assert "does not know version 2 of trip" in told.reasons[0]
     await wait_until(lambda: bench.steps)
-    bench.chains.registry._chains[("trip", 2)] = newer
+    bench.chains.registry.chains[("trip", 2)] = newer
     assert (await ended(bench, id)).status == "done"
 
 

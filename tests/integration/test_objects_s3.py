@@ -40,7 +40,7 @@ def replaced(objects: S3Objects, settings: ObjectsSettings) -> Replaced:
 
     @asynccontextmanager
     async def replace(how: str) -> AsyncIterator[Callable[[], list[str]]]:
-        call, name = objects._call, settings.s3_bucket
+        call, name = objects.call, settings.s3_bucket
         other = msgspec.structs.replace(settings, s3_bucket=f"{name}-{how}", s3_patience=0.0)
         call.bucket, call.patience, there = other.s3_bucket, 0.0, []
         async with open_objects(other) as beside:
@@ -50,11 +50,11 @@ def replaced(objects: S3Objects, settings: ObjectsSettings) -> Replaced:
                 await init_bucket(beside.bucket, name if how == "other" else "another")
             yield lambda: there
             with contextlib.suppress(Unavailable):
-                there += [item["Key"] for item in (await beside._call("list_objects_v2")).get("Contents", ())]
+                there += [item["Key"] for item in (await beside.call("list_objects_v2")).get("Contents", ())]
             assert set(there) <= {MARKER}
             if how != "missing":
-                await beside._call("delete_object", MARKER)
-                await beside._call("delete_bucket")
+                await beside.call("delete_object", MARKER)
+                await beside.call("delete_bucket")
         call.bucket, call.patience = name, settings.s3_patience
 
     return replace
@@ -65,7 +65,7 @@ class TestS3(ObjectsConformance):
 
 
 async def uploads(objects: S3Objects) -> list[str]:
-    page = await objects._call("list_multipart_uploads")
+    page = await objects.call("list_multipart_uploads")
     return [upload["Key"] for upload in page.get("Uploads", ())]
 
 
@@ -79,7 +79,7 @@ async def test_no_upload_is_left_open(objects: S3Objects) -> None:
 async def test_what_a_killed_process_left_is_swept(objects: S3Objects) -> None:
     key, other = fresh("left"), fresh("other")
     for name in (key, other):
-        await objects._multipart.begin(name, {})
+        await objects.multipart.begin(name, {})
     assert await objects.sweep(timedelta(hours=1), key) == 0
     assert await objects.sweep(timedelta(0), key) == 1
     left = await uploads(objects)
@@ -139,16 +139,16 @@ async def test_a_storage_is_made_once(settings: ObjectsSettings) -> None:
         assert await objects.check() == "ok"
         with pytest.raises(Conflict, match=other.s3_bucket):
             await init_bucket(objects.bucket, "another")
-        await objects._call("delete_object", MARKER)
+        await objects.call("delete_object", MARKER)
         assert "headrace storage init" in await objects.check()
-        await objects._call("put_object", "from/before", body=b"x")
+        await objects.call("put_object", "from/before", body=b"x")
         with pytest.raises(Conflict, match="--in-use"):
             await init_bucket(objects.bucket, other.s3_bucket)
         again = await init_bucket(objects.bucket, other.s3_bucket, in_use=True)
         assert again.id != made.id
         assert str(made.id) in await objects.check()
-        await objects._call("delete_objects", Delete={"Objects": [{"Key": "from/before"}, {"Key": MARKER}]})
-        await objects._call("delete_bucket")
+        await objects.call("delete_objects", Delete={"Objects": [{"Key": "from/before"}, {"Key": MARKER}]})
+        await objects.call("delete_bucket")
 
 
 async def test_what_is_not_there_is_believed_of_the_right_bucket_only(settings: ObjectsSettings) -> None:
@@ -157,7 +157,7 @@ async def test_what_is_not_there_is_believed_of_the_right_bucket_only(settings: 
     quick = msgspec.structs.replace(settings, s3_patience=0.0)
     async with open_objects(quick, fresh=3600) as objects:
         await objects.put(key, b"x")
-        objects._call.bucket += "-away"
+        objects.call.bucket += "-away"
         for call in (objects.head(key), objects.read(key, limit=9), whole(objects.get(key))):
             with pytest.raises(Unavailable):
                 await call

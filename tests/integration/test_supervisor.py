@@ -185,7 +185,7 @@ async def test_a_process_that_ignores_the_stop_signal_is_killed(home: Path) -> N
         await wait_until(process.tail)
         child = psutil.Process(process.pid)
     assert not left([child])
-    assert any(event.name == "deaf" and event.what == "killed" for event in events)
+    assert any(event.name == "deaf" and event.state == "killed" for event in events)
 
 
 async def test_a_server_that_cannot_start_shows_its_log(home: Path) -> None:

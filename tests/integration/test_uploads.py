@@ -348,7 +348,7 @@ async def test_retrievals_that_begin_while_it_is_swept(rig: DataRig, pid: str) -
     await rig.store(pid, {"a": b"one"})
     await rig.retrieve(pid)
     for _ in range(5):
-        await rig.sql("UPDATE retriever.retrievals SET created_at = now() - interval '30 days', back_at = NULL")
+        await rig.sql("UPDATE retriever.retrievals SET created_at = now() - interval '30 days', retrieved_at = NULL")
         done, _ = await asyncio.gather(rig.retrieve(pid), sweep(rig, "retriever", 0, DAY))
         page = await rig.ask("retriever.retrieval.urls", r.DownloadQuery(done), r.Downloads)
         async with httpx.AsyncClient(trust_env=False) as http:

@@ -29,7 +29,7 @@ async def ended(client: httpx.AsyncClient, task: str) -> dict[str, Any] | None:
 
 
 def limit_descriptors(system: Processes, worker: str, number: int) -> None:
-    pid = system._mine[worker].pid
+    pid = system.processes[worker].pid
     assert pid is not None
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (number, number))
 

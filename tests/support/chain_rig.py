@@ -36,7 +36,7 @@ class NatsBench:
         self.chains = Chains(bus, self.units, SERVICE, *chains)
         self.heard: list[str] = []
         self.steps: list[str] = []
-        self._runners: list[Runner] = []
+        self.runners: list[Runner] = []
 
     def begin(self) -> AbstractAsyncContextManager[Unit]:
         return self.units.begin()
@@ -44,14 +44,14 @@ class NatsBench:
     async def runner(self, **options: Any) -> Runner:
         """One more process's runner. Leases are short, so that a kill shows soon."""
         runner = Runner(self.bus, self.chains, **{"lease": 1.5, "sweep_every": 0.2, **options})
-        self._runners.append(runner)
+        self.runners.append(runner)
         await runner.start()
         return runner
 
     async def kill(self, runner: Runner) -> None:
         """As SIGKILL would: nothing is given back, nothing acknowledged, nothing committed any more."""
-        runner._give_back = runner._pull.nak = runner._pull.ack = _nothing  # type: ignore[method-assign,assignment]
-        self._runners.remove(runner)
+        runner.release = runner.pull.nak = runner.pull.ack = _nothing  # type: ignore[method-assign,assignment]
+        self.runners.remove(runner)
         await runner.stop(grace=0)
 
     def events_of(self, id: UUID) -> list[str]:
@@ -66,7 +66,7 @@ class NatsBench:
         return names()
 
     async def close(self) -> None:
-        for runner in self._runners:
+        for runner in self.runners:
             await runner.stop(grace=1)
 
 

@@ -22,7 +22,7 @@ from shared.contracts.health import Health, HealthCheck
 from shared.objects.port import Objects
 from shared.objects.s3 import open_objects
 from shared.objects.settings import ObjectsSettings
-from shared.service.station import StationSettings
+from shared.service.bootstrap import ServiceSettings
 from shared.worker import App
 from shared.worker.agent import Agent
 from shared.worker.children import Children
@@ -267,7 +267,7 @@ async def scheduler(
 ) -> AsyncIterator[asyncio.Event]:
     """The scheduler of the product, until the end of the block."""
     settings = Settings(
-        StationSettings(**servers.bus("scheduler"), database_url=database.url("scheduler")),
+        ServiceSettings(**servers.bus("scheduler"), database_url=database.url("scheduler")),
         storage,
         LeaseSettings(lease_seconds=lease, beat_seconds=0.2, recovery_seconds=0.05),
         ImportSettings(import_prefixes=IMPORTABLE),

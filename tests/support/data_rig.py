@@ -29,7 +29,7 @@ from shared.objects.lts import LtsSettings
 from shared.objects.s3 import S3Objects, open_objects
 from shared.objects.settings import ObjectsSettings
 from shared.objects.storage_init import init_folder
-from shared.service.station import StationSettings
+from shared.service.bootstrap import ServiceSettings
 from tests.support.buckets import new_bucket
 from tests.support.compute_rig import forget_streams, new_database
 from tests.support.databases import Database
@@ -65,15 +65,18 @@ class DataRig:
     # -- the services
 
     async def start(self, storage: ObjectsSettings, pack: PackSettings, keep: KeepSettings) -> None:
-        def station(name: str) -> StationSettings:
-            return StationSettings(**self.servers.bus(name), database_url=self.database.url(name))
+        def settings_of(name: str) -> ServiceSettings:
+            return ServiceSettings(**self.servers.bus(name), database_url=self.database.url(name))
 
         lts = LtsSettings(lts_url=self.lts.as_uri(), lts_name="lts")
         for name, main in (
-            ("archiver", lambda stop: archiver.main(ArchiverSettings(station("archiver"), storage, lts, pack), stop)),
+            (
+                "archiver",
+                lambda stop: archiver.main(ArchiverSettings(settings_of("archiver"), storage, lts, pack), stop),
+            ),
             (
                 "retriever",
-                lambda stop: retriever.main(RetrieverSettings(station("retriever"), storage, lts, keep), stop),
+                lambda stop: retriever.main(RetrieverSettings(settings_of("retriever"), storage, lts, keep), stop),
             ),
         ):
             stop = asyncio.Event()

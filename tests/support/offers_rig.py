@@ -22,9 +22,9 @@ from shared.contracts.errors import HeadraceError, NotFound, Unavailable
 from shared.contracts.events import OfferChanged
 from shared.contracts.execution import OURS, Site, SitePing
 from shared.objects.settings import ObjectsSettings
+from shared.service.bootstrap import ServiceSettings
 from shared.service.context import Context
 from shared.service.service import Service
-from shared.service.station import StationSettings
 from tests.support.buckets import Bucket
 from tests.support.databases import Database
 from tests.support.gateway_rig import Gateway, Scheduler, running
@@ -50,9 +50,9 @@ class Sites:
 
     async def start(self, site: str, *, replica: str = "", **settings: Any) -> None:
         """A broker, until it makes offers. `settings`: as the environment would say them, in lower case."""
-        station = StationSettings(**self.gateway.servers.bus("broker"), database_url=self._database.url("broker"))
+        base = ServiceSettings(**self.gateway.servers.bus("broker"), database_url=self._database.url("broker"))
         made = Settings(
-            station=station, objects=ObjectsSettings(**msgspec.structs.asdict(self._s3)), site=site, **settings
+            service=base, objects=ObjectsSettings(**msgspec.structs.asdict(self._s3)), site=site, **settings
         )
         before = len(self.scheduler.asked("partition.create"))
         stop = asyncio.Event()

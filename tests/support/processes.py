@@ -33,7 +33,7 @@ class Processes:
 
     def __init__(self, home: Path) -> None:
         self.stack = Stack(home, throwaway=True)
-        self._mine: dict[str, Process] = {}
+        self.processes: dict[str, Process] = {}
         self._killed: set[str] = set()
         self.restarts: Counter[str] = Counter()
 
@@ -83,7 +83,7 @@ class Processes:
             await self.start_service("scheduler", replica=f"scheduler-{number}", env=env.get("scheduler"))
         for number in range(1, workers + 1):
             await self.start_worker(f"worker-{number}", app=app, slots=slots)
-        if "gateway" in self._mine:
+        if "gateway" in self.processes:
             await self.until_ready()
 
     async def start_service(
@@ -115,7 +115,7 @@ class Processes:
         await self._start(self.stack.add(_by(command, nats_url)))
 
     async def _start(self, process: Process) -> None:
-        self._mine[process.name] = process
+        self.processes[process.name] = process
         self._killed.discard(process.name)
         await process.start()
 
@@ -135,28 +135,28 @@ class Processes:
     async def kill(self, name: str) -> None:
         """SIGKILL, on purpose."""
         self._killed.add(name)
-        await self._mine[name].kill()
+        await self.processes[name].kill()
 
     async def stop(self, name: str) -> None:
         """SIGTERM, on purpose, until it has ended."""
         self._killed.add(name)
-        await self._mine[name].stop()
+        await self.processes[name].stop()
 
     async def restart(self, name: str) -> None:
         """Starts again what was killed or stopped; the log goes on."""
-        await self._start(self._mine[name])
+        await self._start(self.processes[name])
 
     async def keep_running(self, name: str) -> None:
         """Starts a process again whenever it has ended by itself, as an operator's supervisor does; until it is cancelled."""
         while True:
             self._killed.add(name)  # its death is no failure
-            await wait_until(lambda: not self._mine[name].running, timeout=float("inf"), every=0.1)
+            await wait_until(lambda: not self.processes[name].running, timeout=float("inf"), every=0.1)
             self.restarts[name] += 1
-            await self._mine[name].start()
+            await self.processes[name].start()
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """As if from elsewhere: SIGSTOP and SIGCONT, or a death that nobody meant."""
-        self._mine[name].signal(number)
+        self.processes[name].signal(number)
 
     # -- servers: nats, postgres, s3
 
@@ -180,7 +180,7 @@ class Processes:
 
     def check(self) -> None:
         """Fails if a process died by itself."""
-        for name, process in self._mine.items():
+        for name, process in self.processes.items():
             if not process.running and name not in self._killed:
                 code = process.returncode
                 raise AssertionError(f"{name} {ending(code or 0)}; its log ends:\n{process.tail(40)}")
@@ -202,11 +202,11 @@ class Processes:
         return await wait_until(watched, timeout=timeout, every=every, on_timeout=on_timeout or self.tails)
 
     def tails(self, lines: int = 10) -> str:
-        return "\n".join(f"== {name}\n{process.tail(lines)}" for name, process in self._mine.items())
+        return "\n".join(f"== {name}\n{process.tail(lines)}" for name, process in self.processes.items())
 
     def log(self, name: str) -> list[dict[str, object]]:
         """The lines of a process's log that are JSON."""
-        lines = self._mine[name].log.read_text(errors="replace").splitlines()
+        lines = self.processes[name].log.read_text(errors="replace").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from services.archiver.catalogue.damage import verb_for
 from services.archiver.catalogue.machine import BlockState
-from services.retriever.retrieval.chain import CorruptError, Retrieve, Retrieving
+from services.retriever.retrieval.chain import Retrieve
 from services.retriever.retrieval.examine import Found, examine
+from services.retriever.retrieval.state import CorruptError, Retrieving
 from services.retriever.retrieval.store import Q, retrieval_key
 from shared.chain.errors import Later
 from shared.contracts.catalogue import DamageKind, Datablock, DatablockReport
@@ -121,7 +122,7 @@ class Pool:
     def __init__(self) -> None:
         self.block: dict[str, Any] = {
             "archive_id": KEY, "packed_size": len(DATA), "chk": CHK, "datablock": ID, "copy": 1, "suspect": False,
-            "damage": "", "back": False, "storage": "lts",
+            "damage": "", "retrieved": False, "storage": "lts",
         }  # fmt: skip
         self.writes: list[tuple[str, Any]] = []
 

@@ -23,9 +23,9 @@ from shared.contracts.states import ResultStatus, TaskStatus
 SESSION = ids.uuid7()
 
 
-def plan(first: int = 0, **defaults: Any) -> Plan:
+def plan(first: int = 0, lists: Any = None, **defaults: Any) -> Plan:
     base = Defaults("default", "f", **defaults)
-    return Plan(ids.submission_id(), SESSION, first, base, {"default": 1, "gpu": 2})
+    return Plan(ids.submission_id(), SESSION, first, base, {"default": 1, "gpu": 2}, lists=lists)
 
 
 def row(made: Plan, n: int) -> dict[str, Any]:
@@ -54,6 +54,18 @@ def test_rows_of_a_ready_task() -> None:
     assert len(RESULT_COLUMNS) == 6
 
 
+def test_a_line_names_its_function_itself_or_in_its_options() -> None:
+    made = plan()
+    for line in (
+        '{"function":"g"}',
+        '{"options":{"function":"g"}}',
+        '{"function":"g","options":{"function":"h"}}',
+        "{}",
+    ):
+        made.add(msgspec.json.decode(line, type=TaskSpec))
+    assert [row(made, n)["function"] for n in range(4)] == ["g", "g", "g", "f"]
+
+
 def test_inputs_are_counted_once_and_kept_in_order() -> None:
     made = plan()
     made.add(TaskSpec(outputs=2))
@@ -69,8 +81,7 @@ def test_inputs_are_counted_once_and_kept_in_order() -> None:
 
 def test_inputs_from_a_list_follow_the_others_in_order() -> None:
     listed, other = uuid4(), uuid4()
-    made = plan()
-    made._lists = {listed: ["@0.1", str(other), "@0.1"]}
+    made = plan(lists={listed: ["@0.1", str(other), "@0.1"]})
     made.add(TaskSpec(outputs=2))
     made.add(TaskSpec(inputs=["@0"], inputs_from=listed))
     made.settle({other: (SESSION, int(ResultStatus.CREATED))})
@@ -82,8 +93,7 @@ def test_inputs_from_a_list_follow_the_others_in_order() -> None:
 
 def test_an_empty_list_is_no_inputs() -> None:
     listed = uuid4()
-    made = plan()
-    made._lists = {listed: []}
+    made = plan(lists={listed: []})
     made.add(TaskSpec(inputs_from=listed))
     made.settle({})
     assert (row(made, 0)["remaining"], made.lanes) == (0, {(1, 1): 1})
@@ -105,8 +115,7 @@ def test_a_list_that_is_wrong_is_refused_with_its_place(
     held: Any, inputs: list[str], kind: type[Exception], field: str
 ) -> None:
     listed = uuid4()
-    made = plan()
-    made._lists = {} if held is None else {listed: held}
+    made = plan(lists={} if held is None else {listed: held})
     made.add(TaskSpec())
     with pytest.raises(kind) as caught:
         made.add(TaskSpec(inputs=inputs, inputs_from=listed))
@@ -115,8 +124,7 @@ def test_a_list_that_is_wrong_is_refused_with_its_place(
 
 def test_a_short_line_cannot_name_inputs_without_end() -> None:
     listed = uuid4()
-    made = plan()
-    made._lists = {listed: ["@0"] * (LISTED // 4)}
+    made = plan(lists={listed: ["@0"] * (LISTED // 4)})
     made.add(TaskSpec())
     for _ in range(4):
         made.add(TaskSpec(inputs_from=listed))

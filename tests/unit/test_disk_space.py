@@ -43,7 +43,7 @@ class FakeStack:
     def on_event(self, event: Event) -> None:
         self.events.append(event)
 
-    def note_address(self) -> None:
+    def update_address(self) -> None:
         self.did.append("note address")
 
 
@@ -74,7 +74,7 @@ async def test_full_is_said_once_and_nobody_is_started_anew_before_there_is_room
     stack.servers["nats"].harm = "a write failed"
     for mib in (9, 0, 5, 15, 19):
         await look(mib)
-    assert [event.what for event in stack.events] == ["full"]
+    assert [event.state for event in stack.events] == ["full"]
     assert "9 MiB free in home" in stack.events[0].detail
     assert "goes on when 20 MiB are free" in stack.events[0].detail
     assert stack.did == []
@@ -84,7 +84,7 @@ async def test_when_there_is_room_again_who_is_harmed_is_started_anew(stack: Fak
     await look(9)
     await look(20)
     await look(20)
-    assert [event.what for event in stack.events] == ["full", "has room", "well again"]
+    assert [event.state for event in stack.events] == ["full", "has room", "well again"]
     assert stack.did == ["restart s3: index", "start nats", "start s3", "ask nats", "ask s3", "note address"]
 
 
@@ -92,7 +92,7 @@ async def test_a_harm_without_a_full_disk_that_was_seen_is_mended_too(stack: Fak
     stack.servers["nats"].harm = "a write failed"
     await look(100)
     await look(100)
-    assert [event.what for event in stack.events] == ["well again"]
+    assert [event.state for event in stack.events] == ["well again"]
     assert stack.did[0] == "restart nats: a write failed"
     assert stack.did.count("note address") == 1
 

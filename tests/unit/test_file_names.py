@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from services.archiver.catalogue.datasets import _files
-from shared.client.cli.files import find
-from shared.client.cli.names import folded
-from shared.client.cli.trouble import UsageError
+from services.archiver.catalogue.datasets import checked_files
+from shared.client.cli.file_names import folded
+from shared.client.errors import UsageError
+from shared.client.files import find
 from shared.contracts.catalogue import LONGEST_PATH, DataFile, OrigDatablockCreate
 from shared.contracts.errors import Invalid
 from shared.objects.layout import check_key, in_words, path_fault
@@ -69,7 +69,7 @@ def test_all_refused_names_of_a_request_come_at_once() -> None:
     paths = ["good", *(f"bad\n{number:02}" for number in range(30)), "good"]
     asked = OrigDatablockCreate("a/b", [DataFile(path, 0, "0" * 64) for path in paths])
     with pytest.raises(Invalid) as refused:
-        _files(asked)
+        checked_files(asked)
     assert refused.value.field == "dataFileList[1].path"
     assert all(repr(path) in refused.value.message for path in paths[1:21])
     assert "and 11 more" in refused.value.message, "30 names, and the one that stands twice"

@@ -25,7 +25,7 @@ async def test_again_makes_the_server_take_it_over(
 
     monkeypatch.setattr(people, "reload", reload)
     address = {"nats": "nats://127.0.0.1:4222", "nats_monitor": "http://127.0.0.1:8222"}
-    home.keep_people(("alice",) if stays else ("alice", "bob"))
+    home.set_people(("alice",) if stays else ("alice", "bob"))
     (tmp_path / "address.json").write_text(json.dumps(address))
     with pytest.raises(ReloadError):
         await change(home, "bob")  # type: ignore[operator]

@@ -82,7 +82,8 @@ async def test_what_has_to_stay_free_stays_free(share: Path) -> None:
 
 async def test_a_disk_that_is_full(objects: PosixStore, share: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the kernel says it: writes to /dev/full fail with ENOSPC."""
-    monkeypatch.setattr("shared.objects.posix._create", lambda folder, part: Path("/dev/full").open("wb", buffering=0))  # noqa: SIM115
+    full = Path("/dev/full")
+    monkeypatch.setattr("shared.objects.posix.create_part", lambda folder, part: open(full, "wb", buffering=0))  # noqa: SIM115
     with pytest.raises(NoRoom):
         await objects.put("a", b"x" * 10)
     assert await objects.head("a") is None

@@ -27,7 +27,7 @@ class Pool:
     async def fetchrow(self, query: str, *_: Any) -> dict[str, Any] | None:
         if query == Q.keep_addresses.text:
             return self._kept
-        return {"id": ID, "owner": "ann", "swept_at": None, "back": 1, "damaged": 0, "blocks": 1}
+        return {"id": ID, "owner": "ann", "evicted_at": None, "retrieved": 1, "damaged": 0, "datablocks": 1}
 
     async def execute(self, query: str, *_: Any) -> None:
         assert query == Q.keep_addresses.text

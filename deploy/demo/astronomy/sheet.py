@@ -53,11 +53,11 @@ def _canvas(width: float, height: float) -> tuple[Any, Any]:
 def _title(axes: Any, files: list[Record], tiles: int, shown: int) -> None:
     failed = sum(bool(file.error) for file in files)
     pictured = sum(file.thumbnail is not None for file in files)
-    said = [f"{len(files)} files", f"{pictured} with images", f"{failed} unreadable"]
-    said += [f"the first {shown} are shown"] if shown < tiles else []
+    parts = [f"{len(files)} files", f"{pictured} with images", f"{failed} unreadable"]
+    parts += [f"the first {shown} are shown"] if shown < tiles else []
     x, y = MARGIN + 0.06, MARGIN + 0.12
     axes.text(x, y, "Contact sheet", color=TEXT, fontsize=17, fontweight="bold", va="top")
-    axes.text(x, y + 0.37, "  ·  ".join(said), color=FAINT, fontsize=9, va="top")
+    axes.text(x, y + 0.37, "  ·  ".join(parts), color=FAINT, fontsize=9, va="top")
     legend = (
         "the first image of each file, asinh stretch, first row at the bottom  ·  blue: no value  ·  ○ brightest source"
     )

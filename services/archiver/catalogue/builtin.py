@@ -103,6 +103,6 @@ def commit_registration(ctx: StepContext, dataset: UUID) -> None:
 
 async def _register(unit: Unit, *, dataset: UUID) -> None:
     await datablocks.register_all(unit.connection, dataset)
-    row = await datasets.count_blocks(unit.connection, dataset)
+    row = await datasets.count_datablocks(unit.connection, dataset)
     if row is not None:  # it was abandoned
         unit.emit(subjects.event("datablock", "registered", dataset), datasets.changed(row))

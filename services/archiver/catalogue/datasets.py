@@ -14,6 +14,7 @@ from shared.contracts import subjects
 from shared.contracts.catalogue import (
     Dataset,
     DatasetCreate,
+    DatasetList,
     DatasetPage,
     DatasetRef,
     LifecycleUpdate,
@@ -28,7 +29,6 @@ from shared.contracts.endpoints.catalogue import (
     ORIGDATABLOCK_CREATE,
 )
 from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, Invalid, NotFound
-from shared.contracts.paging import Page
 from shared.db.sql import Db
 from shared.objects.layout import in_words, path_fault
 from shared.objects.port import Objects
@@ -74,10 +74,10 @@ class Datasets:
         """A dataset of the asker's."""
         return datasets.dataset_of(await datasets.find_owned(self._db, ctx, asked.pid))
 
-    async def list(self, ctx: Context, asked: Page) -> DatasetPage:
+    async def list(self, ctx: Context, asked: DatasetList) -> DatasetPage:
         """A page of the asker's datasets, newest first; of everybody's for the admin."""
         owner = None if ctx.is_admin else ctx.user
-        rows = await datasets.page(self._db, owner, place_of(asked, UUID), asked.size + 1)
+        rows = await datasets.page(self._db, asked, owner, place_of(asked, UUID), asked.size + 1)
         items, more = fitting([datasets.dataset_of(row) for row in rows], asked.size)
         return DatasetPage(items, token_of(asked, items[-1].id) if more else "")
 
@@ -109,7 +109,7 @@ class Datasets:
         """Registers files. The same again changes nothing; Conflict once the dataset is packed, AlreadyExists for other content of a path."""
         db = unit.connection
         row = await datasets.lock_owned(db, ctx, asked.pid)
-        new = _files(asked)
+        new = checked_files(asked)
         there = await files.at(db, row["id"], [file.path for file in new])
         if there and (same := await self._again(db, asked.pid, new, there)) is not None:
             return same
@@ -142,7 +142,7 @@ class Datasets:
             try:
                 await self._objects.delete(stale)
             except HeadraceError as error:  # it is found out when it is packed
-                log.info("upload.stale", dataset=str(dataset), objects=len(stale), error=error.message)
+                log.info("upload.not_removed", dataset=str(dataset), objects=len(stale), error=error.message)
 
         if stale:
             unit.after.append(remove)
@@ -178,8 +178,8 @@ async def has_live_chain(chains: Chains, row: Row) -> bool:
         return False
 
 
-def _files(asked: OrigDatablockCreate) -> list[File]:
-    """Invalid with all that is wrong with the paths, not with the first only; `field`: where the first is."""
+def checked_files(asked: OrigDatablockCreate) -> list[File]:
+    """The files of a request. Invalid names all paths that are wrong, not only the first; `field` is the place of the first."""
     seen: set[str] = set()
     faults: list[str] = []
     first = 0

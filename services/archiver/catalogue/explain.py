@@ -35,7 +35,9 @@ async def explain(db: Db, chains: Chains, row: Row) -> DatasetState:
         when = rfc3339(row["swept_at"])
         reasons.insert(0, f"what was uploaded was removed at {when}, because nobody went on with it: upload it again")
     for one in await datablocks.counts(db, row["id"]):
-        reasons.append(f"{one['blocks']} datablocks are {BlockState(one['state']).name.lower()}, {one['size']} bytes")
+        reasons.append(
+            f"{one['datablocks']} datablocks are {BlockState(one['state']).name.lower()}, {one['size']} bytes"
+        )
     means = f"is damaged: {damage_message(row)}; archive it again from its source"
     if not row["damaged"] or state is ArchiveState.STARTED:
         means = _MEANS[state]

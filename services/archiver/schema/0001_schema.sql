@@ -18,7 +18,7 @@ CREATE TABLE datasets (
     size bigint NOT NULL DEFAULT 0,                 -- bytes of its files
     files integer NOT NULL DEFAULT 0,               -- how many
     packed_size bigint NOT NULL DEFAULT 0,          -- bytes of its datablocks
-    blocks integer NOT NULL DEFAULT 0,              -- how many datablocks
+    datablocks integer NOT NULL DEFAULT 0,          -- how many datablocks
     damaged integer NOT NULL DEFAULT 0,             -- and how many of them are damaged (docs/adr/0026-damage.md)
     chain uuid,                                     -- the chain that was last started for it
     finish_again boolean NOT NULL DEFAULT false,    -- `upload finish` came while that of an earlier one was under way: if it fails, it

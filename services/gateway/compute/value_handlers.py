@@ -23,7 +23,9 @@ _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 
 async def put_value(request: Request, ref: ResultRef) -> Reply:
     """The body is the value, of any size. A digest that is sent along is checked."""
-    name, sha256 = digest.said({field.lower(): request.header(field.lower().encode()) for field, _ in digest.FIELDS})
+    name, sha256 = digest.read_digest(
+        {field.lower(): request.header(field.lower().encode()) for field, _ in digest.FIELDS}
+    )
     body, size = request.chunks(), request.length
     try:
         return Reply(await store(request.edge, request.context, ref.result, body, size=size, sha256=sha256))
@@ -39,7 +41,7 @@ async def get_value(request: Request, ref: ResultRef) -> Response:
     tag = f'"{value.checksum or value.id}"'
     headers = {"Accept-Ranges": "bytes", "ETag": tag}
     if value.checksum:
-        headers["Repr-Digest"] = digest.told(value.checksum)
+        headers["Repr-Digest"] = digest.format_digest(value.checksum)
     if _names(request.header(b"if-none-match"), tag):
         return Reply(status=304, headers=headers)
     ranged = request.header(b"range")

@@ -40,7 +40,7 @@ async def store(
             return await _store_object(edge, context, result, _joined(bytes(head), body), size, sha256)
     found = hashlib.sha256(head).hexdigest()
     if sha256 and found != sha256:
-        raise Invalid(f"the body's digest is {digest.told(found)}", field="sha256")
+        raise Invalid(f"the body's digest is {digest.format_digest(found)}", field="sha256")
     message = ResultComplete(result, data=bytes(head), size=len(head), sha256=found)
     return await ask_raw(edge.bus, RESULT_COMPLETE, message, context, timeout=30)
 

@@ -1,37 +1,30 @@
 """The retrieval chain: long-term storage → retrieval storage, validated; then to those who wait."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Final
-from uuid import UUID
-
-import msgspec
 
 from services.retriever.retrieval import store
 from services.retriever.retrieval.examine import description, examine
 from services.retriever.retrieval.peers import Peers
-from services.retriever.retrieval.store import Row, retrieval_key, retrieval_of, status_of
+from services.retriever.retrieval.state import CorruptError, Retrieving
+from services.retriever.retrieval.store import Row, retrieval_key, retrieval_of
+from services.retriever.retrieval.unpacking import Unpacking
 from shared.chain.context import StepContext
 from shared.chain.declare import Chain, critical, retry
 from shared.chain.errors import Later, UserError
+from shared.chain.machine import Fault
 from shared.contracts import subjects
 from shared.contracts.catalogue import JobStatus
-from shared.contracts.errors import AlreadyExists, HeadraceError, Invalid, NotFound, Unavailable, Unreadable
-from shared.contracts.events import RetrievalChanged
+from shared.contracts.errors import AlreadyExists, Invalid, NotFound, Unavailable, Unreadable
 from shared.contracts.operations import Amount
-from shared.contracts.topology import INLINE_LIMIT
-from shared.contracts.work import Output
 from shared.objects.hashing import Sha256
-from shared.objects.layout import result_key
 from shared.objects.port import Objects, Store
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff
 from shared.service.unit import Unit, Units
 
 SOON: Final = Backoff(first=0.5, factor=2, ceiling=60)
-AT_ONCE: Final = 4
-"""Results that are given their values side by side."""
 AGAIN: Final = 5.0
 """Seconds between two looks at a datablock that is being archived again."""
 NAMED: Final = 10
@@ -44,25 +37,12 @@ MEANS: Final = {
 }
 
 
-class Retrieving(msgspec.Struct, frozen=True):
-    """The state of a retrieval chain. `session`: the session whose results it produces, if any."""
-
-    retrieval: UUID
-    pid: str
-    owner: str
-    job: UUID | None = None
-    session: UUID | None = None
-
-
-class CorruptError(HeadraceError):
-    """What came from long-term storage, or lies in retrieval storage, is not what was stored."""
-
-
 class Retrieve:
     """`storage`: the name of the storage `lts`."""
 
     def __init__(self, units: Units, objects: Objects, lts: Store, peers: Peers, storage: str) -> None:
         self._units, self._objects, self._lts, self._peers, self._storage = units, objects, lts, peers, storage
+        self._unpacking = Unpacking(units, objects, peers)
         self.chain = Chain(
             "retrieval", Retrieving,
             retry(self.job_in_progress, backoff=SOON),
@@ -100,13 +80,13 @@ class Retrieve:
             blocks = [block for block in blocks if block.id in needed]
 
         async def keep(unit: Unit) -> None:
-            await store.add_blocks(unit.connection, state.retrieval, blocks, files)
+            await store.add_datablocks(unit.connection, state.retrieval, blocks, files)
 
         ctx.commit(keep)
 
     async def download_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
         """Copies datablocks to retrieval storage; one that is there already, from an earlier retrieval or run, is not copied again."""
-        blocks = [block for block in await store.blocks(self._units.pool, state.retrieval) if not block["damage"]]
+        blocks = [block for block in await store.datablocks(self._units.pool, state.retrieval) if not block["damage"]]
         there: list[Row] = []
         await ctx.progress(**_amounts(there, blocks))
         for block in blocks:
@@ -150,11 +130,11 @@ class Retrieve:
 
     async def validate_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
         """Reads the datablocks in retrieval storage. One that differs is removed, so that the next try copies it again."""
-        blocks = [block for block in await store.blocks(self._units.pool, state.retrieval) if not block["damage"]]
-        validated = [block for block in blocks if block["back"]]
+        blocks = [block for block in await store.datablocks(self._units.pool, state.retrieval) if not block["damage"]]
+        validated = [block for block in blocks if block["retrieved"]]
         await ctx.progress(**_amounts(validated, blocks, "validated_"))
         for block in blocks:
-            if block["back"]:
+            if block["retrieved"]:
                 continue
             if not await self._bring(state, block):  # again, if the last try found it wrong
                 continue
@@ -169,15 +149,15 @@ class Retrieve:
             if (digest.size, digest.hex()) != (block["packed_size"], block["chk"]):
                 await self._objects.delete([key])
                 raise CorruptError(f"{block['archive_id']} in retrieval storage hashes to {digest.hex()}")
-            await store.set_back(self._units.pool, state.retrieval, block["datablock"])
+            await store.set_retrieved(self._units.pool, state.retrieval, block["datablock"])
             validated.append(block)
             await ctx.progress(**_amounts(validated, blocks, "validated_"))
-        if not any(block["back"] for block in await store.blocks(self._units.pool, state.retrieval)):
+        if not any(block["retrieved"] for block in await store.datablocks(self._units.pool, state.retrieval)):
             raise UserError(await self._damage(state))  # trying again would find the same
 
     async def _damage(self, state: Retrieving) -> str:
         """The damaged datablocks by name, for a message; empty if there are none."""
-        blocks = await store.damaged_blocks(self._units.pool, state.retrieval)
+        blocks = await store.damaged_datablocks(self._units.pool, state.retrieval)
         names = [f"{one['archive_id'].rpartition('/')[2]} ({MEANS[one['damage']]})" for one in blocks[:NAMED]]
         more = f", and {len(blocks) - NAMED} more" if len(blocks) > NAMED else ""
         return f"damaged on long-term storage: {', '.join(names)}{more}" if blocks else ""
@@ -188,44 +168,7 @@ class Retrieve:
             lost = await store.results_in_damaged(self._units.pool, state.retrieval)
             why = f"retrieval {state.retrieval} of {state.pid}: {await self._damage(state)}"
             await self._peers.abort(state.owner, state.session, lost, why)
-        gate = asyncio.Semaphore(AT_ONCE)
-
-        async def one(row: Row) -> None:
-            async with gate:
-                await self._produce(ctx, state, row)
-
-        rows = await store.producible(self._units.pool, state.retrieval)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for row in rows:
-                    group.create_task(one(row))
-        except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-
-    async def _produce(self, ctx: StepContext, state: Retrieving, row: Row) -> None:
-        result = row["result"]
-        assert state.session is not None
-        if not await self._peers.is_complete(state.owner, result, state.session):
-            output = await self._value(state.session, row)
-            used = await self._peers.complete(state.owner, output)
-            if not used and output.object is not None:
-                await self._objects.delete([output.object])
-        async with self._units.begin() as unit:
-            await store.set_produced(unit.connection, state.retrieval, result)
-            event = await changed(unit.connection, state.retrieval, "running")
-            unit.emit(subjects.event("retrieval", "changed", state.retrieval), event)
-        await ctx.progress(results=Amount(event.produced, event.wanted))
-
-    async def _value(self, session: UUID, row: Row) -> Output:
-        """The value of a result: the range of the tar that is the file."""
-        start, size, result = row["start"], row["size"], row["result"]
-        chunks = self._objects.get(retrieval_key(row["archive_id"]), start=start, end=start + size)
-        if size > INLINE_LIMIT:
-            key = result_key(session, result)
-            stored = await self._objects.put(key, chunks, size=size, sha256=row["chk"])
-            return Output(result, stored.size, object=key)
-        data = await _checked(chunks, row)
-        return Output(result, size, data=data)
+            await self._unpacking.produce(ctx, state, state.session)
 
     async def lifecycle_retrieved(self, ctx: StepContext, state: Retrieving) -> None:
         """The dataset is retrieved, or what is damaged of it failed to be."""
@@ -240,7 +183,7 @@ class Retrieve:
         row = await store.find(self._units.pool, state.retrieval)
         assert row is not None
         ctx.set_result(retrieval_of(row, "done", ctx.step))
-        ctx.emit(subjects.event("retrieval", "changed", state.retrieval), _changed(row, "done"))
+        ctx.emit(subjects.event("retrieval", "changed", state.retrieval), store.retrieval_changed(row, "done"))
 
     async def report_failure(self, ctx: StepContext, state: Retrieving) -> None:
         """The results that were not produced are aborted with the reason, so that no task waits for them; the job has failed."""
@@ -250,27 +193,10 @@ class Retrieve:
             await self._peers.abort(state.owner, state.session, rows, why)
         await self._peers.lifecycle(state.owner, state.pid, "datasetRetrievalFailed")
         await self._peers.job(state.owner, state.job, "finishedUnsuccessful", ctx.error)
-        event = await changed(self._units.pool, state.retrieval, "failed")
+        event = await store.changed(
+            self._units.pool, state.retrieval, "cancelled" if ctx.fault is Fault.CANCELLED else "failed"
+        )
         ctx.emit(subjects.event("retrieval", "changed", state.retrieval), event)
-
-
-async def _checked(chunks: AsyncIterator[bytes], row: Row) -> bytes:
-    data, digest = b"".join([chunk async for chunk in chunks]), Sha256()
-    await digest.update(data)
-    if digest.hex() != row["chk"]:
-        raise CorruptError(f"{row['path']} in {row['archive_id']} hashes to {digest.hex()}, not to {row['chk']}")
-    return data
-
-
-async def changed(db: store.Db, retrieval: UUID, status: str) -> RetrievalChanged:
-    """The event of a retrieval whose chain has this status."""
-    row = await store.find(db, retrieval)
-    assert row is not None
-    return _changed(row, status)
-
-
-def _changed(row: Row, status: str) -> RetrievalChanged:
-    return RetrievalChanged(row["id"], row["pid"], status_of(row, status), row["produced"], row["wanted"])
 
 
 def _amounts(done: Sequence[Row], all: Sequence[Row], prefix: str = "") -> dict[str, Amount]:

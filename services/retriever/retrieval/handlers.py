@@ -5,7 +5,8 @@ from datetime import timedelta
 from uuid import UUID
 
 from services.retriever.retrieval import store
-from services.retriever.retrieval.chain import Retrieve, Retrieving, changed
+from services.retriever.retrieval.chain import Retrieve
+from services.retriever.retrieval.state import Retrieving
 from shared.bus.client import Bus
 from shared.chain.chains import Chains
 from shared.chain.store import OperationOf
@@ -69,7 +70,7 @@ class Retrievals:
         state = Retrieving(id, asked.pid, ctx.user, asked.job, asked.session)
         shown = OperationOf("retrieve", ctx.user, f"datasets/{asked.pid}")
         await self._chains.start(unit, self._retrieve.chain, state, id=id, operation=shown)
-        unit.emit(subjects.event("retrieval", "changed", id), await changed(db, id, "running"))
+        unit.emit(subjects.event("retrieval", "changed", id), await store.changed(db, id, "running"))
         return Retrieval(
             id, asked.pid, ctx.user, "running", self._retrieve.chain.steps[0].name, "", 0, 0, len(asked.results), 0,
             rfc3339(row["created_at"]),
@@ -112,14 +113,14 @@ class Retrievals:
     async def urls(self, ctx: Context, asked: DownloadQuery) -> Downloads:
         """Addresses of a page of datablocks. Conflict while they are not all back; those that are damaged have none."""
         row = await self._seen(ctx, RetrievalRef(asked.retrieval))
-        if row["swept_at"] is not None:
-            raise _swept(asked, f" at {rfc3339(row['swept_at'])}")
-        if not row["back"] or row["back"] + row["damaged"] < row["blocks"]:
-            raise Conflict(f"retrieval {asked.retrieval} has {row['back']} of {row['blocks']} datablocks back")
+        if row["evicted_at"] is not None:
+            raise _evicted(asked, f" at {rfc3339(row['evicted_at'])}")
+        if not row["retrieved"] or row["retrieved"] + row["damaged"] < row["datablocks"]:
+            raise Conflict(f"retrieval {asked.retrieval} has {row['retrieved']} of {row['datablocks']} datablocks back")
         until = self._clock.now() + self._expiry
         if not await store.keep_addresses(self._db, asked.retrieval, until):  # evicted a moment ago
-            raise _swept(asked)
-        rows = await store.blocks_page(self._db, asked.retrieval, place_of(asked, str) or "", asked.size + 1)
+            raise _evicted(asked)
+        rows = await store.datablocks_page(self._db, asked.retrieval, place_of(asked, str) or "", asked.size + 1)
         items, more = fitting([await self._download(one) for one in rows], asked.size)
         return Downloads(items, rfc3339(until), token_of(asked, rows[len(items) - 1]["archive_id"]) if more else "")
 
@@ -136,7 +137,7 @@ class Retrievals:
         return owned(ctx, row, NotFound(f"there is no retrieval {asked.retrieval}", field="retrieval"))
 
 
-def _swept(asked: DownloadQuery, when: str = "") -> Conflict:
+def _evicted(asked: DownloadQuery, when: str = "") -> Conflict:
     return Conflict(f"the datablocks of retrieval {asked.retrieval} were removed again{when}: make another")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.contracts.catalogue import DamageKind, Datablock, StoredFile
+from shared.contracts.events import RetrievalChanged
 from shared.contracts.retrieval import Retrieval, RetrievalCreate
 from shared.db.sql import load
 from shared.runtime.clock import rfc3339
@@ -52,7 +53,7 @@ async def keep_addresses(db: Db, id: UUID, until: datetime) -> bool:
     return await Q.keep_addresses.fetchrow(db, id=id, until=until) is not None
 
 
-async def add_blocks(db: Db, id: UUID, blocks: Iterable[Datablock], files: Iterable[StoredFile]) -> None:
+async def add_datablocks(db: Db, id: UUID, found: Iterable[Datablock], files: Iterable[StoredFile]) -> None:
     """What the catalogue knows: the datablocks to bring back, and where the wanted files lie in them. Waits for an eviction."""
     await Q.hold_evictions.execute(db)
     rows = [
@@ -66,9 +67,9 @@ async def add_blocks(db: Db, id: UUID, blocks: Iterable[Datablock], files: Itera
             "suspect": block.damage is not None,
             "storage": block.storage,
         }
-        for block in blocks
+        for block in found
     ]
-    await Q.insert_block.executemany(db, rows)
+    await Q.insert_datablock.executemany(db, rows)
     places = [
         {
             "retrieval": id,
@@ -83,24 +84,24 @@ async def add_blocks(db: Db, id: UUID, blocks: Iterable[Datablock], files: Itera
     await Q.place_wanted.executemany(db, places)
 
 
-async def blocks(db: Db, id: UUID) -> list[Row]:
+async def datablocks(db: Db, id: UUID) -> list[Row]:
     """The datablocks of a retrieval, in the order of their archive ids."""
-    return await Q.blocks.fetch(db, retrieval=id)
+    return await Q.datablocks.fetch(db, retrieval=id)
 
 
-async def blocks_page(db: Db, id: UUID, after: str, size: int) -> list[Row]:
-    """As `blocks`: at most `size` of them, after one archive id."""
-    return await Q.blocks_page.fetch(db, retrieval=id, after=after, size=size)
+async def datablocks_page(db: Db, id: UUID, after: str, size: int) -> list[Row]:
+    """As `datablocks`: at most `size` of them, after one archive id."""
+    return await Q.datablocks_page.fetch(db, retrieval=id, after=after, size=size)
 
 
-async def damaged_blocks(db: Db, id: UUID) -> list[Row]:
+async def damaged_datablocks(db: Db, id: UUID) -> list[Row]:
     """Those that are damaged on long-term storage."""
-    return await Q.damaged_blocks.fetch(db, retrieval=id)
+    return await Q.damaged_datablocks.fetch(db, retrieval=id)
 
 
-async def set_back(db: Db, id: UUID, datablock: UUID) -> None:
+async def set_retrieved(db: Db, id: UUID, datablock: UUID) -> None:
     """The datablock is in retrieval storage, validated."""
-    await Q.set_back.execute(db, retrieval=id, datablock=datablock)
+    await Q.set_retrieved.execute(db, retrieval=id, datablock=datablock)
 
 
 async def set_damage(db: Db, id: UUID, datablock: UUID, damage: DamageKind) -> None:
@@ -147,8 +148,8 @@ def retrieval_of(row: Row, status: str, step: str, error: str = "") -> Retrieval
         status_of(row, status),
         step,
         error or _damage(row),
-        row["blocks"],
-        row["back"],
+        row["datablocks"],
+        row["retrieved"],
         row["wanted"],
         row["produced"],
         rfc3339(row["created_at"]),
@@ -158,9 +159,23 @@ def retrieval_of(row: Row, status: str, step: str, error: str = "") -> Retrieval
 
 
 def _damage(row: Row) -> str:
-    return f"{row['damaged']} of {row['blocks']} datablocks are damaged on long-term storage" if row["damaged"] else ""
+    return (
+        f"{row['damaged']} of {row['datablocks']} datablocks are damaged on long-term storage" if row["damaged"] else ""
+    )
 
 
 def status_of(row: Row, status: str) -> str:
     """`partial` where a chain is done, and not everything came back."""
     return "partial" if status == "done" and row["damaged"] else status
+
+
+async def changed(db: Db, retrieval: UUID, status: str) -> RetrievalChanged:
+    """The event of a retrieval whose chain has this status."""
+    row = await find(db, retrieval)
+    assert row is not None
+    return retrieval_changed(row, status)
+
+
+def retrieval_changed(row: Row, status: str) -> RetrievalChanged:
+    """The event of a retrieval as its row is; `status`: of its chain."""
+    return RetrievalChanged(row["id"], row["pid"], status_of(row, status), row["produced"], row["wanted"])

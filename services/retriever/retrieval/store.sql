@@ -9,10 +9,10 @@ INSERT INTO wanted (retrieval, path, result) SELECT :retrieval, u.path, u.result
 FROM unnest(:paths::text[], :results::uuid[]) AS u(path, result);
 
 -- name: find
-SELECT r.*, (SELECT count(*) FROM blocks b WHERE b.retrieval = r.id) AS blocks,
-    (SELECT count(*) FROM blocks b WHERE b.retrieval = r.id AND b.back) AS back,
-    (SELECT count(*) FROM blocks b WHERE b.retrieval = r.id AND b.damage <> '') AS damaged,
-    (SELECT coalesce(sum(b.packed_size), 0)::bigint FROM blocks b WHERE b.retrieval = r.id) AS size,
+SELECT r.*, (SELECT count(*) FROM datablocks b WHERE b.retrieval = r.id) AS datablocks,
+    (SELECT count(*) FROM datablocks b WHERE b.retrieval = r.id AND b.retrieved) AS retrieved,
+    (SELECT count(*) FROM datablocks b WHERE b.retrieval = r.id AND b.damage <> '') AS damaged,
+    (SELECT coalesce(sum(b.packed_size), 0)::bigint FROM datablocks b WHERE b.retrieval = r.id) AS size,
     (SELECT count(*) FROM wanted w WHERE w.retrieval = r.id AND w.produced) AS produced
 FROM retrievals r WHERE r.id = :id;
 
@@ -20,35 +20,35 @@ FROM retrievals r WHERE r.id = :id;
 -- No row: the datablocks were evicted. Not during an eviction, which may have found already that nobody has addresses.
 WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(hashtextextended('headrace.retrieval', 0)) AS done)
 UPDATE retrievals SET addresses_until = greatest(addresses_until, :until) FROM locked
-WHERE id = :id AND swept_at IS NULL RETURNING id;
+WHERE id = :id AND evicted_at IS NULL RETURNING id;
 
 -- name: hold_evictions
 -- Retrievals may begin side by side, but not during an eviction.
 SELECT pg_advisory_xact_lock_shared(hashtextextended('headrace.retrieval', 0));
 
--- name: insert_block
-INSERT INTO blocks (retrieval, datablock, archive_id, packed_size, chk, copy, suspect, storage)
+-- name: insert_datablock
+INSERT INTO datablocks (retrieval, datablock, archive_id, packed_size, chk, copy, suspect, storage)
 VALUES (:retrieval, :datablock, :archive_id, :packed_size, :chk, :copy, :suspect, :storage)
 ON CONFLICT DO NOTHING;
 
--- name: blocks
-SELECT * FROM blocks WHERE retrieval = :retrieval ORDER BY archive_id;
+-- name: datablocks
+SELECT * FROM datablocks WHERE retrieval = :retrieval ORDER BY archive_id;
 
--- name: blocks_page
-SELECT * FROM blocks WHERE retrieval = :retrieval AND archive_id > :after ORDER BY archive_id LIMIT :size;
+-- name: datablocks_page
+SELECT * FROM datablocks WHERE retrieval = :retrieval AND archive_id > :after ORDER BY archive_id LIMIT :size;
 
--- name: damaged_blocks
-SELECT * FROM blocks WHERE retrieval = :retrieval AND damage <> '' ORDER BY archive_id;
+-- name: damaged_datablocks
+SELECT * FROM datablocks WHERE retrieval = :retrieval AND damage <> '' ORDER BY archive_id;
 
--- name: set_back
-WITH noted AS (UPDATE retrievals SET back_at = now() WHERE id = :retrieval)
-UPDATE blocks SET back = true WHERE retrieval = :retrieval AND datablock = :datablock;
+-- name: set_retrieved
+WITH noted AS (UPDATE retrievals SET retrieved_at = now() WHERE id = :retrieval)
+UPDATE datablocks SET retrieved = true WHERE retrieval = :retrieval AND datablock = :datablock;
 
 -- name: set_damage
-UPDATE blocks SET damage = :damage WHERE retrieval = :retrieval AND datablock = :datablock;
+UPDATE datablocks SET damage = :damage WHERE retrieval = :retrieval AND datablock = :datablock;
 
 -- name: set_copy
-UPDATE blocks SET copy = :copy, suspect = :suspect WHERE retrieval = :retrieval AND datablock = :datablock;
+UPDATE datablocks SET copy = :copy, suspect = :suspect WHERE retrieval = :retrieval AND datablock = :datablock;
 
 -- name: wanted
 SELECT * FROM wanted WHERE retrieval = :retrieval ORDER BY path;
@@ -61,11 +61,11 @@ WHERE retrieval = :retrieval AND path = :path;
 UPDATE wanted SET produced = true WHERE retrieval = :retrieval AND result = :result;
 
 -- name: producible
-SELECT w.*, b.archive_id FROM wanted w JOIN blocks b ON b.retrieval = w.retrieval AND b.datablock = w.datablock
+SELECT w.*, b.archive_id FROM wanted w JOIN datablocks b ON b.retrieval = w.retrieval AND b.datablock = w.datablock
 WHERE w.retrieval = :retrieval AND NOT w.produced AND b.damage = '' ORDER BY b.archive_id, w.start;
 
 -- name: results_in_damaged
-SELECT w.result FROM wanted w JOIN blocks b ON b.retrieval = w.retrieval AND b.datablock = w.datablock
+SELECT w.result FROM wanted w JOIN datablocks b ON b.retrieval = w.retrieval AND b.datablock = w.datablock
 WHERE w.retrieval = :retrieval AND NOT w.produced AND b.damage <> '' ORDER BY w.result;
 
 -- name: results_not_produced

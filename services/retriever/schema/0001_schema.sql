@@ -10,18 +10,18 @@ CREATE TABLE retrievals (
     wanted integer NOT NULL DEFAULT 0,              -- how many results it produces
     created_at timestamptz NOT NULL DEFAULT now(),
     addresses_until timestamptz,                    -- until when somebody may download without asking again
-    swept_at timestamptz,                           -- when datablocks of it were removed from retrieval storage
-    back_at timestamptz                             -- when the last datablock was brought back: it stays for a while from then on
+    evicted_at timestamptz,                         -- when datablocks of it were removed from retrieval storage
+    retrieved_at timestamptz                        -- when the last datablock was brought back: it stays for a while from then on
 );
 
 -- What the catalogue said of the datablocks when the retrieval began.
-CREATE TABLE blocks (
+CREATE TABLE datablocks (
     retrieval uuid NOT NULL REFERENCES retrievals ON DELETE CASCADE,
     datablock uuid NOT NULL,
     archive_id text NOT NULL,                       -- its key, on long-term and on retrieval storage
     packed_size bigint NOT NULL,                    -- bytes of the tar
     chk text NOT NULL,                              -- SHA-256 of the tar
-    back boolean NOT NULL DEFAULT false,            -- it is in retrieval storage, and right
+    retrieved boolean NOT NULL DEFAULT false,       -- it is in retrieval storage, and right
     copy integer NOT NULL DEFAULT 1,                -- the copy that the catalogue knew, and that is read
     suspect boolean NOT NULL DEFAULT false,         -- the catalogue says that it is damaged
     damage text NOT NULL DEFAULT '',                -- missing, size or checksum: it does not come back (docs/adr/0026-damage.md)
@@ -29,9 +29,9 @@ CREATE TABLE blocks (
     PRIMARY KEY (retrieval, datablock)
 );
 -- Addresses are handed out page by page, in the order of the datablocks' keys.
-CREATE INDEX blocks_in_order ON blocks (retrieval, archive_id);
+CREATE INDEX datablocks_in_order ON datablocks (retrieval, archive_id);
 -- Retrieval storage is swept by age: whose is what was found there?
-CREATE INDEX blocks_of_archive_id ON blocks (archive_id);
+CREATE INDEX datablocks_of_archive_id ON datablocks (archive_id);
 
 -- Results that files are to become.
 CREATE TABLE wanted (

@@ -63,8 +63,8 @@ def of_watch(subject: str, headers: Mapping[str, str] | None) -> Context:
 
 def headers_of(context: Context, via: str) -> dict[str, str]:
     """The headers with which the service `via` passes on who asks: `of_request` reads them."""
-    said = {h.USER: context.user, h.ROLES: ",".join(context.roles), h.VIA: via}
-    return {**said, h.GROUPS: ",".join(context.groups)} if context.groups else said
+    fields = {h.USER: context.user, h.ROLES: ",".join(context.roles), h.VIA: via}
+    return {**fields, h.GROUPS: ",".join(context.groups)} if context.groups else fields
 
 
 def _names(header: str) -> tuple[str, ...]:

@@ -83,8 +83,8 @@ async def guard(
             known = error if isinstance(error, HeadraceError) else translate(error)
             surprise = known is None or isinstance(known, Internal)
             final = known is not None and not known.retryable
-            late = isinstance(known, TimedOut) and tries >= TIMEOUTS
-            if not (final or late or (surprise and tries >= ATTEMPTS)):
+            gave_up = isinstance(known, TimedOut) and tries >= TIMEOUTS
+            if not (final or gave_up or (surprise and tries >= ATTEMPTS)):
                 raise
             if refuse is not None:
                 await refuse(known or Internal())

@@ -71,7 +71,7 @@ async def damaged(db: Db, dataset: UUID, size: int) -> list[Row]:
 
 
 async def counts(db: Db, dataset: UUID) -> list[Row]:
-    """For each `state`: how many `blocks` are in it, and their tars' bytes (`size`)."""
+    """For each `state`: how many `datablocks` are in it, and their tars' bytes (`size`)."""
     return await Q.counts.fetch(db, dataset=dataset)
 
 
@@ -79,7 +79,7 @@ async def progress(db: Db, dataset: UUID, states: Collection[BlockState]) -> tup
     """How many of a dataset's datablocks are in one of `states`, and how many bytes these tars have."""
     rows = await counts(db, dataset)
     done = [row for row in rows if row["state"] in states]
-    return _amount("blocks", done, rows), _amount("size", done, rows)
+    return _amount("datablocks", done, rows), _amount("size", done, rows)
 
 
 def _amount(column: str, done: Iterable[Row], all: Iterable[Row]) -> Amount:

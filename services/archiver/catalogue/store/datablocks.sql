@@ -22,13 +22,13 @@ ORDER BY number LIMIT :size;
 SELECT * FROM datablocks WHERE dataset = :dataset AND state = {datablock.damaged} ORDER BY number LIMIT :size;
 
 -- name: counts
-SELECT state, count(*) AS blocks, sum(packed_size)::bigint AS size FROM datablocks WHERE dataset = :dataset
+SELECT state, count(*) AS datablocks, sum(packed_size)::bigint AS size FROM datablocks WHERE dataset = :dataset
 GROUP BY state ORDER BY state;
 
 -- name: storages
 -- Those that hold all datablocks of a dataset, whole.
 SELECT b.storage FROM datablocks b JOIN datasets d ON d.id = b.dataset
-WHERE b.dataset = :dataset AND b.state = {datablock.validated} GROUP BY b.storage, d.blocks HAVING count(*) = d.blocks;
+WHERE b.dataset = :dataset AND b.state = {datablock.validated} GROUP BY b.storage, d.datablocks HAVING count(*) = d.datablocks;
 
 -- name: move
 UPDATE datablocks SET state = :state WHERE id = :id AND state = ANY(:sources::smallint[]) RETURNING *;

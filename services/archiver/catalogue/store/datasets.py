@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from services.archiver.catalogue.machine import MACHINES, ArchiveState, RetrieveState, wire
-from shared.contracts.catalogue import Dataset, DatasetCreate, Lifecycle
+from shared.contracts.catalogue import Dataset, DatasetCreate, DatasetList, Lifecycle
 from shared.contracts.errors import NotFound
 from shared.contracts.events import DatasetChanged
 from shared.contracts.ids import uuid7
@@ -68,9 +68,18 @@ def no_dataset(pid: str) -> NotFound:
     return NotFound(f"there is no dataset {pid!r}", field="pid")
 
 
-async def page(db: Db, owner: str | None, before: UUID | None, size: int) -> list[Row]:
-    """Newest first: those of one owner (None: of all), before one id."""
-    return await Q.page.fetch(db, owner=owner, before=before, size=size)
+async def page(db: Db, asked: DatasetList, owner: str | None, before: UUID | None, size: int) -> list[Row]:
+    """Newest first: those of one owner (None: of all) that fit what is `asked`, before one id."""
+    return await Q.page.fetch(
+        db,
+        owner=owner,
+        before=before,
+        size=size,
+        search=asked.search,
+        state=next((state for state in ArchiveState if wire(state) == asked.status), None),
+        owner_group=asked.group,
+        damaged=asked.damaged,
+    )
 
 
 async def set_lifecycle(
@@ -118,9 +127,9 @@ async def count_files(db: Db, id: UUID) -> Row:
     return row
 
 
-async def count_blocks(db: Db, id: UUID) -> Row | None:
+async def count_datablocks(db: Db, id: UUID) -> Row | None:
     """The dataset with its datablocks counted anew; None if it was abandoned."""
-    row: Row | None = await Q.count_blocks.fetchrow(db, id=id)
+    row: Row | None = await Q.count_datablocks.fetchrow(db, id=id)
     return row
 
 
@@ -152,7 +161,7 @@ def dataset_of(row: Row) -> Dataset:
         row["size"],
         row["files"],
         row["packed_size"],
-        row["blocks"],
+        row["datablocks"],
         lifecycle,
         rfc3339(row["created_at"]),
         rfc3339(row["updated_at"]),
@@ -163,7 +172,7 @@ def dataset_of(row: Row) -> Dataset:
 
 def damage_message(row: Row) -> str:
     """What is wrong with a damaged dataset."""
-    return f"{row['damaged']} of {row['blocks']} datablocks are damaged on long-term storage"
+    return f"{row['damaged']} of {row['datablocks']} datablocks are damaged on long-term storage"
 
 
 def changed(row: Row) -> DatasetChanged:

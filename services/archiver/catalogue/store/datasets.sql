@@ -13,8 +13,12 @@ SELECT * FROM datasets WHERE pid = :pid FOR UPDATE;
 SELECT * FROM datasets WHERE id = :id FOR UPDATE;
 
 -- name: page
--- Newest first.
-SELECT * FROM datasets WHERE (:before::uuid IS NULL OR id < :before) AND (:owner::text IS NULL OR owner = :owner)
+-- Newest first; an empty text, NULL and false fit all.
+SELECT * FROM datasets
+WHERE (:before::uuid IS NULL OR id < :before) AND (:owner::text IS NULL OR owner = :owner)
+    AND (:search::text = '' OR strpos(lower(pid || ' ' || dataset_name || ' ' || description), lower(:search)) > 0)
+    AND (:state::smallint IS NULL OR archive_state = :state) AND (:owner_group::text = '' OR owner_group = :owner_group)
+    AND (NOT :damaged::boolean OR damaged > 0)
 ORDER BY id DESC LIMIT :size;
 
 -- name: set_lifecycle
@@ -40,9 +44,9 @@ UPDATE datasets d SET size = f.size, files = f.files, version = version + 1, upd
 FROM (SELECT coalesce(sum(size), 0)::bigint AS size, count(*)::integer AS files FROM files WHERE dataset = :id) AS f
 WHERE d.id = :id RETURNING d.*;
 
--- name: count_blocks
-UPDATE datasets d SET packed_size = b.size, blocks = b.blocks, version = version + 1, updated_at = now()
-FROM (SELECT coalesce(sum(packed_size), 0)::bigint AS size, count(*)::integer AS blocks
+-- name: count_datablocks
+UPDATE datasets d SET packed_size = b.size, datablocks = b.datablocks, version = version + 1, updated_at = now()
+FROM (SELECT coalesce(sum(packed_size), 0)::bigint AS size, count(*)::integer AS datablocks
       FROM datablocks WHERE dataset = :id AND state IN ({datablock.visible})) AS b
 WHERE d.id = :id RETURNING d.*;
 

@@ -110,7 +110,7 @@ class Plan:
                 f"the session has no partition {options.partition!r}; it has: {known}",
                 field=_at(n, "options.partition"),
             )
-        function, application = options.function, options.application
+        function, application = spec.function or options.function, options.application
         if application is not None:
             self.applications = True
             function = function or application.name

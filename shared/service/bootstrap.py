@@ -1,0 +1,60 @@
+"""What every service begins with: its migrated schema, its connection to the bus, its outbox and its endpoints."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from shared.bus.client import Bus, BusSettings
+from shared.contracts.endpoints import of_service
+from shared.db.migrate import migrate
+from shared.db.pool import open_pool
+from shared.db.schema import SchemaFiles
+from shared.service.outbox import Relay
+from shared.service.schema import SCHEMA
+from shared.service.service import Service
+from shared.service.unit import Units
+
+
+class ServiceSettings(BusSettings, frozen=True, kw_only=True):
+    """The settings that every service has. `database_url`: as the service's own role, which sees its own schema only."""
+
+    database_url: str
+
+
+class ServiceBase(msgspec.Struct, frozen=True):
+    """What a service is made of. The pool and the bus are connected; `service` is started when its handlers are registered."""
+
+    pool: "asyncpg.Pool[Any]"
+    bus: Bus
+    relay: Relay
+    units: Units
+    service: Service
+
+
+@asynccontextmanager
+async def open_service(
+    settings: ServiceSettings,
+    name: str,
+    version: str,
+    description: str,
+    *schemas: SchemaFiles,
+    connections: int = 8,
+    planner: dict[str, str] | None = None,
+) -> AsyncIterator[ServiceBase]:
+    """Migrates the schema `name`, connects, and closes both at the end. `schemas`: the tables beside our own.
+
+    `planner`: PostgreSQL's settings for the pool's connections.
+    """
+    async with await open_pool(settings.database_url, name, largest=connections, settings=planner) as pool:
+        await migrate(pool, name, SCHEMA, *schemas)
+        bus = await Bus.connect(settings, name)
+        try:
+            relay = Relay(bus, pool, name)
+            units = Units(pool, relay)
+            service = Service(bus, units, name, version, description, of_service(name))
+            yield ServiceBase(pool, bus, relay, units, service)
+        finally:
+            await bus.close()
