@@ -8,7 +8,6 @@ import msgspec
 
 from services.gateway.http.reply import Reply
 from shared.contracts.errors import HeadraceError, Invalid
-from shared.contracts.examples import with_example
 from shared.service import decode
 
 MEDIA_TYPE = "application/problem+json"
@@ -68,4 +67,4 @@ def problem_reply(error: HeadraceError, trace: str) -> Reply:
 def invalid(error: Exception, where: str) -> Invalid:
     """What msgspec found (one of `decode.MALFORMED`), with the field that it names; `where` if it names none."""
     found = decode.invalid(error)
-    return Invalid(with_example(found.message), field=found.field or where)
+    return Invalid(found.message, field=found.field or where)
