@@ -9,7 +9,7 @@ from services.gateway.identity.tokens import Tokens
 from services.gateway.ops.system_status import Readiness
 from shared.bus.client import Bus
 from shared.objects.port import Objects
-from shared.runtime.share import Share
+from shared.runtime.admission import Admission
 
 STREAMS: Final = 1000
 """Answers that go on until the client hangs up, at a time."""
@@ -31,5 +31,5 @@ class Edge:
         self.bus, self.objects, self.auth, self.tokens, self.worksteps = bus, objects, auth, tokens, worksteps
         self.readiness = Readiness(bus)
         self.stopping = stopping
-        self.streams = Share("event streams", most=STREAMS, of_one=STREAMS_OF_ONE)
-        self.transfers = Share("transfers", most=TRANSFERS, of_one=TRANSFERS_OF_ONE, waiting=256)
+        self.streams = Admission("event streams", most=STREAMS, of_one=STREAMS_OF_ONE)
+        self.transfers = Admission("transfers", most=TRANSFERS, of_one=TRANSFERS_OF_ONE, waiting=256)

@@ -10,7 +10,7 @@ from services.gateway.http import streaming_response
 from services.gateway.http.sse import HEARTBEAT
 from services.gateway.http.streaming_response import StreamingResponse
 from shared.contracts.errors import NotFound, RateLimited, TimedOut, Unavailable
-from shared.runtime.share import Share
+from shared.runtime.admission import Admission
 from tests.support.wait import wait_until
 
 
@@ -18,7 +18,7 @@ async def _never(_: str) -> None:
     await asyncio.Event().wait()
 
 
-def request_of(user: str, streams: Share, hung_up: asyncio.Event) -> Any:
+def request_of(user: str, streams: Admission, hung_up: asyncio.Event) -> Any:
     """As much of a request as a stream has to know."""
     edge = SimpleNamespace(streams=streams, stopping=asyncio.Event(), auth=SimpleNamespace(until_revoked=_never))
     context = SimpleNamespace(user=user)
@@ -46,7 +46,7 @@ class Source:
 
 async def test_a_stream_without_a_place_is_refused_before_it_begins_and_closed() -> None:
     hung_up, sent = asyncio.Event(), list[Any]()
-    streams = Share("event streams", most=2, of_one=1)
+    streams = Admission("event streams", most=2, of_one=1)
     request, bob = request_of("ann", streams, hung_up), request_of("bob", streams, hung_up)
 
     async def send(message: Any) -> None:
@@ -72,7 +72,7 @@ async def test_a_stream_without_a_place_is_refused_before_it_begins_and_closed()
 async def test_a_stream_goes_on_when_a_server_that_was_away_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming_response, "RETRY_SECONDS", 0)
     hung_up, sent = asyncio.Event(), list[bytes]()
-    request = request_of("ann", Share("event streams", most=1, of_one=1), hung_up)
+    request = request_of("ann", Admission("event streams", most=1, of_one=1), hung_up)
 
     class Away(Source):
         errors = (Unavailable(), TimedOut(), RateLimited())
@@ -94,7 +94,7 @@ async def test_a_stream_goes_on_when_a_server_that_was_away_is_back(monkeypatch:
 
 async def test_a_stream_ends_with_an_error_that_stays() -> None:
     hung_up = asyncio.Event()
-    request = request_of("ann", Share("event streams", most=1, of_one=1), hung_up)
+    request = request_of("ann", Admission("event streams", most=1, of_one=1), hung_up)
 
     class Gone(Source):
         async def next(self) -> bytes:

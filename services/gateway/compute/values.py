@@ -61,7 +61,7 @@ async def _store_object(
         raise Conflict(f"result {found.id} is {found.status}; a value can only be given while it is created")
     if found.owner_task is not None:
         raise Conflict(f"result {found.id} is produced by task {found.owner_task}")
-    async with edge.transfers.place(context.user):
+    async with edge.transfers.admit(context.user):
         stored = await edge.objects.put(result_key(found.session, found.id), body, size=size, sha256=sha256)
     message = ResultComplete(found.id, object=stored.key, size=stored.size, sha256=stored.sha256)
     try:
@@ -82,7 +82,7 @@ async def reading(
     """The bytes from `start` to `end` of a value that lies in object storage, as they come, for the length of the block."""
     assert value.object is not None
     async with (
-        edge.transfers.place(context.user),
+        edge.transfers.admit(context.user),
         aclosing(edge.objects.get(value.object, start=start, end=end)) as data,
     ):
         yield data

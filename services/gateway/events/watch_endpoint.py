@@ -21,8 +21,8 @@ from shared.contracts import subjects
 from shared.contracts.endpoint import Endpoint
 from shared.contracts.errors import HeadraceError, Internal, Invalid
 from shared.contracts.watch import WatchCommands, Watched, WatchEvent, WatchSession
+from shared.runtime.admission import Admission
 from shared.runtime.log import log
-from shared.runtime.share import Share
 from shared.service.ask import ask
 from shared.service.context import Context
 from shared.service.decode import MALFORMED, invalid
@@ -55,7 +55,7 @@ class WatchEndpoint:
         self._subscription: Subscription | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._waiting: set[SessionWatch | Feed] = set()
-        self._share = Share("requests for what happens", most=PLACES, of_one=PLACES_OF_ONE)
+        self._admission = Admission("requests for what happens", most=PLACES, of_one=PLACES_OF_ONE)
         self._stopping = False
 
     async def start(self) -> None:
@@ -101,7 +101,7 @@ class WatchEndpoint:
             await self._bus.nc.publish(message.reply, reply, headers=headers)
 
     async def _counted(self, context: Context, what: str, data: bytes) -> Watched:
-        async with self._share.place(context.user):
+        async with self._admission.admit(context.user):
             if what == "session":
                 return await self._session(context, _decode(data, WatchSession))
             if what == "commands":

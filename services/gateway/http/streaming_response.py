@@ -47,7 +47,7 @@ class StreamingResponse:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with self._request.edge.streams.place(self._request.context.user):
+            async with self._request.edge.streams.admit(self._request.context.user):
                 await self._stream(send)
         finally:
             await self._source.close()
