@@ -112,7 +112,7 @@ class Sessions:
         """What waited has its turn again. A running session stays as it is."""
         await cleanup_store.lock_queue(unit.connection, request.session)  # nobody is at its pause any more
         row = await store.lock(unit.connection, request.session)
-        if row["owed"] and row["status"] == SessionStatus.PAUSED:
+        if row["pending_cleanup"] and row["status"] == SessionStatus.PAUSED:
             raise Unavailable(f"session {request.session} was paused again just now; try again")
         row = await self._move(unit, ctx, "resume", request.session, cleanup=False)
         unit.after.append(self._dispatch.wake)
