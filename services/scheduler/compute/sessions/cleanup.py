@@ -28,6 +28,8 @@ WHY = {SessionStatus.CLOSED: "its session was closed", SessionStatus.CANCELLED: 
 
 
 class Cleanup:
+    """Does what is pending of sessions, at once or later. `slice`: tasks, and outputs, that one transaction ends."""
+
     def __init__(self, units: Units, dispatch: Dispatch, workers: Workers, *, slice: int = SLICE) -> None:
         self._units, self._dispatch, self._workers, self._slice = units, dispatch, workers, slice
         self._running: set[asyncio.Task[None]] = set()
