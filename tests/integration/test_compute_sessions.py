@@ -138,11 +138,13 @@ async def test_a_pause_whose_process_died_is_finished_by_whoever_resumes(
     session = await rig.session(partition)
     id = await rig.submit(session, [spec() for _ in range(6)])
     await rig.until(ids.task_id(id, 0), "submitted")
-    await admin.execute("UPDATE sessions SET status = 2, owed = true, version = version + 1 WHERE id = $1", session)
+    await admin.execute(
+        "UPDATE sessions SET status = 2, pending_cleanup = true, version = version + 1 WHERE id = $1", session
+    )
     assert (await lead(rig, session, "resume")).status == "running"
     async with rig.worker(app, partition=partition):
         assert (await rig.all_ended(session)).completed == 6
-    assert not await admin.fetchval("SELECT owed FROM sessions WHERE id = $1", session)
+    assert not await admin.fetchval("SELECT pending_cleanup FROM sessions WHERE id = $1", session)
 
 
 # -- cancel
