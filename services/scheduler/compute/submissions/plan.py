@@ -1,15 +1,16 @@
-"""What to do, without doing it: options inherited, a submission's lines turned into rows."""
+"""The lines of a chunk as rows, without writing them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Mapping
+from typing import NamedTuple, cast
 from uuid import UUID
 
 import msgspec
 from asyncpg.pgproto.pgproto import UUID as Id  # one of uuid's, made and written to the wire four times as fast
 
+from services.scheduler.compute.submissions.options import Defaults, inherit
 from shared.contracts import ids
-from shared.contracts.compute import DEFAULT_PARTITION, MAX_INPUTS, Application, Options, TaskSpec
+from shared.contracts.compute import MAX_INPUTS, TaskSpec
 from shared.contracts.errors import Conflict, HeadraceError, Invalid, NotFound
 from shared.contracts.states import ResultStatus, TaskStatus
 from shared.contracts.topology import INLINE_LIMIT
@@ -27,48 +28,29 @@ Lists = Mapping[UUID, list[str] | HeadraceError]
 """What the results named by `inputs_from` hold, or what is wrong with one."""
 
 
-class Defaults(msgspec.Struct, frozen=True):
-    """What a task is run with when it says nothing itself."""
+class Marks(NamedTuple):
+    """What the last chunk of a submission has to know of all.
 
-    partition: str
-    function: str | None
-    priority: int = 1
-    max_retries: int = 2
-    max_duration: float = 0.0
-    labels: dict[str, str] | None = None
-    application: Application | None = None
+    Written to each chunk's row: the submission's is held by all chunks under way, and none could get it for itself.
 
+    cross_chunk    a task needs a result of an earlier chunk
+    outside        a task waits for a result of somebody else
+    claims         a task produces a result that existed before
+    applications   a task names an application
+    """
 
-def inherit(base: Defaults, options: Options | None) -> Defaults:
-    """The more specific wins, option by option; labels key by key, applications part by part."""
-    if options is None:
-        return base
-    return Defaults(
-        options.partition or base.partition,
-        options.function or base.function,
-        options.priority if options.priority is not None else base.priority,
-        options.max_retries if options.max_retries is not None else base.max_retries,
-        options.max_duration if options.max_duration is not None else base.max_duration,
-        {**(base.labels or {}), **options.labels} if options.labels else base.labels,
-        _application(base.application, options),
-    )
-
-
-def _application(base: Application | None, own: Options) -> Application | None:
-    name, version = own.application_name, own.application_version
-    namespace, service = own.application_namespace, own.application_service
-    if not (name or version or namespace or service):
-        return base
-    base = base or Application()
-    return Application(name or base.name, version or base.version, namespace or base.namespace, service or base.service)
-
-
-def session_defaults(partitions: Sequence[str], options: Options) -> Defaults:
-    return inherit(Defaults(partitions[0] if partitions else DEFAULT_PARTITION, None), options)
+    cross_chunk: bool
+    outside: bool
+    claims: bool
+    applications: bool
 
 
 class Plan:
-    """The rows of one chunk. Fill it with `add`, look up `outside`, then `settle` and copy the lists."""
+    """The rows of one chunk. Fill it with `add`, look up `outside`, then `link` and copy the lists.
+
+    `first`: the line of the submission that its first task is. `partitions`: those of the session, with their numbers.
+    `parent`: the task that submits it. `lists`: what the lists of inputs hold that its lines name.
+    """
 
     def __init__(
         self,
@@ -159,8 +141,11 @@ class Plan:
             )
         )  # fmt: skip
 
-    def settle(self, found: Mapping[UUID, tuple[UUID, int]]) -> None:
-        """Fixes what depends on others' results. `found`: id → (session, status) of those in `outside` that exist."""
+    def link(self, found: Mapping[UUID, tuple[UUID, int]]) -> None:
+        """Links the tasks with what they wait for. `found`: session and status of those in `outside` that exist, by id.
+
+        Raises NotFound for one that does not exist in this session, Conflict for one that will never have a value.
+        """
         complete: set[UUID] = set()
         for result, field in self.outside.items():
             state = found.get(result)
@@ -197,8 +182,9 @@ class Plan:
         return [found[lane][0] if len(found[lane]) == 1 else None for lane in self.lanes]
 
     @property
-    def has_outside(self) -> bool:
-        return any(task[4] == TaskStatus.CREATING for task in self.tasks)
+    def marks(self) -> Marks:
+        outside = any(task[4] == TaskStatus.CREATING for task in self.tasks)
+        return Marks(self.cross_chunk, outside, bool(self.claims), self.applications)
 
     def _other_outputs(self, n: int, line: int, task: UUID, wanted: int | list[UUID]) -> list[UUID]:
         if isinstance(wanted, int):
