@@ -74,7 +74,10 @@ async def upload(
         try:
             # With its length: an address that is signed for one PUT takes no chunks.
             headers = {"Content-Length": str(source.size)}
-            async with aclosing(source.blocks()) as blocks, aclosing(sent.counted(blocks)) as content:
+            async with aclosing(source.blocks()) as blocks:
+                # Read before the request begins: a small file leaves together with the request's head.
+                first = await anext(blocks, b"")
+                content = sent.counted(first, blocks)
                 response = await storage.client(url).put(url, content=content, headers=headers)
         except httpx.TransportError as error:
             problem = UnreachableError(
@@ -99,11 +102,13 @@ class _Counter:
     def __init__(self, advance: Callable[[int], None]) -> None:
         self._advance, self._sent = advance, 0
 
-    async def counted(self, blocks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-        async for block in blocks:
+    async def counted(self, first: bytes, blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        block: bytes | None = first
+        while block is not None:
             yield block
             self._sent += len(block)
             self._advance(len(block))
+            block = await anext(blocks, None)
 
     def undo(self) -> None:
         self._advance(-self._sent)
