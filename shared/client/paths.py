@@ -5,7 +5,6 @@ from urllib.parse import quote
 
 COMPUTE: Final = "/compute/v1"
 DATA: Final = "/data/v1"
-CATALOGUE: Final = "/catalogue/api/v3"
 ARCHIVER: Final = "/archiver/api/v1"
 EXECUTION: Final = "/execution/v1"
 OPERATIONS: Final = "/ops/v1"
