@@ -57,6 +57,7 @@ class OneDataset:
         self._archiver = f"{ARCHIVER}/datasets/{segment(pid)}"
 
     async def get(self) -> dict[str, Any]:
+        """The dataset; NotFoundError if there is none."""
         found: dict[str, Any] = await self._http.get(self._path)
         return found
 
@@ -81,6 +82,7 @@ class OneDataset:
         return plain_items(self._http, f"{self._archiver}/uploads", size=UPLOADS)
 
     def datablocks(self) -> AsyncIterator[dict[str, Any]]:
+        """Its datablocks, in the order in which they were packed."""
         return plain_items(self._http, f"{self._path}/datablocks")
 
     # -- what changes it
@@ -118,6 +120,7 @@ class OneDataset:
         return str((await self._http.post(f"{DATA}/jobs", body))["id"])
 
     async def job(self, job: str) -> dict[str, Any]:
+        """How a job of it goes: its `jobStatusMessage` and `message`."""
         found: dict[str, Any] = await self._http.get(f"{DATA}/jobs/{job}")
         return found
 

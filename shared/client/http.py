@@ -66,6 +66,7 @@ class Http:
         """httpx takes a tenth of a millisecond to parse an address."""
 
     async def close(self) -> None:
+        """Closes the connections."""
         await self._client.aclose()
 
     async def get(self, path: str, **query: Any) -> Any:
