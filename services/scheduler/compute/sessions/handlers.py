@@ -70,16 +70,16 @@ class Sessions:
         service.on(SESSION_DELETE, self.delete)
 
     async def create(self, unit: Unit, ctx: Context, request: SessionCreate) -> Session:
-        wanted = list(dict.fromkeys(request.partitions)) or [DEFAULT_PARTITION]
-        known = await self._partitions.hold(unit.connection, wanted)
-        for place, name in enumerate(wanted):
+        partitions = list(dict.fromkeys(request.partitions)) or [DEFAULT_PARTITION]
+        known = await self._partitions.hold(unit.connection, partitions)
+        for place, name in enumerate(partitions):
             if name not in known:
                 raise NotFound(f"there is no partition {name!r}", field=f"partitions[{place}]")
-        if request.options.partition is not None and request.options.partition not in wanted:
+        if request.options.partition is not None and request.options.partition not in partitions:
             raise Invalid(
                 f"{request.options.partition!r} is not among the session's partitions", field="options.partition"
             )
-        row = await store.create(unit.connection, ctx.user, wanted, request)
+        row = await store.create(unit.connection, ctx.user, partitions, request)
         return _emit(unit, row, "created")
 
     async def get(self, ctx: Context, request: SessionGet) -> Session:

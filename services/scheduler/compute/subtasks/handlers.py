@@ -157,9 +157,9 @@ async def _seal(db: Db, chunk: Chunk, plan: Plan, *, alone: bool) -> None:
         await whole.check_references(db, chunk)
     if marks.claims and (found := await store.backward(db, chunk.submission)):
         line, later = ids.line_of(found["task"]), ids.line_of(found["owner"])
-        whose = "itself" if line == later else f"line {later}, a later one"
+        producer = "itself" if line == later else f"line {later}, a later one"
         raise Conflict(
-            f"line {line} needs result {found['id']}, which is produced by {whose}",
+            f"line {line} needs result {found['id']}, which is produced by {producer}",
             field=f"tasks[{line - chunk.first}].inputs",
         )
     await store.seal(db, chunk.submission, total, marks)
