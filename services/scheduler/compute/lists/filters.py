@@ -146,6 +146,7 @@ class Order(msgspec.Struct, frozen=True):
 
     @property
     def direction(self) -> str:
+        """As SQL says it."""
         return "DESC" if self.down else "ASC"
 
 

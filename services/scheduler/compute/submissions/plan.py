@@ -183,6 +183,7 @@ class Plan:
 
     @property
     def marks(self) -> Marks:
+        """What the submission's last chunk has to know of this one; complete after `link`."""
         outside = any(task[4] == TaskStatus.CREATING for task in self.tasks)
         return Marks(self.cross_chunk, outside, bool(self.claims), self.applications)
 

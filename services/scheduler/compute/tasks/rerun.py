@@ -34,10 +34,13 @@ SLICE = 5000
 
 
 class Reruns:
+    """Answers `task.rerun`."""
+
     def __init__(self, dispatch: Dispatch, release: Release) -> None:
         self._dispatch, self._release = dispatch, release
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(TASK_RERUN, self.rerun)
 
     async def rerun(self, unit: Unit, ctx: Context, request: TaskRerun) -> TaskChanges:
