@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.scheduler.store import Db
+from shared.db.sql import Db
 from shared.runtime.share import Share
 from shared.service.context import Context
 

@@ -35,17 +35,17 @@ class Dispatch(Protocol):
     def credits(self) -> tuple[list[int], list[int]]:
         """Numbers of partitions whose tasks may be chosen here and now, and how many of each, as the statements take them."""
 
-    def promise(self, unit: Unit, wanted: Mapping[int, int]) -> bool:
+    def hold_credit(self, unit: Unit, counts: Mapping[int, int]) -> bool:
         """Keeps credit for so many tasks, by partition, until the unit is over. False: there is not enough, or others wait."""
 
-    def know(self, submission: UUID, trace: str, applications: bool) -> None:
+    def remember(self, submission: UUID, trace: str, applications: bool) -> None:
         """The trace of a submission whose tasks will be published here, and whether any of them names an application."""
 
-    async def chosen(self, rows: Sequence[Any], values: Mapping[UUID, Value]) -> None:
+    async def publish(self, rows: Sequence[Any], values: Mapping[UUID, Value]) -> None:
         """Publishes tasks whose rows say that they were chosen. `values`: results at hand, by id."""
 
-    async def ended(self, counts: dict[int, int], took: Iterable[tuple[int, str, float]] = ()) -> None:
-        """So many tasks, by partition, have left the queue and the workers. `took`: partition, function, seconds of examples."""
+    async def count_ended(self, counts: Mapping[int, int], durations: Iterable[tuple[int, str, float]] = ()) -> None:
+        """So many tasks, by partition, have left the queue and the workers. `durations`: partition, function, seconds of examples."""
 
     async def set_aside(
         self, unit: Unit, tasks: Sequence[UUID], attempts: Sequence[int], workers: Sequence[str], reasons: Sequence[str]
@@ -58,20 +58,20 @@ class Dispatch(Protocol):
     async def wake(self, numbers: Iterable[int] | None = None) -> None:
         """Something may be ready, in these partitions; None: in any."""
 
-    def doubt(self) -> None:
-        """A commit may have chosen tasks that nobody published: the queues are to be rebuilt."""
+    def suspend(self) -> None:
+        """Dispatches nothing here until the queues were rebuilt: a commit may have chosen tasks that nobody published."""
 
 
 class Workers(Protocol):
     """Asked of dispatch: the queue of a session, and its workers."""
 
-    async def take_back(self, session: UUID, event: str, epoch: int = LAST_EPOCH) -> None:
+    async def empty_queue(self, session: UUID, event: str, epoch: int = LAST_EPOCH) -> None:
         """Empties the session's queue; workers hear what to do with what they hold (`event`, `epoch`: see Control)."""
 
     async def requeue(self, unit: Unit, session: UUID) -> None:
         """What was chosen of a session, or lay with a worker without having begun, waits for its turn again."""
 
-    async def control(self, session: UUID, what: Control) -> None:
+    async def control(self, session: UUID, control: Control) -> None:
         """Tells all workers something about a session's tasks."""
 
 

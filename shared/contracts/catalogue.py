@@ -1,4 +1,4 @@
-"""Datasets, their files, datablocks and jobs: what is asked of the archiver. Version 2.
+"""Datasets, their files, datablocks and jobs: what is asked of the archiver. Version 3.
 
 The names are SciCat's own (`ownerGroup`, `datasetlifecycle`, `archiveStatusMessage`), and so are the values of every status;
 what SciCat leaves to free text is an enum here.
@@ -7,6 +7,7 @@ The operations are in `shared/contracts/endpoints/catalogue.py`; docs/endpoints.
 Version 2: files of one datablock (`FileQuery.datablock`); paths are limited in bytes; uploads can be looked at
 (`upload.list`), corrected (`OrigDatablockCreate.replace`) and abandoned. What is found damaged on long-term storage is reported
 and named (`DatablockReport`, `Damage`, `Datablock.status`, `Located.damaged`).
+Version 3: datasets are searched and filtered (`DatasetList`).
 """
 
 from typing import Annotated, Final, Literal
@@ -17,7 +18,7 @@ import msgspec
 from shared.contracts.compute import Label, Name
 from shared.contracts.paging import Page, PageSize
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 Pid = Annotated[
     str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,99})?$(?!\n)")
@@ -109,6 +110,21 @@ class Dataset(Camel, frozen=True):
     updated_at: str
     version: int
     number_of_damaged_datablocks: int = 0
+
+
+class DatasetList(Page, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """Datasets, newest first: those that fit all that is said.
+
+    search    is part of the pid, the name or the description, in upper or lower case
+    status    of archiving
+    group     that owns it
+    damaged   only those of which datablocks are damaged on long-term storage
+    """
+
+    search: Label = ""
+    status: ArchiveStatus | Literal[""] = ""
+    group: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    damaged: bool = False
 
 
 class DatasetPage(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Between scheduler and workers: tasks, reports, heartbeats. Version 3. docs/worker-protocol.md explains it for others.
+"""Between scheduler and workers: tasks, reports, heartbeats. Version 4. docs/worker-protocol.md explains it for others.
 
 `hr.task.<partition>.<band>.<session>` carries TaskBatch, `hr.report.<partition>` carries ReportBatch,
 `hr.beat.worker.<worker>` is a request with Beat and the reply BeatReply. A worker acknowledges a TaskBatch when every task
@@ -17,7 +17,7 @@ import msgspec
 from shared.contracts import ids
 from shared.contracts.compute import Application, NewResult, PartitionName, Sha256, TaskSpec, Value
 
-VERSION: Final = 3
+VERSION: Final = 4
 MOST_HELD: Final = 10_000
 """Tasks that a heartbeat names at most."""
 

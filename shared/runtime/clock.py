@@ -30,3 +30,8 @@ class SystemClock:
 def rfc3339(moment: datetime) -> str:
     """A time on the wire: UTC, microseconds, `Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def rfc3339_or_none(moment: datetime | None) -> str | None:
+    """`rfc3339`, of something that may not have happened."""
+    return None if moment is None else rfc3339(moment)

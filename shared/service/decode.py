@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from shared.contracts.errors import Invalid
+from shared.contracts.examples import with_example
 
 MALFORMED: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 """What msgspec raises for bytes that are not what was asked for: also text that is not UTF-8, and JSON nested too deeply."""
@@ -46,7 +47,7 @@ def invalid(error: Exception) -> Invalid:
     field = path.rstrip("`").removeprefix("$").removeprefix(".")
     if named := NAMED.search(text):
         field = f"{field}.{named[1]}".lstrip(".")
-    return Invalid(text, field=field)
+    return Invalid(with_example(text), field=field)
 
 
 def check_texts(value: Any, data: bytes, at: str = "") -> None:

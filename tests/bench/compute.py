@@ -20,8 +20,8 @@ from rich.table import Table
 
 from deploy.local import system
 from deploy.local.stack import Stack
-from tests.bench import client as workloads
-from tests.bench.client import Client
+from shared.client import Headrace
+from tests.bench import workloads
 from tests.bench.peers import run as peers
 from tests.bench.peers.catalogue import PEERS
 
@@ -66,21 +66,21 @@ async def timed(stack: Stack, run: Callable[[], Awaitable[None]]) -> tuple[float
     return seconds, {**spent, "others": max(0.0, busy() - machine - sum(spent.values()))}
 
 
-async def burst(client: Client, lines: bytes, count: int) -> None:
-    session = await client.session()
-    async with client.results(session) as results:
-        await client.submit(session, lines)
+async def burst(client: Headrace, lines: bytes, count: int) -> None:
+    session = await workloads.session(client)
+    async with workloads.results(client, session) as results:
+        await client.tasks.submit(session, lines)
         await results.all(count)
 
 
-async def trips(client: Client, count: int) -> list[float]:
+async def trips(client: Headrace, count: int) -> list[float]:
     """Milliseconds from submitting one task until its result is known, one after the other."""
-    session = await client.session()
+    session = await workloads.session(client)
     times = []
-    async with client.results(session) as results:
+    async with workloads.results(client, session) as results:
         for n in range(count):
             began = time.perf_counter()
-            await client.submit(session, b"{}\n")
+            await client.tasks.submit(session, b"{}\n")
             await results.all(n + 1)
             times.append((time.perf_counter() - began) * 1e3)
     return times
@@ -90,7 +90,7 @@ async def measure(stack: Stack, console: Console, repeats: int) -> dict[str, Any
     token = stack.home.token_file.read_text().strip()
     graph, tasks = workloads.layers(DEPTH, WIDTH)
     found: dict[str, Any] = {"load_before": os.getloadavg()[0], "cores": os.cpu_count()}
-    async with Client(stack.http, token) as client:
+    async with workloads.client(stack.http, token) as client:
         await burst(client, workloads.independent(2000), 2000)  # connections, plans, the window
         jobs = {
             "independent": (workloads.independent(INDEPENDENT), INDEPENDENT),

@@ -14,36 +14,38 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from tests.bench.client import Client, independent
+from shared.client import Headrace
+from tests.bench import workloads
 from tests.bench.compute import burst
+from tests.bench.workloads import independent
 
 SMALL, MORE = 100, 1_000
 RUNS = 5
 EQUAL, HIGHER = 1, 50
 
 
-async def timed(client: Client, tasks: int, priority: int = EQUAL) -> tuple[float, float]:
+async def timed(client: Headrace, tasks: int, priority: int = EQUAL) -> tuple[float, float]:
     """Seconds until the first result is known, until all are."""
-    session = await client.session("nap", priority)
-    async with client.results(session) as results:
+    session = await workloads.session(client, "nap", priority)
+    async with workloads.results(client, session) as results:
         began = time.perf_counter()
-        await client.submit(session, independent(tasks))
+        await client.tasks.submit(session, independent(tasks))
         await results.all(1)
         first = time.perf_counter() - began
         await results.all(tasks)
         last = time.perf_counter() - began
-    await client.change(session, "close")
+    await client.sessions.close(session)
     return round(first, 3), round(last, 3)
 
 
-async def fairness(client: Client, large: Callable[[], AsyncIterator[bytes]]) -> dict[str, Any]:
+async def fairness(client: Headrace, large: Callable[[], AsyncIterator[bytes]]) -> dict[str, Any]:
     """`large`: the body of the large submission."""
     alone = [await timed(client, SMALL) for _ in range(RUNS)]
     more_alone = await timed(client, MORE)
     await burst(client, independent(20_000), 20_000)
-    ahead = await client.session("nap", EQUAL)
-    async with client.results(ahead) as results:
-        await client.submit(ahead, large())
+    ahead = await workloads.session(client, "nap", EQUAL)
+    async with workloads.results(client, ahead) as results:
+        await client.tasks.submit(ahead, large())
         await results.all(1)
         cold = await timed(client, SMALL)
         behind = [await timed(client, SMALL) for _ in range(RUNS)]
@@ -53,9 +55,9 @@ async def fairness(client: Client, large: Callable[[], AsyncIterator[bytes]]) ->
         higher = await timed(client, MORE, HIGHER)
         marks.append(len(results))
     began = time.perf_counter()
-    await client.change(ahead, "cancel")
+    await client.sessions.cancel(ahead)
     cancelled = time.perf_counter()
-    await client.delete(ahead)
+    await client.sessions.delete(ahead)
     alone_s, last_s = (statistics.median(last for _, last in runs) for runs in (alone, behind))
     return {
         "alone_s": alone_s,

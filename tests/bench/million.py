@@ -35,11 +35,12 @@ from rich.table import Table
 
 from deploy.local import postgres, system
 from deploy.local.stack import Stack
-from tests.bench import old
-from tests.bench.client import Client, independent
+from shared.client import Headrace
+from tests.bench import old, workloads
 from tests.bench.compute import burst, cpu, pids
 from tests.bench.fairness import fairness
 from tests.bench.memory import Memory
+from tests.bench.workloads import independent
 from tests.support.wait import wait_until
 
 PART = 100_000
@@ -89,19 +90,19 @@ def between(before: dict[str, float], after: dict[str, float], tasks: int) -> di
     return {name: value for name, value in each.items() if value >= 0.5}
 
 
-async def million(stack: Stack, client: Client, memory: Memory, tasks: int) -> tuple[dict[str, Any], UUID, UUID]:
+async def million(stack: Stack, client: Headrace, memory: Memory, tasks: int) -> tuple[dict[str, Any], UUID, UUID]:
     """What was found; the session, closed, and its submission."""
-    session = await client.session()
+    session = await workloads.session(client)
     lines = Lines(stack, tasks)
     load = os.getloadavg()[0]
-    async with memory.watched(), client.results(session, lines) as results:
+    async with memory.watched(), workloads.results(client, session, lines) as results:
         before, began = spent(stack), time.perf_counter()
-        submission = await client.submit(session, body(tasks))
+        submission = await client.tasks.submit(session, body(tasks))
         answered, uploaded = time.perf_counter(), spent(stack)
         await results.all(tasks, timeout=3600)
         ended, after = time.perf_counter(), spent(stack)
         used = memory.all()
-    await client.change(session, "close")
+    await client.sessions.close(session)
     marks = [(answered, uploaded), *lines.marks]
     parts = [round(second[0] - first[0], 3) for first, second in itertools.pairwise(marks)]
     costs = [between(first[1], second[1], PART) for first, second in itertools.pairwise(marks)]
@@ -126,21 +127,21 @@ async def million(stack: Stack, client: Client, memory: Memory, tasks: int) -> t
     return found, session, submission.id
 
 
-async def verbs(stack: Stack, client: Client) -> dict[str, Any]:
+async def verbs(stack: Stack, client: Headrace) -> dict[str, Any]:
     """Pause, resume and cancel of a session whose tasks would run for minutes."""
-    session = await client.session("nap")
+    session = await workloads.session(client, "nap")
     found: dict[str, Any] = {"answered_s": {}, "cpu_s": {}}
 
     async def timed(verb: str) -> float:
         async def done() -> bool:
-            counts = (await client.look(session)).tasks
+            counts = (await client.sessions.get(session)).tasks
             assert counts is not None
             if verb == "pause":
                 return counts.queued == counts.running == 0
             return counts.completed + counts.cancelled == counts.total
 
         before, began = spent(stack), time.perf_counter()
-        await client.change(session, verb)
+        await getattr(client.sessions, verb)(session)
         found["answered_s"][verb] = round(time.perf_counter() - began, 3)
         after = spent(stack)
         await wait_until(done, timeout=120, every=0.1)
@@ -149,25 +150,25 @@ async def verbs(stack: Stack, client: Client) -> dict[str, Any]:
         found["cpu_s"][verb] = {name: value for name, value in used.items() if value >= 0.05}
         return round(seconds, 3)
 
-    async with client.results(session) as results:
-        await client.submit(session, body(HELD))
+    async with workloads.results(client, session) as results:
+        await client.tasks.submit(session, body(HELD))
         await results.all(100)
         found["pause_s"] = await timed("pause")
         known, began = len(results), time.perf_counter()
-        await client.change(session, "resume")
+        await client.sessions.resume(session)
         await results.all(known + 1)
         found["resume_s"] = round(time.perf_counter() - began, 3)
         await results.all(known + 100)
         found["cancel_s"] = await timed("cancel")
     began = time.perf_counter()
-    await client.delete(session)
+    await client.sessions.delete(session)
     found["delete_s"] = round(time.perf_counter() - began, 3)
     return found
 
 
 async def measure(stack: Stack, options: argparse.Namespace) -> dict[str, Any]:
     memory, found = Memory(stack), dict[str, Any]()
-    async with Client(stack.http, stack.home.token_file.read_text().strip()) as client:
+    async with workloads.client(stack.http, stack.home.token_file.read_text().strip()) as client:
         await burst(client, independent(2000), 2000)  # connections, plans, the window
         if options.only != "fairness":
             found, session, submission = await million(stack, client, memory, options.tasks)

@@ -96,7 +96,7 @@ async def test_a_submission_is_cut_off_in_the_middle(system: Processes, edge: Ed
         assert (await edge.get(path))["tasks"]["total"] == 0
 
         # The same submission, whole: what had arrived is not there twice.
-        answer = await edge.http.post(
+        answer = await edge.plain.post(
             f"{path}/submissions?id={name}", content=body, headers={"Content-Type": "application/x-ndjson"}
         )
         assert answer.status_code == 201, answer.text

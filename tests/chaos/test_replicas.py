@@ -142,7 +142,7 @@ async def test_several_schedulers_share_the_work(system: Processes, edge: Edge, 
             total = len({line.split()[0] for line in starts.attempts})
             await system.wait_until(lambda: len(beside.told.results) >= total, timeout=LIMIT)
             await run.counted(mix)
-            assert await edge.close(session) is None
+            assert await edge.close_session(session) is None
             await system.wait_until(lambda: beside.told.closed, timeout=LIMIT)
             (partitions,) = await run.fetch("SELECT count(*) AS n FROM partitions")
             assert await dispatching(run) == [partitions["n"]], "one dispatches all partitions"

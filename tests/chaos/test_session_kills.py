@@ -17,8 +17,8 @@ from tests.support.sessions import COMPUTE, task
 
 pytestmark = pytest.mark.chaos
 
-PURGE = ("stop_tasks", "delete_objects", "forget_values", "purged")
-DELETE = ("cancel", "delete_objects", "drop_rows", "deleted")
+PURGE = ("stop_tasks", "delete_objects", "delete_values", "mark_purged")
+DELETE = ("cancel", "delete_objects", "drop_rows", "drop_session")
 """All but `stop_tasks`, which is the purge's; eight in all: a runner has no more slots."""
 VALUE = b"v" * 65536
 LIMIT = 60.0

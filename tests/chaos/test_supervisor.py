@@ -73,7 +73,7 @@ async def test_nothing_goes_on_and_the_next_run_finishes(home: Path, how: signal
             timeout=LIMIT,
             on_timeout=lambda: (len(told.completed), len(told.results)),
         )
-        await edge.close(session)
+        await edge.close_session(session)
         await wait_until(lambda: told.closed, timeout=LIMIT)
         assert set(told.completed.values()) == set(told.results.values()) == set(told.ids.values()) == {1}
         assert not told.again

@@ -127,7 +127,7 @@ async def test_download_result_data(world: World) -> None:
     path = f"{COMPUTE}/results/{result}/data"
 
     # 1  C → CP: Download Result Data
-    async with world.edge.http.stream("GET", path) as answer:
+    async with world.edge.plain.stream("GET", path) as answer:
         # 2  CP → R: Get result OpaqueID;  3  CP → O: Initiate streamed download associated to OpaqueID
         await world.arrows.next("hr.rpc.scheduler.result.value", result=result)
         assert (answer.status_code, answer.headers["content-length"]) == (200, str(len(LONG)))

@@ -40,7 +40,7 @@ def disk() -> Iterator[SmallDisk]:
 @pytest.fixture(scope="module")
 def expected() -> dict[str, bytes]:
     """What the job makes of the files where nothing is in its way."""
-    made = [measure(file.name, file.path.read_bytes()) for file in described(fits_files())]
+    made = [measure(file.path, file.place.read_bytes()) for file in described(fits_files())]
     records = [msgspec.json.decode(msgspec.json.encode(record), type=Record) for record in made]
     return {"catalogue.ecsv": catalogue(records), "contact-sheet.png": sheet(records)}
 

@@ -3,7 +3,10 @@
 import asyncio
 import io
 import math
+import re
+import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,6 +47,21 @@ async def test_the_products_are_what_astropy_says(
     assert made.sheet.startswith(b"\x89PNG")
     for text in ("58 files, 1,887,957 bytes", "site-a", "holds all 1.9 MB", "59 tasks", "2 files cannot be read"):
         assert text in made.said
+
+
+async def test_the_example_in_the_readme_runs(stack: Stack, tmp_path: Path) -> None:
+    """As somebody types it who has just started Headrace."""
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (example,) = (
+        code for code in re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S) if "import Headrace" in code
+    )
+    assert len([line for line in example.splitlines() if line]) <= 11
+    (tmp_path / ".headrace").symlink_to(stack.home.path)
+    done = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", example, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await done.communicate()
+    assert (out.decode(), done.returncode) == ("[b'0', b'1', b'2']\n", 0), err.decode()
 
 
 def _same(value: Any, reference: Any) -> bool:

@@ -131,7 +131,7 @@ async def storage_is_missed(world: World, pid: str, why: str) -> None:
 
     async def told() -> bool:
         explained = " ".join((await world.datasets.explain(pid))["reasons"])
-        ready = await world.edge.http.get("/health/ready")
+        ready = await world.edge.plain.get("/health/ready")
         unwell = ready.json()["services"]
         lts = [one["lts"] if isinstance(one := unwell[name], dict) else one for name in ("archiver", "retriever")]
         return ready.status_code == 503 and all(why in text for text in (explained, *lts))

@@ -391,12 +391,12 @@ async def test_of_two_uploads_at_once_one_wins(shared_system: Processes, edge: E
     result = made.json()["results"][0]["id"]
     values = [bytes([n]) * LARGE for n in range(3)]
     path = f"/compute/v1/results/{result}/data"
-    answers = await asyncio.gather(*(edge.http.put(path, content=value) for value in values))
+    answers = await asyncio.gather(*(edge.plain.put(path, content=value) for value in values))
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
     won = next(value for value, answer in zip(values, answers, strict=True) if answer.status_code == 200)
-    assert (await edge.http.get(path)).content == won
+    assert (await edge.plain.get(path)).content == won
     assert len(await stored(shared_system, f"results/{session}/")) == 1
-    await edge.close(session)
+    await edge.close_session(session)
 
 
 async def test_no_route_fails_over_a_nul(edge: Edge) -> None:
@@ -413,7 +413,7 @@ async def test_no_route_fails_over_a_nul(edge: Edge) -> None:
             whole = msgspec.json.decode(msgspec.json.encode(example(route.body)))
             asked += [(plain, {"json": changed}) for _, changed in texts(whole)]
         for path, more in asked:
-            answer = await edge.http.request(route.method, path, **more)
+            answer = await edge.plain.request(route.method, path, **more)
             if not 400 <= answer.status_code < 500:
                 failed.append((route.method, path, more, answer.status_code, answer.text[:200]))
     assert not failed

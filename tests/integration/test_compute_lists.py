@@ -10,8 +10,8 @@ import asyncpg
 import msgspec
 import pytest
 
-from services.scheduler.app import LISTS
 from services.scheduler.heavy_reads import PLACES_OF_ONE
+from services.scheduler.pools import LISTS
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.contracts.compute import filters as f

@@ -9,8 +9,11 @@ import asyncpg
 import msgspec
 import pytest
 
-from services.scheduler import store
-from services.scheduler.compute.sessions.duties import Duties
+from services.scheduler.compute.sessions import cleanup_store
+from services.scheduler.compute.sessions import store as sessions
+from services.scheduler.compute.sessions.cleanup import Cleanup
+from services.scheduler.compute.submissions import ending
+from services.scheduler.compute.tasks.rerun import hold_needs, rerun
 from shared.bus import topology
 from shared.contracts import compute as c
 from shared.contracts import ids, subjects
@@ -24,8 +27,6 @@ from tests.support.compute_rig import Rig, open_rig, spec
 from tests.support.compute_sweep import sweep
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
-
-Q = store.Q
 
 
 @pytest.fixture(scope="module")
@@ -72,16 +73,16 @@ async def cancelled(rig: Rig) -> tuple[UUID, UUID]:
 async def test_a_cancel_that_overtakes_a_pause_stays_owed(rig: Rig, pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both were killed before what they entail; who is at the pause meanwhile does not take the cancel for done."""
 
-    async def killed(self: Duties, session: Any) -> None:
+    async def killed(self: Cleanup, session: Any) -> None:
         pass
 
-    monkeypatch.setattr(Duties, "begin", killed)
+    monkeypatch.setattr(Cleanup, "begin", killed)
     session = await rig.session()
     id = await rig.submit(session, [spec()])
     await lead(rig, session, "pause")
     other = sweep(rig, pool)
     async with pool.acquire() as db, db.transaction():
-        await db.execute(Q["lock_queue"], str(session))
+        await cleanup_store.lock_queue(db, session)
         pausing = asyncio.create_task(other.run_once())
         await waiting(pool)
         await lead(rig, session, "cancel")
@@ -111,8 +112,8 @@ async def test_a_submission_is_not_settled_while_its_tasks_run_again(rig: Rig, p
     """Nobody looks into a settled one: what was chosen of it would be lost with the queue."""
     session, id = await cancelled(rig)
     async with pool.acquire() as db, db.transaction():
-        assert await db.fetch(Q["rerun"], session, [ids.task_id(id, 0)], [], [])
-        await db.execute(Q["unsettle"], [id])
+        assert await rerun(db, session, [ids.task_id(id, 0)], ([], []))
+        await ending.unmark(db, [id])
         sweeping = asyncio.create_task(sweep(rig, pool).run_once())
         await waiting(pool, unless=sweeping)
     await sweeping
@@ -144,8 +145,8 @@ async def test_what_runs_again_is_not_left_waiting_for_what_fails_meanwhile(rig:
     await rig.ask("task.cancel", c.TaskCancel(session, [first]), c.TaskChanges)
     await rig.until(join, "error")
     async with pool.acquire() as db, db.transaction():
-        await db.fetch(Q["hold_needs"], session, [first])
-        assert await db.fetch(Q["rerun"], session, [first], [], [])
+        await hold_needs(db, session, [first])
+        assert await rerun(db, session, [first], ([], []))
         failing = asyncio.create_task(rig.ask("task.cancel", c.TaskCancel(session, [second]), c.TaskChanges))
         await waiting(pool, unless=failing)
     await failing
@@ -163,7 +164,7 @@ async def test_what_waits_for_a_session_holds_none_of_its_tasks(rig: Rig, pool: 
     async with pool.acquire() as db, db.transaction():
         if what == "resume":
             await pool.execute("UPDATE sessions SET status = 2, owed = true WHERE id = $1", session)
-        await db.execute(Q["hold_session"], session)
+        await sessions.hold(db, session)
         if what == "resume":
             other = asyncio.create_task(lead(rig, session, "resume"))
         else:

@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from services.scheduler.compute.results.orphaned_objects import Doomed
+from services.scheduler.compute.results.orphaned_objects import OrphanedObjects
 from shared.contracts import compute as c
 from shared.contracts import headers as h
 from shared.contracts import ids, subjects
@@ -371,10 +371,10 @@ async def test_what_waits_for_a_deleted_result_fails(rig: Rig) -> None:
 async def test_a_kill_between_the_deletion_and_the_removal_leaves_no_object(
     rig: Rig, pool: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def killed(self: Doomed) -> None:
+    async def killed(self: OrphanedObjects) -> None:
         pass
 
-    monkeypatch.setattr(Doomed, "wake", killed)
+    monkeypatch.setattr(OrphanedObjects, "wake", killed)
     session = await rig.session()
     result = await rig.result(session)
     key = await stored(rig, session, result, b"u" * 20_000)
@@ -391,9 +391,9 @@ async def test_a_kill_between_the_deletion_and_the_removal_leaves_no_object(
 
     half: Any = Dies()
     with pytest.raises(asyncio.CancelledError):
-        await Doomed(pool, half).run_once()
+        await OrphanedObjects(pool, half).run_once()
     assert await rig.objects.head(key) is None
-    assert await Doomed(pool, rig.objects).run_once() == 1  # once more is harmless
+    assert await OrphanedObjects(pool, rig.objects).run_once() == 1  # once more is harmless
     assert await pool.fetchval("SELECT count(*) FROM doomed") == 0
 
 

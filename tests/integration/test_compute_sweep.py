@@ -6,9 +6,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.scheduler import store
-from services.scheduler.compute.sessions.duties import Duties
+from services.scheduler.compute.sessions.cleanup import Cleanup
+from services.scheduler.compute.submissions.ending import first_open_task
 from services.scheduler.compute.sweep import Sweep
+from services.scheduler.spans import task_span
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.db.pool import open_pool
@@ -54,13 +55,13 @@ async def test_what_was_completed_since_it_was_seen_stays(rig: Rig, pool: Any, m
     await rig.chunk(session, id, 0, 0, [spec()])
     await age(pool, "submissions", "id", id)
     await age(pool, "chunks", "submission", id)
-    look = Sweep._discard
+    look = Sweep.refuse
 
     async def late(self: Sweep, submission: Any) -> int:
         await rig.chunk(session, id, 1, 1, [spec()], last=True)
         return await look(self, submission)
 
-    monkeypatch.setattr(Sweep, "_discard", late)
+    monkeypatch.setattr(Sweep, "refuse", late)
     await sweep(rig, pool).run_once()
     assert (await status(rig, id), (await rig.counts(session)).total) == ("visible", 2)
 
@@ -77,14 +78,14 @@ async def test_submissions_that_wait_hide_no_others_nor_does_an_error(
     async def broken(self: Sweep) -> int:
         raise RuntimeError("as asked")
 
-    monkeypatch.setattr(Sweep, "_abandoned", broken)
+    monkeypatch.setattr(Sweep, "refuse_abandoned", broken)
     swept = sweep(rig, pool, page=2)
     for _ in range(8):
         with pytest.raises(RuntimeError):
             await swept.run_once()
     settled = await pool.fetch("SELECT id FROM submissions WHERE settled AND session = $1", session)
     assert [row["id"] for row in settled] == [over]
-    assert all([await pool.fetchval(store.Q["open_task"], *store.span(id)) for id in waits])
+    assert all([await first_open_task(pool, *task_span(id)) for id in waits])
 
 
 async def test_a_close_that_was_interrupted_is_finished_slice_by_slice(
@@ -92,10 +93,10 @@ async def test_a_close_that_was_interrupted_is_finished_slice_by_slice(
 ) -> None:
     """Closed, and killed before the first slice: nothing is chosen any more, and the sweep cancels the rest."""
 
-    async def killed(self: Duties, session: Any) -> None:
+    async def killed(self: Cleanup, session: Any) -> None:
         pass
 
-    monkeypatch.setattr(Duties, "begin", killed)
+    monkeypatch.setattr(Cleanup, "begin", killed)
     session = await rig.session()
     gate = await rig.result(session)
     id = await rig.submit(session, [spec(inputs=[gate], outputs=n % 4) for n in range(20)] + [spec()])

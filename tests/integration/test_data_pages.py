@@ -1,6 +1,7 @@
 """Every reply that grows with the data comes in pages, or says what is too much: with 2,100 datablocks, and long names."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -9,7 +10,6 @@ import pytest
 from shared.contracts import catalogue as k
 from shared.contracts import retrieval as r
 from shared.contracts.errors import TooLarge
-from shared.contracts.paging import Page
 from tests.support.data_rig import DataRig, open_data_rig, pages
 from tests.support.servers import Servers
 
@@ -99,7 +99,7 @@ async def test_a_list_of_datasets(rig: DataRig) -> None:
         "SELECT gen_random_uuid(), format('many/%s', n), 'eve', 'users', '/', '', '', repeat('ü', 5000) "
         "FROM generate_series(1, 1500) n"
     )
-    found = await pages(rig, "archiver.dataset.list", Page, k.DatasetPage, user="eve", size=1000)
+    found = await pages(rig, "archiver.dataset.list", k.DatasetList, k.DatasetPage, user="eve", size=1000)
     assert len({one.pid for page in found for one in page.items}) >= 1500
     assert len(found) > 2
 
@@ -114,3 +114,32 @@ async def test_addresses_to_upload_to_that_do_not_fit_are_refused_with_how_many_
     fits = int(refused.value.message.rpartition(" ")[2])
     signed = await rig.ask("archiver.upload.sign", k.UploadSign("facility/long", list(long)[:fits]), k.UploadUrls)
     assert len(signed.urls) == fits
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({}, ["t/c", "t/B1", "t/a"]),
+        ({"search": "b1"}, ["t/B1"]),
+        ({"search": "FIRST"}, ["t/B1", "t/a"]),
+        ({"search": "50%"}, ["t/c"]),
+        ({"group": "m13"}, ["t/c", "t/B1"]),
+        ({"group": "m13", "search": "first"}, ["t/B1"]),
+        ({"status": "filesNotReadyYet"}, ["t/c", "t/B1", "t/a"]),
+        ({"status": "started"}, []),
+        ({"damaged": True}, ["t/a"]),
+    ],
+    ids=str,
+)
+async def test_datasets_are_searched_and_filtered(rig: DataRig, query: dict[str, Any], found: list[str]) -> None:
+    made = [("t/a", "users", "First light", ""), ("t/B1", "m13", "", "the first one"), ("t/c", "m13", "50% of it", "")]
+    for pid, group, name, text in made:
+        asked = k.DatasetCreate(pid, group, dataset_name=name, description=text)
+        await rig.ask("archiver.dataset.create", asked, k.Dataset, user="sam")
+    await rig.sql("UPDATE archiver.datasets SET damaged = 1 WHERE pid = 't/a'")
+    seen = [
+        one.pid
+        for page in await pages(rig, "archiver.dataset.list", k.DatasetList, k.DatasetPage, user="sam", size=2, **query)
+        for one in page.items
+    ]
+    assert seen == found

@@ -9,7 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from services.scheduler import store
+from services.scheduler.compute.sessions.cleanup_store import drop_ready
 from services.scheduler.dispatch.unplaced import UnplacedTasks
 from shared.contracts import compute as c
 from shared.contracts import ids, subjects
@@ -162,7 +162,7 @@ async def test_placing_does_not_wait_for_who_ends_a_session(rig: Rig) -> None:
         session, task = uuid4(), uuid4()
         await admin[0].execute("INSERT INTO unplaced VALUES (32000, 'f', $1, 1, $2)", task, session)
         async with admin[0].transaction():
-            await admin[0].execute(store.Q["drop_ready"], session)
+            await drop_ready(admin[0], session)
             assert await UnplacedTasks(admin[1]).place(32000, "f", 10) == 0
         assert await admin[0].fetchval("SELECT count(*) FROM unplaced WHERE task = $1", task) == 0
     finally:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from services.scheduler.store import Q
+from services.scheduler.compute.completion.store import retry_tasks
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.db.pool import open_pool
@@ -79,7 +79,7 @@ async def test_whoever_elected_a_retry_dies_before_anything_else(rig: Rig) -> No
     task = ids.task_id(id, 1)
     await rig.until(task, "submitted")
     async with await open_pool(rig.database.url("scheduler"), "scheduler") as pool:
-        assert await pool.fetch(Q["retry_tasks"], [task], [0], ["gone"], ["fell silent"])
+        assert await retry_tasks(pool, [task], [0], ["gone"], ["fell silent"])
     async with rig.worker(app, partition=partition):
         assert (await rig.all_ended(session)).completed == 3
     assert (await rig.task(task)).attempt == 1

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from services.scheduler.app import LEAN
+from services.scheduler.pools import LEAN
 from services.scheduler.schema import SCHEMA
 from shared.chain.schema import SCHEMA as CHAINS
 from shared.contracts.states import TaskStatus

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.scheduler.app import LEAN
-from services.scheduler.compute.completion.release import ABORTED, CHOSEN, ENDED, FAILED
+from services.scheduler.compute.completion import store as completion
+from services.scheduler.compute.completion.store import ABORTED, CHOSEN, ENDED, FAILED
+from services.scheduler.compute.results import store as result_store
 from services.scheduler.dispatch.ready import ReadyTasks
+from services.scheduler.pools import LEAN
 from services.scheduler.schema import SCHEMA
 from shared.contracts import ids
 from shared.contracts.states import ResultStatus, TaskStatus
@@ -25,7 +27,7 @@ from shared.runtime.retry import Backoff, retry
 from shared.service.schema import SCHEMA as OUTBOX
 from tests.support.compute_rig import new_database
 from tests.support.model import graphs
-from tests.support.model.graphs import DONE, READY, Graph, Model, Q, Shape, complete, fail, plant
+from tests.support.model.graphs import DONE, READY, Graph, Model, Shape, complete, fail, plant
 from tests.support.servers import Servers
 
 
@@ -114,9 +116,9 @@ async def test_any_order_of_ends_repeats_and_failures(pool: "asyncpg.Pool[Any]",
             waiting -= failed
         else:
             n = missing.pop(data.draw(st.integers(0, len(missing) - 1)))
-            assert await pool.fetchrow(Q["complete_result"], graph.outside[n], 1, b"1", None, None)
+            assert await result_store.complete(pool, graph.outside[n], size=1, data=b"1", object=None, checksum=None)
             freed = model.meet({(-1, n)})
-            chosen, _ = watch.note(await pool.fetch(Q["count_down"], [graph.outside[n]], [1], [credit]))
+            chosen, _ = watch.note(await completion.count_down(pool, [graph.outside[n]], ([1], [credit])))
         assert len(chosen) == min(credit, len(freed))
         assert chosen <= freed
         waiting |= freed - chosen

@@ -5,8 +5,8 @@ from typing import Any
 import asyncpg
 
 from services.scheduler.compute.removal.chains import Removal
-from services.scheduler.compute.removal.steps import Removing
-from services.scheduler.compute.sessions.duties import Duties
+from services.scheduler.compute.removal.steps import RemovalSteps
+from services.scheduler.compute.sessions.cleanup import Cleanup
 from services.scheduler.compute.sweep import Sweep
 from services.scheduler.dispatch.parts import Parts
 from shared.runtime.clock import SystemClock
@@ -17,7 +17,7 @@ from tests.support.compute_rig import Rig
 
 def sweep(rig: Rig, pool: "asyncpg.Pool[Any]", slice: int = 100, **more: Any) -> Sweep:
     units, parts = Units(pool, Relay(rig.bus, pool, "scheduler")), Parts(rig.bus, pool, pool)
-    duties = Duties(units, parts.port, parts.control, slice=slice)
-    removing = Removing(units, parts.port, parts.control, duties, rig.objects)
+    cleanup = Cleanup(units, parts.port, parts.control, slice=slice)
+    removing = RemovalSteps(units, parts.port, parts.control, cleanup, rig.objects)
     removal = Removal(rig.bus, units, removing, SystemClock())
-    return Sweep(pool, units, duties, removal, owed_after=0, **more)
+    return Sweep(pool, units, cleanup, removal, cleanup_after=0, **more)

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.client.cli import fetch, steady, upload
+from shared.client import downloads, http, polling, uploads
 from shared.runtime.retry import Backoff
 from tests.support.facility import Edge, Facility
 
 
 @pytest.fixture
 def edge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
-    for module, name in ((steady, "AGAIN"), (steady, "PACE"), (upload, "AGAIN"), (fetch, "AGAIN")):
+    for module, name in ((http, "BACKOFF"), (polling, "INTERVAL"), (uploads, "BACKOFF"), (downloads, "BACKOFF")):
         monkeypatch.setattr(module, name, Backoff(first=0))
     made = Edge()
     thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -1,8 +1,8 @@
-"""A client of the HTTP edge that outlives faults: it asks again, and its event stream goes on where it was."""
+"""A user of the HTTP edge who outlives faults, and what an event stream has told him."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -10,45 +10,51 @@ from uuid import UUID
 import httpx
 import msgspec
 
-from shared.contracts.compute import Session, Submission
+from shared.client import Address, Headrace, Patience
+from shared.client.errors import ClientError
+from shared.client.events import Event
+from shared.client.paging import plain_items
+from shared.contracts.compute import Options, Submission
 from shared.contracts.events import Frame
 from tests.support.wait import wait_until
 
 _frame = msgspec.json.Decoder(Frame).decode
-AWAY = (502, 503, 504)
+AWAY = frozenset({502, 503, 504})
+"""Nothing else may come of an outage: a 500 is a fault of Headrace."""
 
 
-class Edge:
-    """One user at one gateway."""
+class Edge(Headrace):
+    """One user at one gateway. Outages are waited for; whatever else comes is the reply."""
 
     def __init__(self, http: str, token: str) -> None:
-        self.http = httpx.AsyncClient(
+        super().__init__(Address(http, token), patience=Patience(30, at_start=True, statuses=AWAY))
+        self.plain = httpx.AsyncClient(
             base_url=http, headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False
         )
-
-    async def __aenter__(self) -> Self:
-        return self
+        """For requests that no client would send."""
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.http.aclose()
+        await self.plain.aclose()
+        await super().__aexit__(kind, error, trace)
 
-    async def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """An answer that is not about an outage; asks for at most 30 s. For what may be asked twice."""
-        answer: httpx.Response | None = None
-
-        async def answered() -> bool:
-            nonlocal answer
-            try:
-                answer = await self.http.request(method, path, **options)
-            except httpx.TransportError:
-                return False
-            return answer.status_code not in AWAY
-
-        await wait_until(answered, timeout=30, every=0.1, on_timeout=lambda: answer and answer.text)
-        assert answer is not None
-        return answer
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        content: bytes | None = None,
+        params: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        """A reply that is not about an outage."""
+        reply = await self.http.exchange(
+            method, path, body=json, content=content, query=params, headers=headers, timeout=60
+        )
+        assert reply.status_code not in AWAY, reply.text
+        return reply
 
     async def get(self, path: str, **query: Any) -> Any:
         answer = await self.ask("GET", path, params=query)
@@ -57,31 +63,17 @@ class Edge:
 
     async def everything(self, path: str) -> list[dict[str, Any]]:
         """All pages of a list."""
-        items: list[dict[str, Any]] = []
-        token = ""
-        while True:
-            page = await self.get(path, size=1000, **({"token": token} if token else {}))
-            items += page["items"]
-            if not (token := page["next"]):
-                return items
+        return [one async for one in plain_items(self.http, path)]
 
     async def session(self, *, partitions: Sequence[str] = (), **options: Any) -> UUID:
         """`partitions`: none named: `default`."""
-        asked = {"options": options} | ({"partitions": list(partitions)} if partitions else {})
-        answer = await self.ask("POST", "/compute/v1/sessions", json=asked)
-        assert answer.status_code == 201, answer.text
-        return msgspec.json.decode(answer.content, type=Session).id
+        return (await self.sessions.create(partitions=partitions, options=Options(**options))).id
 
     async def submit(self, session: UUID, lines: bytes, key: str = "") -> Submission:
-        headers = {"Content-Type": "application/x-ndjson"} | ({"Idempotency-Key": key} if key else {})
-        path = f"/compute/v1/sessions/{session}/submissions"
-        answer = await self.http.post(path, content=lines, headers=headers)
-        assert answer.status_code == 201, answer.text
-        return msgspec.json.decode(answer.content, type=Submission)
+        return await self.tasks.submit(session, lines, key=key)
 
-    async def close(self, session: UUID) -> None:
-        answer = await self.ask("POST", f"/compute/v1/sessions/{session}/close")
-        assert answer.status_code == 200, answer.text
+    async def close_session(self, session: UUID) -> None:
+        await self.sessions.close(session)
 
 
 class Told:
@@ -89,7 +81,7 @@ class Told:
 
     def __init__(self) -> None:
         self.ids: Counter[str] = Counter()
-        self.frames: Counter[bytes] = Counter()
+        self.frames: Counter[str] = Counter()
         self.completed: Counter[UUID] = Counter()
         self.results: Counter[UUID] = Counter()
         self.failed: Counter[UUID] = Counter()
@@ -97,25 +89,23 @@ class Told:
         self.closed = False
         self.place = ""
 
-    def take(self, block: bytes) -> None:
-        fields = dict(line.split(b": ", 1) for line in block.split(b"\n") if b": " in line and line[:1] != b":")
-        self.place = fields.get(b"id", self.place.encode()).decode()
-        if b"data" not in fields:
+    def take(self, event: Event) -> None:
+        self.place = event.id or self.place
+        if not event.data:
             return
         self.ids[self.place] += 1
-        if fields[b"event"] == b"session.closed":
+        if event.name == "session.closed":
             self.closed = True
-        if fields[b"event"] != b"task.changed":
+        if event.name != "task.changed":
             return
-        data = fields[b"data"]
-        self.frames[data] += 1
-        if self.frames[data] == 1:
-            frame = _frame(data)
+        self.frames[event.data] += 1
+        if self.frames[event.data] == 1:
+            frame = _frame(event.data)
             for name in ("completed", "results", "failed", "retried"):
                 getattr(self, name).update(getattr(frame, name))
 
     @property
-    def again(self) -> dict[bytes, int]:
+    def again(self) -> dict[str, int]:
         """Frames told more than once, and how often. A task starts anew, in the same words, when an attempt was lost."""
         return {data: n for data, n in self.frames.items() if n > 1 and n > 1 + self._lost(_frame(data).started)}
 
@@ -128,13 +118,13 @@ class Watch:
 
     def __init__(self, edge: Edge, session: UUID) -> None:
         self.told = Told()
-        self._edge, self._query = edge, {"session": str(session), "from": "start"}
+        self._edge, self._session = edge, session
         self._reading: asyncio.Task[None] | None = None
-        self.connections = 0
+        self._connected = False
 
     async def __aenter__(self) -> Self:
         self._reading = asyncio.create_task(self._read())
-        await wait_until(lambda: self.connections)
+        await wait_until(lambda: self._connected)
         return self
 
     async def __aexit__(
@@ -147,24 +137,9 @@ class Watch:
     async def _read(self) -> None:
         while not self.told.closed:
             try:
-                async for block in self._blocks():
-                    self.told.take(block)
-            except httpx.TransportError:
-                pass
-            await asyncio.sleep(0.1)  # as a browser would
-
-    async def _blocks(self) -> AsyncIterator[bytes]:
-        headers = {"Last-Event-ID": self.told.place} if self.told.place else {}
-        # Beats come every 15 s: a connection that is silent for longer is dead.
-        timeout = httpx.Timeout(10, read=20)
-        async with self._edge.http.stream(
-            "GET", "/events", params=self._query, headers=headers, timeout=timeout
-        ) as answer:
-            if answer.status_code != 200:
-                return
-            self.connections += 1
-            rest = b""
-            async for chunk in answer.aiter_raw():
-                *blocks, rest = (rest + chunk).split(b"\n\n")
-                for block in blocks:
-                    yield block
+                events = self._edge.events(session=self._session, from_start=True, after=self.told.place)
+                async for event in events:
+                    self._connected = True
+                    self.told.take(event)
+            except ClientError:
+                await asyncio.sleep(0.1)  # nobody is there yet, or for long

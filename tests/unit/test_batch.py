@@ -36,7 +36,8 @@ def test_failures_keep_who_told_them() -> None:
 
 def test_columns_are_as_long_as_what_they_tell() -> None:
     two = Completed(OTHER, 3, [Output(uuid4(), 1, b"a"), Output(uuid4(), 70_000, object="results/key")])
-    tasks, attempts, counts, ids, owners, sizes, data, objects = Batch([ReportBatch("w", [completed(), two])]).columns()
+    columns = Batch([ReportBatch("w", [completed(), two])]).columns()
+    tasks, attempts, counts, ids, owners, sizes, data, objects = columns.values()
     assert (tasks, attempts, counts) == ([TASK, OTHER], [0, 3], [1, 2])
     assert owners == [TASK, OTHER, OTHER]
     assert len(ids) == len(sizes) == 3

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.client.address import Address, find
 from shared.client.cli.__main__ import build
-from shared.client.cli.address import Address, find
-from shared.client.cli.trouble import UsageError
+from shared.client.errors import UsageError
 
 HEAVY = ("httpx", "litestar", "nats", "asyncpg", "aioboto3")
 
@@ -35,14 +35,19 @@ def test_the_environment_goes_first_each_for_itself(home: Path) -> None:
 
 def test_what_is_missing_is_said(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     nowhere = tmp_path_factory.mktemp("empty")
-    with pytest.raises(UsageError, match="make run"):
+    with pytest.raises(UsageError, match=r"set HEADRACE_HTTP_URL and HEADRACE_TOKEN, or .* `make run`"):
         find({}, nowhere)
+    with pytest.raises(UsageError, match="set HEADRACE_HTTP_URL, or"):
+        find({"HEADRACE_TOKEN": "t"}, nowhere)
     with pytest.raises(UsageError, match="HEADRACE_TOKEN"):
         find({"HEADRACE_HTTP_URL": "http://x"}, nowhere)
     for broken in ("", "{", "[]", '{"nats": "x"}'):
         (home / ".headrace" / "address.json").write_text(broken)
-        with pytest.raises(UsageError, match="says no address"):
+        with pytest.raises(UsageError, match="names no address"):
             find({}, home)
+    (home / ".headrace" / "token").unlink()
+    with pytest.raises(UsageError, match=r"set HEADRACE_HTTP_URL; .*token holds no token: set HEADRACE_TOKEN"):
+        find({}, home)
 
 
 def test_help_needs_nothing_heavy() -> None:

@@ -48,18 +48,90 @@ def test_status_for_people_and_for_machines(edge: Edge, capsys: pytest.CaptureFi
 
 
 def test_an_error_shows_detail_field_and_trace(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
-    problem = {"detail": "there is no [red]task[/]", "field": "task", "trace": "abc", "code": "not_found"}
-    edge.answers["GET /compute/v1/tasks/x/explain"] = (404, problem)
+    problem = {"detail": "there is no [red]dataset[/]", "field": "pid", "trace": "abc", "code": "not_found"}
+    edge.answers["GET /archiver/api/v1/datasets/x/explain"] = (404, problem)
     assert run(["explain", "x"]) == 1
     out, err = capsys.readouterr()
-    assert (out, err) == ("", "error: there is no [red]task[/]\n  field: task\n  trace: abc\n")
+    assert (out, err) == ("", "error: there is no [red]dataset[/]\n  field: pid\n  trace: abc\n")
     assert run(["explain", "x", "--json"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert json.loads(err) == {"status": 404} | problem
-    edge.answers["GET /compute/v1/tasks/x/explain"] = (502, b"<html>")
+    edge.answers["GET /archiver/api/v1/datasets/x/explain"] = (502, b"<html>")
     assert run(["explain", "x"]) == 1
     assert "502" in capsys.readouterr().err
+
+
+ID = "019a6f2e-5d3c-7a10-8c44-000200000009"
+OWNER = "019a6f2e-5d3c-7a10-8c44-000200000001"
+TOLD: dict[str, tuple[str, dict[str, Any], str]] = {
+    "task": (
+        f"/compute/v1/tasks/{ID}/explain",
+        {"task": {"id": ID}, "summary": "it waits", "reasons": ["no worker"], "since": "2026-03-01T22:10:05Z"},
+        "no worker",
+    ),
+    "session": (
+        f"/compute/v1/sessions/{ID}",
+        {"id": ID, "status": "running", "tasks": {"total": 3, "waiting": 2, "unplaced": {"f": 2}}},
+        "2 wait for function f, which no live worker has",
+    ),
+    "result": (
+        f"/compute/v1/results/{ID}",
+        {"id": ID, "status": "created", "owner_task": OWNER, "opaque": ""},
+        f"task {OWNER} produces it: it waits",
+    ),
+    "submission": (
+        f"/compute/v1/submissions/{ID}",
+        {"id": ID, "status": "visible", "session": SESSION, "tasks": 3},
+        f"3 tasks of session {SESSION}",
+    ),
+    "retrieval": (
+        f"/data/v1/retrievals/{ID}",
+        {"id": ID, "pid": "a/b", "status": "running", "step": "unpack", "error": "", "datablocks": 3, "blocks_back": 1},
+        "1 of 3 datablocks are back",
+    ),
+    "job": (
+        f"/catalogue/api/v3/jobs/{ID}",
+        {"id": ID, "type": "archive", "pid": "a/b", "jobStatusMessage": "inProgress", "message": "it is copied"},
+        "it is copied",
+    ),
+    "offer": (
+        f"/execution/v1/sessions/{ID}",
+        {"meta": {"uuid": ID, "messages": []}, "site": "site-a", "phase": "OFFERED", "reasons": ["2 cores free"]},
+        "2 cores free",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TOLD)
+def test_anything_that_has_an_id_is_explained(edge: Edge, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path, document, reason = TOLD[kind]
+    edge.answers[f"GET {path}"] = (200, document)
+    edge.answers[f"GET /compute/v1/tasks/{OWNER}/explain"] = (200, {"summary": "it waits", "reasons": ["no worker"]})
+    assert run(["explain", ID]) == 0
+    shown = capsys.readouterr().out
+    assert reason in shown
+    assert ID in shown
+    assert run(["explain", ID, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told[kind] == (document["task"] if kind == "task" else document)
+    assert any(reason in one for one in told["reasons"])
+
+
+def test_datasets_and_partitions_are_explained_by_their_names(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
+    edge.answers["GET /archiver/api/v1/datasets/a%2Fb/explain"] = (
+        200,
+        {"pid": "a/b", "summary": "it is packed", "reasons": ["step pack"]},
+    )
+    edge.answers["GET /catalogue/api/v3/datasets/a%2Fb"] = (200, {"pid": "a/b"})
+    gpu = {"name": "gpu", "workers": 0, "waiting": 2, "unplaced": {"f": 2}}
+    edge.answers["GET /compute/v1/partitions/gpu"] = (200, gpu)
+    assert run(["explain", "a/b"]) == 0
+    assert "it is packed\n  - step pack\n" in capsys.readouterr().out
+    assert run(["explain", "gpu"]) == 0
+    assert "2 wait for function f" in capsys.readouterr().out
+    assert run(["explain", ID]) == 1
+    assert f"nothing that you may see has the id {ID}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -163,7 +235,7 @@ def test_events_come_back_where_they_were(
     edge: Edge, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edge.answers["GET /events"] = (200, b": connected\nid: 1-6\n\n" + block(7, completed=[UUID(int=1)]))
-    monkeypatch.setattr("shared.client.cli.stream.PAUSE", 0.0)
+    monkeypatch.setattr("shared.client.events.PAUSE", 0.0)
     # The stream ends (the server went away), the next connection is refused for good.
     told = []
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from shared.client.cli import upload
+from shared.client import uploads
 from shared.client.cli.__main__ import run
-from shared.client.cli.files import File, find, portions
 from shared.client.cli.register import difference
-from shared.client.cli.trouble import UsageError
+from shared.client.errors import UsageError
+from shared.client.files import File, find, portions
 from tests.support.data_edge import edge, facility
 from tests.support.facility import AT, PID, Edge, Facility
 
@@ -105,7 +105,7 @@ def test_an_upload_is_tried_again_but_not_for_ever(
     script = iter([403])
     assert run(["archive", PID, str(folder)]) == 1
     assert "one was not taken: object storage answered 403" in capsys.readouterr().err
-    script = iter([500] * upload.TRIES)
+    script = iter([500] * uploads.TRIES)
     assert run(["archive", PID, str(folder)]) == 1
     assert "answered 500" in capsys.readouterr().err
 
@@ -272,6 +272,35 @@ def test_datasets_are_listed_and_explained(edge: Edge, facility: Facility, capsy
     assert "started" in out
     assert run(["dataset", PID, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["reasons"] == facility.reasons
+
+
+def test_datasets_are_searched_and_a_dataset_shows_its_files(
+    edge: Edge, facility: Facility, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facility.status = "filesNotReadyYet"
+    facility.registered = {"a/b.fits": {"path": "a/b.fits", "size": 2048, "chk": "c" * 64}}
+
+    def listed(*_: Any) -> tuple[int, Any]:
+        asked.append(dict(edge.query))
+        return 200, {"items": [facility.told()], "next": ""}
+
+    asked: list[dict[str, str]] = []
+    edge.answers["GET /catalogue/api/v3/datasets"] = listed
+    assert run(["datasets", "m13", "--status", "started", "--group", "g", "--damaged"]) == 0
+    assert run(["datasets"]) == 0
+    assert asked == [
+        {"search": "m13", "status": "started", "group": "g", "damaged": "true", "size": "100"},
+        {"size": "100"},
+    ]
+    capsys.readouterr()
+    assert run(["dataset", PID, "--files"]) == 0
+    shown = capsys.readouterr().out
+    assert f"a/b.fits  2.0 KiB  not uploaded yet  {'c' * 64}" in shown
+    stored = facility.registered["a/b.fits"] | {"datablock": "the-datablock", "start": 512}
+    edge.answers[f"GET {AT}/files"] = (200, {"items": [stored], "next": ""})
+    facility.blocks = 1
+    assert run(["dataset", PID, "--files", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"] == [stored]
 
 
 @pytest.mark.parametrize(

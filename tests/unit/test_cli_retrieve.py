@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from shared.client.cli import names, unnamed
+from shared.client import partial_file
+from shared.client.cli import file_names
 from shared.client.cli.__main__ import run
-from shared.client.cli.names import Names
-from shared.client.cli.trouble import FailedError
+from shared.client.cli.file_names import FileNames
 from shared.client.cli.unpack import unpack
+from shared.client.errors import FailedError
 from tests.support.data_edge import edge
 from tests.support.facility import AT, PID, Edge
 
@@ -248,17 +249,17 @@ def test_a_full_disk_leaves_nothing_half(
 ) -> None:
     """At the tar, and at a file: wherever the disk refuses. `named`: on a file system that has no files without names."""
     stored(edge, bag(FILES))
-    write, room = unnamed.Unnamed.write, [0]
+    write, room = partial_file.PartialFile.write, [0]
 
-    def refuse(self: unnamed.Unnamed, data: bytes) -> None:
+    def refuse(self: partial_file.PartialFile, data: bytes) -> None:
         write(self, data[: max(0, room[0])])
         room[0] -= len(data)
         if room[0] < 0:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(unnamed.Unnamed, "write", refuse)
+    monkeypatch.setattr(partial_file.PartialFile, "write", refuse)
     if named:
-        monkeypatch.setattr(unnamed, "DESCRIPTORS", tmp_path / "absent")
+        monkeypatch.setattr(partial_file, "DESCRIPTORS", tmp_path / "absent")
     for space in (5000, len(bag(FILES)) + 1000):
         room[0] = space
         assert run(["retrieve", PID, "--to", str(tmp_path / "to"), "--keep-tars"]) == 1
@@ -276,7 +277,7 @@ def test_names_that_the_disk_takes_for_one_are_not_merged(
     stored_all(edge, {f"a-b_{n}.tar": bag(one, f"a-b_{n}") for n, one in enumerate(files)})
     assert run(["retrieve", PID, "--to", str(tmp_path / "exact")]) == 0
     assert tree(tmp_path / "exact") == files[0] | files[1]
-    monkeypatch.setattr(names, "merges", lambda _: True)
+    monkeypatch.setattr(file_names, "merges", lambda _: True)
     assert run(["retrieve", PID, "--to", str(tmp_path / "merging"), "--force"]) == 1
     assert "'a.txt' and 'A.txt' are two files of the dataset" in capsys.readouterr().err
     assert tree(tmp_path / "merging") == files[0], "the first is as it was"
@@ -284,7 +285,7 @@ def test_names_that_the_disk_takes_for_one_are_not_merged(
 
 def _unpack(source: Path, folder: Path, force: bool) -> None:
     with source.open("rb") as file:
-        unpack(file, "b", folder, force=force, reserved=set(), names=Names(folder))
+        unpack(file, "b", folder, force=force, reserved=set(), names=FileNames(folder))
 
 
 def _link() -> tarfile.TarInfo:

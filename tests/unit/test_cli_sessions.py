@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from shared.client.cli import steady
+from shared.client import http, polling
 from shared.client.cli.__main__ import run
-from shared.client.cli.picture import Picture
-from shared.client.cli.stream import Told
+from shared.client.cli.watched_session import WatchedSession
+from shared.client.events import Event
 from shared.contracts.ids import submission_id, task_id
 from shared.runtime.retry import Backoff
 from tests.support.cli_edge import Edge
@@ -26,8 +26,8 @@ def edge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
     thread.start()
     monkeypatch.setenv("HEADRACE_HTTP_URL", made.url)
     monkeypatch.setenv("HEADRACE_TOKEN", "secret")
-    monkeypatch.setattr(steady, "PACE", Backoff(first=0.001, ceiling=0.001))
-    monkeypatch.setattr(steady, "AGAIN", Backoff(first=0.001, ceiling=0.001))
+    monkeypatch.setattr(polling, "INTERVAL", Backoff(first=0.001, ceiling=0.001))
+    monkeypatch.setattr(http, "BACKOFF", Backoff(first=0.001, ceiling=0.001))
     yield made
     made.server.shutdown()
     made.server.server_close()
@@ -175,55 +175,55 @@ def test_rerun_of_all_or_some(edge: Edge, capsys: pytest.CaptureFixture[str]) ->
     assert bodies == [{}, {"statuses": ["timeout", "cancelled"]}, {"tasks": [one]}]
 
 
-# -- the picture that a watch draws
+# -- the watched that a watch draws
 
 
-def told(event: str, **data: Any) -> Told:
-    return Told("", event, json.dumps(data))
+def event(name: str, **data: Any) -> Event:
+    return Event("", name, json.dumps(data))
 
 
-def test_a_picture_counts_each_task_once() -> None:
+def test_a_watched_session_counts_each_task_once() -> None:
     submission, other = submission_id(), submission_id()
     ids = [str(task_id(submission, line)) for line in range(6)]
-    picture = Picture()
-    picture.take(told("snapshot.begin", id=SESSION, status="running", version=3))
-    picture.take(told("snapshot.states", tasks={"pending": ids[:2], "submitted": ids[2:3], "completed": ids[3:4]}))
-    assert not picture.whole
-    picture.take(told("snapshot.end"))
-    assert picture.whole
-    assert picture.counts() == {
+    watched = WatchedSession()
+    watched.take(event("snapshot.begin", id=SESSION, status="running", version=3))
+    watched.take(event("snapshot.states", tasks={"pending": ids[:2], "submitted": ids[2:3], "completed": ids[3:4]}))
+    assert not watched.whole
+    watched.take(event("snapshot.end"))
+    assert watched.whole
+    assert watched.counts() == {
         "total": 4, "waiting": 2, "queued": 1, "running": 0, "completed": 1, "failed": 0, "cancelled": 0
     }  # fmt: skip
     for _ in range(2):
-        picture.take(told("submission.visible", submission=str(submission), tasks=6))
-        picture.take(told("submission.visible", submission=str(other), tasks=2))
-    assert (picture.counts()["total"], picture.counts()["waiting"]) == (8, 6)
-    picture.take(told("task.changed", started=ids[:3], completed=ids[:1], failed=ids[5:], retried=[], results=["x"]))
-    assert picture.counts() == {
+        watched.take(event("submission.visible", submission=str(submission), tasks=6))
+        watched.take(event("submission.visible", submission=str(other), tasks=2))
+    assert (watched.counts()["total"], watched.counts()["waiting"]) == (8, 6)
+    watched.take(event("task.changed", started=ids[:3], completed=ids[:1], failed=ids[5:], retried=[], results=["x"]))
+    assert watched.counts() == {
         "total": 8, "waiting": 3, "queued": 0, "running": 2, "completed": 2, "failed": 1, "cancelled": 0
     }  # fmt: skip
-    picture.take(told("task.changed", retried=ids[5:], cancelling=ids[1:2]))
-    assert (picture.counts()["failed"], picture.counts()["waiting"]) == (0, 4)
-    picture.take(told("session.paused", status="paused", version=5))
-    picture.take(told("session.running", status="running", version=4))
-    assert (picture.session["status"], picture.over) == ("paused", False)
-    picture.take(told("session.cancelled", status="cancelled", version=6))
-    assert not picture.over, "its tasks have not ended"
+    watched.take(event("task.changed", retried=ids[5:], cancelling=ids[1:2]))
+    assert (watched.counts()["failed"], watched.counts()["waiting"]) == (0, 4)
+    watched.take(event("session.paused", status="paused", version=5))
+    watched.take(event("session.running", status="running", version=4))
+    assert (watched.session["status"], watched.over) == ("paused", False)
+    watched.take(event("session.cancelled", status="cancelled", version=6))
+    assert not watched.over, "its tasks have not ended"
     rest = [str(task_id(other, line)) for line in range(2)]
-    picture.take(told("task.changed", cancelled=[*ids[1:3], *ids[4:], *rest]))
-    assert picture.over
-    picture.take(told("snapshot.begin", id=SESSION, status="running", version=3))
-    assert picture.counts()["total"] == 0
-    picture.take(told("snapshot.end"))
-    picture.take(told("submission.visible", submission=str(other), tasks=2))
-    picture.take(told("session.deleted", status="deleted", version=9))
-    assert picture.over
+    watched.take(event("task.changed", cancelled=[*ids[1:3], *ids[4:], *rest]))
+    assert watched.over
+    watched.take(event("snapshot.begin", id=SESSION, status="running", version=3))
+    assert watched.counts()["total"] == 0
+    watched.take(event("snapshot.end"))
+    watched.take(event("submission.visible", submission=str(other), tasks=2))
+    watched.take(event("session.deleted", status="deleted", version=9))
+    assert watched.over
 
 
-def test_a_picture_of_a_million_tasks_is_small() -> None:
+def test_a_watched_session_of_a_million_tasks_is_small() -> None:
     submission = submission_id()
-    picture = Picture()
-    picture.take(told("submission.visible", submission=str(submission), tasks=1_000_000))
-    picture.take(told("task.changed", completed=[str(task_id(submission, 999_999))]))
-    assert picture.counts()["waiting"] == 999_999
-    assert sum(len(lines) for lines in picture._lines.values()) == 1_000_000
+    watched = WatchedSession()
+    watched.take(event("submission.visible", submission=str(submission), tasks=1_000_000))
+    watched.take(event("task.changed", completed=[str(task_id(submission, 999_999))]))
+    assert watched.counts()["waiting"] == 999_999
+    assert sum(len(lines) for lines in watched._lines.values()) == 1_000_000

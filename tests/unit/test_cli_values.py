@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from shared.client.cli import fetch, giving, unnamed
+from shared.client import downloads, partial_file
 from shared.client.cli.__main__ import run
+from shared.contracts.digest import format_digest
 from shared.runtime.retry import Backoff
 from tests.support.cli_edge import Edge, serving
 
@@ -25,7 +26,7 @@ VALUE = bytes(range(256)) * 3000
 
 @pytest.fixture
 def edge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
-    monkeypatch.setattr(fetch, "AGAIN", Backoff(first=0))
+    monkeypatch.setattr(downloads, "BACKOFF", Backoff(first=0))
     with serving(monkeypatch) as made:
         yield made
 
@@ -55,7 +56,7 @@ def test_upload_makes_a_result_of_each_file(edge: Edge, tmp_path: Path, capsys: 
     put = [n for n, (asked, *_) in enumerate(edge.seen) if asked.startswith("PUT")]
     assert [edge.seen[n][2] for n in put] == list(values.values())
     for n, value in zip(put, values.values(), strict=True):
-        assert edge.headers[n]["Repr-Digest"] == giving.digest(hashlib.sha256(value).hexdigest())
+        assert edge.headers[n]["Repr-Digest"] == format_digest(hashlib.sha256(value).hexdigest())
 
 
 def test_upload_from_a_pipe_is_compared_with_what_arrived(
@@ -146,14 +147,14 @@ def test_a_download_to_a_full_disk_leaves_nothing(
 ) -> None:
     edge.answers[f"GET {ROOT}/results/r"] = (200, result("r", "completed", VALUE))
     edge.answers[f"GET {ROOT}/results/r/data"] = (200, VALUE)
-    write = unnamed.Unnamed.write
+    write = partial_file.PartialFile.write
 
-    def refuse(self: unnamed.Unnamed, data: bytes) -> None:
+    def refuse(self: partial_file.PartialFile, data: bytes) -> None:
         write(self, data[:1000])
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as full:
-        full.setattr(unnamed.Unnamed, "write", refuse)
+        full.setattr(partial_file.PartialFile, "write", refuse)
         assert run(["download", "r", "-o", str(tmp_path / "value")]) == 2
     assert "No space left on device" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

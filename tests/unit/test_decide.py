@@ -6,15 +6,8 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from services.scheduler.compute.submissions.decide import (
-    LISTED,
-    RESULT_COLUMNS,
-    TASK_COLUMNS,
-    Defaults,
-    Plan,
-    inherit,
-    session_defaults,
-)
+from services.scheduler.compute.submissions.options import Defaults, inherit, session_defaults
+from services.scheduler.compute.submissions.plan import LISTED, RESULT_COLUMNS, TASK_COLUMNS, Plan
 from shared.contracts import ids
 from shared.contracts.compute import MAX_INPUTS, Options, TaskSpec
 from shared.contracts.errors import Conflict, Invalid, NotFound
@@ -54,11 +47,23 @@ def test_rows_of_a_ready_task() -> None:
     assert len(RESULT_COLUMNS) == 6
 
 
+def test_a_line_names_its_function_itself_or_in_its_options() -> None:
+    made = plan()
+    for line in (
+        '{"function":"g"}',
+        '{"options":{"function":"g"}}',
+        '{"function":"g","options":{"function":"h"}}',
+        "{}",
+    ):
+        made.add(msgspec.json.decode(line, type=TaskSpec))
+    assert [row(made, n)["function"] for n in range(4)] == ["g", "g", "g", "f"]
+
+
 def test_inputs_are_counted_once_and_kept_in_order() -> None:
     made = plan()
     made.add(TaskSpec(outputs=2))
     made.add(TaskSpec(inputs=["@0.1", "@0", "@0.1"], payload_result="@0"))
-    made.settle({})
+    made.link({})
     task = row(made, 1)
     assert task["inputs"] == [ids.result_id(made.submission, 0, k) for k in (1, 0, 1)]
     assert (task["remaining"], task["payload"], task["payload_result"]) == (2, None, ids.result_id(made.submission, 0))
@@ -72,7 +77,7 @@ def test_inputs_from_a_list_follow_the_others_in_order() -> None:
     made = plan(lists={listed: ["@0.1", str(other), "@0.1"]})
     made.add(TaskSpec(outputs=2))
     made.add(TaskSpec(inputs=["@0"], inputs_from=listed))
-    made.settle({other: (SESSION, int(ResultStatus.CREATED))})
+    made.link({other: (SESSION, int(ResultStatus.CREATED))})
     own = [ids.result_id(made.submission, 0, k) for k in (0, 1)]
     assert row(made, 1)["inputs"] == [own[0], own[1], other, own[1]]
     assert row(made, 1)["remaining"] == 3
@@ -83,7 +88,7 @@ def test_an_empty_list_is_no_inputs() -> None:
     listed = uuid4()
     made = plan(lists={listed: []})
     made.add(TaskSpec(inputs_from=listed))
-    made.settle({})
+    made.link({})
     assert (row(made, 0)["remaining"], made.lanes) == (0, {(1, 1): 1})
 
 
@@ -127,7 +132,7 @@ def test_results_from_outside_are_met_waited_for_or_refused() -> None:
     def settled(found: dict[UUID, tuple[UUID, int]], *inputs: UUID) -> Plan:
         made = plan()
         made.add(TaskSpec(inputs=[str(each) for each in inputs]))
-        made.settle(found)
+        made.link(found)
         return made
 
     met = settled({there: (SESSION, ResultStatus.COMPLETED)}, there)
@@ -136,7 +141,7 @@ def test_results_from_outside_are_met_waited_for_or_refused() -> None:
     known = {there: (SESSION, int(ResultStatus.COMPLETED)), later: (SESSION, int(ResultStatus.CREATED))}
     waits = settled(known, there, later)
     assert (row(waits, 0)["remaining"], row(waits, 0)["status"]) == (1, TaskStatus.CREATING)
-    assert (waits.has_outside, waits.lanes) == (True, {})
+    assert (waits.marks.outside, waits.lanes) == (True, {})
     for found, kind in (
         ({}, NotFound),
         ({strange: (uuid4(), int(ResultStatus.COMPLETED))}, NotFound),
@@ -153,9 +158,9 @@ def test_references_across_chunks_are_left_to_the_whole() -> None:
     made = plan(first=10)
     made.add(TaskSpec(inputs=["@9.3"]))
     assert made.cross_chunk
-    made.settle({})
+    made.link({})
     assert made.edges == [(ids.result_id(made.submission, 9, 3), ids.task_id(made.submission, 10))]
-    assert not made.has_outside
+    assert not made.marks.outside
 
 
 @pytest.mark.parametrize(
@@ -201,6 +206,6 @@ def test_each_lane_knows_the_function_that_all_its_tasks_have() -> None:
         made.add(TaskSpec(options=Options(partition=partition, function=function)))
     made.add(TaskSpec(options=Options(priority=7, function="g")))
     made.add(TaskSpec(inputs=["@0"], options=Options(function="waits")))
-    made.settle({})
+    made.link({})
     lanes = dict(zip(made.lanes, made.functions, strict=True))
     assert lanes == {(1, 1): "f", (2, 1): None, (1, 7): "g"}

@@ -130,7 +130,7 @@ class Workers:
             for entry in [entry for entry in held[:4] if self.now() - entry[0] >= seconds]:
                 held.remove(entry)
                 self.done[entry[1]["id"]] += 1
-                await made.port.ended({1: 1}, [(1, entry[1]["function"], seconds)])
+                await made.port.count_ended({1: 1}, [(1, entry[1]["function"], seconds)])
         back = []
         while self.queue and any(len(held) < 8 for held in self.held.values()):
             for name, held in self.held.items():

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from services.archiver.catalogue.datasets import checked_files
-from shared.client.cli.files import find
-from shared.client.cli.names import folded
-from shared.client.cli.trouble import UsageError
+from shared.client.cli.file_names import folded
+from shared.client.errors import UsageError
+from shared.client.files import find
 from shared.contracts.catalogue import LONGEST_PATH, DataFile, OrigDatablockCreate
 from shared.contracts.errors import Invalid
 from shared.objects.layout import check_key, in_words, path_fault

@@ -12,7 +12,7 @@ from services.broker.settings import Settings as Broker
 from services.gateway.settings import Settings as Gateway
 from services.retriever.settings import Settings as Retriever
 from services.scheduler.settings import Settings as Scheduler
-from shared.client.cli import address
+from shared.client import address
 from shared.objects.settings import ObjectsSettings
 from shared.runtime.settings import PREFIX, ProcessSettings
 from shared.worker.settings import Settings as Worker

@@ -6,8 +6,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from services.scheduler import store
 from services.scheduler.compute.tasks import logs
+from services.scheduler.compute.tasks.status import task_of
 from shared.contracts.compute import Options, Value
 from shared.contracts.states import TaskStatus
 from shared.service.paging import fitting
@@ -62,7 +62,7 @@ def test_a_task_shows_its_first_inputs() -> None:
     row |= {"id": many[1], "session": many[2], "inputs": many, "outputs": many[:2]}
     row |= {"partition_name": "default", "function": "f", "attempt": 0}
     row |= dict.fromkeys(("payload_result", "labels", "application", "parent"))
-    task = store.task_of(row, TaskStatus.PENDING, datetime.now(UTC))
+    task = task_of(row, TaskStatus.PENDING, datetime.now(UTC))
     assert (task.inputs, task.outputs) == (many[:1000], many[:2])
 
 

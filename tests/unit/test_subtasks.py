@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from services.scheduler.compute.submissions.decide import Defaults, Plan
+from services.scheduler.compute.submissions.options import Defaults
+from services.scheduler.compute.submissions.plan import Plan
 from shared.contracts import ids
 from shared.contracts.compute import Options, TaskSpec
 from shared.contracts.errors import Conflict, Invalid
@@ -96,7 +97,7 @@ def test_outputs_of_the_same_submission_may_be_named_by_their_ids() -> None:
     made.add(TaskSpec())
     own = ids.result_id(made.submission, 0)
     made.add(TaskSpec(inputs=[str(own), "@0"]))
-    made.settle({})
+    made.link({})
     assert made.edges == [(own, ids.task_id(made.submission, 1))]
     assert not made.outside
     assert made.tasks[0][-1] == A

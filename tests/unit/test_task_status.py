@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.scheduler.store import status_of
+from services.scheduler.compute.tasks.status import status_of
 from shared.contracts import ids
 from shared.contracts.states import SessionStatus as S
 from shared.contracts.states import TaskStatus as T

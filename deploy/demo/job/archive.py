@@ -3,106 +3,79 @@
 It goes on from wherever an earlier run got to.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
-from urllib.parse import quote
+from typing import Any, Final
 
-from deploy.demo.job.client import Client, JobError
-from deploy.demo.job.files import File
+from shared.client import Headrace
+from shared.client.datasets import archive_status
+from shared.client.errors import FailedError
+from shared.client.files import File
+from shared.client.polling import Pause
+from shared.client.uploads import upload_all
 
-CATALOGUE, ARCHIVER = "/catalogue/api/v3", "/archiver/api/v1"
-UPLOADS = 8
-"""Files uploaded at once."""
-PACE = 0.15
-"""Seconds between two looks."""
-OPEN = frozenset({"filesNotReadyYet", "missingFilesError"})
+OPEN: Final = frozenset({"filesNotReadyYet", "missingFilesError"})
+"""In these states of a dataset files are taken."""
+LOOK: Final = 0.15
+"""Seconds between two looks, at most."""
+TRIES: Final = 100
+"""Of an upload: a full disk is waited for as long as services that are away."""
 
-Tell = Callable[[str], None]
-"""What it is at, or waits for."""
+Note = Callable[[str], None]
+"""Called with what is being done, or waited for."""
 
 
 class Archive:
-    def __init__(self, client: Client, pid: str, files: Sequence[File]) -> None:
+    def __init__(self, client: Headrace, pid: str, files: Sequence[File]) -> None:
         self._client, self.pid, self._files = client, pid, files
-        self._at = quote(pid, safe="")
+        self._dataset = client.datasets.one(pid)
 
     async def register(self) -> dict[str, Any]:
-        """The dataset and its files; said again it changes nothing."""
-        about = {"pid": self.pid, "datasetName": "FITS files of the astropy wheel", "sourceFolder": "/astropy"}
-        await self._client.post(f"{CATALOGUE}/datasets", about)
-        listed = [{"path": file.name, "size": file.size, "chk": file.chk} for file in self._files]
-        await self._client.post(f"{CATALOGUE}/origdatablocks", {"pid": self.pid, "dataFileList": listed})
-        return await self.dataset()
+        """The dataset with its files; repeating it changes nothing."""
+        await self._dataset.create(datasetName="FITS files of the astropy wheel", sourceFolder="/astropy")
+        await self._dataset.add([file.described() for file in self._files])
+        return await self._dataset.get()
 
-    async def dataset(self) -> dict[str, Any]:
-        found: dict[str, Any] = await self._client.get(f"{CATALOGUE}/datasets/{self._at}")
-        return found
-
-    async def upload(self, advance: Callable[[], None]) -> None:
+    async def upload(self, arrived: Callable[[], None] = lambda: None) -> None:
         """Straight to object storage, at addresses that the archiver signs; what an earlier run has uploaded is not sent again."""
-        there = await self._uploaded()
-        for _ in there:
-            advance()
-        missing = [file for file in self._files if file.name not in there]
-        if not missing:
-            return
-        asked = {"pid": self.pid, "paths": [file.name for file in missing]}
-        urls = {one["path"]: one["url"] for one in (await self._client.post(f"{ARCHIVER}/upload/urls", asked))["urls"]}
-        gate = asyncio.Semaphore(UPLOADS)
+        uploaded = {one["path"] async for one in self._dataset.uploads() if one["uploaded"]}
+        missing = [file for file in self._files if file.path not in uploaded]
+        for _ in uploaded:
+            arrived()
+        if missing:
+            urls = await self._dataset.sign(file.path for file in missing)
+            await upload_all(self._client.object_storage, missing, urls, arrived=arrived, tries=TRIES)
 
-        async def one(file: File) -> None:
-            async with gate:
-                await self._client.put(urls[file.name], await asyncio.to_thread(file.path.read_bytes))
-                advance()
-
-        await asyncio.gather(*(one(file) for file in missing))
-
-    async def _uploaded(self) -> set[str]:
-        found: set[str] = set()
-        token = ""
-        while True:
-            page = await self._client.get(f"{ARCHIVER}/datasets/{self._at}/uploads", token=token)
-            found |= {one["path"] for one in page["items"] if one["uploaded"]}
-            if not (token := page["next"]):
-                return found
-
-    async def pack(self, tell: Tell) -> dict[str, Any]:
-        """Says that all is there, and waits for the datablocks."""
-        said = await self._client.post(f"{ARCHIVER}/upload/finished", {"pid": self.pid})
-        while (seen := await self.dataset())["datasetlifecycle"]["archiveStatusMessage"] in OPEN:
-            missing = status(seen) == "missingFilesError" and not seen["numberOfDatablocks"]
-            if missing and seen["version"] > said["version"]:
-                raise JobError(await self.why())
-            tell(why := await self.why())
-            if why.startswith("post_upload is failed"):
-                raise JobError(why)
-            await asyncio.sleep(PACE)
+    async def pack(self, note: Note) -> dict[str, Any]:
+        """The dataset when its datablocks are made."""
+        finished, pause = await self._dataset.finish(), Pause(LOOK)
+        while archive_status(seen := await self._dataset.get()) in OPEN:
+            missing = archive_status(seen) == "missingFilesError" and not seen["numberOfDatablocks"]
+            if missing and seen["version"] > finished["version"]:
+                raise FailedError(await self.reason())
+            note(reason := await self.reason())
+            if reason.startswith("post_upload is failed"):
+                raise FailedError(reason)
+            await pause()
         return seen
 
-    async def archive(self, tell: Tell) -> dict[str, Any]:
-        """To long-term storage; until it was read back there, and what is here is cleared."""
-        if status(await self.dataset()) in ("datasetCreated", "scheduleArchiveJobFailed"):
-            job = (await self._client.post(f"{CATALOGUE}/jobs", {"type": "archive", "pid": self.pid}))["id"]
-            while (seen := await self._client.get(f"{CATALOGUE}/jobs/{job}"))[
-                "jobStatusMessage"
-            ] != "finishedSuccessful":
+    async def archive(self, note: Note) -> dict[str, Any]:
+        """The dataset when it is on long-term storage, was read back there, and what is here is cleared."""
+        pause = Pause(LOOK)
+        if archive_status(await self._dataset.get()) in ("datasetCreated", "scheduleArchiveJobFailed"):
+            job = await self._dataset.archive()
+            while (seen := await self._dataset.job(job))["jobStatusMessage"] != "finishedSuccessful":
                 if seen["jobStatusMessage"].startswith("finished"):
-                    raise JobError(f"{self.pid} could not be archived: {seen['message']}")
-                tell(await self.why())
-                await asyncio.sleep(PACE)
-        while (dataset := await self.dataset())["datasetlifecycle"]["isOnCentralDisk"]:
-            if status(dataset) == "scheduleArchiveJobFailed":
-                raise JobError(await self.why())
-            tell(await self.why())
-            await asyncio.sleep(PACE)
+                    raise FailedError(f"{self.pid} could not be archived: {seen['message']}")
+                note(await self.reason())
+                await pause()
+        while (dataset := await self._dataset.get())["datasetlifecycle"]["isOnCentralDisk"]:
+            if archive_status(dataset) == "scheduleArchiveJobFailed":
+                raise FailedError(await self.reason())
+            note(await self.reason())
+            await pause()
         return dataset
 
-    async def why(self) -> str:
-        """What it is at, in words."""
-        told = await self._client.get(f"{ARCHIVER}/datasets/{self._at}/explain")
-        return "; ".join(told["reasons"][:2]) or str(told["summary"])
-
-
-def status(dataset: dict[str, Any]) -> str:
-    return str(dataset["datasetlifecycle"]["archiveStatusMessage"])
+    async def reason(self) -> str:
+        """Why the dataset is where it is."""
+        found = await self._dataset.explain()
+        return "; ".join(found["reasons"][:2]) or str(found["summary"])

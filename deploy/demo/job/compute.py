@@ -1,24 +1,25 @@
 """The session at the site: a task for each file, which waits until the file has come back from long-term storage, and one
 that waits for all of them."""
 
-import asyncio
-import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
-from deploy.demo.job.client import Client, JobError
-from deploy.demo.job.files import File
+from shared.client import Headrace
+from shared.client.errors import FailedError
+from shared.client.files import File
+from shared.client.polling import Pause
+from shared.contracts.compute import NewResult, Session
 from shared.contracts.ids import result_id, task_id, uuid7
+from shared.contracts.retrieval import Wanted
 
-COMPUTE, DATA = "/compute/v1", "/data/v1"
-PACE = 0.15
-"""Seconds between two looks."""
+LOOK: Final = 0.15
+"""Seconds between two looks, at most."""
 
 Progress = Callable[[int], None]
-"""How many are done."""
+"""Called with how many are done."""
 
 
 class Products(msgspec.Struct, frozen=True):
@@ -27,65 +28,56 @@ class Products(msgspec.Struct, frozen=True):
 
 
 class Compute:
-    def __init__(self, client: Client, session: str, pid: str, files: Sequence[File]) -> None:
+    def __init__(self, client: Headrace, session: UUID, pid: str, files: Sequence[File]) -> None:
         self._client, self._session, self._pid, self._files = client, session, pid, files
-        self._where = f"{COMPUTE}/sessions/{session}"
-        self._inputs = {file.name: str(uuid7()) for file in files}
+        self._inputs = {file.path: uuid7() for file in files}
         self.submission: UUID | None = None
 
     async def submit(self) -> None:
         """The inputs as results without a value, and the tasks that need them: they wait."""
-        new = [{"id": id, "name": name} for name, id in self._inputs.items()]
-        await self._client.post(f"{self._where}/results", {"results": new})
+        await self._client.results.create(self._session, [NewResult(name, id) for name, id in self._inputs.items()])
         tasks: list[dict[str, Any]] = [
-            {"payload": {"name": name}, "inputs": [id], "options": {"function": "measure"}}
-            for name, id in self._inputs.items()
+            {"function": "measure", "payload": {"name": name}, "inputs": [id]} for name, id in self._inputs.items()
         ]
-        joined = [f"@{n}" for n in range(len(tasks))]
-        tasks.append({"inputs": joined, "outputs": 2, "options": {"function": "catalogue"}})
-        lines = "".join(json.dumps(task) + "\n" for task in tasks)
-        made = await self._client.post(f"{self._where}/submissions", lines=lines)
-        self.submission = UUID(made["id"])
+        tasks.append({"function": "catalogue", "inputs": [f"@{n}" for n in range(len(tasks))], "outputs": 2})
+        self.submission = (await self._client.tasks.submit(self._session, tasks)).id
 
-    async def retrieve(self) -> str:
-        """The retrieval that gives the inputs their values; its id."""
-        wanted = [{"path": name, "result": id} for name, id in self._inputs.items()]
-        body = {"pid": self._pid, "id": str(uuid7()), "session": self._session, "results": wanted}
-        return str((await self._client.post(f"{DATA}/retrievals", body))["id"])
+    async def retrieve(self) -> UUID:
+        """The id of the retrieval that gives the inputs their values."""
+        wanted = [Wanted(name, id) for name, id in self._inputs.items()]
+        return (await self._client.retrievals.create(self._pid, session=self._session, results=wanted)).id
 
-    async def until_retrieved(self, retrieval: str, progress: Progress) -> None:
-        while (seen := await self._client.get(f"{DATA}/retrievals/{retrieval}"))["status"] != "done":
-            if seen["status"] in ("failed", "cancelled", "partial"):
-                raise JobError(f"{self._pid} could not be retrieved: {seen['error']}")
-            progress(seen["produced"])
-            await asyncio.sleep(PACE)
-        progress(seen["produced"])
+    async def until_retrieved(self, retrieval: UUID, progress: Progress) -> None:
+        pause = Pause(LOOK)
+        while (seen := await self._client.retrievals.get(retrieval)).status != "done":
+            if seen.status in ("failed", "cancelled", "partial"):
+                raise FailedError(f"{self._pid} could not be retrieved: {seen.error}")
+            progress(seen.produced)
+            await pause()
+        progress(seen.produced)
 
     async def until_done(self, progress: Progress) -> None:
-        """Until every task has ended; JobError if the last one has not completed."""
-        total = len(self._files) + 1
-        while (ended := _ended(await self._client.get(self._where))) < total:
+        """Until every task has ended; FailedError if the last one has not completed."""
+        total, pause = len(self._files) + 1, Pause(LOOK)
+        while (ended := _ended(await self._client.sessions.get(self._session))) < total:
             progress(ended)
-            await asyncio.sleep(PACE)
+            await pause()
         progress(ended)
         assert self.submission is not None
-        join = await self._client.get(f"{COMPUTE}/tasks/{task_id(self.submission, len(self._files))}")
-        if join["status"] != "completed":
-            raise JobError(f"the last task ended as {join['status']}: {join['error']}")
+        join = await self._client.tasks.get(task_id(self.submission, len(self._files)))
+        if join.status != "completed":
+            raise FailedError(f"the last task ended as {join.status}: {join.error}")
 
     async def products(self) -> Products:
         assert self.submission is not None
         last = len(self._files)
-        found = [
-            await self._client.download(f"{COMPUTE}/results/{result_id(self.submission, last, n)}/data")
-            for n in range(2)
-        ]
-        return Products(*found)
+        return Products(*[await self._client.results.value(result_id(self.submission, last, n)) for n in range(2)])
 
     async def close(self) -> None:
-        await self._client.post(f"{self._where}/close")
+        await self._client.sessions.close(self._session)
 
 
-def _ended(session: dict[str, Any]) -> int:
-    counts = session["tasks"]
-    return int(counts["completed"] + counts["failed"] + counts["cancelled"])
+def _ended(session: Session) -> int:
+    """How many of its tasks have ended."""
+    counts = session.tasks
+    return 0 if counts is None else counts.completed + counts.failed + counts.cancelled

@@ -5,16 +5,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import msgspec
-
-
-class File(msgspec.Struct, frozen=True):
-    """`name`: its path in the dataset, as in the wheel. `chk`: SHA-256 in hex."""
-
-    path: Path
-    name: str
-    size: int
-    chk: str
+from shared.client.files import File
 
 
 def root() -> Path | None:
@@ -32,7 +23,7 @@ def fits_files() -> list[Path]:
 
 
 def described(paths: Sequence[Path]) -> list[File]:
-    """With size and checksum."""
+    """The files with size and checksum; their paths in the dataset are those in the wheel."""
     folder = root()
     assert folder is not None
     found = []
@@ -44,5 +35,5 @@ def described(paths: Sequence[Path]) -> list[File]:
 
 def pid(files: Sequence[File]) -> str:
     """The dataset of these very files: another version of astropy has another."""
-    content = hashlib.sha256("".join(f"{file.chk} {file.name}\n" for file in files).encode())
+    content = hashlib.sha256("".join(f"{file.chk} {file.path}\n" for file in files).encode())
     return f"headrace/astropy-{content.hexdigest()[:12]}"

@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,14 +15,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 
 from deploy.demo.job import place
-from deploy.demo.job.archive import OPEN, Archive, status
-from deploy.demo.job.client import Client, JobError
+from deploy.demo.job.archive import OPEN, Archive
 from deploy.demo.job.compute import Compute, Products
 from deploy.demo.job.files import described, fits_files, pid
 from deploy.demo.job.summary import show_offers, summary
 from deploy.local.home import write_file
+from shared.client import Address, Headrace, Patience
+from shared.client.datasets import archive_status
+from shared.client.errors import ClientError
 from shared.runtime.retry import Backoff, retry
 
+OUTAGE: Final = 300.0
+"""Seconds for which services may be away."""
 _WRITE, _WRITES = Backoff(first=0.5, ceiling=2), 150
 """A disk that is full is waited for, about as long as services that are away."""
 
@@ -34,17 +39,18 @@ async def main(home: Path, console: Console) -> int:
         return 0
     address = json.loads((home / "address.json").read_text())
     token = (home / "token").read_text().strip()
-    async with Client(address["http"], token, lambda text: console.print(f"[yellow]{escape(text)}[/]")) as client:
+    patience = Patience(OUTAGE, at_start=True, report=lambda text: console.print(f"[yellow]{escape(text)}[/]"))
+    async with Headrace(Address(address["http"], token), patience=patience) as client:
         try:
             await Job(client, console, home, address).run(paths)
-        except JobError as error:
+        except ClientError as error:
             console.print(f"[red]the main job failed:[/] {escape(str(error))}", soft_wrap=True)
             return 1
     return 0
 
 
 class Job:
-    def __init__(self, client: Client, console: Console, home: Path, address: dict[str, Any]) -> None:
+    def __init__(self, client: Headrace, console: Console, home: Path, address: dict[str, Any]) -> None:
         self._client, self._console, self._home, self._address = client, console, home, address
         self._seconds: dict[str, float] = {}
         self._bars = Progress(
@@ -63,7 +69,7 @@ class Job:
         with self._bars:
             dataset = await self._store(archive, len(files))
             accepted = await self._place(archive.pid)
-            compute = Compute(self._client, str(accepted["session"]), archive.pid, files)
+            compute = Compute(self._client, UUID(accepted["session"]), archive.pid, files)
             products = await self._compute(compute, len(files))
         out = self._home / "out"
         await retry(lambda: asyncio.to_thread(_write, out, products), on=(OSError,), backoff=_WRITE, attempts=_WRITES)
@@ -72,9 +78,9 @@ class Job:
     async def _store(self, archive: Archive, count: int) -> dict[str, Any]:
         with self._stage("upload", count) as bar:
             dataset = await archive.register()
-            there = status(dataset) not in OPEN
+            there = archive_status(dataset) not in OPEN
             if there:
-                self._note(bar, f"{archive.pid} is there already: {status(dataset)}")
+                self._note(bar, f"{archive.pid} is there already: {archive_status(dataset)}")
                 self._bars.update(bar, completed=count)
             else:
                 await archive.upload(lambda: self._bars.advance(bar))

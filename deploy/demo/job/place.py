@@ -4,25 +4,25 @@ import asyncio
 import time
 from typing import Any
 
-from deploy.demo.job.client import Client, JobError
+from shared.client import Headrace
+from shared.client.errors import FailedError
+from shared.client.paths import EXECUTION
 
-ROOT = "/execution/v1"
 PATIENCE = 180.0
 """Seconds for which no site need have room: an earlier run's reservation ends by itself."""
 NAME = "FITS catalogue"
 
 
-async def leave_open_sessions(client: Client) -> int:
+async def leave_open_sessions(client: Headrace) -> int:
     """Closes what an earlier run of this job left open, so that its site has its cores again; how many."""
-    open_ones = (await client.get("/compute/v1/sessions", status="running", size=1000))["items"]
-    mine = [one["id"] for one in open_ones if one["name"] == NAME]
+    mine = [one.id async for one in client.sessions.list(status="running") if one.name == NAME]
     for session in mine:
-        await client.post(f"/compute/v1/sessions/{session}/close")
+        await client.sessions.close(session)
     return len(mine)
 
 
-async def offers(client: Client, pid: str) -> dict[str, Any]:
-    """The workstep is stored, then every site is asked; the offers, best first. JobError if no site has any."""
+async def offers(client: Headrace, pid: str) -> dict[str, Any]:
+    """The workstep is stored, then every site is asked; the offers, best first. FailedError if no site has any."""
     request = {
         "meta": {"name": NAME},
         "executable": {"kind": "urn:headrace:kind:function", "function": "measure"},
@@ -34,21 +34,21 @@ async def offers(client: Client, pid: str) -> dict[str, Any]:
         },
         "data": [{"kind": "urn:headrace:kind:dataset", "pid": pid}],
     }
-    workstep = await client.post(f"{ROOT}/worksteps", {"name": NAME, "request": request})
+    workstep = await client.http.post(f"{EXECUTION}/worksteps", {"name": NAME, "request": request})
     until = time.monotonic() + PATIENCE
     while True:
-        made: dict[str, Any] = await client.post(f"{ROOT}/requests", {"workstep": workstep["id"]})
+        made: dict[str, Any] = await client.http.post(f"{EXECUTION}/requests", {"workstep": workstep["id"]})
         if made["result"] == "YES":
             return made
         if time.monotonic() > until:
-            raise JobError("no site offers: " + "; ".join(one["message"] for one in made["meta"]["messages"]))
+            raise FailedError("no site offers: " + "; ".join(one["message"] for one in made["meta"]["messages"]))
         await asyncio.sleep(1)
 
 
-async def accept(client: Client, offer: dict[str, Any]) -> dict[str, Any]:
+async def accept(client: Headrace, offer: dict[str, Any]) -> dict[str, Any]:
     """The execution session; `session` in it is the compute session at the site."""
     body = {"kind": "uri:enum-value-update", "path": "/phase", "value": "ACCEPTED"}
-    accepted: dict[str, Any] = await client.post(f"{ROOT}/sessions/{offer['meta']['uuid']}", body)
+    accepted: dict[str, Any] = await client.http.post(f"{EXECUTION}/sessions/{offer['meta']['uuid']}", body)
     if "session" not in accepted:
-        raise JobError(f"{offer['site']} has accepted, but made no session: {accepted['phase']}")
+        raise FailedError(f"{offer['site']} has accepted, but made no session: {accepted['phase']}")
     return accepted

@@ -14,6 +14,7 @@ from shared.contracts import subjects
 from shared.contracts.catalogue import (
     Dataset,
     DatasetCreate,
+    DatasetList,
     DatasetPage,
     DatasetRef,
     LifecycleUpdate,
@@ -28,7 +29,6 @@ from shared.contracts.endpoints.catalogue import (
     ORIGDATABLOCK_CREATE,
 )
 from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, Invalid, NotFound
-from shared.contracts.paging import Page
 from shared.db.sql import Db
 from shared.objects.layout import in_words, path_fault
 from shared.objects.port import Objects
@@ -74,10 +74,10 @@ class Datasets:
         """A dataset of the asker's."""
         return datasets.dataset_of(await datasets.find_owned(self._db, ctx, asked.pid))
 
-    async def list(self, ctx: Context, asked: Page) -> DatasetPage:
+    async def list(self, ctx: Context, asked: DatasetList) -> DatasetPage:
         """A page of the asker's datasets, newest first; of everybody's for the admin."""
         owner = None if ctx.is_admin else ctx.user
-        rows = await datasets.page(self._db, owner, place_of(asked, UUID), asked.size + 1)
+        rows = await datasets.page(self._db, asked, owner, place_of(asked, UUID), asked.size + 1)
         items, more = fitting([datasets.dataset_of(row) for row in rows], asked.size)
         return DatasetPage(items, token_of(asked, items[-1].id) if more else "")
 

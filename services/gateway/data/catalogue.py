@@ -3,7 +3,6 @@
 from services.gateway.http.route import rpc
 from services.gateway.identity.auth import DATA_READ, DATA_WRITE
 from shared.contracts import catalogue as k
-from shared.contracts.paging import Page
 
 ROOT = "/catalogue/api/v3"
 DATASET = f"{ROOT}/datasets/{{pid}}"
@@ -26,7 +25,7 @@ ROUTES = [
         f"{ROOT}/datasets",
         DATA_READ,
         "dataset.list",
-        Page,
+        k.DatasetList,
         k.DatasetPage,
         "Datasets, newest first.",
         service=SERVICE,

@@ -21,6 +21,7 @@ from shared.contracts.errors import (
     Unauthenticated,
     Unavailable,
 )
+from shared.contracts.examples import with_example
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -100,7 +101,7 @@ def invalid(error: msgspec.MsgspecError, *, where: str = "body") -> Invalid:
     field = path.rstrip("`").removeprefix("$").removeprefix(".")
     if named := _NAMED.search(text):
         field = f"{field}.{named[1]}".lstrip(".")
-    return Invalid(text, field=field or where)
+    return Invalid(with_example(text), field=field or where)
 
 
 def encode(error: HeadraceError, trace: str) -> bytes:

@@ -1,28 +1,25 @@
-"""What is over and done with: submissions that were never finished, or whose parent never completed, and those whose tasks
-have all ended.
-
-And what a session's change of state has left undone; and sessions whose time is over.
+"""What was left behind: submissions that were never finished, or whose parent never completed; those whose tasks have all
+ended; what a session's change of state entails, where whoever made it was killed; and sessions whose time is over.
 """
 
-from typing import Any
 from uuid import UUID
 
-import asyncpg
-
-from services.scheduler import store
 from services.scheduler.compute.removal.chains import Removal
-from services.scheduler.compute.sessions.closing import settle
-from services.scheduler.compute.sessions.duties import Duties
-from services.scheduler.compute.submissions.handlers import discard, drop_rows
+from services.scheduler.compute.sessions.cleanup import Cleanup
+from services.scheduler.compute.submissions import ending, rows
+from services.scheduler.compute.submissions import store as submissions
+from services.scheduler.machine import MACHINES
+from services.scheduler.spans import task_span
 from shared.contracts.states import SubmissionStatus
+from shared.db.sql import Db, load
 from shared.runtime.log import log
 from shared.service.inbox import forget_keys
 from shared.service.unit import Units
 
-Q = store.Q
+Q = load(__file__, "sweep.sql", MACHINES)
 ABANDONED_AFTER = 3600.0
 """Seconds after its newest chunk when a submission whose last chunk has not come is refused."""
-OWED_AFTER = 10.0
+CLEANUP_AFTER = 10.0
 """Seconds after a session's change of state when what it entails is taken up here: whoever changed it is at it until then."""
 PAGE = 100
 """Submissions looked at in one round; the next round goes on behind them, so that those that wait hide no others."""
@@ -32,24 +29,30 @@ FIRST = UUID(int=0)
 class Sweep:
     def __init__(
         self,
-        pool: "asyncpg.Pool[Any]",
+        pool: Db,
         units: Units,
-        duties: Duties,
+        cleanup: Cleanup,
         removal: Removal,
         *,
         abandoned_after: float = ABANDONED_AFTER,
-        owed_after: float = OWED_AFTER,
+        cleanup_after: float = CLEANUP_AFTER,
         page: int = PAGE,
     ) -> None:
-        self._pool, self._units, self._duties, self._removal = pool, units, duties, removal
-        self._age, self._owed, self._page = abandoned_after, owed_after, page
-        self._after = self._unborn = FIRST
+        self._pool, self._units, self._cleanup, self._removal = pool, units, cleanup, removal
+        self._age, self._cleanup_age, self._page = abandoned_after, cleanup_after, page
+        self._after_ended = self._after_orphan = FIRST
 
     async def run_once(self) -> int:
         """Every part has its turn, whatever became of the one before; the first error is raised in the end."""
         done, errors = 0, []
-        parts = (self._abandoned, self._orphans, self._settle, self._finish, self._removal.expire, self._forget_keys)
-        for part in parts:
+        for part in (
+            self.refuse_abandoned,
+            self.drop_orphans,
+            self.mark_ended,
+            self._finish_cleanup,
+            self._removal.expire,
+            self._forget_keys,
+        ):
             try:
                 done += await part()
             except Exception as error:
@@ -58,56 +61,48 @@ class Sweep:
             raise errors[0]
         return done
 
-    async def _abandoned(self) -> int:
-        done = 0
-        for row in await self._pool.fetch(Q["abandoned"], self._age, None):
-            done += await self._discard(row["id"])
-        return done
+    async def refuse_abandoned(self) -> int:
+        found = await Q.abandoned.fetch(self._pool, age=self._age)
+        return sum([await self.refuse(row["id"]) for row in found])
 
-    async def _discard(self, submission: UUID) -> int:
+    async def refuse(self, submission: UUID) -> bool:
         """Looks again once no chunk of it can be under way: its last one may have come since."""
         async with self._units.begin() as unit:
             db = unit.connection
-            row = await db.fetchrow(Q["lock_submission"], submission)
-            if row is None or row["status"] != SubmissionStatus.OPEN:
-                return 0
-            if await db.fetchval(Q["abandoned"], self._age, submission) is None:
-                return 0
-            await discard(db, submission, "its last chunk never came")
+            await submissions.lock(db, submission)
+            if not await Q.is_abandoned.fetchval(db, age=self._age, submission=submission):
+                return False
+            await rows.discard(db, submission, "its last chunk never came")
         log.info("submission.abandoned", submission=str(submission))
-        return 1
+        return True
 
-    async def _orphans(self) -> int:
+    async def drop_orphans(self) -> int:
         """What attempts created that did not complete: nobody has seen it, nothing of it stays."""
+        found = await Q.orphans.fetch(self._pool, after=self._after_orphan, most=self._page)
+        self._after_orphan = found[-1]["id"] if len(found) == self._page else FIRST
+        return sum([await self._drop_orphan(row["id"]) for row in found])
+
+    async def _drop_orphan(self, submission: UUID) -> bool:
+        async with self._units.begin() as unit:
+            row = await submissions.lock(unit.connection, submission)
+            if row is None or row["status"] != SubmissionStatus.OPEN:
+                return False
+            await rows.drop(unit.connection, submission)
+            await Q.drop_orphan.execute(unit.connection, submission=submission)
+        log.info("subtasks.discarded", submission=str(submission), parent=str(row["parent"]), tasks=row["tasks"])
+        return True
+
+    async def mark_ended(self) -> int:
         done = 0
-        rows = await self._pool.fetch(Q["orphans"], self._unborn, self._page)
-        self._unborn = rows[-1]["id"] if len(rows) == self._page else FIRST
-        for row in rows:
-            async with self._units.begin() as unit:
-                found = await unit.connection.fetchrow(Q["lock_submission"], row["id"])
-                if found is None or found["status"] != SubmissionStatus.OPEN:
-                    continue
-                await drop_rows(unit.connection, row["id"])
-                await unit.connection.execute(Q["drop_unborn"], row["id"])
-            log.info("subtasks.discarded", submission=str(row["id"]), parent=str(found["parent"]), tasks=found["tasks"])
-            done += 1
+        found = await ending.ended_candidates(self._pool, self._after_ended, self._page)
+        self._after_ended = found[-1] if len(found) == self._page else FIRST
+        for submission in found:
+            if await ending.first_open_task(self._pool, *task_span(submission)) is None:
+                done += await ending.mark_if_ended(self._units, submission)
         return done
 
-    async def _settle(self) -> int:
-        done = 0
-        rows = await self._pool.fetch(Q["unsettled"], self._after, self._page)
-        self._after = rows[-1]["id"] if len(rows) == self._page else FIRST
-        for row in rows:
-            if await self._pool.fetchval(Q["open_task"], *store.span(row["id"])) is None:
-                done += await settle(self._units, row["id"])
-        return done
-
-    async def _finish(self) -> int:
-        """What changes of state entail, where whoever made them was killed at it."""
-        rows = await self._pool.fetch(Q["owing"], self._owed)
-        for row in rows:
-            await self._duties.run(row["id"])
-        return len(rows)
+    async def _finish_cleanup(self) -> int:
+        return await self._cleanup.run_once(self._cleanup_age)
 
     async def _forget_keys(self) -> int:
         await forget_keys(self._pool)

@@ -20,11 +20,11 @@ class WorkerControl:
     def __init__(self, bus: Bus, credit: Credit, gossip: Gossip) -> None:
         self._bus, self._credit, self._gossip = bus, credit, gossip
 
-    async def control(self, session: UUID, what: Control) -> None:
+    async def control(self, session: UUID, control: Control) -> None:
         """To all workers, by core NATS: one that is not connected does not get it."""
-        await self._bus.publish_core(subjects.session_control(session), what)
+        await self._bus.publish_core(subjects.session_control(session), control)
 
-    async def take_back(self, session: UUID, event: str, epoch: int = LAST_EPOCH) -> None:
+    async def empty_queue(self, session: UUID, event: str, epoch: int = LAST_EPOCH) -> None:
         """Purges the session's tasks from the queue, then tells the workers (`event`, `epoch`: see `Control`)."""
         await topology.purge(self._bus, TASKS.name, subjects.tasks_of_session(session))
         await self.control(session, Control(event, None, epoch))

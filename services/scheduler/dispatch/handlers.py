@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from services.scheduler.dispatch import partitions, unplaced
-from services.scheduler.dispatch.partition import Partition as Known
+from services.scheduler.dispatch.partition import Partition as PartitionState
 from services.scheduler.dispatch.registry import Registry
 from services.scheduler.dispatch.unplaced import SHOWN
 from services.scheduler.heavy_reads import HeavyReads
@@ -40,10 +40,13 @@ from shared.service.unit import Unit
 
 
 class Partitions:
+    """The endpoints of partitions."""
+
     def __init__(self, bus: Bus, db: Db, registry: Registry, heavy: HeavyReads) -> None:
         self._bus, self._db, self._registry, self._heavy = bus, db, registry, heavy
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(PARTITION_CREATE, self.create)
         service.on(PARTITION_UPDATE, self.update)
         service.on(PARTITION_DELETE, self.delete)
@@ -51,7 +54,8 @@ class Partitions:
         service.on(PARTITION_LIST, self.list)
 
     async def create(self, unit: Unit, ctx: Context, request: PartitionCreate) -> Partition:
-        _operator(ctx)
+        """Makes it, again if it was deleted; AlreadyExists if there is one of this name with other values."""
+        _require_admin(ctx)
         _check(request.reserve, request.max)
         db, values = unit.connection, (request.priority, request.reserve, request.max)
         row = await partitions.lock(db, request.name)
@@ -60,29 +64,30 @@ class Partitions:
             row = await partitions.lock(db, request.name)
         if row["deleted_at"] is not None:
             row = await partitions.update(db, request.name, *values)
-        elif (row["priority"], row["reserve"], row["most"]) != values:
+        elif (row["priority"], row["reserve"], row["max"]) != values:
             raise AlreadyExists(
                 f"partition {request.name!r} exists with priority {row['priority']}, reserve {row['reserve']} and "
-                f"max {_limit(row['most'])}: update it instead",
+                f"max {_limit(row['max'])}: update it instead",
                 field="name",
             )
         unit.after.append(self._registry.refresh)
         return self._shown(row)
 
     async def update(self, unit: Unit, ctx: Context, request: PartitionUpdate) -> Partition:
-        _operator(ctx)
+        """Changes what the request names."""
+        _require_admin(ctx)
         row = await self._lock(unit, request.name)
         priority = row["priority"] if request.priority is msgspec.UNSET else request.priority
         reserve = row["reserve"] if request.reserve is msgspec.UNSET else request.reserve
-        most = row["most"] if request.max is msgspec.UNSET else request.max
-        _check(reserve, most)
-        row = await partitions.update(unit.connection, request.name, priority, reserve, most)
+        limit = row["max"] if request.max is msgspec.UNSET else request.max
+        _check(reserve, limit)
+        row = await partitions.update(unit.connection, request.name, priority, reserve, limit)
         unit.after.append(self._registry.refresh)
         return self._shown(row)
 
     async def delete(self, unit: Unit, ctx: Context, request: PartitionRef) -> Partition:
         """Its workers' consumer is taken away in the transaction: made anew, the partition gets its own afterwards."""
-        _operator(ctx)
+        _require_admin(ctx)
         if request.name == DEFAULT_PARTITION:
             raise Conflict(f"partition {DEFAULT_PARTITION!r} cannot be deleted: sessions that name none use it")
         row = await self._lock(unit, request.name)
@@ -102,6 +107,7 @@ class Partitions:
         return self._shown(row)
 
     async def get(self, ctx: Context, request: PartitionRef) -> Partition:
+        """One partition, with what is counted in the tables and by its dispatcher."""
         await self._registry.refresh()  # another scheduler may have just made it, or changed it
         known = self._registry.named(request.name)
         if known is None:
@@ -114,20 +120,21 @@ class Partitions:
             raise _unknown(name)
         return row
 
-    async def _counted(self, ctx: Context, known: list[Known]) -> list[Partition]:
-        numbered = {partition.number: partition for partition in known}
-        counts = await partitions.counts(self._db, list(numbered))
+    async def _counted(self, ctx: Context, known: list[PartitionState]) -> list[Partition]:
+        by_number = {partition.number: partition for partition in known}
+        counts = await partitions.counts(self._db, list(by_number))
         async with self._heavy.place(ctx) as db:  # it may read many tasks
-            placeless = unplaced.without_worker(await unplaced.count_waiting(db, list(numbered)), numbered)
-        return [_partition(p, *counts.get(p.number, (0, 0)), placeless.get(p.number)) for p in known]
+            without_worker = unplaced.without_worker(await unplaced.count_waiting(db, list(by_number)), by_number)
+        return [_partition(p, *counts.get(p.number, (0, 0)), without_worker.get(p.number)) for p in known]
 
     def _shown(self, row: Any) -> Partition:
         """As it is stored; what is counted as far as it is known here."""
-        known = self._registry.named(row["name"]) or Known(row["id"], row["name"])
+        known = self._registry.named(row["name"]) or PartitionState(row["id"], row["name"])
         counted = _partition(known, known.reported_running, 0)
-        return msgspec.structs.replace(counted, priority=row["priority"], reserve=row["reserve"], max=row["most"])
+        return msgspec.structs.replace(counted, priority=row["priority"], reserve=row["reserve"], max=row["max"])
 
     async def list(self, ctx: Context, request: Page) -> PartitionPage:
+        """A page of all partitions, by name."""
         await self._registry.refresh()
         after = place_of(request, PartitionName) or ""
         known = sorted((p for p in self._registry if p.name > after), key=lambda p: p.name)
@@ -135,7 +142,9 @@ class Partitions:
         return PartitionPage(items, token_of(request, items[-1].name) if more else "")
 
 
-def _partition(known: Known, running: int, waiting: int, placeless: dict[str, int] | None = None) -> Partition:
+def _partition(
+    known: PartitionState, running: int, waiting: int, without_worker: dict[str, int] | None = None
+) -> Partition:
     unwell = {beat.worker: beat.unwell for beat in known.beats if beat.unwell}
     return Partition(
         known.name,
@@ -148,23 +157,23 @@ def _partition(known: Known, running: int, waiting: int, placeless: dict[str, in
         running,
         waiting,
         sorted(known.functions.offered or ()),
-        placeless or {},
+        without_worker or {},
         dict(sorted(unwell.items())[:SHOWN]),
     )
 
 
-def _operator(ctx: Context) -> None:
+def _require_admin(ctx: Context) -> None:
     if not ctx.is_admin:
         raise Forbidden("only an admin makes, changes and deletes partitions")
 
 
-def _check(reserve: int, most: int | None) -> None:
-    if most is not None and reserve > most:
-        raise Invalid(f"a reserve of {reserve} is more than the most that may run, {most}", field="reserve")
+def _check(reserve: int, limit: int | None) -> None:
+    if limit is not None and reserve > limit:
+        raise Invalid(f"a reserve of {reserve} is more than the most that may run, {limit}", field="reserve")
 
 
-def _limit(most: int | None) -> str:
-    return "none" if most is None else str(most)
+def _limit(limit: int | None) -> str:
+    return "none" if limit is None else str(limit)
 
 
 def _unknown(name: str) -> NotFound:

@@ -55,6 +55,7 @@ class DispatchLocks:
             return self._connection is not None and await try_lock(self._connection, partition)
 
     async def close(self) -> None:
+        """Gives all locks back."""
         if self._connection is not None:
             await self._connection.close()
 

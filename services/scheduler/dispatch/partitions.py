@@ -10,7 +10,7 @@ Q = load(__file__, "partitions.sql", MACHINES)
 
 
 async def listed(db: Db) -> list[Row]:
-    """All partitions that were not deleted: id, name, priority, reserve, most."""
+    """All partitions that were not deleted: id, name, priority, reserve, max."""
     rows: list[Row] = await Q.partitions.fetch(db)
     return rows
 

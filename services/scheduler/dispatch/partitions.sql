@@ -1,21 +1,21 @@
 -- The table of partitions, and what is counted for those who look at them.
 
 -- name: partitions
-SELECT id, name, priority, reserve, most FROM partitions WHERE deleted_at IS NULL ORDER BY name;
+SELECT id, name, priority, reserve, max FROM partitions WHERE deleted_at IS NULL ORDER BY name;
 
 -- name: hold
 -- Held so that none of them is deleted before what names them is there.
 SELECT name FROM partitions WHERE name = ANY(:names::text[]) AND deleted_at IS NULL ORDER BY name FOR SHARE;
 
 -- name: lock
-SELECT id, name, priority, reserve, most, deleted_at FROM partitions WHERE name = :name FOR UPDATE;
+SELECT id, name, priority, reserve, max, deleted_at FROM partitions WHERE name = :name FOR UPDATE;
 
 -- name: create
-INSERT INTO partitions (name, priority, reserve, most) VALUES (:name, :priority, :reserve, :max) ON CONFLICT (name) DO NOTHING;
+INSERT INTO partitions (name, priority, reserve, max) VALUES (:name, :priority, :reserve, :max) ON CONFLICT (name) DO NOTHING;
 
 -- name: change
-UPDATE partitions SET priority = :priority, reserve = :reserve, most = :max, deleted_at = NULL WHERE name = :name
-RETURNING id, name, priority, reserve, most, deleted_at;
+UPDATE partitions SET priority = :priority, reserve = :reserve, max = :max, deleted_at = NULL WHERE name = :name
+RETURNING id, name, priority, reserve, max, deleted_at;
 
 -- name: mark_deleted
 UPDATE partitions SET deleted_at = now() WHERE name = :name;

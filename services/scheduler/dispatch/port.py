@@ -30,17 +30,17 @@ class DispatchPort:
     def credits(self) -> tuple[list[int], list[int]]:
         return self._credit.columns()
 
-    def promise(self, unit: Unit, wanted: Mapping[int, int]) -> bool:
-        return self._credit.hold(unit, wanted)
+    def hold_credit(self, unit: Unit, counts: Mapping[int, int]) -> bool:
+        return self._credit.hold(unit, counts)
 
-    def know(self, submission: UUID, trace: str, applications: bool) -> None:
+    def remember(self, submission: UUID, trace: str, applications: bool) -> None:
         self._queue.remember(submission, trace, applications)
 
-    async def chosen(self, rows: Sequence[Row], values: Mapping[UUID, Value]) -> None:
+    async def publish(self, rows: Sequence[Row], values: Mapping[UUID, Value]) -> None:
         await self._dispatcher.publish(rows, values)
 
-    async def ended(self, counts: Mapping[int, int], took: Iterable[tuple[int, str, float]] = ()) -> None:
-        for number, function, seconds in took:
+    async def count_ended(self, counts: Mapping[int, int], durations: Iterable[tuple[int, str, float]] = ()) -> None:
+        for number, function, seconds in durations:
             if seconds > 0:  # a worker need not say
                 self._queue.durations.record(function, seconds)
                 if partition := self._registry.get(number):
@@ -66,5 +66,5 @@ class DispatchPort:
     async def wake(self, numbers: Iterable[int] | None = None) -> None:
         await self._gossip.wake(numbers)
 
-    def doubt(self) -> None:
+    def suspend(self) -> None:
         self._registry.suspend_all()

@@ -25,6 +25,8 @@ REST = 30
 
 
 class Wake(Protocol):
+    """Who looks at partitions again: `Gossip`."""
+
     async def wake(self, numbers: Iterable[int] | None = None) -> None: ...
 
 

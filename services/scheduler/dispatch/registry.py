@@ -31,9 +31,11 @@ class Registry:
         return iter(list(self._partitions.values()))
 
     def get(self, number: int) -> Partition | None:
+        """The partition of this number; None if it is not known here."""
         return self._partitions.get(number)
 
     def named(self, name: str) -> Partition | None:
+        """The partition of this name; None if it is not known here."""
         return next((partition for partition in self._partitions.values() if partition.name == name), None)
 
     def add(self, partition: Partition) -> Partition:
@@ -70,5 +72,5 @@ class Registry:
                 # Another refresh may have been faster: there must be one object that counts.
                 partition = self.add(Partition(number, row["name"]))
                 log.info("partition.known", partition=partition.name)
-            partition.configure(row["priority"], row["reserve"], row["most"])
+            partition.configure(row["priority"], row["reserve"], row["max"])
         self.limited = frozenset(p.number for p in self._partitions.values() if p.max is not None)

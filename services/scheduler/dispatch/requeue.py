@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from services.scheduler.machine import MACHINES
-from services.scheduler.store import span
+from services.scheduler.spans import task_span
 from shared.db.sql import Db, Row, load
 
 Q = load(__file__, "requeue.sql", MACHINES)
@@ -24,7 +24,7 @@ async def requeue_session(db: Db, session: UUID) -> dict[int, int]:
     """
     taken: Counter[int] = Counter()
     for submission in await active_submissions(db, session):
-        first, last = span(submission["id"])
+        first, last = task_span(submission["id"])
         rows = await Q.let_go.fetch(db, first=first, last=last)
         rows += await Q.rewind_released.fetch(db, first=first, last=last, partition=None)
         rows += await Q.rewind_lanes.fetch(db, first=first, last=last, partition=None)
@@ -47,7 +47,7 @@ async def requeue_partition(db: Db, partition: int, held: Sequence[tuple[UUID, i
         tasks, attempts, workers = (list(column) for column in zip(*held, strict=True))
         await Q.hold_tasks.execute(db, tasks=tasks, attempts=attempts, workers=workers, partition=partition)
     for row in await active_submissions(db):
-        first, last = span(row["id"])
+        first, last = task_span(row["id"])
         await Q.rewind_released.execute(db, first=first, last=last, partition=partition)
         await Q.rewind_lanes.execute(db, first=first, last=last, partition=partition)
         await Q.leave_to_lanes.execute(db, first=first, last=last, partition=partition, session=row["session"])

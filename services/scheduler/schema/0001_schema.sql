@@ -13,7 +13,7 @@ CREATE TABLE partitions (
     name text NOT NULL UNIQUE,
     priority smallint NOT NULL DEFAULT 1,           -- on workers that serve several, the higher one's tasks begin first
     reserve integer NOT NULL DEFAULT 0,             -- slots for which tasks of others are preempted
-    most integer,                                   -- most tasks outstanding at once; NULL: no limit
+    max integer,                                    -- most tasks outstanding at once; NULL: no limit
     created_at timestamptz NOT NULL DEFAULT now(),
     deleted_at timestamptz                          -- it keeps its row, as tasks that ended there name it; made anew it gets it back
 );

@@ -23,7 +23,7 @@ from shared.client.cli.commands import (
     values,
     watch,
 )
-from shared.client.cli.trouble import CliError, UsageError
+from shared.client.errors import ClientError
 
 HELP = """Look at a running Headrace, and give it work.
 
@@ -42,6 +42,9 @@ headrace session cancel 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f
 
 headrace explain 019a6f2e-5d3c-7a10-8c44-000200000007
 """
+
+
+WRONG_USAGE = 2
 
 
 def build() -> App:
@@ -73,12 +76,12 @@ def run(arguments: list[str]) -> int:
     try:
         build()(arguments, exit_on_error=False, result_action="return_none")
     except CycloptsError:
-        return UsageError.exit_code  # cyclopts has said what is wrong
-    except CliError as problem:
-        from shared.client.cli import show
+        return WRONG_USAGE  # cyclopts has said what is wrong
+    except ClientError as error:
+        from shared.client.cli.error_messages import exit_code, show_error
 
-        show.error(problem, as_json="--json" in arguments)
-        return problem.exit_code
+        show_error(error, as_json="--json" in arguments)
+        return exit_code(error)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:  # `headrace events | head`
@@ -87,7 +90,13 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def main() -> None:
+    # Not Python's own handler, which asyncio replaces by one that waits for a blocked read of stdin.
+    signal.signal(signal.SIGINT, _interrupt)
     sys.exit(run(sys.argv[1:]))
 
 

@@ -1,32 +1,23 @@
-"""The HTTP edge as the commands use it: JSON in, JSON out, errors as exceptions with their exit codes."""
+"""The client as the commands use it: one call after the other."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-import httpx
+from shared.client import Headrace
+from shared.client.address import Address
 
-from shared.client.cli.address import Address, find
-from shared.client.cli.trouble import RefusedError, UnreachableError
-
-ROOT = "/compute/v1"
-_PATIENCE = httpx.Timeout(10, read=60)
-_PATIENCE_BODY = httpx.Timeout(10, read=120, write=120)
+T = TypeVar("T")
 
 
 class Api:
-    """`with Api() as api: api.get("/ops/v1/status")`."""
+    """`with Api() as api: api.get("/ops/v1/status")`. The connections live in an event loop that runs during calls only."""
 
-    def __init__(self, address: Address | None = None, transport: httpx.BaseTransport | None = None) -> None:
-        self.address = address or find()
-        self._http = httpx.Client(
-            base_url=self.address.url,
-            headers={"Authorization": f"Bearer {self.address.token}"},
-            timeout=_PATIENCE,
-            transport=transport,
-            trust_env=not is_loopback(self.address.url),
-        )
+    def __init__(self, address: Address | None = None) -> None:
+        self.client = Headrace(address)
+        self.address = self.client.http.address
+        self._runner, self._open = asyncio.Runner(), True
 
     def __enter__(self) -> Self:
         return self
@@ -34,68 +25,44 @@ class Api:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._http.close()
+        try:
+            if kind is not KeyboardInterrupt:  # its calls are only cancelled: they may be anywhere
+                self.run(self.client.close())
+        finally:
+            self._open = False
+            self._runner.close()
+
+    def run(self, call: Coroutine[Any, Any, T]) -> T:
+        """What a coroutine of the client returns."""
+        return self._runner.run(call)
+
+    def each(self, things: AsyncIterator[T]) -> Iterator[T]:
+        """What an iterator of the client yields, one by one."""
+        end = object()
+
+        async def following() -> Any:
+            return await anext(things, end)
+
+        try:
+            while (thing := self.run(following())) is not end:
+                yield thing
+        finally:
+            if self._open:  # otherwise closed with the loop
+                self.run(_closed(things))
 
     def get(self, path: str, **query: Any) -> Any:
-        return self._ask("GET", path, params={name: value for name, value in query.items() if value is not None})
+        return self.run(self.client.http.get(path, **query))
 
     def post(self, path: str, body: Any = None, **options: Any) -> Any:
-        return self._ask("POST", path, **({"json": body} if body is not None else {}), **options)
-
-    def put(self, path: str, content: Iterator[bytes], headers: dict[str, str]) -> Any:
-        """A body of any size; the other side stores it while it comes."""
-        return self._ask("PUT", path, content=content, headers=headers, timeout=_PATIENCE_BODY)
+        return self.run(self.client.http.post(path, body, **options))
 
     def patch(self, path: str, body: Any) -> Any:
-        return self._ask("PATCH", path, json=body)
+        return self.run(self.client.http.send("PATCH", path, body=body)).json()
 
     def delete(self, path: str) -> Any:
-        return self._ask("DELETE", path)
-
-    def _ask(self, method: str, path: str, **options: Any) -> Any:
-        with self._reaching():
-            answer = self._http.request(method, path, **options)
-            _check(answer)
-        return answer.json() if answer.content else None
-
-    @contextmanager
-    def stream(
-        self, path: str, *, headers: dict[str, str] | None = None, patience: float | None = 60, **query: Any
-    ) -> Iterator[httpx.Response]:
-        """An answer to be read while it comes. `patience`: seconds of silence; None: any."""
-        timeout = httpx.Timeout(10, read=patience)
-        params = {name: value for name, value in query.items() if value is not None}
-        with (
-            self._reaching(),
-            self._http.stream("GET", path, params=params, headers=headers, timeout=timeout) as answer,
-        ):
-            if answer.is_error:
-                answer.read()
-            _check(answer)
-            yield answer
-
-    @contextmanager
-    def _reaching(self) -> Iterator[None]:
-        try:
-            yield
-        except (httpx.TransportError, httpx.InvalidURL) as error:
-            why = str(error) or type(error).__name__
-            raise UnreachableError(f"nobody answers at {self.address.url}: {why}") from None
+        return self.run(self.client.http.send("DELETE", path)).json()
 
 
-def _check(answer: httpx.Response) -> None:
-    if not answer.is_error:
-        return
-    try:
-        told = answer.json()
-    except ValueError:
-        told = {}
-    raise RefusedError(answer.status_code, told if isinstance(told, dict) else {})
-
-
-def is_loopback(url: str) -> bool:
-    """A proxy from the environment is of no use there."""
-    try:
-        return httpx.URL(url).host in ("127.0.0.1", "localhost", "::1")
-    except httpx.InvalidURL as error:
-        raise UnreachableError(f"{url!r} is not an address: {error}") from None
+async def _closed(things: Any) -> None:
+    if (close := getattr(things, "aclose", None)) is not None:
+        await close()

@@ -1,18 +1,18 @@
-"""A dataset and its files, said to the catalogue: for the first time, or held to what was said before."""
+"""Registers a dataset and its files, or compares them with those that are registered already."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from shared.client.cli.dataset import Dataset, status
-from shared.client.cli.files import File, portions
-from shared.client.cli.trouble import FailedError, RefusedError
+from shared.client.datasets import OneDataset, archive_status
+from shared.client.errors import FailedError, RefusedError
+from shared.client.files import File, portions
 
 OPEN = frozenset({"filesNotReadyYet", "missingFilesError"})
 """In these states files are taken."""
 
 
-def register(
-    dataset: Dataset, there: dict[str, Any] | None, files: Sequence[File], about: dict[str, str]
+async def register(
+    dataset: OneDataset, there: dict[str, Any] | None, files: Sequence[File], about: dict[str, str]
 ) -> tuple[dict[str, Any], list[File]]:
     """The dataset with exactly these files, and those of them that are still to be uploaded.
 
@@ -22,23 +22,25 @@ def register(
     known: dict[str, dict[str, Any]] = {}
     try:
         if there is None:
-            there = dataset.create(**about)
-        elif status(there) in OPEN:
-            known = {one["path"]: one for one in dataset.uploads()}
-        if status(there) not in OPEN:
-            return _held(dataset, files), []
+            there = await dataset.create(**about)
+        elif archive_status(there) in OPEN:
+            known = {one["path"]: one async for one in dataset.uploads()}
+        if archive_status(there) not in OPEN:
+            return await _held(dataset, files), []
         if foreign := known.keys() - {file.path for file in files}:
             raise _other(dataset, f"it has a file {min(foreign)!r} too")
         for portion in portions([file for file in files if not _is_registered(file, known)]):
-            dataset.add(portion, replace=any(file.path in known for file in portion))
+            await dataset.add(
+                [file.described() for file in portion], replace=any(file.path in known for file in portion)
+            )
     except RefusedError as error:
         if error.status not in (404, 409):
             raise
-        now = dataset.get()
-        if status(now) not in OPEN:  # an earlier call's upload was packed meanwhile
-            return _held(dataset, files), []
+        now = await dataset.get()
+        if archive_status(now) not in OPEN:  # an earlier call's upload was packed meanwhile
+            return await _held(dataset, files), []
         raise _other(dataset, str(error)) from None
-    now = dataset.get()
+    now = await dataset.get()
     if (now["numberOfFiles"], now["size"]) != (len(files), sum(file.size for file in files)):
         raise _other(dataset, f"it has {now['numberOfFiles']} files of {now['size']} bytes in all")
     return now, [file for file in files if not (_is_registered(file, known) and known[file.path]["uploaded"])]
@@ -50,11 +52,11 @@ def _is_registered(file: File, known: Mapping[str, dict[str, Any]]) -> bool:
     return one is not None and (one["size"], one["chk"]) == (file.size, file.chk)
 
 
-def _held(dataset: Dataset, files: Sequence[File]) -> dict[str, Any]:
+async def _held(dataset: OneDataset, files: Sequence[File]) -> dict[str, Any]:
     """The dataset as it is, if the files of its datablocks are these."""
-    if (problem := difference(dataset.files(), files)) is not None:
+    if (problem := difference([one async for one in dataset.files()], files)) is not None:
         raise _other(dataset, problem)
-    return dataset.get()
+    return await dataset.get()
 
 
 def difference(there: Iterable[dict[str, Any]], files: Sequence[File]) -> str | None:
@@ -76,7 +78,7 @@ def check_about(there: dict[str, Any], given: dict[str, str | None]) -> None:
             raise FailedError(f"dataset {there['pid']} is there already, with {option} {there[field]!r}")
 
 
-def _other(dataset: Dataset, why: str) -> FailedError:
+def _other(dataset: OneDataset, why: str) -> FailedError:
     return FailedError(
         f"dataset {dataset.pid} is there already, with other files: {why}. Give another pid, or, if it is not archived, free "
         f"this one: headrace dataset abandon {dataset.pid}"

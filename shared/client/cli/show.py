@@ -10,15 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from shared.client.cli.trouble import CliError
+from shared.client.cli.tables import lines
 from shared.runtime.plain import plain
 
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 WIDE = 200
 """Columns where there is no terminal to ask."""
-_FLEXIBLE = frozenset(
-    {"error", "reason", "reasons", "notes", "checks", "consumer: pending / unacknowledged", "name", "subject"}
-)
 BAD = frozenset({"error", "timeout", "aborted", "cancelled", "failed"})
 GOOD = frozenset({"ok", "completed", "running", "visible"})
 
@@ -49,17 +46,15 @@ def text(value: str) -> None:
 
 
 def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table, or a word that there is nothing."""
-    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for head in heads:
-        flexible = head in _FLEXIBLE
-        made.add_column(head, no_wrap=not flexible, overflow="fold" if flexible else "ellipsis")
-    for row in rows:
-        made.add_row(*(cell(value) for value in row))
-    if made.row_count:
-        _page().print(made)
-    else:
+    """A table as wide as the terminal, or a word that there is nothing."""
+    cells = [[cell(value) for value in row] for row in rows]
+    if not cells:
         console().print(Text(f"{title}: none"))
+        return
+    out = console()
+    out.print(Text(title, style="italic"))
+    for row in lines(heads, cells, _page().width):
+        out.print(row)
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> None:
@@ -71,15 +66,23 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> None:
     _page().print(made)
 
 
+def summary(sentence: str, reasons: Iterable[str], since: str | None = None) -> None:
+    """Why a thing is where it is: a sentence, and what it follows from."""
+    out = console()
+    out.print(cell(sentence), style="bold")
+    for reason in ([f"since {when(since)}"] if since else []) + list(reasons):
+        out.print(cell(f"  - {reason}"))
+
+
 def _nested(value: Any) -> Any:
     """What a field of a field has: names with their values, in brackets."""
     return f"({', '.join(f'{name} {inner}' for name, inner in value.items())})" if isinstance(value, dict) else value
 
 
-def entity(told: dict[str, Any]) -> None:
+def entity(thing: dict[str, Any]) -> None:
     """One thing with its fields; what is nested is one line."""
     pairs = []
-    for name, value in told.items():
+    for name, value in thing.items():
         if isinstance(value, dict):
             value = ", ".join(
                 f"{inner} {_nested(count)}" for inner, count in value.items() if count not in (None, 0, {})
@@ -103,19 +106,6 @@ def more(page: dict[str, Any]) -> None:
     """How to see the next page."""
     if page.get("next"):
         Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"more: --token {page['next']}", style="dim"))
-
-
-def error(problem: CliError, *, as_json: bool) -> None:
-    """On stderr: the detail, the field and the trace."""
-    told = problem.problem()
-    if as_json:
-        sys.stderr.write(json.dumps(told, ensure_ascii=False) + "\n")
-        return
-    out = Console(stderr=True, highlight=False, soft_wrap=True)
-    out.print(Text("error: ", style="bold red") + Text(str(told["detail"])))
-    for name in ("field", "trace"):
-        if told.get(name):
-            out.print(Text(f"  {name}: {told[name]}"))
 
 
 def size(count: int) -> str:

@@ -12,10 +12,10 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from shared.client.cli.fetch import sha256, sha256_of
-from shared.client.cli.names import Names
-from shared.client.cli.trouble import FailedError
-from shared.client.cli.unnamed import BLOCK, unnamed
+from shared.client.cli.file_names import FileNames
+from shared.client.downloads import sha256, sha256_of
+from shared.client.errors import FailedError
+from shared.client.partial_file import BLOCK, partial_file
 from shared.contracts.errors import Invalid
 from shared.objects.layout import check_path
 
@@ -37,7 +37,7 @@ class Payload(msgspec.Struct, frozen=True):
     chk: str
 
 
-def unpack(source: BinaryIO, bag: str, folder: Path, *, force: bool, reserved: Set[Path], names: Names) -> Unpacked:
+def unpack(source: BinaryIO, bag: str, folder: Path, *, force: bool, reserved: Set[Path], names: FileNames) -> Unpacked:
     """FailedError, and nothing written, if a file is there that is another, unless `force`.
 
     `reserved`: places that its files cannot have: where the tar will be. `names`: of all files of the dataset so far.
@@ -62,7 +62,7 @@ def unpack(source: BinaryIO, bag: str, folder: Path, *, force: bool, reserved: S
     return done
 
 
-def are_there(files: Iterable[dict[str, Any]], folder: Path, names: Names) -> Unpacked | None:
+def are_there(files: Iterable[dict[str, Any]], folder: Path, names: FileNames) -> Unpacked | None:
     """None unless all these files (of the catalogue: path, size, chk) are in the folder, as they should be."""
     listed = list(files)
     try:
@@ -140,7 +140,7 @@ def _write(tar: tarfile.TarFile, one: Payload) -> None:
     one.target.parent.mkdir(parents=True, exist_ok=True)
     source = tar.extractfile(one.member)
     assert source is not None
-    with unnamed(one.target.parent) as part:
+    with partial_file(one.target.parent) as part:
         while block := source.read(BLOCK):
             part.write(block)
         if (came := sha256_of(part.file)) != one.chk:

@@ -1,4 +1,4 @@
-"""Sessions, results and submissions: what users ask of the scheduler. Version 3.
+"""Sessions, results and submissions: what users ask of the scheduler. Version 4.
 
 Who may ask what is in `shared/contracts/endpoints/compute.py`; docs/endpoints.md is the table made from it.
 
@@ -89,7 +89,7 @@ from shared.contracts.compute.tasks import (
     Unchanged,
 )
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 __all__ = [
     "DEFAULT_PARTITION",

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.contracts.compute.options import Options
+from shared.contracts.compute.options import Function, Options
 
 MAX_INPUTS: Final = 100_000
 """Most inputs of a task."""
@@ -19,6 +19,7 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     inputs    the results it needs, in order: ids, or `@7` (the output of line 7 of this submission) or `@7.1` (its
               output number 1); only earlier lines, so that a submission cannot wait for itself
     outputs   how many results it produces (1 unless said), or the ids of results created before
+    function  which of the workers' functions runs it; the same as `options.function`, and goes before it
     options   over those of the submission and the session
     inputs_from   the id of a result whose value is a JSON list of what `inputs` may have: they follow those in `inputs`. It is
               read when the task is submitted: it has to be complete by then, and a list has at most 8 MiB. A task has at most
@@ -31,6 +32,7 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     outputs: Annotated[int, msgspec.Meta(ge=0, le=256)] | Annotated[list[UUID], msgspec.Meta(max_length=256)] = 1
     options: Options | None = None
     inputs_from: UUID | None = None
+    function: Function | None = None
 
 
 class SubmissionCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -4,7 +4,6 @@ from typing import Final
 
 from shared.contracts import catalogue as k
 from shared.contracts.endpoint import Change, Command, Query
-from shared.contracts.paging import Page
 from shared.contracts.permissions import DATA_READ, DATA_WRITE
 
 ARCHIVER: Final = "archiver"
@@ -13,7 +12,9 @@ DATASET_CREATE: Final = Command(
     ARCHIVER, "dataset", "create", k.DatasetCreate, k.Dataset, DATA_WRITE, "Registers a dataset."
 )
 DATASET_GET: Final = Query(ARCHIVER, "dataset", "get", k.DatasetRef, k.Dataset, DATA_READ, "A dataset.")
-DATASET_LIST: Final = Query(ARCHIVER, "dataset", "list", Page, k.DatasetPage, DATA_READ, "Datasets, newest first.")
+DATASET_LIST: Final = Query(
+    ARCHIVER, "dataset", "list", k.DatasetList, k.DatasetPage, DATA_READ, "Datasets, newest first."
+)
 DATASET_LIFECYCLE: Final = Change(
     ARCHIVER,
     "dataset",

@@ -281,7 +281,7 @@ async def labels_a_subtask_with_what_cannot_be_encoded(task: Task) -> str:
     return "done"
 
 
-@row("error", r"Invalid: subtasks\[1\]\.options\.function: Expected `str` matching regex.*")
+@row("error", r"Invalid: subtasks\[1\]\.options\.function: Expected a function such as 'measure'.*")
 async def submits_to_a_function_that_cannot_be_encoded(task: Task) -> None:
     task.submit("other", 1)
     task.submit("caf\udce9", 1)

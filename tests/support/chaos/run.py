@@ -71,7 +71,7 @@ class Run:
 
     async def counted(self, mix: Mix | None = None, *, retold: bool = False) -> None:
         """Everything ended, once. `retold`: the event stream was lost, so that frames may stand there again."""
-        await self.edge.close(self.session)
+        await self.edge.close_session(self.session)
         await self.system.wait_until(self._settled, timeout=LIMIT)
         await self._listed()
         await self._events(retold)

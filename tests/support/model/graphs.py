@@ -8,15 +8,19 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from services.scheduler import store
+from services.scheduler.compute.completion import store as completion
 from services.scheduler.compute.completion.batch import Batch
-from services.scheduler.compute.submissions import decide
+from services.scheduler.compute.sessions import store as sessions
+from services.scheduler.compute.submissions import store as submissions
+from services.scheduler.compute.submissions import whole
+from services.scheduler.compute.submissions.chunk import Chunk
+from services.scheduler.compute.submissions.options import session_defaults
+from services.scheduler.compute.submissions.plan import EDGE_COLUMNS, RESULT_COLUMNS, TASK_COLUMNS, Plan
 from shared.contracts import ids
-from shared.contracts.compute import Options, TaskSpec
+from shared.contracts.compute import Options, SessionCreate, TaskSpec
 from shared.contracts.states import ResultStatus, TaskStatus
 from shared.contracts.work import Completed, Output, ReportBatch
 
-Q = store.Q
 WAITING, READY, DONE, FAILED = "waiting", "ready", "done", "failed"
 
 
@@ -52,43 +56,35 @@ class Graph:
 
 async def plant(pool: "asyncpg.Pool[Any]", shapes: Sequence[Shape], outside: int) -> Graph:
     """Writes a graph as the handlers do: the scheduler's own plan, its columns, its statements."""
-    session, submission = ids.uuid7(), ids.submission_id()
-    others = [ids.uuid7() for _ in range(outside)]
+    submission, others = ids.submission_id(), [ids.uuid7() for _ in range(outside)]
+    session: UUID = (await sessions.create(pool, "ann", ["default"], SessionCreate()))["id"]
     graph = Graph(session, submission, shapes, others)
-    plan = decide.Plan(
-        submission, session, 0, decide.session_defaults(["default"], Options(function="f")), {"default": 1}
-    )
+    plan = Plan(submission, session, 0, session_defaults(["default"], Options(function="f")), {"default": 1})
     for shape in shapes:
         inputs = [f"@{line}.{k}" if line >= 0 else str(others[k]) for line, k in shape.needs]
         plan.add(TaskSpec(inputs=inputs, outputs=shape.outputs))
-    plan.settle({result: (session, int(ResultStatus.CREATED)) for result in others})
+    plan.link({result: (session, int(ResultStatus.CREATED)) for result in others})
     now, created = datetime.now(UTC), int(ResultStatus.CREATED)
     results: list[tuple[Any, ...]] = [(result, session, False, created, task, now) for result, task in plan.outputs]
     results += [(result, session, True, created, None, now) for result in others]
     async with pool.acquire() as db, db.transaction():
-        await db.execute(Q["create_session"], session, "", "ann", ["default"], "{}", None, None, False)
-        await db.execute(Q["open_submission"], submission, session, "ann", "{}", "")
-        await db.copy_records_to_table("tasks", records=plan.tasks, columns=decide.TASK_COLUMNS)
-        await db.copy_records_to_table("results", records=results, columns=decide.RESULT_COLUMNS)
-        await db.copy_records_to_table("dependencies", records=plan.edges, columns=decide.EDGE_COLUMNS)
-        await db.execute(Q["show_submission"], submission, len(shapes), False)
-        await db.fetch(Q["begin_tasks"], *store.span(submission))
+        await submissions.open(db, "ann", Chunk(session, submission, 0, 0, True, None, b"", {}))
+        await db.copy_records_to_table("tasks", records=plan.tasks, columns=TASK_COLUMNS)
+        await db.copy_records_to_table("results", records=results, columns=RESULT_COLUMNS)
+        await db.copy_records_to_table("dependencies", records=plan.edges, columns=EDGE_COLUMNS)
+        await submissions.show(db, submission, len(shapes), applications=False)
+        await whole.begin_tasks(db, submission)
     return graph
 
 
 async def complete(db: Any, reports: Sequence[Completed], credit: int) -> list[Any]:
     """The completer's statement for a batch of reports."""
-    columns = Batch([ReportBatch("w", list(reports))]).columns()
-    rows: list[Any] = await db.fetch(Q["complete"], *columns, [1], [credit])
-    return rows
+    return await completion.complete(db, Batch([ReportBatch("w", list(reports))]).columns(), ([1], [credit]))
 
 
 async def fail(db: Any, tasks: Sequence[UUID], attempt: int = 0) -> list[Any]:
     n = len(tasks)
-    rows: list[Any] = await db.fetch(
-        Q["fail"], list(tasks), [attempt] * n, [int(TaskStatus.ERROR)] * n, ["as told"] * n
-    )
-    return rows
+    return await completion.end_tasks(db, tasks, [attempt] * n, [int(TaskStatus.ERROR)] * n, ["as told"] * n)
 
 
 class Model:

@@ -11,17 +11,22 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from services.scheduler import store
+from services.scheduler.compute.completion.completions import Completions
+from services.scheduler.compute.completion.failures import Failures
 from services.scheduler.compute.completion.release import Release
-from services.scheduler.compute.removal.steps import OfSession, Removing
+from services.scheduler.compute.completion.reports import Reports
+from services.scheduler.compute.removal.steps import OfSession, RemovalSteps
 from services.scheduler.compute.results.handlers import Results
+from services.scheduler.compute.sessions import store as sessions
+from services.scheduler.compute.sessions.cleanup import Cleanup
 from services.scheduler.compute.sessions.closing import Closing
-from services.scheduler.compute.sessions.duties import Duties
 from services.scheduler.compute.sessions.handlers import Sessions
-from services.scheduler.compute.submissions.handlers import Listed, Submissions
+from services.scheduler.compute.submissions.chunk import WithLists
+from services.scheduler.compute.submissions.handlers import Submissions
 from services.scheduler.compute.submissions.input_lists import InputLists
-from services.scheduler.compute.tasks.changes import Changes
+from services.scheduler.compute.tasks.cancels import Cancels
 from services.scheduler.compute.tasks.queries import Queries
+from services.scheduler.compute.tasks.rerun import Reruns
 from services.scheduler.dispatch.leases import Leases
 from services.scheduler.dispatch.pace import Pace
 from services.scheduler.dispatch.partition import LiveWorker, Partition
@@ -67,19 +72,22 @@ class Real:
         registry, credit, gossip = self.parts.registry, self.parts.credit, self.parts.gossip
         dispatch, control = self.parts.port, self.parts.control
         clock = SystemClock()
-        self.release = Release(bus, pool, self.units, dispatch, relay, Closing(self.units))
-        self.leases = Leases(bus, pool, registry, credit, gossip, self.release, clock, lease=60, every=1)
+        closing = Closing(self.units)
+        release, failures = Release(dispatch, relay, closing), Failures(pool, self.units, dispatch, closing)
+        completions = Completions(pool, dispatch, release, failures)
+        self.reports = Reports(bus, pool, self.units, dispatch, completions, failures)
+        self.leases = Leases(bus, pool, registry, credit, gossip, failures, clock, lease=60, every=1)
         nothing: Any = None  # the chains that call the steps of `removing`, and locks
         self.recount = Recount(pool, clock, gossip)
         self.recovery = Recovery(bus, pool, registry, gossip, nothing, clock, wait=0)
-        duties = Duties(self.units, dispatch, control)
-        self.removing = Removing(self.units, dispatch, control, duties, MemoryObjects())
+        cleanup = Cleanup(self.units, dispatch, control)
+        self.removing = RemovalSteps(self.units, dispatch, control, cleanup, MemoryObjects())
         heavy = HeavyReads(pool)
-        self.sessions = Sessions(pool, registry, dispatch, nothing, duties, nothing, heavy)
-        self.results = Results(pool, self.release, heavy)
-        self.submissions = Submissions(self.units, registry, dispatch, self.release, InputLists(pool, nothing))
+        self.sessions = Sessions(pool, registry, dispatch, nothing, cleanup, nothing, heavy)
+        self.results = Results(pool, release, failures, heavy)
+        self.submissions = Submissions(self.units, registry, dispatch, release, failures, InputLists(pool, nothing))
         self.queries = Queries(pool, heavy)
-        self.changes = Changes(dispatch, control, self.release)
+        self.cancels, self.reruns = Cancels(dispatch, control), Reruns(dispatch, release)
 
     async def begin(self) -> None:
         """Other names, other sessions; what earlier ones left belongs to nobody, and is read no more."""
@@ -168,7 +176,7 @@ class Real:
         headers |= {h.LAST: "1"} if last else {}
         body = b"\n".join(msgspec.json.encode(spec) for spec in specs)
         async with self.units.begin() as unit:
-            await self.submissions.chunk(unit, _ctx(headers), Listed(body, {}))
+            await self.submissions.chunk(unit, _ctx(headers), WithLists(body, {}))
 
     def _spec(self, submission: int, id: UUID, line: int, name: int, task: Task) -> c.TaskSpec:
         self.task_ids[name] = ids.task_id(id, line)
@@ -192,24 +200,24 @@ class Real:
         await self._write(self.sessions.stop, c.SessionStop(self.session_ids[session], client=True))
 
     async def purge(self, session: int) -> None:
-        row = await store.session(self.pool, self.session_ids[session])
+        row = await sessions.get(self.pool, self.session_ids[session])
         SESSION.check("purge", SessionStatus(row["status"]), session)
         own = self.removing
-        await self._steps(session, own.stop_tasks, own.delete_objects, own.forget_values, own.purged)
+        await self._steps(session, own.stop_tasks, own.delete_objects, own.delete_values, own.mark_purged)
 
     async def delete(self, session: int) -> None:
-        await store.session(self.pool, self.session_ids[session])
+        await sessions.get(self.pool, self.session_ids[session])
         own = self.removing
-        await self._steps(session, own.cancel, own.stop_tasks, own.delete_objects, own.drop_rows, own.deleted)
+        await self._steps(session, own.cancel, own.stop_tasks, own.delete_objects, own.drop_rows, own.drop_session)
 
     async def cancel_tasks(self, session: int, names: Sequence[int]) -> None:
         asked = c.TaskCancel(self.session_ids[session], [self.task_ids[name] for name in names])
-        await self._write(self.changes.cancel, asked)
+        await self._write(self.cancels.cancel, asked)
 
     async def rerun(self, session: int, names: Sequence[int]) -> None:
         tasks = [self.task_ids[name] for name in names]
         asked = c.TaskRerun(self.session_ids[session], tasks, ["error", "timeout", "cancelled"])
-        await self._write(self.changes.rerun, asked)
+        await self._write(self.reruns.rerun, asked)
 
     async def dispatch(self) -> None:
         while self.partition.credit > 0 and await self.parts.dispatcher.round(self.partition):
@@ -222,7 +230,7 @@ class Real:
         self.partition.workers = {}
 
     async def report(self, said: Sequence[tuple[str, int, int, str]]) -> None:
-        await self.release._store([ReportBatch(WORKER, [self._report(*one) for one in said])])
+        await self.reports.store([ReportBatch(WORKER, [self._report(*one) for one in said])])
 
     def _report(self, verb: str, name: int, attempt: int, kind: str) -> Report:
         task = self.task_ids[name]

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from services.archiver.catalogue.machine import MACHINES, ArchiveState, RetrieveState, wire
-from shared.contracts.catalogue import Dataset, DatasetCreate, Lifecycle
+from shared.contracts.catalogue import Dataset, DatasetCreate, DatasetList, Lifecycle
 from shared.contracts.errors import NotFound
 from shared.contracts.events import DatasetChanged
 from shared.contracts.ids import uuid7
@@ -68,9 +68,18 @@ def no_dataset(pid: str) -> NotFound:
     return NotFound(f"there is no dataset {pid!r}", field="pid")
 
 
-async def page(db: Db, owner: str | None, before: UUID | None, size: int) -> list[Row]:
-    """Newest first: those of one owner (None: of all), before one id."""
-    return await Q.page.fetch(db, owner=owner, before=before, size=size)
+async def page(db: Db, asked: DatasetList, owner: str | None, before: UUID | None, size: int) -> list[Row]:
+    """Newest first: those of one owner (None: of all) that fit what is `asked`, before one id."""
+    return await Q.page.fetch(
+        db,
+        owner=owner,
+        before=before,
+        size=size,
+        search=asked.search,
+        state=next((state for state in ArchiveState if wire(state) == asked.status), None),
+        owner_group=asked.group,
+        damaged=asked.damaged,
+    )
 
 
 async def set_lifecycle(

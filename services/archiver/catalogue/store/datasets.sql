@@ -13,8 +13,12 @@ SELECT * FROM datasets WHERE pid = :pid FOR UPDATE;
 SELECT * FROM datasets WHERE id = :id FOR UPDATE;
 
 -- name: page
--- Newest first.
-SELECT * FROM datasets WHERE (:before::uuid IS NULL OR id < :before) AND (:owner::text IS NULL OR owner = :owner)
+-- Newest first; an empty text, NULL and false fit all.
+SELECT * FROM datasets
+WHERE (:before::uuid IS NULL OR id < :before) AND (:owner::text IS NULL OR owner = :owner)
+    AND (:search::text = '' OR strpos(lower(pid || ' ' || dataset_name || ' ' || description), lower(:search)) > 0)
+    AND (:state::smallint IS NULL OR archive_state = :state) AND (:owner_group::text = '' OR owner_group = :owner_group)
+    AND (NOT :damaged::boolean OR damaged > 0)
 ORDER BY id DESC LIMIT :size;
 
 -- name: set_lifecycle

@@ -1,9 +1,10 @@
-"""Reports of many messages as one batch of columns: the last word on each task, in the order of ids."""
+"""Reports of many messages as one batch: the last report on each task counts."""
 
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from services.scheduler.compute.completion.store import ENDED
 from shared.contracts.compute import Value
 from shared.contracts.work import Completed, Failed, Logged, Output, Progress, Report, ReportBatch, Started
 
@@ -46,44 +47,44 @@ class Batch:
         else:
             self.progress.append(report)
 
-    def columns(self) -> tuple[list[Any], ...]:
-        """tasks, attempts, numbers of outputs; outputs' ids, owners, sizes, data, objects."""
+    def columns(self) -> dict[str, list[Any]]:
+        """A list for each column, as `complete` takes them: one entry a task (tasks, attempts, counts: its outputs) or an output
+        (outputs, owners: its task, sizes, data, objects)."""
         reports = list(self.completed.values())
         outputs: list[tuple[Output, UUID]] = [(out, report.task) for report in reports for out in report.outputs]
-        return (
-            [report.task for report in reports],
-            [report.attempt for report in reports],
-            [len(report.outputs) for report in reports],
-            [out.id for out, _ in outputs],
-            [owner for _, owner in outputs],
-            [out.size for out, _ in outputs],
-            [out.data for out, _ in outputs],
-            [out.object for out, _ in outputs],
-        )
+        return {
+            "tasks": [report.task for report in reports],
+            "attempts": [report.attempt for report in reports],
+            "counts": [len(report.outputs) for report in reports],
+            "outputs": [out.id for out, _ in outputs],
+            "owners": [owner for _, owner in outputs],
+            "sizes": [out.size for out, _ in outputs],
+            "data": [out.data for out, _ in outputs],
+            "objects": [out.object for out, _ in outputs],
+        }
 
-    def one(self) -> tuple[Any, ...] | None:
-        """Of a task alone with one output: its id, attempt; the output's id, size, data, object."""
+    def one(self) -> tuple[Completed, Output] | None:
+        """The only report and its only output; None if there are more, or none."""
         if len(self.completed) != 1:
             return None
         (report,) = self.completed.values()
-        if len(report.outputs) != 1:
-            return None
-        (out,) = report.outputs
-        return report.task, report.attempt, out.id, out.size, out.data, out.object
+        return (report, report.outputs[0]) if len(report.outputs) == 1 else None
 
     def checksums(self) -> tuple[list[UUID], list[str], list[str]]:
-        """Of the objects whose workers say them: ids, keys, checksums. Mostly there are none."""
-        told = [out for report in self.completed.values() for out in report.outputs if out.sha256 and out.object]
+        """Of the stored objects whose checksums the workers report: ids, keys, checksums. Mostly there are none."""
+        stored = [out for report in self.completed.values() for out in report.outputs if out.sha256 and out.object]
         return (
-            [out.id for out in told],
-            [out.object or "" for out in told],
-            [out.sha256 or "" for out in told],
+            [out.id for out in stored],
+            [out.object or "" for out in stored],
+            [out.sha256 or "" for out in stored],
         )
 
     def seconds(self, rows: Sequence[Any]) -> list[tuple[int, str, float]]:
-        """How long tasks took: partition, function, and one example of each. `rows`: what ended, as the statement told."""
+        """How long tasks took, an example for each function: partition, function, seconds. `rows`: what `complete` returned."""
         return [
-            (row["partition"], row["function"], self.completed[row["id"]].seconds) for row in rows if row["kind"] == 1
+            (row["partition"], row["function"], self.completed[row["id"]].seconds)
+            for row in rows
+            if row["kind"] == ENDED
         ]
 
     def values(self) -> dict[UUID, Value]:

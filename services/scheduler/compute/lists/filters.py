@@ -12,10 +12,13 @@ from uuid import UUID
 import msgspec
 
 from services.scheduler.compute.lists.places import Place
+from services.scheduler.machine import MACHINES
 from shared.contracts.compute import filters as f
 from shared.contracts.errors import Invalid
 from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus
+from shared.db.sql import load
 
+PIECES: Final = load(__file__, "pieces.sql", MACHINES)
 _APPLICATION: Final = {
     f"application_{part}": f"coalesce(t.application ->> '{part}', '')"
     for part in ("name", "version", "namespace", "service")
@@ -46,19 +49,16 @@ TASK: Final[dict[str, str]] = {
 }
 """A task `t` of the span of ids `s` that its submission has."""
 SEEN: Final[dict[SessionStatus, str]] = {
-    SessionStatus.RUNNING: """CASE WHEN t.status = 2 AND t.deps = 0 AND t.attempt = 0
-        AND ('x' || right(t.id::text, 8))::bit(32)::integer < (SELECT l.cursor FROM lanes l
-            WHERE l.submission = s.lo AND l.partition = t.partition AND l.priority = t.priority) THEN 3
-        ELSE t.status END""",
-    SessionStatus.PAUSED: "CASE WHEN t.status = 2 AND t.remaining = 0 THEN 10 ELSE t.status END",
+    SessionStatus.RUNNING: PIECES.seen_running.text,
+    SessionStatus.PAUSED: PIECES.seen_paused.text,
 }
-"""A task's state as users see it, by its session's: what `store.status_of` says of one row. In others it is `t.status`."""
+"""A task's state as users see it, by its session's: what `tasks.status.status_of` says of one row. In others it is `t.status`."""
 RESULT: Final[dict[str, str]] = {
     "id": "r.id",
     "name": "r.name",
     "status": "r.status",
     "owner_task": "r.owner",
-    "opaque": "CASE WHEN r.status = 2 THEN coalesce(r.object, 'inline:' || r.id) ELSE '' END",
+    "opaque": PIECES.opaque.text,
     "size": "r.size",
     "created_at": "r.created_at",
     "completed_at": "r.completed_at",
@@ -150,14 +150,20 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Filter:
-    """Puts conditions into SQL. `values` grow with every value that it finds; those given at first are `$1` and so on.
+    """Puts conditions into SQL. `values` are those of the query's own `parameters`, then every value of a condition.
 
     `seen`: what `status` is, for tasks.
     """
 
-    def __init__(self, table: Table, values: Sequence[object], seen: str = "") -> None:
+    def __init__(self, table: Table, parameters: Sequence[str], seen: str = "") -> None:
         self._fields, self._pieces, self._states, self._seen = table.fields, table.pieces, table.states, seen
-        self.values = list(values)
+        self.values: list[object] = [None] * len(parameters)
+        self._places = {name: place for place, name in enumerate(parameters)}
+
+    def put(self, **values: object) -> None:
+        """Sets parameters of the query by name."""
+        for name, value in values.items():
+            self.values[self._places[name]] = value
 
     def where(self, wanted: f.Where, status: str = "") -> str:
         """SQL that is true of what fits; Invalid names the condition, such as `where[0][1].field`."""

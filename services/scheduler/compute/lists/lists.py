@@ -9,10 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from services.scheduler import store
 from services.scheduler.compute.lists import cost, places
 from services.scheduler.compute.lists.filters import RESULTS, SEEN, SESSIONS, TASKS, Filter, Order
 from services.scheduler.compute.lists.places import Place
+from services.scheduler.compute.results.store import result_of
+from services.scheduler.compute.sessions.store import session_of
+from services.scheduler.compute.submissions import store as submissions
+from services.scheduler.compute.tasks.status import task_of
+from services.scheduler.spans import result_span, task_span
 from shared.contracts.compute import (
     Condition,
     ResultPage,
@@ -26,7 +30,7 @@ from shared.contracts.compute import (
 )
 from shared.contracts.paging import Page
 from shared.contracts.states import SessionStatus, TaskStatus, name_of
-from shared.db.sql import load
+from shared.db.sql import Db, Row, load
 from shared.service.paging import T, fitting, token_of
 
 Q = load(__file__, "lists.sql")
@@ -35,75 +39,76 @@ _MOST = 256
 _FIRST, _BEYOND = UUID(int=0), UUID(int=(1 << 128) - 1)
 
 
-async def tasks(db: store.Db, session: store.Row, asked: TaskQuery) -> TaskPage:
+async def tasks(db: Db, session: Row, asked: TaskQuery) -> TaskPage:
     """A page of a session's tasks; `session` is its row."""
     cost.check(TASKS.fields, asked.where, asked.sort)
     seen = _seen(session)
-    filter = Filter(TASKS, [None, None, asked.size + 1], seen)
+    filter = Filter(TASKS, Q.tasks.parameters, seen)
     order = filter.order(asked.sort, "id")
     place = places.read(asked, order.type)
     query = _query("tasks", order, "t.id", filter.where(asked.where, asked.status), filter.after(order, place), seen)
-    spans = [store.span(submission) for submission in await store.visible_of(db, session["id"])]
-    rows: list[store.Row] = []
+    spans = [task_span(submission) for submission in await submissions.visible_of_session(db, session["id"])]
+    rows: list[Row] = []
     for part in _parts(spans, order, place):
-        filter.values[:2] = [lo for lo, _ in part], [hi for _, hi in part]
+        filter.put(lows=[low for low, _ in part], highs=[high for _, high in part], most=asked.size + 1)
         rows += await db.fetch(query, *filter.values)
         if len(rows) > asked.size:
             break
-    items, next = _page(rows, asked, order, lambda row: store.task_of(row, TaskStatus(row["seen"])))
+    items, next = _page(rows, asked, order, lambda row: task_of(row, TaskStatus(row["seen"])))
     return TaskPage(items, next)
 
 
-async def count(db: store.Db, session: store.Row, asked: TaskCount) -> TaskCounts:
+async def count(db: Db, session: Row, asked: TaskCount) -> TaskCounts:
     """How many tasks of a session are in each state."""
     cost.check(TASKS.fields, asked.where)
     seen = _seen(session)
-    filter = Filter(TASKS, [None, None], seen)
+    filter = Filter(TASKS, Q.count.parameters, seen)
     query = _put(Q["count"], {"where": filter.where(asked.where), "seen": seen})
-    spans = [store.span(submission) for submission in await store.visible_of(db, session["id"])]
-    filter.values[:2] = [lo for lo, _ in spans], [hi for _, hi in spans]
+    spans = [task_span(submission) for submission in await submissions.visible_of_session(db, session["id"])]
+    filter.put(lows=[low for low, _ in spans], highs=[high for _, high in spans])
     found = {TaskStatus(row["seen"]): row["tasks"] for row in await db.fetch(query, *filter.values)}
     return TaskCounts(session["id"], sum(found.values()), {name_of(state): found[state] for state in sorted(found)})
 
 
-async def results(db: store.Db, session: UUID, asked: ResultQuery) -> ResultPage:
+async def results(db: Db, session: UUID, asked: ResultQuery) -> ResultPage:
     """A page of a session's results: those of its submissions, and those that were made by themselves."""
     cost.check(RESULTS.fields, asked.where, asked.sort)
-    filter = Filter(RESULTS, [None, None, asked.size + 1, session, None, None])
+    filter = Filter(RESULTS, Q.results.parameters)
     order = filter.order(asked.sort, "id")
     named = [Condition("name", asked.name)] if asked.name else []
     where = [[*group, *named] for group in asked.where or [[]]]
     place = places.read(asked, order.type)
     query = _query("results", order, "r.id", filter.where(where, asked.status), filter.after(order, place))
-    spans = [store.result_span(submission) for submission in await store.visible_of(db, session)]
-    rows: list[store.Row] = []
-    parts = list(_parts(spans, order, place)) or [[]]
+    spans = [result_span(submission) for submission in await submissions.visible_of_session(db, session)]
+    rows: list[Row] = []
+    parts, between = list(_parts(spans, order, place)) or [[]], None
     for number, part in enumerate(parts):
         # What was made by itself belongs to the part whose submissions it lies between.
         edge = (parts[number + 1][0][1 if order.down else 0]) if number + 1 < len(parts) else None
-        low, high = _between(filter.values[4:6] if number else None, edge, down=order.down)
-        filter.values[:2] = [lo for lo, _ in part], [hi for _, hi in part]
-        filter.values[4:6] = [low, high]
+        between = _between(between, edge, down=order.down)
+        filter.put(lows=[low for low, _ in part], highs=[high for _, high in part], most=asked.size + 1)
+        filter.put(session=session, low=between[0], high=between[1])
         rows += await db.fetch(query, *filter.values)
         if len(rows) > asked.size:
             break
-    items, next = _page(rows, asked, order, store.result_of)
+    items, next = _page(rows, asked, order, result_of)
     return ResultPage(items, next)
 
 
-async def sessions(db: store.Db, owner: str | None, asked: SessionList) -> SessionPage:
+async def sessions(db: Db, owner: str | None, asked: SessionList) -> SessionPage:
     """A page of sessions, of one owner or of all."""
     cost.check(SESSIONS.fields, asked.where, asked.sort)
-    filter = Filter(SESSIONS, [owner, asked.size + 1])
+    filter = Filter(SESSIONS, Q.sessions.parameters)
     order = filter.order(asked.sort, "-id")
     place = places.read(asked, order.type)
     where, after = filter.where(asked.where, asked.status), filter.after(order, place)
+    filter.put(owner=owner, most=asked.size + 1)
     rows = await db.fetch(_query("sessions", order, "e.id", where, after), *filter.values)
-    items, next = _page(rows, asked, order, store.session_of)
+    items, next = _page(rows, asked, order, session_of)
     return SessionPage(items, next)
 
 
-def _seen(session: store.Row) -> str:
+def _seen(session: Row) -> str:
     return SEEN.get(SessionStatus(session["status"]), "t.status")
 
 
@@ -143,14 +148,14 @@ def _parts(spans: list[tuple[UUID, UUID]], order: Order, after: Place | None) ->
         start, step = start + step, min(2 * step, _MOST)
 
 
-def _between(before: Sequence[Any] | None, edge: UUID | None, *, down: bool) -> tuple[UUID, UUID]:
+def _between(before: tuple[UUID, UUID] | None, edge: UUID | None, *, down: bool) -> tuple[UUID, UUID]:
     """The next range of ids from where the one before ended, up to `edge` (None: to the end)."""
     if down:
         return edge or _FIRST, before[0] if before else _BEYOND
     return before[1] if before else _FIRST, edge or _BEYOND
 
 
-def _page(rows: Sequence[store.Row], asked: Page, order: Order, make: Callable[[Any], T]) -> tuple[list[T], str]:
+def _page(rows: Sequence[Row], asked: Page, order: Order, make: Callable[[Any], T]) -> tuple[list[T], str]:
     """The items that fit into a reply, and the token of what comes after them."""
     items, more = fitting([make(row) for row in rows], asked.size)
     last = rows[len(items) - 1] if more else None

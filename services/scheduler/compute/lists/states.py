@@ -6,18 +6,23 @@ A page is read at a time of its own. Who keeps up with the events from before th
 from collections.abc import Callable, Iterable
 from uuid import UUID
 
-from services.scheduler import store
+from services.scheduler.compute.sessions import store as sessions
+from services.scheduler.compute.tasks import store as tasks_store
+from services.scheduler.compute.tasks.status import status_of
+from services.scheduler.machine import MACHINES
+from services.scheduler.spans import result_span, task_span
 from shared.contracts import ids
 from shared.contracts.compute import States, StatesQuery
 from shared.contracts.endpoints.compute import SESSION_STATES
 from shared.contracts.errors import Invalid
 from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus, name_of
+from shared.db.sql import Db, Query, Row, load
 from shared.service.access import check
 from shared.service.context import Context
 from shared.service.paging import parse_token
 from shared.service.service import Service
 
-Q = store.Q
+Q = load(__file__, "states.sql", MACHINES)
 SIZE = 8000
 """Ids on a page: about 310 KB."""
 _PARTS = ("t", "s", "r")
@@ -39,28 +44,28 @@ class _Named:
 
 
 class StatePages:
-    def __init__(self, db: store.Db) -> None:
+    def __init__(self, db: Db) -> None:
         self._db = db
 
     def register(self, service: Service) -> None:
         service.on(SESSION_STATES, self.states)
 
     async def states(self, ctx: Context, request: StatesQuery) -> States:
-        session = await store.session(self._db, request.session)
+        session = await sessions.get(self._db, request.session)
         check(ctx, session)
         if request.tasks is not None or request.results is not None:
             return await self._few(session, request)
         return await self._page(session, request.token)
 
-    async def _few(self, session: store.Row, request: StatesQuery) -> States:
+    async def _few(self, session: Row, request: StatesQuery) -> States:
         tasks, results = _Named(), _Named()
-        rows = await self._db.fetch(Q["task_states_of"], request.tasks or [], session["id"])
+        rows = await Q.tasks.fetch(self._db, tasks=request.tasks or [], session=session["id"])
         tasks.add(await self._tasks(session, rows))
-        rows = await self._db.fetch(Q["result_states_of"], request.results or [], session["id"])
+        rows = await Q.results.fetch(self._db, results=request.results or [], session=session["id"])
         results.add(_results(rows))
         return States(session["id"], tasks.names, results.names)
 
-    async def _page(self, session: store.Row, token: str) -> States:
+    async def _page(self, session: Row, token: str) -> States:
         part, after = _parse(token)
         tasks, results = _Named(), _Named()
         room = SIZE
@@ -76,20 +81,20 @@ class StatePages:
         following = f"{_PARTS[part]}{after}" if part < len(_PARTS) else ""
         return States(session["id"], tasks.names, results.names, following)
 
-    async def _rows(self, kind: str, session: UUID, after: UUID, room: int) -> tuple[list[store.Row], UUID | None]:
+    async def _rows(self, kind: str, session: UUID, after: UUID, room: int) -> tuple[list[Row], UUID | None]:
         """At most `room` rows, and behind which id there may be more."""
         if kind == "t":
-            return await self._ranges("task_states_range", store.span, session, after, room)
+            return await self._ranges(Q.tasks_of_spans, task_span, session, after, room)
         if kind == "r":
-            return await self._ranges("result_states_range", store.result_span, session, after, room)
-        rows = await self._db.fetch(Q["result_states_standalone"], session, after, room)
+            return await self._ranges(Q.results_of_spans, result_span, session, after, room)
+        rows = await Q.standalone_results.fetch(self._db, session=session, after=after, most=room)
         return rows, rows[-1]["id"] if len(rows) == room else None
 
     async def _ranges(
-        self, query: str, span: Span, session: UUID, after: UUID, room: int
-    ) -> tuple[list[store.Row], UUID | None]:
+        self, query: Query, span: Span, session: UUID, after: UUID, room: int
+    ) -> tuple[list[Row], UUID | None]:
         """Of as many submissions as fill the room, large or small."""
-        found = await self._db.fetch(Q["visible_sizes"], session, ids.submission_of(after), room + 1)
+        found = await Q.visible_sizes.fetch(self._db, session=session, start=ids.submission_of(after), most=room + 1)
         spans: list[tuple[UUID, UUID]] = []
         tasks = 0
         for one in found:
@@ -102,21 +107,23 @@ class StatePages:
             tasks += one["tasks"]
         if not spans:
             return [], None
-        rows = await self._db.fetch(Q[query], [lo for lo, _ in spans], [hi for _, hi in spans], after, room)
+        rows = await query.fetch(
+            self._db, lows=[lo for lo, _ in spans], highs=[hi for _, hi in spans], after=after, most=room
+        )
         if len(rows) == room:
             return rows, rows[-1]["id"]
         all_seen = len(found) <= room and found[-1]["id"] < spans[-1][1]
         return rows, None if all_seen else spans[-1][1]  # tasks may have no outputs: there may be others all the same
 
-    async def _tasks(self, session: store.Row, rows: list[store.Row]) -> Iterable[tuple[UUID, str]]:
+    async def _tasks(self, session: Row, rows: list[Row]) -> Iterable[tuple[UUID, str]]:
         if not rows:
             return []
-        cursors, state = await store.cursors(self._db, rows), SessionStatus(session["status"])
+        cursors, state = await tasks_store.cursors(self._db, rows), SessionStatus(session["status"])
         names = {status: name_of(status) for status in TaskStatus}
-        return [(row["id"], names[store.status_of(row, cursors, state)]) for row in rows]
+        return [(row["id"], names[status_of(row, cursors, state)]) for row in rows]
 
 
-def _results(rows: list[store.Row]) -> Iterable[tuple[UUID, str]]:
+def _results(rows: list[Row]) -> Iterable[tuple[UUID, str]]:
     names = {int(status): name_of(status) for status in ResultStatus}
     return [(row["id"], names[row["status"]]) for row in rows]
 

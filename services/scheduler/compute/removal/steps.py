@@ -4,20 +4,22 @@ All that workers and users have stored for a session lies under its own prefix, 
 imported lies elsewhere and belongs to somebody else.
 """
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import msgspec
 
-from services.scheduler import store
-from services.scheduler.compute.completion.release import tell
-from services.scheduler.compute.sessions.duties import Duties
-from services.scheduler.machine import SESSION
+from services.scheduler.compute.removal import store
+from services.scheduler.compute.sessions import cleanup_store
+from services.scheduler.compute.sessions import store as sessions
+from services.scheduler.compute.sessions.cleanup import Cleanup
+from services.scheduler.compute.submissions import store as submissions
+from services.scheduler.compute.task_events import emit_changes, emit_frame
 from services.scheduler.ports import Dispatch, Workers
+from services.scheduler.spans import result_span, task_span
 from shared.chain.context import StepContext
 from shared.chain.errors import Later
 from shared.contracts import subjects
-from shared.contracts.events import Frame, SessionChanged
+from shared.contracts.events import SessionChanged
 from shared.contracts.states import SessionStatus, name_of
 from shared.contracts.work import Control
 from shared.objects.layout import session_prefix
@@ -25,109 +27,108 @@ from shared.objects.port import Store
 from shared.objects.remove import remove
 from shared.service.unit import Unit, Units
 
-Q = store.Q
 SLICE = 5000
-"""Rows that one transaction takes away or changes."""
+"""Ids in one event, or in one message to the workers."""
 AGAIN = 0.5
 """Seconds after which is looked again whether the workers have stopped."""
 WHY = "its session is purged"
+FIRST = UUID(int=0)
 
 
 class OfSession(msgspec.Struct, frozen=True):
+    """What a chain of a session is about."""
+
     session: UUID
 
 
-class Removing:
-    def __init__(self, units: Units, dispatch: Dispatch, workers: Workers, duties: Duties, objects: Store) -> None:
+class RemovalSteps:
+    def __init__(self, units: Units, dispatch: Dispatch, workers: Workers, cleanup: Cleanup, objects: Store) -> None:
         self._units, self._dispatch, self._workers = units, dispatch, workers
-        self._duties, self._objects = duties, objects
+        self._cleanup, self._objects = cleanup, objects
 
     async def cancel(self, ctx: StepContext, state: OfSession) -> None:
         """A session that is to be deleted is cancelled first, if it can be."""
         async with self._units.begin() as unit:
-            row = await unit.connection.fetchrow(
-                Q["move_session"], state.session, int(SessionStatus.CANCELLED), SESSION.sources("cancel"), None, True
-            )
+            row = await sessions.move(unit.connection, state.session, "cancel", cleanup=True)
             if row is not None:
-                changed = SessionChanged(state.session, name_of(SessionStatus.CANCELLED), row["version"])
-                unit.emit(subjects.event("session", "cancelled", state.session), changed)
-        await self._duties.run(state.session)
+                _emit(unit, state.session, SessionStatus.CANCELLED, row["version"])
+        await self._cleanup.run(state.session)
 
     async def stop_tasks(self, ctx: StepContext, state: OfSession) -> None:
         """Waits for what its change of state entails, and until no worker holds a task of it."""
-        await self._duties.run(state.session)
+        await self._cleanup.run(state.session)
         async with self._units.begin() as unit:
-            rows = await unit.connection.fetch(Q["stop_held"], state.session, WHY)
-            aborted = await unit.connection.fetch(Q["abort_outputs"], [row["id"] for row in rows])
+            rows = await cleanup_store.stop_running(unit.connection, state.session, WHY)
+            aborted = await cleanup_store.abort_outputs(unit.connection, [row["id"] for row in rows])
             for start in range(0, len(aborted), SLICE):
-                frame = Frame(state.session, aborted=[row["id"] for row in aborted[start : start + SLICE]])
-                unit.emit(subjects.event("task", "changed", state.session), frame)
+                emit_frame(unit, state.session, aborted=aborted[start : start + SLICE])
         if rows:
             held = [(row["id"], row["attempt"]) for row in rows]
             await self._workers.control(state.session, Control("cancelled", held[:SLICE]))
             raise Later(AGAIN, f"workers to stop {len(rows)} task(s)")
 
     async def delete_objects(self, ctx: StepContext, state: OfSession) -> None:
+        """All objects of a session."""
         await remove(self._objects, session_prefix(state.session))
 
-    async def forget_values(self, ctx: StepContext, state: OfSession) -> None:
-        """Every result is DELETED, whatever it was."""
-        await self._forget("delete_standalone", state.session, UUID(int=0))
-        for submission in await store.submissions_of(self._units.pool, state.session):
-            low, high = store.result_span(submission)
-            await self._forget("delete_results", low, high)
+    async def delete_values(self, ctx: StepContext, state: OfSession) -> None:
+        """Every result is DELETED, whatever it was. Slice by slice, each behind the one before."""
+        after: UUID | None = FIRST
+        while after is not None:
+            async with self._units.begin() as unit:
+                rows = await store.delete_standalone(unit.connection, state.session, after)
+                emit_changes(unit, "deleted", rows)
+            after = max(row["id"] for row in rows) if len(rows) == store.SLICE else None
+        for submission in await submissions.ids_of_session(self._units.pool, state.session):
+            await self._delete_results(submission)
 
-    async def _forget(self, query: str, *span: UUID) -> None:
-        """Slice by slice, each behind the one before: what is DELETED is not looked at again."""
-        span_of = list(span)
-        place = 1 if query == "delete_standalone" else 0
+    async def _delete_results(self, submission: UUID) -> None:
+        below, last = result_span(submission)
         while True:
             async with self._units.begin() as unit:
-                rows = await unit.connection.fetch(Q[query], *span_of, SLICE)
-                tell(unit, "deleted", rows)
-            if len(rows) < SLICE:
+                rows = await store.delete_results(unit.connection, (below, last))
+                emit_changes(unit, "deleted", rows)
+            if len(rows) < store.SLICE:
                 return
-            span_of[place] = max(row["id"] for row in rows)
+            below = max(row["id"] for row in rows)
 
-    async def purged(self, ctx: StepContext, state: OfSession) -> None:
+    async def mark_purged(self, ctx: StepContext, state: OfSession) -> None:
+        """The last step of a purge."""
+
         async def work(unit: Unit) -> None:
-            row = await unit.connection.fetchrow(
-                Q["move_session"], state.session, int(SessionStatus.PURGED), SESSION.sources("purge"), None, False
-            )
-            await unit.connection.execute(Q["end_operation"], state.session, ctx.chain)
+            row = await sessions.move(unit.connection, state.session, "purge", cleanup=False)
+            await store.end_operation(unit.connection, state.session, ctx.chain)
             if row is not None:
-                changed = SessionChanged(state.session, name_of(SessionStatus.PURGED), row["version"])
-                unit.emit(subjects.event("session", "purged", state.session), changed)
+                _emit(unit, state.session, SessionStatus.PURGED, row["version"])
 
         ctx.commit(work)
 
     async def drop_rows(self, ctx: StepContext, state: OfSession) -> None:
+        """All rows of a session but its own."""
         pool = self._units.pool
-        for submission in await store.submissions_of(pool, state.session):
-            low, high = store.span(submission)
-            async for piece in self._slices("bound_tasks", UUID(int=low.int - 1), high):
-                rows = await pool.fetch(Q["drop_task_slice"], *piece, submission)
-                await self._dispatch.ended({row["partition"]: row["tasks"] for row in rows})
-            async for piece in self._slices("bound_results", *store.result_span(submission)):
-                await pool.execute(Q["drop_result_slice"], *piece)
-            await pool.execute(Q["drop_submission"], submission)
-        after = UUID(int=0)
-        while rows := await pool.fetch(Q["drop_standalone_slice"], state.session, after, SLICE):
-            after = max(row["id"] for row in rows)
-        await pool.execute(Q["drop_ready"], state.session)
+        for submission in await submissions.ids_of_session(pool, state.session):
+            first, last = task_span(submission)
+            async for piece in store.task_slices(pool, (UUID(int=first.int - 1), last)):
+                await self._dispatch.count_ended(await store.drop_tasks(pool, piece, submission))
+            async for piece in store.result_slices(pool, result_span(submission)):
+                await store.drop_results(pool, piece)
+            await store.drop_submission(pool, submission)
+        after = FIRST
+        while results := await store.drop_standalone(pool, state.session, after):
+            after = max(results)
+        await cleanup_store.drop_ready(pool, state.session)
 
-    async def deleted(self, ctx: StepContext, state: OfSession) -> None:
+    async def drop_session(self, ctx: StepContext, state: OfSession) -> None:
+        """The last step of a deletion."""
+
         async def work(unit: Unit) -> None:
-            row = await unit.connection.fetchrow(Q["drop_session"], state.session)
+            row = await store.drop_session(unit.connection, state.session)
             if row is not None:
-                changed = SessionChanged(state.session, name_of(SessionStatus.DELETED), row["version"] + 1)
-                unit.emit(subjects.event("session", "deleted", state.session), changed)
+                _emit(unit, state.session, SessionStatus.DELETED, row["version"] + 1)
 
         ctx.commit(work)
 
-    async def _slices(self, query: str, low: UUID, high: UUID) -> AsyncIterator[tuple[UUID, UUID]]:
-        """The ids after `low`, up to `high`, in ranges of `SLICE` rows: behind the first, and the last of each."""
-        while (bound := await self._units.pool.fetchval(Q[query], low, high, SLICE)) is not None:
-            yield low, bound
-            low = bound
-        yield low, high
+
+def _emit(unit: Unit, session: UUID, status: SessionStatus, version: int) -> None:
+    changed = SessionChanged(session, name_of(status), version)
+    unit.emit(subjects.event("session", name_of(status), session), changed)

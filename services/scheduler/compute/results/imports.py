@@ -5,20 +5,21 @@ that the operator lists; what lies under `results/` belongs to sessions and is n
 """
 
 import asyncio
-from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
 
-from services.scheduler import store
 from services.scheduler.compute.completion.release import Release
+from services.scheduler.compute.results import store
+from services.scheduler.compute.results.store import result_of
+from services.scheduler.compute.sessions import store as sessions
+from services.scheduler.compute.task_events import emit_frame
 from services.scheduler.machine import RESULT
-from shared.contracts import subjects
 from shared.contracts.compute import ResultImport, ResultList
 from shared.contracts.endpoints.compute import RESULT_IMPORT
 from shared.contracts.errors import Conflict, Invalid, NotFound
-from shared.contracts.events import Frame
-from shared.contracts.states import ResultStatus, SessionStatus
+from shared.contracts.states import ResultStatus
+from shared.db.sql import Db, Row
 from shared.objects.layout import RESULTS, check_key
 from shared.objects.port import Store, Stored
 from shared.service.access import check
@@ -26,7 +27,6 @@ from shared.service.context import Context
 from shared.service.service import Service
 from shared.service.unit import Unit
 
-Q = store.Q
 AT_ONCE = 32
 """Objects asked for at once, by all imports of this process together."""
 SECONDS = 60
@@ -54,7 +54,7 @@ def prefixes(text: str) -> tuple[str, ...]:
 
 
 class Imports:
-    def __init__(self, db: store.Db, release: Release, objects: Store, allowed: tuple[str, ...]) -> None:
+    def __init__(self, db: Db, release: Release, objects: Store, allowed: tuple[str, ...]) -> None:
         self._db, self._release, self._objects, self._allowed = db, release, objects, allowed
         self._gate = asyncio.Semaphore(AT_ONCE)
 
@@ -63,14 +63,14 @@ class Imports:
 
     async def look(self, ctx: Context, request: ResultImport) -> Found:
         """Before anything is held or changed: what is refused anyway, then the sizes."""
-        check(ctx, await store.session(self._db, request.session))
+        check(ctx, await sessions.get(self._db, request.session))
         seen: set[UUID] = set()
         for place, one in enumerate(request.objects):
             if one.result in seen:
                 raise Invalid(f"result {one.result} stands twice", field=f"objects[{place}].result")
             seen.add(one.result)
             self._check_key(one.object, f"objects[{place}].object")
-        _check_results(request, await self._db.fetch(Q["results"], list(seen)))
+        _check_results(request, await store.find(self._db, seen))
         found = await asyncio.gather(*(self._head(one.object) for one in request.objects))
         objects = []
         for place, stored in enumerate(found):
@@ -83,26 +83,17 @@ class Imports:
     async def import_(self, unit: Unit, ctx: Context, found: Found) -> ResultList:
         """The guard CREATED → COMPLETED decides; the same import again is harmless."""
         db, request = unit.connection, found.asked
-        session = await store.session(db, request.session, "hold_session")
+        session = await sessions.hold(db, request.session)
         check(ctx, session)
-        state = SessionStatus(session["status"])
-        if state not in (SessionStatus.RUNNING, SessionStatus.PAUSED):
-            raise Conflict(f"session {request.session} is {state.name}: its results take no values")
+        sessions.check_open(session, "its results take no values")
         names = [one.result for one in request.objects]
-        _check_results(request, await db.fetch(Q["take_results"], names))
-        done = [row["id"] for row in await db.fetch(
-            Q["import_results"],
-            names,
-            [stored.key for stored in found.objects],
-            [stored.size for stored in found.objects],
-            [bytes.fromhex(stored.sha256) or None for stored in found.objects],
-        )]  # fmt: skip
+        _check_results(request, await store.lock(db, names))
+        done = await store.complete_imported(db, names, found.objects)
         if done:
-            unit.emit(subjects.event("task", "changed", request.session), Frame(request.session, results=done))
-            released = await self._release.count_down(db, done)
-            self._release.follow(unit, released)
-        rows = {row["id"]: row for row in await db.fetch(Q["results"], names)}
-        return ResultList([store.result_of(rows[name]) for name in names])
+            emit_frame(unit, request.session, results=done)
+            await self._release.results_completed(unit, done)
+        rows = await store.find(db, names)
+        return ResultList([result_of(rows[name]) for name in names])
 
     def _check_key(self, key: str, field: str) -> None:
         try:
@@ -118,8 +109,7 @@ class Imports:
             return await self._objects.head(key)
 
 
-def _check_results(request: ResultImport, rows: Sequence[store.Row]) -> None:
-    known = {row["id"]: row for row in rows}
+def _check_results(request: ResultImport, known: dict[UUID, Row]) -> None:
     for place, one in enumerate(request.objects):
         row, field = known.get(one.result), f"objects[{place}].result"
         if row is None or row["session"] != request.session:

@@ -13,7 +13,7 @@ import msgspec
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from services.scheduler import store
+from services.scheduler.machine import MACHINES
 from shared.bus.client import Bus
 from shared.contracts import subjects
 from shared.contracts.compute import ResultWait, ResultWaited
@@ -21,12 +21,13 @@ from shared.contracts.endpoints.compute import RESULT_WAIT
 from shared.contracts.errors import NotFound
 from shared.contracts.events import Frame
 from shared.contracts.states import ResultStatus, name_of
+from shared.db.sql import Db, Row, load
 from shared.runtime.retry import Backoff
 from shared.runtime.share import Share
 from shared.service.context import Context
 from shared.service.service import Service
 
-Q = store.Q
+Q = load(__file__, "waits.sql", MACHINES)
 PLACES = 1000
 """Requests that may wait in one process."""
 PLACES_OF_ONE = 250
@@ -60,7 +61,7 @@ class Waiter:
         self._heard.clear()
         self.woken.clear()
 
-    def take(self, rows: Iterable[store.Row]) -> None:
+    def take(self, rows: Iterable[Row]) -> None:
         """What was read. A result whose session is gone altogether counts as deleted."""
         found = {row["id"]: row["status"] for row in rows}
         for name in self.open:
@@ -91,7 +92,7 @@ class Ear:
 
 
 class Waits:
-    def __init__(self, bus: Bus, db: store.Db) -> None:
+    def __init__(self, bus: Bus, db: Db) -> None:
         self._bus, self._db = bus, db
         self._ears: dict[UUID, Ear] = {}
         self._stopping = False
@@ -112,7 +113,7 @@ class Waits:
             return await self._wait(ctx, request)
 
     async def _wait(self, ctx: Context, request: ResultWait) -> ResultWaited:
-        rows = {row["id"]: row for row in await self._db.fetch(Q["waited"], request.results)}
+        rows = {row["id"]: row for row in await Q.find.fetch(self._db, results=request.results)}
         for place, name in enumerate(request.results):
             if name not in rows or (rows[name]["owner"] != ctx.user and not ctx.is_admin):
                 raise NotFound(f"there is no result {name}", field=f"results[{place}]")
@@ -129,7 +130,7 @@ class Waits:
         until = loop.time() + patience
         while not self._stopping:
             waiter.look()
-            waiter.take(await self._db.fetch(Q["result_states"], list(waiter.open)))
+            waiter.take(await Q.states.fetch(self._db, results=list(waiter.open)))
             left = until - loop.time()
             if waiter.done or left <= 0:
                 return

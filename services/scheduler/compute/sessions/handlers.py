@@ -2,16 +2,15 @@
 
 from uuid import UUID
 
-import msgspec
-
-from services.scheduler import store
 from services.scheduler.compute.lists import lists
 from services.scheduler.compute.removal.chains import Removal
-from services.scheduler.compute.sessions.duties import Duties
+from services.scheduler.compute.sessions import cleanup_store, store
+from services.scheduler.compute.sessions.cleanup import Cleanup
+from services.scheduler.compute.sessions.store import session_of
 from services.scheduler.heavy_reads import AT_ONCE, HeavyReads
 from services.scheduler.machine import SESSION
 from services.scheduler.ports import Dispatch, Partitions, Waiting
-from shared.contracts import ids, subjects
+from shared.contracts import subjects
 from shared.contracts.compute import (
     DEFAULT_PARTITION,
     Session,
@@ -37,27 +36,26 @@ from shared.contracts.endpoints.compute import (
 from shared.contracts.errors import Invalid, NotFound, Unavailable
 from shared.contracts.events import SessionChanged
 from shared.contracts.states import SessionStatus
+from shared.db.sql import Db, Row
 from shared.service.access import check
 from shared.service.context import Context
 from shared.service.service import Service
 from shared.service.unit import Unit
 
-Q = store.Q
-
 
 class Sessions:
     def __init__(
         self,
-        db: store.Db,
+        db: Db,
         partitions: Partitions,
         dispatch: Dispatch,
         waiting: Waiting,
-        duties: Duties,
+        cleanup: Cleanup,
         removal: Removal,
         heavy: HeavyReads,
     ) -> None:
         self._db, self._partitions, self._dispatch, self._waiting = db, partitions, dispatch, waiting
-        self._duties, self._removal, self._heavy = duties, removal, heavy
+        self._cleanup, self._removal, self._heavy = cleanup, removal, heavy
 
     def register(self, service: Service) -> None:
         service.on(SESSION_CREATE, self.create)
@@ -81,28 +79,17 @@ class Sessions:
             raise Invalid(
                 f"{request.options.partition!r} is not among the session's partitions", field="options.partition"
             )
-        options = msgspec.json.encode(request.options).decode()
-        row = await unit.connection.fetchrow(
-            Q["create_session"],
-            ids.uuid7(),
-            request.name,
-            ctx.user,
-            wanted,
-            options,
-            None,
-            request.ttl,
-            request.close_when_done,
-        )
-        return _told(unit, row, "created")
+        row = await store.create(unit.connection, ctx.user, wanted, request)
+        return _emit(unit, row, "created")
 
     async def get(self, ctx: Context, request: SessionGet) -> Session:
-        row = await store.session(self._db, request.session)
+        row = await store.get(self._db, request.session)
         check(ctx, row)
         if not request.counts:
-            return store.session_of(row)
+            return session_of(row)
         async with self._heavy.place(ctx) as db:  # it reads all tasks
             unplaced = await self._waiting.unplaced(db, request.session)
-            return store.session_of(row, await store.counts(db, row, unplaced))
+            return session_of(row, await store.count_tasks(db, row, unplaced))
 
     async def list(self, ctx: Context, request: SessionList) -> SessionPage:
         owner = None if ctx.is_admin else ctx.user
@@ -110,74 +97,74 @@ class Sessions:
             return await lists.sessions(db, owner, request)
 
     async def pause(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
-        """Nothing new begins: what was chosen waits again (see `Duties`), what runs finishes."""
-        row = await self._move(unit, ctx, "pause", request.session, owed=True)
-        unit.after.append(lambda: self._duties.begin(request.session))
-        return _told(unit, row, "paused")
+        """Nothing new begins: what was chosen waits again (see `Cleanup`), what runs finishes."""
+        row = await self._move(unit, ctx, "pause", request.session, cleanup=True)
+        unit.after.append(lambda: self._cleanup.begin(request.session))
+        return _emit(unit, row, "paused")
 
     async def paused(self, ctx: Context, request: SessionRef) -> SessionRef:
-        """What a pause still owes, before a resume: its tasks are not held while the session's row is written."""
-        check(ctx, await store.session(self._db, request.session))
-        await self._duties.finish_pause(request.session)
+        """Finishes a pending pause before a resume: its tasks are not held while the session's row is written."""
+        check(ctx, await store.get(self._db, request.session))
+        await self._cleanup.finish_pause(request.session)
         return request
 
     async def resume(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
         """What waited has its turn again. A running session stays as it is."""
-        await unit.connection.execute(Q["lock_queue"], str(request.session))  # nobody is at its pause any more
-        row = await store.session(unit.connection, request.session, "lock_session")
+        await cleanup_store.lock_queue(unit.connection, request.session)  # nobody is at its pause any more
+        row = await store.lock(unit.connection, request.session)
         if row["owed"] and row["status"] == SessionStatus.PAUSED:
             raise Unavailable(f"session {request.session} was paused again just now; try again")
-        row = await self._move(unit, ctx, "resume", request.session, owed=False)
+        row = await self._move(unit, ctx, "resume", request.session, cleanup=False)
         unit.after.append(self._dispatch.wake)
-        return _told(unit, row, "resumed")
+        return _emit(unit, row, "resumed")
 
     async def close(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
-        """What waits is cancelled (see `Duties`), what workers are known to run finishes."""
-        row = await self._move(unit, ctx, "close", request.session, owed=True)
-        unit.after.append(lambda: self._duties.begin(request.session))
-        return _told(unit, row, "closed")
+        """What waits is cancelled (see `Cleanup`), what workers are known to run finishes."""
+        row = await self._move(unit, ctx, "close", request.session, cleanup=True)
+        unit.after.append(lambda: self._cleanup.begin(request.session))
+        return _emit(unit, row, "closed")
 
     async def cancel(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
         """As `close`, and what workers run is stopped: CANCELLING until they have."""
-        row = await self._move(unit, ctx, "cancel", request.session, owed=True)
-        unit.after.append(lambda: self._duties.begin(request.session))
-        return _told(unit, row, "cancelled")
+        row = await self._move(unit, ctx, "cancel", request.session, cleanup=True)
+        unit.after.append(lambda: self._cleanup.begin(request.session))
+        return _emit(unit, row, "cancelled")
 
     async def stop(self, unit: Unit, ctx: Context, request: SessionStop) -> Session:
-        row = await store.session(unit.connection, request.session, "lock_session")
+        row = await store.lock(unit.connection, request.session)
         check(ctx, row)
         if not request.client and not request.worker:
             raise Invalid("say whose submission ends: client, worker, or both", field="client")
-        row = await unit.connection.fetchrow(Q["stop_submission"], request.session, request.client, request.worker)
-        return _told(unit, row, "stopped")
+        row = await store.stop_submissions(
+            unit.connection, request.session, client=request.client, worker=request.worker
+        )
+        return _emit(unit, row, "stopped")
 
     async def purge(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
         """The status is checked first; then a chain deletes the values, and the session is PURGED at its end."""
-        row = await store.session(unit.connection, request.session, "lock_session")
+        row = await store.lock(unit.connection, request.session)
         check(ctx, row)
         if row["operation"] is None:
             SESSION.check("purge", SessionStatus(row["status"]), request.session)
             row = await self._removal.purge(unit, request.session)
-        return store.session_of(row)
+        return session_of(row)
 
     async def delete(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
         """A chain cancels and purges what is left, then takes the rows away."""
-        row = await store.session(unit.connection, request.session, "lock_session")
+        row = await store.lock(unit.connection, request.session)
         check(ctx, row)
         row = await self._removal.delete(unit, row)
-        return store.session_of(row)
+        return session_of(row)
 
-    async def _move(self, unit: Unit, ctx: Context, verb: str, session: UUID, *, owed: bool) -> store.Row:
-        db = unit.connection
-        row = await store.session(db, session, "lock_session")
+    async def _move(self, unit: Unit, ctx: Context, verb: str, session: UUID, *, cleanup: bool) -> Row:
+        row = await store.lock(unit.connection, session)
         check(ctx, row)
-        target = SESSION.check(verb, SessionStatus(row["status"]), session)
-        moved: store.Row = await db.fetchrow(Q["move_session"], session, int(target), SESSION.sources(verb), None, owed)
-        return moved
+        SESSION.check(verb, SessionStatus(row["status"]), session)
+        return await store.move(unit.connection, session, verb, cleanup=cleanup)
 
 
-def _told(unit: Unit, row: store.Row, event: str) -> Session:
-    session = store.session_of(row)
-    told = SessionChanged(session.id, session.status, session.version)
-    unit.emit(subjects.event("session", event, session.id), told)
+def _emit(unit: Unit, row: Row, event: str) -> Session:
+    session = session_of(row)
+    changed = SessionChanged(session.id, session.status, session.version)
+    unit.emit(subjects.event("session", event, session.id), changed)
     return session

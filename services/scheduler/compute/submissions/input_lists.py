@@ -9,16 +9,17 @@ from uuid import UUID
 
 import msgspec
 
-from services.scheduler import store
-from services.scheduler.compute.submissions import decide
+from services.scheduler.compute.submissions.plan import Lists
+from services.scheduler.machine import MACHINES
 from shared.contracts.compute import TaskSpec
 from shared.contracts.errors import Conflict, HeadraceError, Internal, Invalid, NotFound, TooLarge
 from shared.contracts.states import ResultStatus
 from shared.contracts.work import Spawn
+from shared.db.sql import Db, Row, load
 from shared.objects.port import Objects
 from shared.service.decode import MALFORMED, invalid
 
-Q = store.Q
+Q = load(__file__, "input_lists.sql", MACHINES)
 LIST_BYTES = 8 * 1024 * 1024
 """Bytes of the lists that the tasks of one message name, together."""
 
@@ -28,15 +29,17 @@ _decode = msgspec.json.Decoder(list[str]).decode
 class InputLists:
     """Reads the lists that tasks name."""
 
-    def __init__(self, db: store.Db, objects: Objects) -> None:
+    def __init__(self, db: Db, objects: Objects) -> None:
         self._db, self._objects = db, objects
 
-    async def of_session(self, session: UUID, specs: Iterable[TaskSpec]) -> decide.Lists:
+    async def of_session(self, session: UUID, specs: Iterable[TaskSpec]) -> Lists:
         """For tasks of a user: any complete result of their session."""
         named = _named(specs)
-        return await self._read(named, await self._db.fetch(Q["lists"], named, session)) if named else {}
+        if not named:
+            return {}
+        return await self._read(named, await Q.of_session.fetch(self._db, results=named, session=session))
 
-    async def of_parent(self, request: Spawn) -> decide.Lists:
+    async def of_parent(self, request: Spawn) -> Lists:
         """For subtasks: what the parent has created, in this part or an earlier one, or has as an input."""
         named = _named(request.tasks)
         if not named:
@@ -52,10 +55,10 @@ class InputLists:
             for new in request.results
             if new.id in named
         ]
-        rows = await self._db.fetch(Q["lists_of_parent"], request.submission, request.task, named)
+        rows = await Q.of_parent.fetch(self._db, submission=request.submission, task=request.task, results=named)
         return await self._read(named, [*rows, *created])
 
-    async def _read(self, named: Sequence[UUID], rows: Sequence[store.Row]) -> decide.Lists:
+    async def _read(self, named: Sequence[UUID], rows: Sequence[Row]) -> Lists:
         known, room = {row["id"]: row for row in rows}, LIST_BYTES
         found: dict[UUID, list[str] | HeadraceError] = {}
         for result in named:
@@ -69,7 +72,7 @@ class InputLists:
                 found[result] = error
         return found
 
-    async def _list(self, result: UUID, row: store.Row | None, room: int) -> list[str]:
+    async def _list(self, result: UUID, row: Row | None, room: int) -> list[str]:
         if row is None:
             raise NotFound(f"there is no result {result} here that a list of inputs could be read from")
         if row["status"] != ResultStatus.COMPLETED:

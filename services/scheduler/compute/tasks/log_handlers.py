@@ -1,20 +1,19 @@
 """What a task has printed, for those who may see the task."""
 
-from services.scheduler import store
-from services.scheduler.compute.tasks import logs
+from services.scheduler.compute.sessions import store as sessions
+from services.scheduler.compute.tasks import logs, store
 from shared.contracts.compute import TaskLog, TaskLogs
 from shared.contracts.endpoints.compute import TASK_LOGS
 from shared.contracts.errors import NotFound
 from shared.contracts.states import TASK_ENDS
+from shared.db.sql import Db
 from shared.service.access import check
 from shared.service.context import Context
 from shared.service.service import Service
 
-Q = store.Q
-
 
 class Logs:
-    def __init__(self, db: store.Db) -> None:
+    def __init__(self, db: Db) -> None:
         self._db = db
 
     def register(self, service: Service) -> None:
@@ -22,13 +21,13 @@ class Logs:
 
     async def logs(self, ctx: Context, request: TaskLogs) -> TaskLog:
         # The task before its log: what an ended attempt has printed was stored before it ended.
-        row = await store.task(self._db, request.task)
-        check(ctx, await store.session(self._db, row["session"]), "task")
+        row = await store.get(self._db, request.task)
+        check(ctx, await sessions.get(self._db, row["session"]), "task")
         latest = row["attempt"]
         attempt = latest if request.attempt is None else request.attempt
         if attempt > latest:
             raise NotFound(f"the task has no attempt {attempt}", field="attempt")
         ended = attempt < latest or row["status"] in TASK_ENDS
-        rows = await self._db.fetch(Q["logs"], request.task, attempt, request.start, logs.PIECES)
+        rows = await logs.pieces(self._db, request.task, attempt, request.start)
         text, position, more = logs.page(rows, request.start, ended=ended)
         return TaskLog(request.task, attempt, text, position, more, ended)

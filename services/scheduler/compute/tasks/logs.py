@@ -1,20 +1,18 @@
-"""What tasks print: kept once, told to those who watch, read in pages."""
+"""What tasks print: stored once, published to those who watch, read in pages."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
-from services.scheduler import store
 from shared.bus.client import Bus
 from shared.contracts import subjects
 from shared.contracts.events import TaskLogged
 from shared.contracts.work import LOG_CHUNK, LOG_KEPT, Logged
+from shared.db.sql import Db, Row, load
 from shared.runtime.plain import plain
 
-Q = store.Q
+Q = load(__file__, "logs.sql")
 SLICE = 500
 """Pieces stored in one statement."""
 ROOM = LOG_KEPT
@@ -25,33 +23,42 @@ _LATEST_START = LOG_KEPT + LOG_CHUNK
 _ATTEMPTS = 1 << 15
 
 
-async def keep(pool: "asyncpg.Pool[Any]", bus: Bus, logged: Sequence[Logged]) -> None:
-    """Stores what is new of it and tells of that. Pieces that no worker of ours would report are left out."""
+async def keep(pool: Db, bus: Bus, logged: Sequence[Logged]) -> None:
+    """Stores pieces and publishes those that are new. Pieces that no worker of ours would report are left out."""
     fit = [piece for piece in logged if 0 <= piece.start <= _LATEST_START and 0 <= piece.attempt < _ATTEMPTS]
     for first in range(0, len(fit), SLICE):
         part = fit[first : first + SLICE]
-        added = await pool.fetch(
-            Q["add_logs"],
-            [piece.task for piece in part],
-            [piece.attempt for piece in part],
-            [piece.start for piece in part],
-            [plain(piece.text[:LOG_CHUNK]) for piece in part],
+        added = await Q.add_pieces.fetch(
+            pool,
+            tasks=[piece.task for piece in part],
+            attempts=[piece.attempt for piece in part],
+            starts=[piece.start for piece in part],
+            texts=[plain(piece.text[:LOG_CHUNK]) for piece in part],
         )
-        await _tell(pool, bus, added)
+        await _publish(pool, bus, added)
 
 
-async def _tell(pool: "asyncpg.Pool[Any]", bus: Bus, added: Sequence[store.Row]) -> None:
+async def _publish(pool: Db, bus: Bus, added: Sequence[Row]) -> None:
     if not added:
         return
-    rows = await pool.fetch(Q["sessions_of_tasks"], list({row["task"] for row in added}))
-    sessions: dict[UUID, UUID] = {row["id"]: row["session"] for row in rows}
+    sessions = await sessions_of(pool, {row["task"] for row in added})
     for row in added:
         session = sessions[row["task"]]
-        told = TaskLogged(session, row["task"], row["attempt"], row["start"], row["text"])
-        await bus.send(subjects.event("task", "logged", session), told)
+        event = TaskLogged(session, row["task"], row["attempt"], row["start"], row["text"])
+        await bus.send(subjects.event("task", "logged", session), event)
 
 
-def page(rows: Sequence[store.Row], start: int, *, ended: bool, room: int = ROOM) -> tuple[str, int, bool]:
+async def sessions_of(db: Db, tasks: Collection[UUID]) -> dict[UUID, UUID]:
+    """The session of each of these tasks that exists."""
+    return {row["id"]: row["session"] for row in await Q.sessions_of.fetch(db, tasks=list(tasks))}
+
+
+async def pieces(db: Db, task: UUID, attempt: int, start: int) -> list[Row]:
+    """What an attempt has printed from character `start` on, in order: start and text of at most `PIECES` pieces."""
+    return await Q.pieces.fetch(db, task=task, attempt=attempt, start=start, most=PIECES)
+
+
+def page(rows: Sequence[Row], start: int, *, ended: bool, room: int = ROOM) -> tuple[str, int, bool]:
     """The text from character `start` on, as much as fits into a reply; where it ends; and whether there is more.
 
     A piece that is missing may still come while the attempt runs: the text ends before it. Afterwards it is passed over.

@@ -1,7 +1,9 @@
 """Questions about many tasks: which, how many, with which outputs, after which attempts."""
 
-from services.scheduler import store
 from services.scheduler.compute.lists import lists
+from services.scheduler.compute.sessions import store as sessions
+from services.scheduler.compute.tasks import store
+from services.scheduler.compute.tasks.status import attempt_of
 from services.scheduler.heavy_reads import AT_ONCE, HeavyReads
 from shared.contracts.compute import (
     AttemptPage,
@@ -18,16 +20,15 @@ from shared.contracts.endpoints.compute import TASK_ATTEMPTS, TASK_COUNT, TASK_L
 from shared.contracts.errors import NotFound
 from shared.contracts.states import SessionStatus
 from shared.contracts.work import AttemptNumber
+from shared.db.sql import Db
 from shared.service.access import check
 from shared.service.context import Context
 from shared.service.paging import fitting, place_of, token_of
 from shared.service.service import Service
 
-Q = store.Q
-
 
 class Queries:
-    def __init__(self, db: store.Db, heavy: HeavyReads) -> None:
+    def __init__(self, db: Db, heavy: HeavyReads) -> None:
         self._db, self._heavy = db, heavy
 
     def register(self, service: Service) -> None:
@@ -37,20 +38,20 @@ class Queries:
         service.on(TASK_ATTEMPTS, self.attempts)
 
     async def list(self, ctx: Context, request: TaskQuery) -> TaskPage:
-        session = await store.session(self._db, request.session)
+        session = await sessions.get(self._db, request.session)
         check(ctx, session)
         async with self._heavy.place(ctx) as db:
             return await lists.tasks(db, session, request)
 
     async def count(self, ctx: Context, request: TaskCount) -> TaskCounts:
-        session = await store.session(self._db, request.session)
+        session = await sessions.get(self._db, request.session)
         check(ctx, session)
         async with self._heavy.place(ctx) as db:
             return await lists.count(db, session, request)
 
     async def outputs(self, ctx: Context, request: TaskOutputs) -> OutputsPage:
         """Of tasks of any sessions that the caller may see; NotFound names the place of one that is not there."""
-        rows = {row["id"]: row for row in await self._db.fetch(Q["outputs"], request.tasks)}
+        rows = await store.outputs(self._db, request.tasks)
         for place, task in enumerate(request.tasks):
             if task not in rows or not (ctx.is_admin or rows[task]["owner"] == ctx.user):
                 raise NotFound(f"there is no task {task}", field=f"tasks[{place}]")
@@ -59,15 +60,15 @@ class Queries:
         return OutputsPage(items, len(found) - len(items))
 
     async def attempts(self, ctx: Context, request: AttemptQuery) -> AttemptPage:
-        row = await store.task(self._db, request.task)
-        session = await store.session(self._db, row["session"])
+        row = await store.get(self._db, request.task)
+        session = await sessions.get(self._db, row["session"])
         check(ctx, session, "task")
         place = place_of(request, AttemptNumber)
         after = -1 if place is None else place
-        rows = await self._db.fetch(Q["attempts"], request.task, after, row["attempt"], request.size + 1)
-        found = [store.attempt_of(row["id"], old) for old in rows]
+        rows = await store.attempts(self._db, request.task, after, row["attempt"], request.size + 1)
+        found = [attempt_of(row["id"], old) for old in rows]
         if len(rows) <= request.size and row["attempt"] > after:
-            status = store.status_of(row, await store.cursors(self._db, [row]), SessionStatus(session["status"]))
-            found.append(store.attempt_of(row["id"], {**row, "status": status}))
+            status = await store.status(self._db, row, SessionStatus(session["status"]))
+            found.append(attempt_of(row["id"], {**row, "status": status}))
         items, more = fitting(found, request.size)
         return AttemptPage(items, token_of(request, items[-1].attempt) if more else "")

@@ -1,5 +1,6 @@
 """Files into long-term storage."""
 
+import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from shared.client.cli.options import PLAIN, Output, add
-from shared.client.cli.trouble import RefusedError, UsageError
+from shared.client.errors import RefusedError, UsageError
 from shared.objects.layout import name_fault
 
 STORED = "datasetOnArchiveDisk"
@@ -51,97 +52,103 @@ def archive(
     if not paths:
         raise UsageError("say which files or folders")
     from shared.client.cli.api import Api
-    from shared.client.cli.dataset import Dataset
-    from shared.client.cli.files import find
-    from shared.client.cli.steady import Steady
+    from shared.client.files import find
 
     files, links = find(paths)
     with Api() as api:
-        dataset = Dataset(Steady(api), pid)
-        told = _archive(dataset, files, {"--name": name, "--group": group}, _source(paths), no_wait, output.json)
-        datablocks = dataset.datablocks()
-    _tell(told | {"datablocks": datablocks, "links": links}, output)
+        dataset = api.client.datasets.one(pid)
+        given = {"--name": name, "--group": group}
+        outcome = api.run(_archive(api.client, dataset, files, given, _source(paths), no_wait, output.json))
+        datablocks = list(api.each(dataset.datablocks()))
+    _show(outcome | {"datablocks": datablocks, "links": links}, output)
 
 
-def _archive(
-    dataset: Any, files: Sequence[Any], given: dict[str, str | None], source: str, no_wait: bool, quiet: bool
+async def _archive(
+    client: Any,
+    dataset: Any,
+    files: Sequence[Any],
+    given: dict[str, str | None],
+    source: str,
+    no_wait: bool,
+    quiet: bool,
 ) -> dict[str, Any]:
-    from shared.client.cli import storing
-    from shared.client.cli.bars import by_bytes, by_steps
-    from shared.client.cli.dataset import status
-    from shared.client.cli.files import hashed
+    from shared.client.cli import archive_steps
+    from shared.client.cli.progress_bars import by_bytes, by_steps
     from shared.client.cli.register import OPEN, check_about, register
-    from shared.client.cli.repairing import is_damaged, to_repair
+    from shared.client.cli.repair import is_damaged, to_repair
+    from shared.client.datasets import archive_status
+    from shared.client.files import hashed
 
-    there = dataset.find()  # before anything long: whether anybody answers, and whether it is this dataset
+    there = await dataset.find()  # before anything long: whether anybody answers, and whether it is this dataset
     if there is not None:
         check_about(there, given)
     with by_bytes("hash", sum(file.size for file in files), quiet=quiet) as advance:
-        files = [hashed(file, advance) for file in files]
+        files = [await asyncio.to_thread(hashed, file, advance) for file in files]
     about = {"datasetName": given["--name"], "ownerGroup": given["--group"], "sourceFolder": source}
     said = {name: value for name, value in about.items() if value is not None}
-    seen, missing = register(dataset, there, files, said)
-    if status(seen) == STORED:
+    seen, missing = await register(dataset, there, files, said)
+    if archive_status(seen) == STORED:
         return {"dataset": seen, "job": None, "already": True, "sent": 0}
     repaired: list[str] = []
     if is_damaged(seen):
-        repaired, missing = to_repair(dataset, files)
+        repaired, missing = await to_repair(dataset, files)
         with by_bytes("upload", sum(file.size for file in missing), quiet=quiet) as advance:
-            _upload(dataset, missing, advance)
-    if status(seen) in OPEN:
+            await _upload(client, dataset, missing, advance)
+    if archive_status(seen) in OPEN:
         total = sum(file.size for file in files)
         with by_bytes("upload", total, quiet=quiet) as advance:
             advance(total - sum(file.size for file in missing))
-            _upload(dataset, missing, advance)
-        with by_steps("pack", quiet=quiet) as tell:
-            storing.pack(dataset, tell)
-    with by_steps("archive", quiet=quiet) as tell:
-        job = storing.hand_in(dataset, tell)
+            await _upload(client, dataset, missing, advance)
+        with by_steps("pack", quiet=quiet) as note:
+            await archive_steps.pack(dataset, note)
+    with by_steps("archive", quiet=quiet) as note:
+        job = await archive_steps.hand_in(dataset, note)
         if not no_wait:
-            storing.store(dataset, job, tell)
-    return {"dataset": dataset.get(), "job": job, "already": False, "sent": len(missing), "repaired": repaired}
+            await archive_steps.store(dataset, job, note)
+    return {"dataset": await dataset.get(), "job": job, "already": False, "sent": len(missing), "repaired": repaired}
 
 
-def _upload(dataset: Any, files: Sequence[Any], advance: Any) -> None:
+async def _upload(client: Any, dataset: Any, files: Sequence[Any], advance: Any) -> None:
     """Portion by portion: an address is valid for a day."""
-    from shared.client.cli.files import portions
     from shared.client.cli.register import OPEN
-    from shared.client.cli.upload import upload
+    from shared.client.datasets import archive_status
+    from shared.client.files import portions
+    from shared.client.uploads import upload_all
 
     for portion in portions(files):
         try:
-            urls = dataset.sign(portion)
+            urls = await dataset.sign([file.path for file in portion])
         except RefusedError as error:
-            if error.status == 409 and dataset.get()["datasetlifecycle"]["archiveStatusMessage"] not in OPEN:
+            if error.status == 409 and archive_status(await dataset.get()) not in OPEN:
                 return  # an earlier call had said that all is there, and it was
             raise
-        upload(portion, urls, advance)
+        await upload_all(client.object_storage, portion, urls, advance)
 
 
 def _source(paths: Sequence[Path]) -> str:
-    """The folder that they come from, for the catalogue; `/` if it has no name that could be told."""
+    """The folder that they come from, for the catalogue; `/` if it has no name that can be shown."""
     folders = [os.path.abspath(path if path.is_dir() else path.parent) for path in paths]
     source = os.path.commonpath(folders)
     return source if len(source) <= 1000 and not any(map(name_fault, source.split("/")[1:])) else "/"
 
 
-def _tell(told: dict[str, Any], output: Output) -> None:
+def _show(outcome: dict[str, Any], output: Output) -> None:
     from shared.client.cli import show
 
     if output.json:
-        show.document(told)
+        show.document(outcome)
         return
-    dataset = told["dataset"]
+    dataset = outcome["dataset"]
     size = f"{dataset['numberOfFiles']} files, {show.size(dataset['size'])}"
-    if told["already"]:
+    if outcome["already"]:
         show.console().print(show.cell(f"{dataset['pid']} is on long-term storage already: {size}"))
     else:
         status = dataset["datasetlifecycle"]["archiveStatusMessage"]
-        facts = [("dataset", dataset["pid"]), ("files", size), ("status", status), ("job", told["job"])]
-        show.facts([*facts, ("repaired", told["repaired"])])
-    show.table("Datablocks", *datablock_table(told["datablocks"]))
-    if told["links"]:
-        show.console().print(show.cell(f"passed over, as symbolic links: {', '.join(told['links'])}"))
+        facts = [("dataset", dataset["pid"]), ("files", size), ("status", status), ("job", outcome["job"])]
+        show.facts([*facts, ("repaired", outcome["repaired"])])
+    show.table("Datablocks", *datablock_table(outcome["datablocks"]))
+    if outcome["links"]:
+        show.console().print(show.cell(f"passed over, as symbolic links: {', '.join(outcome['links'])}"))
 
 
 def datablock_table(blocks: Sequence[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:

@@ -8,6 +8,9 @@ from shared.client.cli.options import AS_IT_IS, FIRST, PLAIN, Finding, Output, P
 
 Status = Annotated[str | None, Parameter(help="Only those in this state.")]
 
+TASKS = ("id", "status", "function", "partition", "attempt", "worker", "error")
+"""Columns of the tasks."""
+
 
 def register(app: App) -> None:
     for command in (sessions, tasks, explain, results):
@@ -48,8 +51,7 @@ def tasks(
 
     headrace tasks 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f --where 'status=error,priority>5' --where 'labels.night=1' --sort -ended_at
     """
-    heads = ("id", "status", "function", "partition", "attempt", "worker", "error")
-    _list("Tasks", f"sessions/{session}/tasks", status, finding, paging, output, heads, heads)
+    _list("Tasks", f"sessions/{session}/tasks", status, finding, paging, output, TASKS, TASKS)
 
 
 def results(
@@ -84,14 +86,15 @@ def _list(
     names: tuple[str, ...],
 ) -> None:
     from shared.client.cli import show
-    from shared.client.cli.api import ROOT, Api
-    from shared.client.cli.where import where
+    from shared.client.cli.api import Api
+    from shared.client.cli.filter_text import parse_filter
+    from shared.client.paths import COMPUTE
     from shared.contracts.compute import filters
 
     fields = {"Sessions": filters.SESSION_FIELDS, "Tasks": filters.TASK_FIELDS, "Results": filters.RESULT_FIELDS}[title]
-    asked = {"status": status, "where": where(finding.where, fields), "sort": finding.sort}
+    asked = {"status": status, "where": parse_filter(finding.where, fields), "sort": finding.sort}
     with Api() as api:
-        page = api.get(f"{ROOT}/{path}", **asked, size=paging.size, token=paging.token)
+        page = api.get(f"{COMPUTE}/{path}", **asked, size=paging.size, token=paging.token)
     if output.json:
         show.document(page)
         return
@@ -99,24 +102,30 @@ def _list(
     show.more(page)
 
 
-def explain(task: str, /, *, output: Output = PLAIN) -> None:
-    """Why a task is where it is.
+def explain(id: str, /, *, output: Output = PLAIN) -> None:
+    """Why something is where it is.
+
+    Parameters
+    ----------
+    id
+        Of a task, a session, a result, a submission, a retrieval, a job or an offer; the pid of a dataset; the name of a
+        partition.
 
     Examples:
 
     headrace explain 019a6f2e-5d3c-7a10-8c44-000200000007
+
+    headrace explain night/2026-03-01
     """
     from shared.client.cli import show
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli.api import Api
+    from shared.client.cli.explanations import explain as look_up
 
     with Api() as api:
-        told = api.get(f"{ROOT}/tasks/{task}/explain")
+        found = look_up(api, id)
     if output.json:
-        show.document(told)
+        since = {"since": found.since} if found.since else {}
+        show.document({found.kind: found.document, "summary": found.summary, "reasons": found.reasons} | since)
         return
-    show.console().print(show.cell(told["summary"]), style="bold")
-    if told.get("since"):
-        show.console().print(show.cell(f"  - since {show.when(told['since'])}"))
-    for reason in told["reasons"]:
-        show.console().print(show.cell(f"  - {reason}"))
-    show.entity(told["task"])
+    show.summary(found.summary, found.reasons, found.since)
+    show.entity(found.document)

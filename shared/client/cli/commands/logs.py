@@ -48,10 +48,10 @@ def logs(
 
 def _pages(api: Any, task: str, attempt: int | None, start: int = 0) -> Iterator[dict[str, Any]]:
     """What there is of one attempt; one page at least."""
-    from shared.client.cli.api import ROOT
+    from shared.client.paths import COMPUTE
 
     while True:
-        page = api.get(f"{ROOT}/tasks/{task}/logs", attempt=attempt, start=start)
+        page = api.get(f"{COMPUTE}/tasks/{task}/logs", attempt=attempt, start=start)
         yield page
         if not page["more"]:
             return

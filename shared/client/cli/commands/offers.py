@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from shared.client.cli.options import PLAIN, Output, add
-from shared.client.cli.trouble import FailedError, UsageError
+from shared.client.errors import FailedError, UsageError
 
 ROOT = "/execution/v1"
 HEADS = ("", "offer", "site", "phase", "prepare", "start", "cores", "reasons")
@@ -48,7 +48,7 @@ def offers(
 
     with Api() as api:
         if accept is not None and accept != "best":
-            _tell(_accept(api, accept), output)
+            _show_outcome(_accept(api, accept), output)
             return
         made = api.post(f"{ROOT}/requests", _request(pid, cores, memory))
         if not output.json:
@@ -58,7 +58,7 @@ def offers(
         if not made["offers"]:
             raise FailedError("no site makes an offer")
         if accept is not None:
-            _tell(_accept(api, made["offers"][0]["meta"]["uuid"]), output)
+            _show_outcome(_accept(api, made["offers"][0]["meta"]["uuid"]), output)
 
 
 def _request(pid: str, cores: int, memory: int) -> dict[str, Any]:
@@ -75,8 +75,8 @@ def _request(pid: str, cores: int, memory: int) -> dict[str, Any]:
 
 def _accept(api: Any, offer: str) -> dict[str, Any]:
     update = {"kind": "uri:enum-value-update", "path": "/phase", "value": "ACCEPTED"}
-    told: dict[str, Any] = api.post(f"{ROOT}/sessions/{offer}", update)
-    return told
+    reply: dict[str, Any] = api.post(f"{ROOT}/sessions/{offer}", update)
+    return reply
 
 
 def _table(made: dict[str, Any]) -> None:
@@ -100,13 +100,13 @@ def _table(made: dict[str, Any]) -> None:
         show.console().print(show.cell(f"  {message['message']}"))
 
 
-def _tell(offer: dict[str, Any], output: Output) -> None:
+def _show_outcome(offer: dict[str, Any], output: Output) -> None:
     from shared.client.cli import show
 
     if output.json:
         show.document(offer)
     else:
-        told = {name: offer.get(name) for name in ("site", "partition", "phase", "session")}
-        show.facts([("offer", offer["meta"]["uuid"]), *told.items()])
+        reply = {name: offer.get(name) for name in ("site", "partition", "phase", "session")}
+        show.facts([("offer", offer["meta"]["uuid"]), *reply.items()])
     if offer["phase"] == "FAILED":
         raise FailedError("; ".join(message["message"] for message in offer["meta"]["messages"]))

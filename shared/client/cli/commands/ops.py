@@ -6,7 +6,7 @@ from cyclopts import App, Parameter
 
 from shared.client.cli.commands.partitions import HEADS, row
 from shared.client.cli.options import FIRST, PLAIN, Output, Paging, add
-from shared.client.cli.trouble import UsageError
+from shared.client.errors import UsageError
 
 
 def register(app: App) -> None:
@@ -32,19 +32,19 @@ def status(*, output: Output = PLAIN) -> None:
     """
     from shared.client.cli import show
     from shared.client.cli.api import Api
-    from shared.client.cli.trouble import FailedError
+    from shared.client.errors import FailedError
 
     with Api() as api:
-        told = api.get("/ops/v1/status")
+        reply = api.get("/ops/v1/status")
     if output.json:
-        show.document(told)
+        show.document(reply)
     else:
         show.table(
             "Services",
             ("service", "state", "version", "since", "checks"),
             (
                 (s["service"], "ok" if s["ok"] else "failed", s["version"], s["since"], _checks(s["checks"]))
-                for s in told["services"]
+                for s in reply["services"]
             ),
         )
         show.table(
@@ -57,11 +57,11 @@ def status(*, output: Output = PLAIN) -> None:
                     show.size(s["bytes"]),
                     [f"{c['name']}: {c['pending']} / {c['unacknowledged']}" for c in s["consumers"]],
                 )
-                for s in told["streams"]
+                for s in reply["streams"]
             ),
         )
-        show.table("\nPartitions", HEADS, (row(p) for p in told["partitions"]))
-    if not told["ok"]:
+        show.table("\nPartitions", HEADS, (row(p) for p in reply["partitions"]))
+    if not reply["ok"]:
         raise FailedError("a service is not well")
 
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from cyclopts import App, Parameter
 
 from shared.client.cli.options import FIRST, PLAIN, Output, Paging, add
-from shared.client.cli.trouble import UsageError
+from shared.client.errors import UsageError
 
 Priority = Annotated[
     int | None,
@@ -31,18 +31,18 @@ def register(app: App) -> None:
     app.command(group)
 
 
-def row(told: dict[str, Any]) -> tuple[object, ...]:
+def row(partition: dict[str, Any]) -> tuple[object, ...]:
     """A partition as a row of a table."""
-    most = told.get("max")
-    counts = (told.get(name, "") for name in HEADS[1:-2])
-    return (told["name"], *counts, "none" if most is None else most, "; ".join(_notes(told)))
+    most = partition.get("max")
+    counts = (partition.get(name, "") for name in HEADS[1:-2])
+    return (partition["name"], *counts, "none" if most is None else most, "; ".join(notes(partition)))
 
 
-def _notes(told: dict[str, Any]) -> Iterator[str]:
+def notes(partition: dict[str, Any]) -> Iterator[str]:
     """What keeps its tasks from running."""
-    for function, count in told.get("unplaced", {}).items():
+    for function, count in partition.get("unplaced", {}).items():
         yield f"{count} wait for function {function}, which no live worker has"
-    for worker, why in told.get("unwell", {}).items():
+    for worker, why in partition.get("unwell", {}).items():
         yield f"worker {worker} is unwell: {why}"
 
 
@@ -56,10 +56,11 @@ def list_partitions(*, paging: Paging = FIRST, output: Output = PLAIN) -> None:
     headrace partition list --json | jq '.items[] | select(.workers == 0).name'
     """
     from shared.client.cli import show
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli.api import Api
+    from shared.client.paths import COMPUTE
 
     with Api() as api:
-        page = api.get(f"{ROOT}/partitions", size=paging.size, token=paging.token)
+        page = api.get(f"{COMPUTE}/partitions", size=paging.size, token=paging.token)
     if output.json:
         show.document(page)
         return
@@ -118,15 +119,16 @@ def _values(priority: int | None, reserve: int | None, most: str | None) -> dict
 
 def _change(method: str, name: str, values: dict[str, Any], output: Output) -> None:
     from shared.client.cli import show
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli.api import Api
+    from shared.client.paths import COMPUTE
 
-    place = f"{ROOT}/partitions/{quote(name, safe='')}"
+    place = f"{COMPUTE}/partitions/{quote(name, safe='')}"
     with Api() as api:
         if method == "POST":
-            told = api.post(f"{ROOT}/partitions", {"name": name, **values})
+            reply = api.post(f"{COMPUTE}/partitions", {"name": name, **values})
         else:
-            told = api.delete(place) if method == "DELETE" else api.patch(place, values)
+            reply = api.delete(place) if method == "DELETE" else api.patch(place, values)
     if output.json:
-        show.document(told)
+        show.document(reply)
     else:
-        show.facts(zip(HEADS, row(told), strict=True))
+        show.facts(zip(HEADS, row(reply), strict=True))

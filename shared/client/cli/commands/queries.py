@@ -20,17 +20,18 @@ def count(session: str, /, *, filters: Filters = EVERYTHING, output: Output = PL
     headrace count 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f --where 'function=reduce,labels.night=2026-03-01'
     """
     from shared.client.cli import show
-    from shared.client.cli.api import ROOT, Api
-    from shared.client.cli.where import where
+    from shared.client.cli.api import Api
+    from shared.client.cli.filter_text import parse_filter
+    from shared.client.paths import COMPUTE
     from shared.contracts.compute.filters import TASK_FIELDS
 
-    wanted = where(filters.where, TASK_FIELDS)
+    wanted = parse_filter(filters.where, TASK_FIELDS)
     with Api() as api:
-        told = api.get(f"{ROOT}/sessions/{session}/tasks/count", where=wanted)
+        reply = api.get(f"{COMPUTE}/sessions/{session}/tasks/count", where=wanted)
     if output.json:
-        show.document(told)
+        show.document(reply)
         return
-    show.facts([*told["counts"].items(), ("total", str(told["total"]))])
+    show.facts([*reply["counts"].items(), ("total", str(reply["total"]))])
 
 
 def attempts(task: str, /, *, paging: Paging = FIRST, output: Output = PLAIN) -> None:
@@ -41,10 +42,11 @@ def attempts(task: str, /, *, paging: Paging = FIRST, output: Output = PLAIN) ->
     headrace attempts 019a6f2e-5d3c-7a10-8c44-000200000007
     """
     from shared.client.cli import show
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli.api import Api
+    from shared.client.paths import COMPUTE
 
     with Api() as api:
-        page = api.get(f"{ROOT}/tasks/{task}/attempts", size=paging.size, token=paging.token)
+        page = api.get(f"{COMPUTE}/tasks/{task}/attempts", size=paging.size, token=paging.token)
     if output.json:
         show.document(page)
         return

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from shared.client.cli.options import PLAIN, Output, add
-from shared.client.cli.trouble import FailedError, UsageError
+from shared.client.errors import FailedError, UsageError
 
 
 def register(app: App) -> None:
@@ -50,29 +50,28 @@ def retrieve(
         raise UsageError("--no-wait cannot download: give no --to")
     from shared.client.cli import show
     from shared.client.cli.api import Api
-    from shared.client.cli.retrieving import Retrieving, bring
-    from shared.client.cli.steady import Steady
+    from shared.client.cli.retrieval import CommandRetrieval, bring
 
     if to is not None and to.exists() and not to.is_dir():
         raise UsageError(f"{to} is not a folder")
     with Api() as api:
-        retrieving = Retrieving(Steady(api), pid, quiet=output.json)
+        retrieval = CommandRetrieval(api, pid, quiet=output.json)
         if not no_wait:
-            retrieving.wait()
+            retrieval.wait()
         if to is None:
-            told: dict[str, Any] = {"datablocks": [] if no_wait else list(retrieving.blocks())}
+            outcome: dict[str, Any] = {"datablocks": [] if no_wait else list(retrieval.datablocks())}
         else:
             _make(to)
-            told = bring(retrieving, to, keep_tars, force, output.json) | {"folder": str(to)}
-        missing = list(retrieving.missing()) if retrieving.told["status"] == "partial" else []
+            outcome = bring(api, retrieval, to, keep_tars, force, output.json) | {"folder": str(to)}
+        missing = list(retrieval.missing()) if retrieval.document["status"] == "partial" else []
     if missing:
-        told["missing"] = missing
+        outcome["missing"] = missing
     if output.json:
-        show.document({"retrieval": retrieving.told} | told)
+        show.document({"retrieval": retrieval.document} | outcome)
     else:
-        (_tell if to is None else _tell_counts)(retrieving.told, told)
+        (_show_outcome if to is None else _show_counts)(retrieval.document, outcome)
     if missing:
-        raise FailedError(f"{retrieving.told['error']}: {len(missing)} files of {pid} did not come back")
+        raise FailedError(f"{retrieval.document['error']}: {len(missing)} files of {pid} did not come back")
 
 
 def _make(folder: Path) -> None:
@@ -82,27 +81,27 @@ def _make(folder: Path) -> None:
         raise UsageError(f"{folder}: {error.strerror}") from None
 
 
-def _tell(told: dict[str, Any], rest: dict[str, Any]) -> None:
+def _show_outcome(outcome: dict[str, Any], rest: dict[str, Any]) -> None:
     """The addresses are secrets: on a terminal they are only counted."""
     from shared.client.cli import show
 
-    show.facts([("retrieval", told["id"]), ("status", told["status"])])
+    show.facts([("retrieval", outcome["id"]), ("status", outcome["status"])])
     if blocks := rest["datablocks"]:
         rows = ((one["name"], show.size(one["size"]), one.get("damage", "")) for one in blocks)
         show.table("Datablocks", ("datablock", "size", "damage"), rows)
-    _tell_missing(rest)
+    _show_missing(rest)
 
 
-def _tell_counts(told: dict[str, Any], counts: dict[str, Any]) -> None:
+def _show_counts(outcome: dict[str, Any], counts: dict[str, Any]) -> None:
     from shared.client.cli import show
 
     facts = [(name, count) for name, count in counts.items() if name != "missing"]
-    show.facts([("retrieval", told["id"]), *facts, ("size", show.size(counts["bytes"]))])
-    _tell_missing(counts)
+    show.facts([("retrieval", outcome["id"]), *facts, ("size", show.size(counts["bytes"]))])
+    _show_missing(counts)
 
 
-def _tell_missing(told: dict[str, Any]) -> None:
+def _show_missing(outcome: dict[str, Any]) -> None:
     from shared.client.cli import show
 
-    for path in told.get("missing", ()):
+    for path in outcome.get("missing", ()):
         show.console().print(show.cell(f"missing: {path}"))

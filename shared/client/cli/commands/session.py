@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from shared.client.cli.options import PLAIN, Output, add
-from shared.client.cli.trouble import UsageError
+from shared.client.errors import UsageError
 
 EXAMPLE = "019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f"
 
@@ -27,10 +27,11 @@ def register(app: App) -> None:
 
 def session(session: str, /, *, output: Output = PLAIN) -> None:
     """A session and how its tasks stand."""
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli.api import Api
+    from shared.client.paths import COMPUTE
 
     with Api() as api:
-        _show(api.get(f"{ROOT}/sessions/{session}"), output)
+        _show(api.get(f"{COMPUTE}/sessions/{session}"), output)
 
 
 def create(
@@ -60,14 +61,16 @@ def create(
 
     headrace session create --partition gpu --partition default --json | jq -r .id
     """
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli.api import Api
+    from shared.client.paths import COMPUTE
 
     options = {"function": function, "priority": priority, "max_retries": max_retries, "max_duration": max_duration}
     asked: dict[str, Any] = {"name": name, "partitions": list(partition) or None, "ttl": ttl}
     asked["options"] = {option: value for option, value in options.items() if value is not None} or None
     with Api() as api:
         _show(
-            api.post(f"{ROOT}/sessions", {field: value for field, value in asked.items() if value is not None}), output
+            api.post(f"{COMPUTE}/sessions", {field: value for field, value in asked.items() if value is not None}),
+            output,
         )
 
 
@@ -147,9 +150,9 @@ def purge(session: str, /, *, output: Output = PLAIN) -> None:
 
     headrace session purge 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f
     """
-    from shared.client.cli.removing import purged
+    from shared.client import session_removal
 
-    _removed(purged, "purge", session, output)
+    _removed(session_removal.purge, "purge", session, output)
 
 
 def delete(session: str, /, *, output: Output = PLAIN) -> None:
@@ -159,28 +162,29 @@ def delete(session: str, /, *, output: Output = PLAIN) -> None:
 
     headrace session delete 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f
     """
-    from shared.client.cli.removing import deleted
+    from shared.client import session_removal
 
-    _removed(deleted, "delete", session, output)
+    _removed(session_removal.delete, "delete", session, output)
 
 
 def _verb(session: str, verb: str, output: Output, body: Any = None) -> None:
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli.api import Api
+    from shared.client.paths import COMPUTE
 
     with Api() as api:
-        _show(api.post(f"{ROOT}/sessions/{session}/{verb}", body), output)
+        _show(api.post(f"{COMPUTE}/sessions/{session}/{verb}", body), output)
 
 
 def _removed(remove: Callable[[Any, str, Any], Any], title: str, session: str, output: Output) -> None:
     from shared.client.cli.api import Api
-    from shared.client.cli.bars import by_steps
+    from shared.client.cli.progress_bars import by_steps
 
-    with Api() as api, by_steps(title, quiet=output.json) as tell:
-        told = remove(api, session, tell)
-    _show(told, output)
+    with Api() as api, by_steps(title, quiet=output.json) as note:
+        removed = api.run(remove(api.client.http, session, note))
+    _show(removed, output)
 
 
-def _show(told: Any, output: Output) -> None:
+def _show(reply: Any, output: Output) -> None:
     from shared.client.cli import show
 
-    show.document(told) if output.json else show.entity(told)
+    show.document(reply) if output.json else show.entity(reply)

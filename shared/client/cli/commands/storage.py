@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from shared.client.cli.options import PLAIN, Output, add
-from shared.client.cli.trouble import FailedError, UsageError
+from shared.client.errors import FailedError, UsageError
 
 
 def register(app: App) -> None:
@@ -66,11 +66,11 @@ def init(
         raise FailedError(error.message) from None
     except OSError as error:
         raise FailedError(f"{place}: {error.strerror}") from None
-    told = {"name": identity.name, "id": str(identity.id), "created_at": identity.created_at, "marker": MARKER}
+    reply = {"name": identity.name, "id": str(identity.id), "created_at": identity.created_at, "marker": MARKER}
     if output.json:
-        show.document(told)
+        show.document(reply)
     else:
-        show.facts(told.items())
+        show.facts(reply.items())
 
 
 def _init_bucket(bucket: str, name: str, in_use: bool) -> Any:

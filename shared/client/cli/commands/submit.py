@@ -2,14 +2,14 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, BinaryIO
 from uuid import UUID
 
 from cyclopts import App, Parameter
 
 from shared.client.cli.options import PLAIN, Output, add
-from shared.client.cli.trouble import FailedError, RefusedError, UsageError
+from shared.client.errors import FailedError, RefusedError, UsageError
 
 _BLOCK = 256 * 1024
 
@@ -42,6 +42,14 @@ def submit(
 ) -> None:
     """Submit tasks: newline-delimited JSON, one task a line, any number of them.
 
+    A line names its function, its payload (any JSON value) and its inputs:
+    {"function": "square", "payload": 3}
+    {"function": "sum", "inputs": ["@0", "@1"]}
+    @0 is the output of line 0. Other fields: outputs (how many, 1 if not said),
+    payload_result, inputs_from, and options (partition, priority, max_retries,
+    max_duration, labels). What a line does not say is taken from the options
+    below, then from the session.
+
     Parameters
     ----------
     file
@@ -49,7 +57,9 @@ def submit(
 
     Examples:
 
-    headrace submit tasks.ndjson --function square --wait
+    headrace submit tasks.ndjson --wait
+
+    echo '{"function": "echo", "payload": "hello"}' | headrace submit - --wait
 
     seq 100 | jq -c '{payload: .}' | headrace submit - --function square
 
@@ -64,7 +74,8 @@ def submit(
     if keep and session:
         raise UsageError("--keep goes with a new session, without --session")
     from shared.client.cli import show
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli.api import Api
+    from shared.client.paths import COMPUTE
 
     given = {"function": function, "partition": partition, "priority": priority}
     options = {name: value for name, value in given.items() if value is not None}
@@ -72,35 +83,35 @@ def submit(
         new = not session
         if not session:
             wanted = {"partitions": [partition] if partition else [], "close_when_done": not keep}
-            session = str(api.post(f"{ROOT}/sessions", wanted)["id"])
+            session = str(api.post(f"{COMPUTE}/sessions", wanted)["id"])
         following = _listen(api, session) if wait else None
         try:
             made = api.post(
-                f"{ROOT}/sessions/{session}/submissions",
+                f"{COMPUTE}/sessions/{session}/submissions",
                 content=_read(source, quiet=output.json),
                 headers={"Content-Type": "application/x-ndjson"},
-                params={"options": json.dumps(options)} if options else None,
+                query={"options": json.dumps(options)} if options else None,
             )
         except RefusedError:
             if new:  # nobody knows of it
-                api.post(f"{ROOT}/sessions/{session}/close")
+                api.post(f"{COMPUTE}/sessions/{session}/close")
             raise
-        told = {"session": session, "submission": made["id"], "tasks": made["tasks"]}
+        outcome = {"session": session, "submission": made["id"], "tasks": made["tasks"]}
         if following is None:
-            _tell(told, output)
+            _show_outcome(outcome, output)
             return
         if not output.json:
-            _tell(told, output)
+            _show_outcome(outcome, output)
         counts = _until_ended(following, UUID(made["id"]), made["tasks"], quiet=output.json)
-        show.document(told | counts) if output.json else show.facts(counts.items())
+        show.document(outcome | counts) if output.json else show.facts(counts.items())
         if counts["completed"] != made["tasks"]:
             raise FailedError(f"{made['tasks'] - counts['completed']} of {made['tasks']} tasks did not complete")
 
 
-def _tell(told: dict[str, Any], output: Output) -> None:
+def _show_outcome(outcome: dict[str, Any], output: Output) -> None:
     from shared.client.cli import show
 
-    show.document(told) if output.json else show.facts(told.items())
+    show.document(outcome) if output.json else show.facts(outcome.items())
 
 
 def _open(file: str) -> BinaryIO:
@@ -112,7 +123,7 @@ def _open(file: str) -> BinaryIO:
         raise UsageError(f"{file}: {error.strerror}") from None
 
 
-def _read(source: BinaryIO, *, quiet: bool) -> Iterator[bytes]:
+async def _read(source: BinaryIO, *, quiet: bool) -> AsyncIterator[bytes]:
     """The body in blocks, with a bar of what has been sent."""
     from rich.console import Console
     from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -134,9 +145,7 @@ def _read(source: BinaryIO, *, quiet: bool) -> Iterator[bytes]:
 
 def _listen(api: Any, session: str) -> Iterator[Any]:
     """The session's events from now on: the subscription exists when this returns."""
-    from shared.client.cli.stream import follow
-
-    following = follow(api, "/events", session=session)
+    following: Iterator[Any] = api.each(api.client.events(session=session))
     next(following)
     return following
 
@@ -146,9 +155,9 @@ def _until_ended(following: Iterator[Any], submission: UUID, total: int, *, quie
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
-    from shared.client.cli.progress import Progress
+    from shared.client.cli.submission_progress import SubmissionProgress
 
-    progress = Progress(submission, total)
+    progress = SubmissionProgress(submission, total)
     bars = Bars(
         TextColumn("tasks"),
         BarColumn(),

@@ -7,7 +7,7 @@ from uuid import UUID
 from cyclopts import App, Parameter
 
 from shared.client.cli.options import PLAIN, Output, add
-from shared.client.cli.trouble import UsageError
+from shared.client.errors import UsageError
 
 AT_ONCE = 10_000
 """Tasks that one request names."""
@@ -32,7 +32,8 @@ def cancel(*tasks: UUID, output: Output = PLAIN) -> None:
     """
     if not tasks:
         raise UsageError("give the ids of the tasks")
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli.api import Api
+    from shared.client.paths import COMPUTE
     from shared.contracts.ids import submission_of
 
     changes = {"changed": 0, "unchanged": 0}
@@ -40,12 +41,12 @@ def cancel(*tasks: UUID, output: Output = PLAIN) -> None:
         sessions: dict[str, list[str]] = {}
         for _, group in groupby(sorted(set(tasks)), key=submission_of):
             ids = [str(one) for one in group]  # tasks of one submission are of one session
-            sessions.setdefault(api.get(f"{ROOT}/tasks/{ids[0]}")["session"], []).extend(ids)
+            sessions.setdefault(api.get(f"{COMPUTE}/tasks/{ids[0]}")["session"], []).extend(ids)
         for session, ids in sessions.items():
             for start in range(0, len(ids), AT_ONCE):
-                told = api.post(f"{ROOT}/sessions/{session}/tasks/cancel", {"tasks": ids[start : start + AT_ONCE]})
-                changes = {name: count + told[name] for name, count in changes.items()}
-    _tell(changes, [], output)
+                reply = api.post(f"{COMPUTE}/sessions/{session}/tasks/cancel", {"tasks": ids[start : start + AT_ONCE]})
+                changes = {name: count + reply[name] for name, count in changes.items()}
+    _show_outcome(changes, [], output)
 
 
 def rerun(
@@ -77,10 +78,11 @@ def rerun(
     """
     if task and status:
         raise UsageError("give either --task or --status")
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli.api import Api
+    from shared.client.paths import COMPUTE
 
     with Api() as api:
-        path = f"{ROOT}/sessions/{session}/tasks/rerun"
+        path = f"{COMPUTE}/sessions/{session}/tasks/rerun"
         named = [str(one) for one in task]
         bodies: list[dict[str, Any]] = [
             {"tasks": named[start : start + AT_ONCE]} for start in range(0, len(named), AT_ONCE)
@@ -88,13 +90,13 @@ def rerun(
         changes = {"changed": 0, "unchanged": 0}
         reasons: list[dict[str, str]] = []
         for body in bodies:
-            told = api.post(path, body)
-            changes = {name: count + told[name] for name, count in changes.items()}
-            reasons += told.get("reasons", [])
-    _tell(changes, reasons, output)
+            reply = api.post(path, body)
+            changes = {name: count + reply[name] for name, count in changes.items()}
+            reasons += reply.get("reasons", [])
+    _show_outcome(changes, reasons, output)
 
 
-def _tell(changes: dict[str, int], reasons: list[dict[str, str]], output: Output) -> None:
+def _show_outcome(changes: dict[str, int], reasons: list[dict[str, str]], output: Output) -> None:
     """`reasons`: why tasks stay as they are."""
     from shared.client.cli import show
 

@@ -5,13 +5,24 @@ from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
+import msgspec
 from cyclopts import App, Parameter
 
 from shared.client.cli.options import PLAIN, Output, add
-from shared.client.cli.trouble import FailedError, UsageError
+from shared.client.errors import FailedError, UsageError
 
 PORTION = 1000
 """Results that one request takes."""
+WATCHED = 2.0
+"""Seconds after which a request for results answers in any case where somebody looks at the bar."""
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A value to upload: `name` for people; `file` None: stdin; `size` in bytes, 0 if it is not known."""
+
+    name: str
+    file: Path | None
+    size: int
 
 
 def register(app: App) -> None:
@@ -29,11 +40,12 @@ def result(result: str, /, *, output: Output = PLAIN) -> None:
     headrace result 019a6f2e-5d3c-7a10-8c44-000300000700
     """
     from shared.client.cli import show
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli.api import Api
+    from shared.client.paths import COMPUTE
 
     with Api() as api:
-        told = api.get(f"{ROOT}/results/{result}")
-    show.document(told) if output.json else show.facts(told.items())
+        found = api.get(f"{COMPUTE}/results/{result}")
+    show.document(found) if output.json else show.facts(found.items())
 
 
 def upload(
@@ -61,24 +73,32 @@ def upload(
         raise UsageError("give either --session or --result")
     if not files or (result is not None and len(files) != 1):
         raise UsageError("give one file for --result" if result is not None else "give at least one file")
-    from shared.client.cli import bars, giving, show
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli import show
+    from shared.client.cli.api import Api
+    from shared.client.cli.progress_bars import by_bytes
+    from shared.client.paths import COMPUTE
+    from shared.client.values import stream_value, upload_value
 
-    sources = [giving.source(file) for file in files]
+    sources = [_source(file) for file in files]
     with Api() as api:
         names = [result] if result is not None else []
         for start in range(0, len(sources) if session is not None else 0, PORTION):
             asked = [{"name": one.name} for one in sources[start : start + PORTION]]
-            made = api.post(f"{ROOT}/sessions/{session}/results", {"results": asked})
+            made = api.post(f"{COMPUTE}/sessions/{session}/results", {"results": asked})
             names += [one["id"] for one in made["results"]]
-        told = []
-        with bars.by_bytes("upload", sum(one.size for one in sources), quiet=output.json) as advance:
+        documents = []
+        http = api.client.http
+        with by_bytes("upload", sum(one.size for one in sources), quiet=output.json) as advance:
             for name, one in zip(names, sources, strict=True):
-                told.append(giving.give(api, name, one, advance))
+                if one.file is None:
+                    call = stream_value(http, name, sys.stdin.buffer, advance)
+                else:
+                    call = upload_value(http, name, one.file, advance)
+                documents.append(api.run(call))
     if output.json:
-        show.document(told[0] if result is not None else {"results": told})
+        show.document(documents[0] if result is not None else {"results": documents})
     else:
-        _table("Uploaded", told)
+        _table("Uploaded", documents)
 
 
 def download(
@@ -105,17 +125,16 @@ def download(
         raise UsageError("a value may be binary: give -o <file>, or send it through a pipe")
     if to is None and output.json:
         raise UsageError("--json tells about the file: give -o <file>")
-    from shared.client.cli import giving, show
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli import show
+    from shared.client.cli.api import Api
 
     with Api() as api:
         if to is None:
-            with api.stream(f"{ROOT}/results/{result}/data") as answer:
-                for chunk in answer.iter_bytes():
-                    sys.stdout.buffer.write(chunk)
-                sys.stdout.flush()
+            for block in api.each(api.client.results.stream(result)):
+                sys.stdout.buffer.write(block)
+            sys.stdout.flush()
             return
-        count = giving.take(api, result, to, quiet=output.json)
+        count = _download(api, result, to, quiet=output.json)
     if output.json:
         show.document({"result": result, "file": str(to), "bytes": count})
     else:
@@ -139,24 +158,25 @@ def import_(session: str, /, *objects: str, output: Output = PLAIN) -> None:
     if not objects:
         raise UsageError("give at least one key")
     from shared.client.cli import show
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli.api import Api
+    from shared.client.paths import COMPUTE
 
-    told: list[dict[str, Any]] = []
+    documents: list[dict[str, Any]] = []
     with Api() as api:
         for start in range(0, len(objects), PORTION):
             pairs = [_pair(text) for text in objects[start : start + PORTION]]
             new = [{"name": key.rpartition("/")[2][-255:]} for result, key in pairs if not result]
-            path = f"{ROOT}/sessions/{session}/results"
+            path = f"{COMPUTE}/sessions/{session}/results"
             made = [one["id"] for one in api.post(path, {"results": new})["results"]] if new else []
             names = iter(made)
             asked = [{"result": result or next(names), "object": key} for result, key in pairs]
             try:
-                told += api.post(f"{path}/import", {"objects": asked}, timeout=90)["results"]
+                documents += api.post(f"{path}/import", {"objects": asked}, timeout=90)["results"]
             except Exception:
                 if made:  # nobody knows of them
                     api.post(f"{path}/delete", {"results": made})
                 raise
-    show.document({"results": told}) if output.json else _table("Imported", told)
+    show.document({"results": documents}) if output.json else _table("Imported", documents)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -178,18 +198,19 @@ def delete_data(*results: str, output: Output = PLAIN) -> None:
     if not results:
         raise UsageError("give at least one result")
     from shared.client.cli import show
-    from shared.client.cli.api import ROOT, Api
+    from shared.client.cli.api import Api
+    from shared.client.paths import COMPUTE
 
-    told: list[dict[str, Any]] = []
+    documents: list[dict[str, Any]] = []
     with Api() as api:
         sessions: dict[str, list[str]] = {}
         for name in results:
-            sessions.setdefault(api.get(f"{ROOT}/results/{name}")["session"], []).append(name)
+            sessions.setdefault(api.get(f"{COMPUTE}/results/{name}")["session"], []).append(name)
         for session, names in sessions.items():
             for start in range(0, len(names), PORTION):
                 asked = {"results": names[start : start + PORTION]}
-                told += api.post(f"{ROOT}/sessions/{session}/results/delete", asked)["results"]
-    show.document({"results": told}) if output.json else _table("Deleted", told)
+                documents += api.post(f"{COMPUTE}/sessions/{session}/results/delete", asked)["results"]
+    show.document({"results": documents}) if output.json else _table("Deleted", documents)
 
 
 def wait(
@@ -206,12 +227,23 @@ def wait(
     """
     if not results:
         raise UsageError("give at least one result")
-    from shared.client.cli import bars, show, waiting
+    from shared.client.cli import show
     from shared.client.cli.api import Api
+    from shared.client.cli.progress_bars import by_steps
+    from shared.client.wait_for_results import LONGEST, wait_for_results
 
     names = list(dict.fromkeys(results))
-    with Api() as api, bars.by_steps("wait", quiet=output.json) as tell:
-        states = waiting.wait(api, names, any=any, timeout=timeout, tell=tell)
+    with Api() as api, by_steps("wait", quiet=output.json) as note:
+        states = api.run(
+            wait_for_results(
+                api.client.http,
+                names,
+                any=any,
+                timeout=timeout,
+                longest=WATCHED if sys.stderr.isatty() else LONGEST,
+                progress=lambda ended: note("", done=ended, total=len(names)),
+            )
+        )
     left = [name for name in names if states.get(name, "created") == "created"]
     done = len(left) < len(names) if any else not left
     if output.json:
@@ -225,8 +257,29 @@ def wait(
         raise FailedError(f"{len(lost)} of {len(names)} results will have no value")
 
 
-def _table(title: str, told: list[dict[str, Any]]) -> None:
+def _source(file: Path) -> Source:
+    """UsageError if it cannot be read."""
+    if str(file) == "-":
+        return Source("stdin", None, 0)
+    try:
+        with file.open("rb"):
+            return Source(file.name[-255:], file, file.stat().st_size)
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from None
+
+
+def _download(api: Any, result: str, to: Path, *, quiet: bool) -> int:
+    """Into a file, with a bar; returns the bytes."""
+    from shared.client.cli.progress_bars import by_bytes
+    from shared.client.values import download_value
+
+    with by_bytes("download", None, quiet=quiet) as advance:
+        count: int = api.run(download_value(api.client.http, result, to, advance))
+    return count
+
+
+def _table(title: str, documents: list[dict[str, Any]]) -> None:
     from shared.client.cli import show
 
     heads = ("id", "status", "size", "name", "checksum")
-    show.table(title, heads, ([one.get(head, "") for head in heads] for one in told))
+    show.table(title, heads, ([one.get(head, "") for head in heads] for one in documents))

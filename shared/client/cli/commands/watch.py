@@ -33,31 +33,30 @@ def events(
 
     from shared.client.cli import show
     from shared.client.cli.api import Api
-    from shared.client.cli.stream import follow
 
     out = show.console()
     with Api() as api:
-        for told in follow(api, "/events", from_start=from_start, session=session):
-            if not told.event:
+        for event in api.each(api.client.events(from_start=from_start, session=session)):
+            if not event.name:
                 continue
             if output.json:
-                show.line({"id": told.id, "event": told.event, "data": json.loads(told.data)})
+                show.line({"id": event.id, "event": event.name, "data": json.loads(event.data)})
             else:
-                sequence = told.id.rpartition("-")[2]
+                sequence = event.id.rpartition("-")[2]
                 out.print(
                     Text(f"{sequence:>8}  "),
-                    Text(f"{told.event:<20}", style="cyan"),
-                    show.cell(_brief(told.data)),
+                    Text(f"{event.name:<20}", style="cyan"),
+                    show.cell(_brief(event.data)),
                     sep="",
                 )
 
 
 def _brief(data: str) -> str:
     """A body for people: long lists as their lengths."""
-    told = json.loads(data)
-    if not isinstance(told, dict):
+    body = json.loads(data)
+    if not isinstance(body, dict):
         return data
-    parts = (f"{name}={len(value) if isinstance(value, list) else value}" for name, value in told.items())
+    parts = (f"{name}={len(value) if isinstance(value, list) else value}" for name, value in body.items())
     return " ".join(parts)
 
 
@@ -71,10 +70,10 @@ def watch(session: str | None = None, /, *, output: Output = PLAIN) -> None:
     headrace watch 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f
     """
     from shared.client.cli.api import Api
-    from shared.client.cli.watching import Board, follow_all, follow_one
+    from shared.client.cli.progress_board import ProgressBoard, follow_all, follow_one
 
-    with Api() as api, Board(as_json=output.json) as board:
+    with Api() as api, ProgressBoard(as_json=output.json) as board:
         if session is None:
-            follow_all(api, board)
+            api.run(follow_all(api.client, board))
         else:
-            follow_one(api, session, board)
+            api.run(follow_one(api.client, session, board))

@@ -1,0 +1,109 @@
+"""Bytes straight to object storage, at addresses that were signed for it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from typing import Final, Protocol
+
+import httpx
+
+from shared.client.errors import ClientError, FailedError, UnreachableError
+from shared.client.object_storage import ObjectStorage
+from shared.runtime.retry import Backoff
+
+AT_ONCE: Final = 4
+TRIES: Final = 10
+"""Of one upload: for about 20 s."""
+BACKOFF = Backoff(first=0.3, ceiling=3)
+"""Seconds between two tries."""
+
+
+def _ignore(_: int) -> None:
+    return
+
+
+class Source(Protocol):
+    """What is uploaded: `path` names it in errors; `size` bytes come from `blocks`, which may be called again."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    def blocks(self) -> AsyncGenerator[bytes, None]: ...
+
+
+async def upload_all(
+    storage: ObjectStorage,
+    sources: Iterable[Source],
+    urls: Mapping[str, str],
+    advance: Callable[[int], None] = _ignore,
+    *,
+    arrived: Callable[[], None] = lambda: None,
+    tries: int = TRIES,
+) -> None:
+    """Uploads each source to the address of its path. Returns when all are there; the first that fails stops the others.
+
+    `advance` is called with the count of bytes sent, and with a negative count when a try has failed; `arrived` for each source
+    that is there. `tries`: of each.
+    """
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(source: Source) -> None:
+        async with places:
+            await upload(storage, urls[source.path], source, advance, tries)
+            arrived()
+
+    tasks = [asyncio.create_task(one(source)) for source in sources]
+    try:
+        for task in asyncio.as_completed(tasks):
+            await task
+    finally:
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def upload(
+    storage: ObjectStorage, url: str, source: Source, advance: Callable[[int], None], tries: int = TRIES
+) -> None:
+    """Uploads one source; tries again while object storage is away. FailedError if it is refused."""
+    failures = 0
+    while True:
+        sent = _Counter(advance)
+        problem: ClientError
+        try:
+            # With its length: an address that is signed for one PUT takes no chunks.
+            headers = {"Content-Length": str(source.size)}
+            async with aclosing(source.blocks()) as blocks, aclosing(sent.counted(blocks)) as content:
+                response = await storage.client(url).put(url, content=content, headers=headers)
+        except httpx.TransportError as error:
+            problem = UnreachableError(
+                f"{source.path}: object storage does not answer: {error or type(error).__name__}"
+            )
+        else:
+            if response.is_success:
+                return
+            problem = FailedError(f"{source.path} was not taken: object storage answered {response.status_code}")
+            if response.status_code < 500 and response.status_code != 429:
+                raise problem
+        sent.undo()
+        failures += 1
+        if failures == tries:
+            raise problem
+        await asyncio.sleep(BACKOFF.delay(failures - 1))
+
+
+class _Counter:
+    """Reports the bytes of one try."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        self._advance, self._sent = advance, 0
+
+    async def counted(self, blocks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        async for block in blocks:
+            yield block
+            self._sent += len(block)
+            self._advance(len(block))
+
+    def undo(self) -> None:
+        self._advance(-self._sent)
