@@ -1,6 +1,7 @@
 """Operations: long work of all services, got, listed, waited for, cancelled."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import UUID
 
 from shared.client.http import Http
@@ -22,9 +23,11 @@ class Operations:
         """How far it is; NotFoundError if there is none."""
         return await self._http.ask("GET", f"{OPERATIONS}/{operation}", Operation)
 
-    def list(self, *, kind: str = "", target: str = "", active: bool = False) -> AsyncIterator[Operation]:
+    def list(
+        self, *, kind: str | None = None, target: str | None = None, active: bool = False
+    ) -> AsyncIterator[Operation]:
         """Newest first. `kind`, `target`: only such, as `archive`, `datasets/<pid>`; `active`: only those that have not ended."""
-        query = {"kind": kind, "target": target} | ({"active": "true"} if active else {})
+        query: dict[str, Any] = {"kind": kind, "target": target, "active": "true" if active else None}
         return items(self._http, OPERATIONS, OperationPage, **query)
 
     async def follow(self, operation: UUID | str) -> AsyncIterator[Operation]:
