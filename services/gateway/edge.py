@@ -9,7 +9,7 @@ from services.gateway.identity.store import Store
 from services.gateway.ops.system_status import Readiness
 from shared.bus.client import Bus
 from shared.objects.port import Objects
-from shared.runtime.share import Share
+from shared.runtime.admission import Admission
 
 STREAMS: Final = 1000
 """Answers that go on until the client hangs up, at a time."""
@@ -30,5 +30,5 @@ class Edge:
         self.worksteps = Worksteps(store.pool)
         self.readiness = Readiness(bus)
         self.stopping = stopping
-        self.streams = Share("event streams", most=STREAMS, of_one=STREAMS_OF_ONE)
-        self.transfers = Share("transfers", most=TRANSFERS, of_one=TRANSFERS_OF_ONE, waiting=256)
+        self.streams = Admission("event streams", most=STREAMS, of_one=STREAMS_OF_ONE)
+        self.transfers = Admission("transfers", most=TRANSFERS, of_one=TRANSFERS_OF_ONE, waiting=256)

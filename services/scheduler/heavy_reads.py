@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from shared.db.sql import Db
-from shared.runtime.share import Share
+from shared.runtime.admission import Admission
 from shared.service.context import Context
 
 SECONDS = 8
@@ -24,10 +24,10 @@ class HeavyReads:
 
     def __init__(self, db: Db) -> None:
         self._db = db
-        self._share = Share("lists", most=PLACES, of_one=PLACES_OF_ONE, waiting=WAITING)
+        self._admission = Admission("lists", most=PLACES, of_one=PLACES_OF_ONE, waiting=WAITING)
 
     @asynccontextmanager
     async def place(self, ctx: Context) -> AsyncIterator[Db]:
         """The pool to ask, when it is the caller's turn; RateLimited if they ask for too much at once."""
-        async with self._share.place(ctx.user):
+        async with self._admission.admit(ctx.user):
             yield self._db

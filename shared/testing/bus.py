@@ -135,9 +135,11 @@ class MemoryClient:
         self._subscriptions: list[_Subscription] = []
 
     def new_inbox(self) -> str:
+        """A subject of its own for replies."""
         return f"_INBOX.{self._nuid.next().decode()}"
 
     async def subscribe(self, subject: str, queue: str = "", cb: OnMessage | None = None, **_: Any) -> _Subscription:
+        """Calls `cb` with each message, one after the other; a queue group shares them."""
         assert cb is not None, "the fake knows subscriptions with a callback only"
         made = _Subscription(self, subject, queue, cb)
         self._subscriptions.append(made)
@@ -147,6 +149,7 @@ class MemoryClient:
     async def publish(
         self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, str] | None = None
     ) -> None:
+        """Delivers a message; with a reply subject and nobody to take it, the status 503 as the server does."""
         taken = self.broker._publish(subject, payload, reply, headers)
         if reply and not taken:
             self.broker._deliver(reply, b"", "", {"Status": "503"})
@@ -154,6 +157,7 @@ class MemoryClient:
     async def request(
         self, subject: str, payload: bytes = b"", timeout: float = 5, headers: dict[str, str] | None = None
     ) -> Msg:
+        """One reply; NoRespondersError if nobody listens, TimeoutError after `timeout` seconds."""
         answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         inbox = self.new_inbox()
 
@@ -174,9 +178,11 @@ class MemoryClient:
         return message
 
     async def flush(self, timeout: float = 10) -> None:
+        """Lets what was delivered be handled."""
         await asyncio.sleep(0)
 
     async def close(self) -> None:
+        """Ends all subscriptions."""
         self.is_connected = False
         for subscription in self._subscriptions:
             await subscription.unsubscribe()

@@ -58,6 +58,7 @@ class ManualClock:
         return self.time.timestamp()
 
     def move(self, seconds: float) -> None:
+        """Lets `seconds` pass."""
         self.time += timedelta(seconds=seconds)
 
 
@@ -69,6 +70,7 @@ class MemoryUnit(Unit):
 
     @property
     def events(self) -> list[tuple[str, bytes]]:
+        """The events of the unit, as (subject, body)."""
         return self._events
 
 
@@ -82,6 +84,7 @@ class MemoryChains:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Unit]:
+        """A unit whose changes of chains are undone if the block raises."""
         unit = MemoryUnit()
         before = dict(self.rows)
         try:

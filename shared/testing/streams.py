@@ -53,6 +53,8 @@ class _Stream:
 
 
 class Streams:
+    """The streams and consumers of JetStream, as far as Headrace uses them, in memory."""
+
     def __init__(self, deliver: Deliver) -> None:
         self._deliver = deliver
         self._streams: dict[str, _Stream] = {}
@@ -61,6 +63,7 @@ class Streams:
     # -- what tests look at
 
     def messages(self, stream: str) -> list[tuple[str, bytes]]:
+        """Subject and data of what a stream holds, in order."""
         return [(message.subject, message.data) for message in self._streams[stream].messages.values()]
 
     def left(self) -> dict[str, list[str]]:
@@ -74,6 +77,7 @@ class Streams:
         return found
 
     def redeliver(self) -> int:
+        """Delivers again what was delivered and not acknowledged; how many messages."""
         done = 0
         for name, stream in self._streams.items():
             for own, consumer in stream.consumers.items():

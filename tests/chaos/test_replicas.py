@@ -55,7 +55,7 @@ def _last(system: Processes, name: str, event: str) -> str:
 
 def dispatcher(system: Processes, names: list[str]) -> str:
     """Who dispatches: the last that has rebuilt the queue."""
-    return max(names, key=lambda name: _last(system, name, "partition.rebuilt"))
+    return max(names, key=lambda name: _last(system, name, "partition.requeued"))
 
 
 def deadlocks(system: Processes) -> int:

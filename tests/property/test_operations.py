@@ -19,6 +19,7 @@ from shared.db.pool import open_pool
 from shared.service.schema import SCHEMA as OUTBOX
 from shared.testing.bus import MemoryBroker
 from tests.support.compute_rig import new_database
+from tests.support.model.moves import refuse_illegal_moves
 from tests.support.model.operations import Operations
 from tests.support.model.real import Real
 from tests.support.model.rules import Task
@@ -64,6 +65,7 @@ def real(servers: Servers) -> Iterator[tuple[Real, asyncio.Runner]]:
             await open_pool(database.url("scheduler"), "scheduler", settings=LEAN)
         )
         await migrate(pool, "scheduler", OUTBOX, CHAINS, SCHEMA)
+        await refuse_illegal_moves(pool)
         broker = MemoryBroker()
         bus = await broker.connect("scheduler")
         stack.push_async_callback(bus.close)

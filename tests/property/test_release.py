@@ -68,7 +68,7 @@ class Watch:
         chosen = [self.graph.line(row["id"]) for row in rows if row["kind"] == CHOSEN]
         failed = [self.graph.line(row["id"]) for row in rows if row["kind"] == FAILED]
         aborted = [row["id"] for row in rows if row["kind"] == ABORTED]
-        self.ended += sum(row["number"] for row in rows if row["kind"] == ENDED)
+        self.ended += sum(row["tasks"] for row in rows if row["kind"] == ENDED)
         for new, known in ((chosen, self.released), (failed, self.failed), (aborted, self.aborted)):
             assert len(set(new)) == len(new), "told twice in one answer"
             assert not known & set(new), "told in two answers"  # type: ignore[operator]
@@ -184,7 +184,7 @@ async def test_completers_racing_on_joins_release_each_join_once(pool: "asyncpg.
     rows = [row for found in await asyncio.gather(*map(completer, parts)) for row in found]
     chosen = Counter(graph.line(row["id"]) for row in rows if row["kind"] == CHOSEN)
     assert chosen == dict.fromkeys(range(width, 2 * width), 1)
-    assert sum(row["number"] for row in rows if row["kind"] == ENDED) == width
+    assert sum(row["tasks"] for row in rows if row["kind"] == ENDED) == width
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -10,7 +10,7 @@ from services.gateway.http import streaming_response as endless
 from services.gateway.http.sse import BEAT
 from services.gateway.http.streaming_response import Endless
 from shared.contracts.errors import NotFound, RateLimited, TimedOut, Unavailable
-from shared.runtime.share import Share
+from shared.runtime.admission import Admission
 from tests.support.wait import wait_until
 
 
@@ -18,7 +18,7 @@ async def _never(_: str) -> None:
     await asyncio.Event().wait()
 
 
-def call_of(user: str, streams: Share, hung_up: asyncio.Event) -> Any:
+def call_of(user: str, streams: Admission, hung_up: asyncio.Event) -> Any:
     """As much of a call as a stream has to know."""
     edge = SimpleNamespace(streams=streams, stopping=asyncio.Event(), auth=SimpleNamespace(until_revoked=_never))
     return SimpleNamespace(edge=edge, user=user, header=lambda name: "", gone=hung_up.wait)
@@ -45,7 +45,7 @@ class Source:
 
 async def test_a_stream_without_a_place_is_refused_before_it_begins_and_closed() -> None:
     hung_up, sent = asyncio.Event(), list[Any]()
-    streams = Share("event streams", most=2, of_one=1)
+    streams = Admission("event streams", most=2, of_one=1)
     call, bob = call_of("ann", streams, hung_up), call_of("bob", streams, hung_up)
 
     async def send(message: Any) -> None:
@@ -71,7 +71,7 @@ async def test_a_stream_without_a_place_is_refused_before_it_begins_and_closed()
 async def test_a_stream_goes_on_when_a_server_that_was_away_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endless, "AGAIN", 0)
     hung_up, sent = asyncio.Event(), list[bytes]()
-    call = call_of("ann", Share("event streams", most=1, of_one=1), hung_up)
+    call = call_of("ann", Admission("event streams", most=1, of_one=1), hung_up)
 
     class Away(Source):
         errors = (Unavailable(), TimedOut(), RateLimited())
@@ -93,7 +93,7 @@ async def test_a_stream_goes_on_when_a_server_that_was_away_is_back(monkeypatch:
 
 async def test_a_stream_ends_with_an_error_that_stays() -> None:
     hung_up = asyncio.Event()
-    call = call_of("ann", Share("event streams", most=1, of_one=1), hung_up)
+    call = call_of("ann", Admission("event streams", most=1, of_one=1), hung_up)
 
     class Gone(Source):
         async def next(self) -> bytes:

@@ -67,7 +67,7 @@ async def _put_object(call: Call, result: UUID, body: AsyncIterator[bytes], name
     announced = call.header(b"content-length")
     size = int(announced) if announced.isdigit() else None
     try:
-        async with call.edge.transfers.place(call.user):
+        async with call.edge.transfers.admit(call.user):
             stored = await objects.put(result_key(found.session, found.id), body, size=size, sha256=wanted)
     except Invalid as error:
         if error.field == "sha256":
@@ -111,7 +111,7 @@ async def get(call: Call) -> ASGIApp:
     if value.object is None:
         raise Internal(f"the value of result {value.id} lies nowhere")
     async with AsyncExitStack() as held:
-        await held.enter_async_context(call.edge.transfers.place(call.user))
+        await held.enter_async_context(call.edge.transfers.admit(call.user))
         chunks = await held.enter_async_context(aclosing(call.edge.objects.get(value.object, start=start, end=end)))
         first = await anext(chunks, b"")  # errors of the store come before the answer has begun
         return Download(call, first, chunks, end - start, status, headers, held.pop_all())

@@ -21,8 +21,8 @@ from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.errors import HeadraceError, Internal, Invalid
 from shared.contracts.watch import WatchCommands, Watched, WatchEvent, WatchSession
+from shared.runtime.admission import Admission
 from shared.runtime.log import log
-from shared.runtime.share import Share
 from shared.service.decode import MALFORMED, invalid
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class Watchers:
         self._subscription: Subscription | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._waiting: set[Watch | Feed] = set()
-        self._share = Share("requests for what happens", most=PLACES, of_one=PLACES_OF_ONE)
+        self._admission = Admission("requests for what happens", most=PLACES, of_one=PLACES_OF_ONE)
         self._stopping = False
 
     async def start(self) -> None:
@@ -95,7 +95,7 @@ class Watchers:
             await self._bus.nc.publish(message.reply, reply, headers=headers)
 
     async def _counted(self, user: str, what: str, data: bytes) -> Watched:
-        async with self._share.place(user):
+        async with self._admission.admit(user):
             if what == "session":
                 return await self._session(user, _decode(data, WatchSession))
             if what == "commands":

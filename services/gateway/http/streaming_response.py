@@ -46,7 +46,7 @@ class Endless:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with self._call.edge.streams.place(self._call.user):
+            async with self._call.edge.streams.admit(self._call.user):
                 await self._stream(send)
         finally:
             await self._source.close()

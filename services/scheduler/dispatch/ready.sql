@@ -43,7 +43,7 @@ WITH held AS MATERIALIZED (
     SELECT epoch FROM sessions WHERE id = :session AND status = {session.running} FOR SHARE
 ), lane AS MATERIALIZED (
     SELECT 1 FROM lanes WHERE submission = :submission AND partition = :partition AND priority = :priority
-      AND EXISTS (SELECT 1 FROM held) AND cursor < upto AND cursor = ('x' || right(:first::uuid::text, 8))::bit(32)::integer FOR UPDATE
+      AND EXISTS (SELECT 1 FROM held) AND cursor < upto AND cursor = line_of_v1(:first) FOR UPDATE
 ), picked AS MATERIALIZED (
     SELECT id, session, partition, priority, attempt, max_duration, function, payload, payload_result, inputs, outputs
     FROM tasks WHERE id >= :first AND id < :end AND deps = 0 AND attempt = 0 AND status = {task.pending}
@@ -51,7 +51,7 @@ WITH held AS MATERIALIZED (
     ORDER BY id LIMIT :count
 ), moved AS (
     UPDATE lanes SET cursor = CASE WHEN (SELECT count(*) FROM picked) < :count THEN upto
-        ELSE ('x' || right((SELECT id FROM picked ORDER BY id DESC LIMIT 1)::text, 8))::bit(32)::integer + 1 END
+        ELSE line_of_v1((SELECT id FROM picked ORDER BY id DESC LIMIT 1)) + 1 END
     WHERE submission = :submission AND partition = :partition AND priority = :priority AND EXISTS (SELECT 1 FROM lane)
 )
 SELECT picked.*, held.epoch FROM picked CROSS JOIN held;

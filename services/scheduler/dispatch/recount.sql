@@ -3,9 +3,9 @@
 WITH active AS MATERIALIZED (
     SELECT s.id, s.tasks FROM submissions s WHERE NOT s.settled AND s.status = {submission.visible}
 )
-SELECT count(*) FROM active s JOIN tasks t ON t.id >= s.id AND t.id <= (left(s.id::text, 28) || 'ffffffff')::uuid
+SELECT count(*) FROM active s JOIN tasks t ON t.id >= s.id AND t.id <= last_task_v1(s.id)
 LEFT JOIN lanes l ON l.submission = s.id AND l.partition = t.partition AND l.priority = t.priority
 WHERE (SELECT coalesce(sum(tasks), 0) FROM active) <= :limit
   AND t.partition = :partition AND (t.status IN ({task.outstanding})
-    OR (t.status = {task.pending} AND t.deps = 0 AND t.attempt = 0 AND ('x' || right(t.id::text, 8))::bit(32)::integer < coalesce(l.cursor, 0)))
+    OR (t.status = {task.pending} AND t.deps = 0 AND t.attempt = 0 AND line_of_v1(t.id) < coalesce(l.cursor, 0)))
 HAVING (SELECT coalesce(sum(tasks), 0) FROM active) <= :limit;

@@ -122,7 +122,7 @@ class Recovery:
         held = holds_since(partition.workers, asked_at)
         partition.outstanding = await requeue_partition(self._pool, partition.number, held)
         partition.rebuilds += 1
-        log.info("partition.rebuilt", partition=partition.name, held=len(held), purged=purged)
+        log.info("partition.requeued", partition=partition.name, held=len(held), purged=purged)
 
 
 def holds_since(workers: Mapping[str, LiveWorker], since: float) -> list[tuple[UUID, int, str]]:

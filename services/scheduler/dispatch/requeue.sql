@@ -37,10 +37,10 @@ SELECT partition, count(*) AS tasks FROM back WHERE deps > 0 OR attempt > 0 GROU
 -- name: rewind_lanes
 -- Last: it passes what was taken back from a lane in its row, too. Returns how many tasks that are, of each lane.
 WITH behind AS (
-    SELECT l.partition, l.priority, count(*) AS tasks, min(('x' || right(t.id::text, 8))::bit(32)::integer) AS first
+    SELECT l.partition, l.priority, count(*) AS tasks, min(line_of_v1(t.id)) AS first
     FROM lanes l JOIN tasks t ON t.partition = l.partition AND t.priority = l.priority
     WHERE l.submission = :first AND l.partition = coalesce(:partition, l.partition) AND t.id >= :first AND t.id <= :last
-      AND t.deps = 0 AND t.attempt = 0 AND t.status = {task.pending} AND ('x' || right(t.id::text, 8))::bit(32)::integer < l.cursor
+      AND t.deps = 0 AND t.attempt = 0 AND t.status = {task.pending} AND line_of_v1(t.id) < l.cursor
     GROUP BY l.partition, l.priority
 ), moved AS (
     UPDATE lanes l SET cursor = b.first FROM behind b

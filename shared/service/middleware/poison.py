@@ -92,7 +92,7 @@ async def guard(
             return
     except Exception as error:
         tries, _ = delivery(message)
-        log.warning("message.again", stream=stream, subject=message.subject, tries=tries, error=repr(error))
+        log.warning("message.retried", stream=stream, subject=message.subject, tries=tries, error=repr(error))
         await pull.nak(message, BACKOFF.delay(tries - 1))
         return
     await pull.ack(message)

@@ -31,7 +31,7 @@ class Completions:
         else:  # one round trip, which is what nearly all tasks take
             rows = await store.complete(self._pool, batch.columns(), credits)
         await self._release.after(rows, batch)
-        if sum(row["number"] for row in rows if row["kind"] == ENDED) < len(batch.completed):
+        if sum(row["tasks"] for row in rows if row["kind"] == ENDED) < len(batch.completed):
             await self._not_counted(batch)
 
     async def complete_parent(self, report: Completed, worker: str) -> None:

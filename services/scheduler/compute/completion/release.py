@@ -41,12 +41,12 @@ class Release:
         ended: dict[int, int] = {}
         for row in rows:
             if row["kind"] == ENDED:
-                ended[row["partition"]] = ended.get(row["partition"], 0) + row["number"]
+                ended[row["partition"]] = ended.get(row["partition"], 0) + row["tasks"]
         await self._dispatch.count_ended(ended, batch.seconds(rows) if batch else ())
         events = [row for row in rows if row["kind"] == EVENT]
         for row in events:
             self._closing.touch(row["subject"].rpartition(".")[2])
-        await self._relay.push((row["number"], row["subject"], row["payload"], "") for row in events)
+        await self._relay.push((row["outbox"], row["subject"], row["body"], "") for row in events)
 
     async def _doubt(self) -> None:
         self._dispatch.suspend()

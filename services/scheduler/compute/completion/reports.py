@@ -98,7 +98,7 @@ class Reports:
         """Those that started, those that completed, those that failed, each in a transaction; again while the database is away."""
 
         def failed(error: BaseException, tries: int) -> None:
-            log.warning("release.again", error=repr(error), tries=tries)
+            log.warning("reports.commit_retried", error=repr(error), tries=tries)
             self._dispatch.suspend()  # if only the answer was lost, tasks stand as chosen that nobody has sent
 
         async def commit() -> None:

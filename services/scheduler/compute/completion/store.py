@@ -1,10 +1,10 @@
 """The statements that end attempts and release the tasks that waited for them (store.sql), as typed calls.
 
-What the functions of schema/ return has a `kind`; `of_kind` picks rows by it:
+What the functions return, rows of the types `effect` and `ending` of the schema, has a `kind`; `of_kind` picks rows by it:
 
-    ENDED      partition, function, number: so many tasks have completed
+    ENDED      partition, function, tasks: so many tasks have completed; id is one of them
     CHOSEN     a task that has its turn, with all that its worker needs
-    EVENT      number, subject, payload: a row of the outbox that the function wrote
+    EVENT      outbox, subject, body: a row of the outbox that the function wrote
     ABORTED    id, session of a result
     FAILED     id, session, partition of a task that has ended without outputs
     STOPPING   id, session of a task that is CANCELLING
@@ -20,12 +20,13 @@ from shared.contracts.work import Completed, Output
 from shared.db.sql import Db, Row, load
 
 Q = load(__file__, "store.sql", MACHINES)
-ENDED, CHOSEN, EVENT, ABORTED, FAILED, STOPPING, AGAIN = 1, 3, 4, 5, 6, 7, 8
+ENDED, CHOSEN, EVENT, AGAIN = "ended", "chosen", "event", "again"
+ABORTED, FAILED, STOPPING = "aborted", "failed", "stopping"
 Credits = tuple[list[int], list[int]]
 """Numbers of partitions, and how many of their tasks may be chosen."""
 
 
-def of_kind(rows: Iterable[Row], kind: int) -> list[Row]:
+def of_kind(rows: Iterable[Row], kind: str) -> list[Row]:
     """The rows of one kind, in their order."""
     return [row for row in rows if row["kind"] == kind]
 

@@ -1,21 +1,21 @@
 -- What ends attempts, and what releases those that waited for them. Rows are locked in the order of ids, everywhere.
 
 -- name: complete
-SELECT *, number AS epoch FROM complete_v1(
+SELECT * FROM complete_v1(
     :tasks, :attempts, :counts, :outputs, :owners, :sizes, :data, :objects, :partitions, :credits);
 
 -- name: complete_one
-SELECT *, number AS epoch FROM complete_one_v1(:task, :attempt, :output, :size, :data, :object, :partitions, :credits);
+SELECT * FROM complete_one_v1(:task, :attempt, :output, :size, :data, :object, :partitions, :credits);
 
 -- name: complete_parent
-SELECT *, number AS epoch FROM complete_parent_v1(
+SELECT * FROM complete_parent_v1(
     :task, :attempt, :submission, :outputs, :sizes, :data, :objects, :checksums, :partitions, :credits);
 
 -- name: count_down
-SELECT *, number AS epoch FROM count_down_v1(:results, :partitions, :credits);
+SELECT * FROM count_down_v1(:results, :partitions, :credits);
 
 -- name: choose
-SELECT *, number AS epoch FROM choose_v1(:tasks, :partitions, :credits);
+SELECT * FROM choose_v1(:tasks, :partitions, :credits);
 
 -- name: end_tasks
 SELECT * FROM end_v1(:tasks, :attempts, :statuses, :errors);

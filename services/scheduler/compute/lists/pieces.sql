@@ -3,7 +3,7 @@
 
 -- name: seen_running
 CASE WHEN t.status = {task.pending} AND t.deps = 0 AND t.attempt = 0
-    AND ('x' || right(t.id::text, 8))::bit(32)::integer < (SELECT l.cursor FROM lanes l
+    AND line_of_v1(t.id) < (SELECT l.cursor FROM lanes l
         WHERE l.submission = s.lo AND l.partition = t.partition AND l.priority = t.priority) THEN {task.submitted}
 ELSE t.status END;
 

@@ -50,7 +50,7 @@ WITH logs AS (
 SELECT g.partition, count(*) AS tasks FROM gone g
 LEFT JOIN lanes l ON l.submission = :submission AND l.partition = g.partition AND l.priority = g.priority
 WHERE g.status = {task.submitted} OR (g.status = {task.pending} AND g.deps = 0 AND g.attempt = 0
-    AND ('x' || right(g.id::text, 8))::bit(32)::integer < coalesce(l.cursor, 0)) GROUP BY g.partition;
+    AND line_of_v1(g.id) < coalesce(l.cursor, 0)) GROUP BY g.partition;
 
 -- name: drop_results
 DELETE FROM results WHERE id > :after AND id <= :last;

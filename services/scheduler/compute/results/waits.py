@@ -22,8 +22,8 @@ from shared.contracts.errors import NotFound
 from shared.contracts.events import Frame
 from shared.contracts.states import ResultStatus, name_of
 from shared.db.sql import Db, Row, load
+from shared.runtime.admission import Admission
 from shared.runtime.retry import Backoff
-from shared.runtime.share import Share
 from shared.service.context import Context
 from shared.service.service import Service
 
@@ -96,7 +96,7 @@ class Waits:
         self._bus, self._db = bus, db
         self._ears: dict[UUID, Ear] = {}
         self._stopping = False
-        self._share = Share("requests that wait for results", most=PLACES, of_one=PLACES_OF_ONE)
+        self._admission = Admission("requests that wait for results", most=PLACES, of_one=PLACES_OF_ONE)
 
     def register(self, service: Service) -> None:
         service.on(RESULT_WAIT, self.wait, seconds=LONGEST, at_once=AT_ONCE)
@@ -109,7 +109,7 @@ class Waits:
                 waiter.woken.set()
 
     async def wait(self, ctx: Context, request: ResultWait) -> ResultWaited:
-        async with self._share.place(ctx.user):
+        async with self._admission.admit(ctx.user):
             return await self._wait(ctx, request)
 
     async def _wait(self, ctx: Context, request: ResultWait) -> ResultWaited:

@@ -35,7 +35,7 @@ WITH locked AS MATERIALIZED (
     WHERE id >= :low AND id <= :high AND status = ANY(:sources::smallint[]) ORDER BY id LIMIT :most FOR UPDATE
 ), picked AS MATERIALIZED (
     SELECT k.*, k.status = {task.submitted} OR (k.status = {task.pending} AND k.deps = 0 AND k.attempt = 0
-        AND ('x' || right(k.id::text, 8))::bit(32)::integer < coalesce(l.cursor, 0)) AS chosen
+        AND line_of_v1(k.id) < coalesce(l.cursor, 0)) AS chosen
     FROM (SELECT locked.*, sum(outputs) OVER (ORDER BY id) - outputs AS before FROM locked) AS k
     LEFT JOIN lanes l ON l.submission = :submission AND l.partition = k.partition AND l.priority = k.priority
     WHERE k.before < :most

@@ -41,7 +41,7 @@ UPDATE sessions SET client_submission = client_submission AND NOT :client, worke
 -- Ready tasks below a lane's cursor count as queued, if the session runs: they were chosen without a write.
 -- One statement: a task that has completed is never counted without those that it submitted.
 SELECT t.status, :running::boolean AND t.deps = 0 AND t.status = {task.pending} AND t.attempt = 0
-        AND ('x' || right(t.id::text, 8))::bit(32)::integer < coalesce(l.cursor, 0) AS chosen, count(*) AS tasks
-FROM submissions s JOIN tasks t ON t.id >= s.id AND t.id <= (left(s.id::text, 28) || 'ffffffff')::uuid
+        AND line_of_v1(t.id) < coalesce(l.cursor, 0) AS chosen, count(*) AS tasks
+FROM submissions s JOIN tasks t ON t.id >= s.id AND t.id <= last_task_v1(s.id)
 LEFT JOIN lanes l ON l.submission = s.id AND l.partition = t.partition AND l.priority = t.priority
 WHERE s.session = :session AND s.status = {submission.visible} GROUP BY 1, 2;

@@ -1,7 +1,7 @@
 -- The rows of a submission's chunks: what is beside COPY, and how they are taken away again.
 
 -- name: submit
-SELECT *, number AS epoch FROM submit_v1(
+SELECT * FROM submit_v1(
     :submission, :session, :owner, :options, :trace, :digest, :applications,
     :tasks, :deps, :task_partitions, :task_priorities, :max_retries, :max_durations, :functions, :payloads, :payload_results,
     :inputs, :outputs, :labels, :task_applications, :results, :owners, :needed, :needing,
@@ -11,7 +11,7 @@ SELECT *, number AS epoch FROM submit_v1(
 -- Not those that a running task's subtasks are to produce: nobody else can know that they will ever be.
 SELECT id, session, status, owner FROM results r WHERE id = ANY(:results::uuid[])
   AND (r.status <> {result.created} OR r.owner IS NULL OR NOT EXISTS (
-    SELECT 1 FROM submissions s WHERE s.id = (left(r.owner::text, 28) || '00000000')::uuid
+    SELECT 1 FROM submissions s WHERE s.id = submission_of_v1(r.owner)
       AND s.status = {submission.open} AND s.parent IS NOT NULL))
 ORDER BY id FOR SHARE;
 

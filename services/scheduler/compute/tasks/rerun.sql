@@ -19,7 +19,7 @@ SELECT r.id FROM results r WHERE r.status IN ({result.usable}) AND r.id IN (
 ORDER BY r.id FOR SHARE OF r;
 
 -- name: rerun
-SELECT *, number AS epoch FROM rerun_v1(:session, :tasks, :partitions, :credits);
+SELECT * FROM rerun_v1(:session, :tasks, :partitions, :credits);
 
 -- name: hindrances
 -- Why tasks cannot run again: of each the first result that it needs, or makes, and that cannot come.

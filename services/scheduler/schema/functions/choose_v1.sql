@@ -1,6 +1,6 @@
 -- Chooses ready tasks while there is credit, most urgent first; the others go to `ready`, as do those of a paused session.
--- The caller holds the sessions' rows.
-CREATE OR REPLACE FUNCTION choose_v1(_ready uuid[], _partitions smallint[], _credits integer[]) RETURNS SETOF released
+-- The caller holds the sessions' rows. `_partitions`, `_credits`: as in `count_down_v1`.
+CREATE OR REPLACE FUNCTION choose_v1(_ready uuid[], _partitions smallint[], _credits integer[]) RETURNS SETOF effect
 LANGUAGE plpgsql AS $$
 DECLARE
     _chosen uuid[];
@@ -19,8 +19,8 @@ BEGIN
     SELECT array_agg(id) INTO _chosen FROM judged WHERE chosen;
     IF _chosen IS NOT NULL THEN
         RETURN QUERY UPDATE tasks t SET status = {task.submitted} WHERE t.id = ANY(_chosen) AND t.status = {task.pending}
-        RETURNING 3::smallint, t.id, t.session, t.partition, t.priority, t.attempt, t.max_duration, t.function, t.payload,
-                  t.payload_result, t.inputs, t.outputs, (SELECT s.epoch::bigint FROM sessions s WHERE s.id = t.session),
-                  NULL::text;
+        RETURNING 'chosen', t.id, t.session, t.partition, t.priority, t.attempt,
+                  (SELECT s.epoch FROM sessions s WHERE s.id = t.session), t.max_duration, t.function, t.payload,
+                  t.payload_result, t.inputs, t.outputs, NULL::bigint, NULL::bigint, NULL::text, NULL::bytea;
     END IF;
 END $$;

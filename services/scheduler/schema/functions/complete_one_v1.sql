@@ -1,8 +1,9 @@
--- One task with one output, which is what a chain's hop is. Returns what `complete_v1` returns.
+-- One task with one output, which is what a chain's hop is: does what `complete_v1` does, by the plainest statements there are
+-- (docs/adr/0018-late-acks-and-short-submissions.md), and returns the same.
 CREATE OR REPLACE FUNCTION complete_one_v1(
     _task uuid, _attempt smallint, _result uuid, _size bigint, _data bytea, _object text,
     _partitions smallint[], _credits integer[]
-) RETURNS SETOF released
+) RETURNS SETOF effect
 LANGUAGE plpgsql AS $$
 DECLARE
     _session uuid;
@@ -10,9 +11,8 @@ DECLARE
     _function text;
     _waiting uuid[];
     _runs boolean;
-    _epoch bigint;
+    _epoch integer;
     _next tasks;
-    _told outbox;
 BEGIN
     UPDATE tasks SET status = {task.completed}, ended_at = now()
     WHERE id = _task AND attempt = _attempt AND status IN ({task.open}) AND remaining = 0 AND cardinality(outputs) = 1
@@ -26,7 +26,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE data_exception USING MESSAGE = 'the outputs reported are not the outputs of their task';
     END IF;
-    RETURN NEXT ROW(1, _task, NULL, _partition, NULL, NULL, NULL, _function, NULL, NULL, NULL, NULL, 1, NULL)::released;
+    RETURN NEXT effect_ended_v1(_task, _partition, _function, 1);
 
     _waiting := ARRAY(SELECT task FROM dependencies WHERE result = _result LIMIT 2);
     IF cardinality(_waiting) = 1 THEN
@@ -36,8 +36,7 @@ BEGIN
                 THEN {task.submitted} ELSE status END
         WHERE id = _waiting[1] RETURNING * INTO _next;
         IF _next.remaining = 0 AND _next.status = {task.submitted} THEN
-            RETURN NEXT ROW(3, _next.id, _session, _next.partition, _next.priority, _next.attempt, _next.max_duration,
-                _next.function, _next.payload, _next.payload_result, _next.inputs, _next.outputs, _epoch, NULL)::released;
+            RETURN NEXT effect_chosen_v1(_next, _epoch);
         ELSIF _next.remaining = 0 AND _next.status = {task.pending} THEN
             RETURN QUERY SELECT * FROM choose_v1(_waiting, _partitions, _credits);
         END IF;
@@ -45,7 +44,5 @@ BEGIN
         RETURN QUERY SELECT * FROM count_down_v1(ARRAY[_result], _partitions, _credits);
     END IF;
 
-    INSERT INTO outbox (subject, body) VALUES ('hr.evt.task.changed.' || _session, convert_to('{"session":"' || _session
-        || '","completed":["' || _task || '"],"results":["' || _result || '"]}', 'UTF8')) RETURNING * INTO _told;
-    RETURN NEXT ROW(4, NULL, NULL, NULL, NULL, NULL, NULL, NULL, _told.body, NULL, NULL, NULL, _told.id, _told.subject)::released;
+    RETURN NEXT effect_event_v1(emit_task_changed_v1(_session, ARRAY[_task], ARRAY[_result]));
 END $$;

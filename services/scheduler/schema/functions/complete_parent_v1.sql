@@ -1,11 +1,11 @@
--- A completed task that has created tasks or results, and what becomes true with it. Returns rows as complete_v1 does, none
--- if the report does not count. It raises an exception if the task cannot complete like this: then nothing has happened.
--- Locks in the order of 0005_sessions.sql.
+-- A completed task that has created tasks or results, and what becomes true with it (docs/adr/0013-subtasks.md). Returns effects as
+-- `complete_v1` does, none if the report does not count. It raises an exception if the task cannot complete like this: then
+-- nothing has happened. `_submission`: what it has created; `_ids` and the next four: its outputs. Locks in the order of `complete_v1`.
 CREATE OR REPLACE FUNCTION complete_parent_v1(
     _task uuid, _attempt smallint, _submission uuid,
     _ids uuid[], _sizes bigint[], _data bytea[], _objects text[], _checksums text[],
     _partitions smallint[], _credits integer[]
-) RETURNS SETOF released
+) RETURNS SETOF effect
 LANGUAGE plpgsql AS $$
 DECLARE
     _session uuid;
@@ -55,8 +55,8 @@ BEGIN
     WITH created AS (
         INSERT INTO results (id, session, standalone, status, owner, size, name, data, object, checksum, created_at,
                              completed_at)
-        SELECT p.id, _session, true, CASE WHEN c.complete THEN {result.completed} ELSE {result.created} END, p.owner, p.size, p.name, p.data, p.object,
-               p.checksum, now(), CASE WHEN c.complete THEN now() END
+        SELECT p.id, _session, true, CASE WHEN c.complete THEN {result.completed} ELSE {result.created} END, p.owner, p.size,
+               p.name, p.data, p.object, p.checksum, now(), CASE WHEN c.complete THEN now() END
         FROM promised p CROSS JOIN LATERAL (SELECT p.data IS NOT NULL OR p.object IS NOT NULL AS complete) AS c
         WHERE p.submission = _submission AND NOT p.delegated RETURNING id, status
     )
@@ -67,8 +67,7 @@ BEGIN
         RAISE EXCEPTION 'session % takes no tasks or results from its tasks any more', _session;
     END IF;
 
-    RETURN QUERY SELECT 1::smallint, _task, NULL::uuid, _parent.partition, NULL::smallint, NULL::smallint, NULL::real,
-        _parent.function, NULL::bytea, NULL::uuid, NULL::uuid[], NULL::uuid[], 1::bigint, NULL::text;
+    RETURN NEXT effect_ended_v1(_task, _parent.partition, _parent.function, 1);
     -- Children that wait for its outputs are counted down with all others, and begin afterwards.
     IF _made IS NOT NULL THEN
         RETURN QUERY SELECT * FROM count_down_v1(_made, _partitions, _credits);
@@ -76,7 +75,7 @@ BEGIN
     IF _outside THEN
         WITH begun AS (
             UPDATE tasks SET status = {task.pending}
-            WHERE id >= _submission AND id <= (left(_submission::text, 28) || 'ffffffff')::uuid AND status = {task.creating}
+            WHERE id >= _submission AND id <= last_task_v1(_submission) AND status = {task.creating}
             RETURNING id, remaining
         )
         SELECT array_agg(id) INTO _ready FROM begun WHERE remaining = 0;
@@ -85,25 +84,12 @@ BEGIN
         END IF;
     END IF;
 
-    RETURN QUERY
-    WITH told AS (
-        -- The children first: who counts what has ended must know of them.
-        SELECT 0 AS place, 'hr.evt.submission.visible.' || _session AS subject,
-            '{"session":"' || _session || '","submission":"' || _submission || '","tasks":' || _tasks || '}' AS body
-        WHERE _tasks > 0
-        UNION ALL
-        SELECT 1, 'hr.evt.task.changed.' || _session,
-            '{"session":"' || _session || '","completed":["' || _task || '"]'
-            || coalesce(',"results":["' || (SELECT string_agg(m::text, '","') FROM unnest(_made) AS m) || '"]', '') || '}'
-        UNION ALL
-        SELECT 2 + slice, 'hr.evt.task.changed.' || _session,
-            '{"session":"' || _session || '","results":["' || string_agg(id::text, '","') || '"]}'
-        FROM (SELECT c.id, ((c.n - 1) / 8000)::integer AS slice FROM unnest(_created) WITH ORDINALITY AS c(id, n)) AS c
-        GROUP BY slice
-    ), kept AS (
-        INSERT INTO outbox (subject, body) SELECT subject, convert_to(body, 'UTF8') FROM told ORDER BY place
-        RETURNING outbox.id, outbox.subject, outbox.body
-    )
-    SELECT 4::smallint, NULL::uuid, NULL::uuid, NULL::smallint, NULL::smallint, NULL::smallint, NULL::real, NULL::text,
-           k.body, NULL::uuid, NULL::uuid[], NULL::uuid[], k.id, k.subject FROM kept k ORDER BY k.id;
+    -- The children first: who counts what has ended must know of them. An event fits in a message.
+    IF _tasks > 0 THEN
+        RETURN NEXT effect_event_v1(emit_submission_visible_v1(_session, _submission, _tasks, ''));
+    END IF;
+    RETURN NEXT effect_event_v1(emit_task_changed_v1(_session, ARRAY[_task], _made));
+    FOR _first IN 1 .. coalesce(cardinality(_created), 0) BY 8000 LOOP
+        RETURN NEXT effect_event_v1(emit_task_changed_v1(_session, NULL, _created[_first:_first + 7999]));
+    END LOOP;
 END $$;

@@ -1,9 +1,18 @@
--- As before, but the owners of results are looked up only if some of the reports did not count.
+-- One batch of completed tasks with their outputs. Returns how many ended by partition and function ('ended'), those to dispatch
+-- ('chosen') and an event for each session touched ('event'); nothing of tasks whose report does not count.
+-- Raises data_exception if outputs are missing or are others: the caller finds out which report it is.
+--
+-- `_tasks`, `_attempts`, `_counts`: the tasks, and how many outputs each reports. `_ids`, `_owners` and the next three: those outputs,
+-- and which task each is of. `_partitions`, `_credits`: as in `count_down_v1`.
+--
+-- Locks are taken in this order everywhere: tasks that end, results, session, dependents; each in the order of ids.
+-- Joins go from an argument to a table by its primary key, never between two arguments: nobody tells the planner how long
+-- those are (docs/adr/0005-release-functions.md).
 CREATE OR REPLACE FUNCTION complete_v1(
     _tasks uuid[], _attempts smallint[], _counts smallint[],
     _ids uuid[], _owners uuid[], _sizes bigint[], _data bytea[], _objects text[],
     _partitions smallint[], _credits integer[]
-) RETURNS SETOF released
+) RETURNS SETOF effect
 LANGUAGE plpgsql AS $$
 DECLARE
     _done uuid[];
@@ -13,14 +22,15 @@ DECLARE
     _expected bigint;
     _made uuid[];
     _made_sessions uuid[];
+    _of record;
 BEGIN
-    WITH told AS MATERIALIZED (
+    WITH reported AS MATERIALIZED (
         SELECT * FROM unnest(_tasks, _attempts, _counts) AS u(id, attempt, outputs) ORDER BY id
     ), done AS (
-        UPDATE tasks t SET status = {task.completed}, ended_at = now() FROM told
-        WHERE t.id = told.id AND t.attempt = told.attempt AND t.status IN ({task.open}) AND t.remaining = 0
-          AND cardinality(t.outputs) = told.outputs
-        RETURNING t.id, t.session, t.partition, t.function, told.outputs
+        UPDATE tasks t SET status = {task.completed}, ended_at = now() FROM reported
+        WHERE t.id = reported.id AND t.attempt = reported.attempt AND t.status IN ({task.open}) AND t.remaining = 0
+          AND cardinality(t.outputs) = reported.outputs
+        RETURNING t.id, t.session, t.partition, t.function, reported.outputs
     )
     SELECT array_agg(id), array_agg(session), array_agg(partition), array_agg(function), sum(outputs)
     INTO _done, _done_sessions, _done_partitions, _done_functions, _expected FROM done;
@@ -30,7 +40,7 @@ BEGIN
     IF EXISTS (SELECT 1 FROM running) THEN
         DELETE FROM running r WHERE r.task = ANY(_done);
     END IF;
-    -- The result's own state and owner are the guard.
+    -- The result's own state and owner are the guard. Owners are looked up only if some of the reports do not count.
     IF cardinality(_done) = cardinality(_tasks) THEN
         WITH made AS (
             UPDATE results r SET status = {result.completed}, size = o.size, data = o.data, object = o.object, completed_at = now()
@@ -49,28 +59,27 @@ BEGIN
         )
         SELECT array_agg(id), array_agg(session) INTO _made, _made_sessions FROM made;
     END IF;
-    IF coalesce(cardinality(_made), 0) <> _expected THEN -- the caller finds out which report it is
+    IF coalesce(cardinality(_made), 0) <> _expected THEN
         RAISE data_exception USING MESSAGE = 'the outputs reported are not the outputs of their task';
     END IF;
-    RETURN QUERY
-        SELECT 1::smallint, (array_agg(d.id))[1], NULL::uuid, d.partition, NULL::smallint, NULL::smallint, NULL::real,
-            d.function, NULL::bytea, NULL::uuid, NULL::uuid[], NULL::uuid[], count(*), NULL::text
-        FROM unnest(_done, _done_partitions, _done_functions) AS d(id, partition, function) GROUP BY d.partition, d.function;
+
+    FOR _of IN
+        SELECT (array_agg(d.id))[1] AS example, d.partition, d.function, count(*) AS tasks
+        FROM unnest(_done, _done_partitions, _done_functions) AS d(id, partition, function) GROUP BY d.partition, d.function
+    LOOP
+        RETURN NEXT effect_ended_v1(_of.example, _of.partition, _of.function, _of.tasks);
+    END LOOP;
     IF _made IS NOT NULL THEN
         RETURN QUERY SELECT * FROM count_down_v1(_made, _partitions, _credits);
     END IF;
-    RETURN QUERY
-    WITH ended AS (
-        SELECT d.session, string_agg(d.id::text, '","') AS ids FROM unnest(_done, _done_sessions) AS d(id, session) GROUP BY 1
-    ), made AS (
-        SELECT m.session, string_agg(m.id::text, '","') AS ids FROM unnest(_made, _made_sessions) AS m(id, session) GROUP BY 1
-    ), frame AS (
-        INSERT INTO outbox (subject, body)
-        SELECT 'hr.evt.task.changed.' || ended.session, convert_to('{"session":"' || ended.session || '","completed":["'
-            || ended.ids || '"]' || coalesce(',"results":["' || made.ids || '"]', '') || '}', 'UTF8')
-        FROM ended LEFT JOIN made USING (session)
-        RETURNING outbox.id, outbox.subject, outbox.body
-    )
-    SELECT 4::smallint, NULL::uuid, NULL::uuid, NULL::smallint, NULL::smallint, NULL::smallint, NULL::real, NULL::text,
-           f.body, NULL::uuid, NULL::uuid[], NULL::uuid[], f.id, f.subject FROM frame f;
+    FOR _of IN
+        WITH ended AS (
+            SELECT d.session, array_agg(d.id) AS tasks FROM unnest(_done, _done_sessions) AS d(id, session) GROUP BY 1
+        ), made AS (
+            SELECT m.session, array_agg(m.id) AS results FROM unnest(_made, _made_sessions) AS m(id, session) GROUP BY 1
+        )
+        SELECT ended.session, ended.tasks, made.results FROM ended LEFT JOIN made USING (session)
+    LOOP
+        RETURN NEXT effect_event_v1(emit_task_changed_v1(_of.session, _of.tasks, _of.results));
+    END LOOP;
 END $$;

@@ -1,9 +1,9 @@
 -- Tasks that ended badly get another attempt, and with them those that ended only because of them (they never had all their
--- inputs: ERROR with `remaining`). Those whose needs can never come stay as they are. Returns those that wait anew (kind 8;
--- `attempt` is the new one), and those chosen at once (3).
+-- inputs: ERROR with `remaining`). Those whose needs can never come stay as they are. Returns those that wait anew ('again';
+-- `attempt` is the new one), and those chosen at once ('chosen').
 --
 -- While it runs, CREATING marks the tasks it has taken: nobody else sees that.
-CREATE OR REPLACE FUNCTION rerun_v1(_session uuid, _tasks uuid[], _partitions smallint[], _credits integer[]) RETURNS SETOF released
+CREATE OR REPLACE FUNCTION rerun_v1(_session uuid, _tasks uuid[], _partitions smallint[], _credits integer[]) RETURNS SETOF effect
 LANGUAGE plpgsql AS $$
 DECLARE
     _all uuid[];
@@ -38,7 +38,8 @@ BEGIN
         WITH hopeless AS (
             SELECT DISTINCT t.id FROM tasks t CROSS JOIN unnest(t.inputs || t.payload_result) AS need(result)
             JOIN results r ON r.id = need.result LEFT JOIN tasks o ON o.id = r.owner
-            WHERE t.id = ANY(_all) AND t.status = {task.creating} AND (r.status = {result.deleted} OR (r.status = {result.aborted} AND coalesce(o.status, 0) <> {task.creating}))
+            WHERE t.id = ANY(_all) AND t.status = {task.creating} AND (r.status = {result.deleted}
+                OR (r.status = {result.aborted} AND o.status IS DISTINCT FROM {task.creating}))
             UNION -- nor can what it makes, if somebody has deleted that
             SELECT t.id FROM tasks t CROSS JOIN unnest(t.outputs) AS made(result) JOIN results r ON r.id = made.result
             WHERE t.id = ANY(_all) AND t.status = {task.creating} AND r.status = {result.deleted}
@@ -58,8 +59,8 @@ BEGIN
         remaining = (SELECT count(DISTINCT r.id) FROM unnest(t.inputs || t.payload_result) AS need(result)
                      JOIN results r ON r.id = need.result AND r.status <> {result.completed})
     WHERE t.id = ANY(_all) AND t.status = {task.creating}
-    RETURNING 8::smallint, t.id, t.session, t.partition, t.priority, t.attempt, NULL::real, NULL::text, NULL::bytea,
-              NULL::uuid, NULL::uuid[], NULL::uuid[], NULL::bigint, NULL::text;
+    RETURNING 'again', t.id, t.session, t.partition, t.priority, t.attempt, NULL::integer, NULL::real, NULL::text, NULL::bytea,
+              NULL::uuid, NULL::uuid[], NULL::uuid[], NULL::bigint, NULL::bigint, NULL::text, NULL::bytea;
     SELECT array_agg(t.id) INTO _ready FROM tasks t WHERE t.id = ANY(_all) AND t.status = {task.pending} AND t.remaining = 0;
     IF _ready IS NOT NULL THEN
         RETURN QUERY SELECT * FROM choose_v1(_ready, _partitions, _credits);

@@ -1,19 +1,21 @@
--- A submission that comes whole, waits for nothing of others and claims nothing: visible at once. `_choose`: there is credit for
--- all that are ready, which are chosen with it (kind 3), as if their lanes had been passed; unless the session is paused.
--- Returns the row of the outbox (4) and what was chosen; nothing, and has done nothing, if the session takes none or the
--- submission is there already: whoever asks again step by step finds out which.
+-- A short submission in one statement, where a dozen would take longer than all that becomes of it
+-- (docs/adr/0018-late-acks-and-short-submissions.md): one that comes whole, waits for nothing of others and claims nothing is visible at
+-- once. `_choose`: there is credit for all that are ready, which are chosen with it, as if their lanes had been passed; unless
+-- the session is paused. Returns what was chosen ('chosen') and the event ('event'); nothing, and has done nothing, if the session
+-- takes none or the submission is there already: whoever asks again step by step finds out which.
 --
--- A task's inputs and outputs come as the text of an array, since arrays of arrays of different lengths cannot.
+-- `_tasks` to `_applications`: the columns of the tasks; inputs and outputs come as the text of an array, since arrays of arrays of
+-- different lengths cannot. `_results`, `_owners`: their outputs. `_needed`, `_needing`: edges. `_partitions` to `_upto`: lanes.
 CREATE OR REPLACE FUNCTION submit_v1(
     _submission uuid, _session uuid, _owner text, _options jsonb, _trace text, _digest bytea, _named boolean,
     _tasks uuid[], _deps integer[], _in smallint[], _with smallint[], _retries smallint[], _durations real[], _functions text[],
     _payloads bytea[], _payload_results uuid[], _inputs text[], _outputs text[], _labels text[], _applications text[],
     _results uuid[], _owners uuid[], _needed uuid[], _needing uuid[],
     _partitions smallint[], _priorities smallint[], _upto integer[], _choose boolean
-) RETURNS SETOF released
+) RETURNS SETOF effect
 LANGUAGE plpgsql AS $$
 DECLARE
-    _epoch bigint;
+    _epoch integer;
     _runs boolean;
 BEGIN
     SELECT s.epoch, s.status = {session.running} INTO _epoch, _runs FROM sessions s
@@ -45,18 +47,10 @@ BEGIN
     SELECT _submission, _session, l.partition, l.priority, l.upto, CASE WHEN _choose AND _runs THEN l.upto ELSE 0 END
     FROM unnest(_partitions, _priorities, _upto) AS l(partition, priority, upto);
     IF _choose AND _runs THEN
-        RETURN QUERY SELECT 3::smallint, t.id, _session, t.partition, t.priority, 0::smallint, t.duration, t.function,
-            t.payload, NULL::uuid, NULL::uuid[], t.outputs::uuid[], _epoch, NULL::text
+        RETURN QUERY SELECT 'chosen', t.id, _session, t.partition, t.priority, 0::smallint, _epoch, t.duration, t.function,
+            t.payload, NULL::uuid, NULL::uuid[], t.outputs::uuid[], NULL::bigint, NULL::bigint, NULL::text, NULL::bytea
             FROM unnest(_tasks, _deps, _in, _with, _durations, _functions, _payloads, _outputs)
                 AS t(id, deps, partition, priority, duration, function, payload, outputs) WHERE t.deps = 0;
     END IF;
-    RETURN QUERY
-    WITH told AS (
-        INSERT INTO outbox (subject, body, trace)
-        VALUES ('hr.evt.submission.visible.' || _session, convert_to('{"session":"' || _session || '","submission":"'
-            || _submission || '","tasks":' || cardinality(_tasks) || '}', 'UTF8'), _trace)
-        RETURNING outbox.id, outbox.subject, outbox.body
-    )
-    SELECT 4::smallint, NULL::uuid, NULL::uuid, NULL::smallint, NULL::smallint, NULL::smallint, NULL::real, NULL::text,
-           t.body, NULL::uuid, NULL::uuid[], NULL::uuid[], t.id, t.subject FROM told t;
+    RETURN NEXT effect_event_v1(emit_submission_visible_v1(_session, _submission, cardinality(_tasks), _trace));
 END $$;

@@ -1,4 +1,4 @@
-"""A limited number of places, shared among users so that one who asks for many makes only himself wait."""
+"""Admits a limited number of requests at once, shared among users so that one who asks for many makes only himself wait."""
 
 import asyncio
 from collections import Counter, OrderedDict, deque
@@ -8,34 +8,34 @@ from contextlib import asynccontextmanager
 from shared.contracts.errors import RateLimited
 
 
-class Share:
-    """`most` places, of which one user has at most `of_one`; a free place goes to the waiting users in turn.
+class Admission:
+    """At most `most` requests run at once, at most `of_one` of them one user's; those that wait are admitted user by user.
 
-    what              what the places are for, in the plural: a word of the error's text
-    waiting           how many of one user may wait for a place; RateLimited beyond that
-    patience          seconds after which one that waits gets RateLimited
-    running, waiting  (attributes) places taken by user, and who waits by user; both empty when nothing goes on
+    what              what the requests are, in the plural, for the text of the error
+    waiting           how many requests of one user may wait; RateLimited beyond that
+    max_wait          seconds after which a request that waits gets RateLimited
+    running, waiting  (attributes) requests by user, those admitted and those that wait; both empty when nothing goes on
     """
 
-    def __init__(self, what: str, *, most: int, of_one: int, waiting: int = 0, patience: float = 10.0) -> None:
+    def __init__(self, what: str, *, most: int, of_one: int, waiting: int = 0, max_wait: float = 10.0) -> None:
         self._what, self._most, self._of_one = what, most, of_one
-        self._most_waiting, self._patience = waiting, patience
+        self._most_waiting, self._max_wait = waiting, max_wait
         self.running: Counter[str] = Counter()
         self.waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     @asynccontextmanager
-    async def place(self, user: str) -> AsyncIterator[None]:
-        """Takes a place for the block; waits for it. RateLimited if there is none in time."""
-        if self._has_room(user):
+    async def admit(self, user: str) -> AsyncIterator[None]:
+        """Admits a request for the length of the block, once there is room. RateLimited if there is none in time."""
+        if self._is_free(user):
             self.running[user] += 1
         else:
             await self._wait(user)
         try:
             yield
         finally:
-            self._free_place(user)
+            self._release(user)
 
-    def _has_room(self, user: str) -> bool:
+    def _is_free(self, user: str) -> bool:
         return self.running.total() < self._most and self.running[user] < self._of_one
 
     async def _wait(self, user: str) -> None:
@@ -46,11 +46,11 @@ class Share:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(turn)
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._max_wait):
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():  # it came at the same moment
-                self._free_place(user)
+                self._release(user)
             else:
                 if turn in queue:  # a place that got free at the same moment may have taken it out
                     queue.remove(turn)
@@ -59,7 +59,7 @@ class Share:
                 raise self._refusal(user) from None
             raise
 
-    def _free_place(self, user: str) -> None:
+    def _release(self, user: str) -> None:
         self.running[user] -= 1
         if not self.running[user]:
             del self.running[user]
@@ -67,9 +67,9 @@ class Share:
             if self.running.total() >= self._most:
                 return
             if self.running[each] < self._of_one:
-                self._assign_place(each)
+                self._admit_next(each)
 
-    def _assign_place(self, user: str) -> None:
+    def _admit_next(self, user: str) -> None:
         queue = self.waiting[user]
         while queue:
             turn = queue.popleft()

@@ -3,13 +3,13 @@
 import asyncio
 
 from shared.contracts.errors import RateLimited
-from shared.runtime.share import Share
+from shared.runtime.admission import Admission
 
 
 class Visitors:
     """Who has a place, in the order in which they got it; each stays until `end`."""
 
-    def __init__(self, share: Share) -> None:
+    def __init__(self, share: Admission) -> None:
         self.share = share
         self.entered: list[str] = []
         self.refused: list[str] = []
@@ -24,7 +24,7 @@ class Visitors:
     async def _stay(self, user: str, number: int) -> None:
         end = self._ends[number] = asyncio.Event()
         try:
-            async with self.share.place(user):
+            async with self.share.admit(user):
                 self.entered.append(user)
                 await end.wait()
         except RateLimited as error:
@@ -41,7 +41,7 @@ class Visitors:
 
 
 async def test_one_user_takes_no_more_than_his_share() -> None:
-    visitors = Visitors(Share("lists", most=4, of_one=2))
+    visitors = Visitors(Admission("lists", most=4, of_one=2))
     await visitors.come("ann", "ann", "ann", "bob")
     assert visitors.entered == ["ann", "ann", "bob"]
     assert visitors.refused == ["at most 2 lists of a user are under way at a time"]
@@ -51,7 +51,7 @@ async def test_one_user_takes_no_more_than_his_share() -> None:
 
 
 async def test_all_together_take_no_more_than_there_are() -> None:
-    visitors = Visitors(Share("lists", most=2, of_one=2))
+    visitors = Visitors(Admission("lists", most=2, of_one=2))
     await visitors.come("ann", "bob", "eve")
     assert visitors.refused == ["2 lists are under way: there is no place for more"]
     await visitors.end(0, 1)
@@ -60,7 +60,7 @@ async def test_all_together_take_no_more_than_there_are() -> None:
 
 
 async def test_who_waits_gets_a_place_in_turn_with_others() -> None:
-    visitors = Visitors(Share("lists", most=2, of_one=2, waiting=3))
+    visitors = Visitors(Admission("lists", most=2, of_one=2, waiting=3))
     await visitors.come("ann", "ann", "ann", "ann", "ann", "ann", "bob")
     assert visitors.refused == ["at most 2 lists of a user are under way at a time"]
     assert visitors.entered == ["ann", "ann"]
@@ -70,13 +70,13 @@ async def test_who_waits_gets_a_place_in_turn_with_others() -> None:
 
 
 async def test_a_user_at_his_limit_keeps_no_other_waiting() -> None:
-    visitors = Visitors(Share("lists", most=3, of_one=1, waiting=5))
+    visitors = Visitors(Admission("lists", most=3, of_one=1, waiting=5))
     await visitors.come("ann", "ann", "ann", "bob")
     assert visitors.entered == ["ann", "bob"]
 
 
 async def test_who_gives_up_leaves_no_trace() -> None:
-    share = Share("lists", most=1, of_one=1, waiting=5)
+    share = Admission("lists", most=1, of_one=1, waiting=5)
     visitors = Visitors(share)
     await visitors.come("ann", "bob", "eve")
     visitors.tasks[1].cancel()
@@ -90,7 +90,7 @@ async def test_who_gives_up_leaves_no_trace() -> None:
 
 
 async def test_who_gives_up_as_his_turn_comes_gives_the_place_on() -> None:
-    visitors = Visitors(Share("lists", most=1, of_one=1, waiting=5))
+    visitors = Visitors(Admission("lists", most=1, of_one=1, waiting=5))
     await visitors.come("ann", "bob", "eve")
     visitors._ends[0].set()
     while not visitors.tasks[0].done():  # bob's turn is set, he has not run yet
@@ -101,7 +101,7 @@ async def test_who_gives_up_as_his_turn_comes_gives_the_place_on() -> None:
 
 
 async def test_who_gives_up_in_the_round_in_which_his_turn_comes_is_only_cancelled() -> None:
-    visitors = Visitors(Share("lists", most=1, of_one=1, waiting=5))
+    visitors = Visitors(Admission("lists", most=1, of_one=1, waiting=5))
     await visitors.come("ann", "bob", "eve")
     visitors._ends[0].set()  # ann leaves first, and finds bob's turn cancelled
     visitors.tasks[1].cancel()
@@ -114,7 +114,7 @@ async def test_who_gives_up_in_the_round_in_which_his_turn_comes_is_only_cancell
 
 
 async def test_whose_patience_ends_in_the_round_in_which_his_turn_comes_is_refused() -> None:
-    visitors = Visitors(Share("lists", most=1, of_one=1, waiting=5, patience=0))
+    visitors = Visitors(Admission("lists", most=1, of_one=1, waiting=5, max_wait=0))
     visitors.tasks = [asyncio.create_task(visitors._stay(user, at)) for at, user in enumerate(("ann", "bob"))]
     await asyncio.sleep(0)
     visitors._ends[0].set()
@@ -126,7 +126,7 @@ async def test_whose_patience_ends_in_the_round_in_which_his_turn_comes_is_refus
 
 
 async def test_nobody_waits_for_ever() -> None:
-    visitors = Visitors(Share("lists", most=1, of_one=1, waiting=5, patience=0.01))
+    visitors = Visitors(Admission("lists", most=1, of_one=1, waiting=5, max_wait=0.01))
     await visitors.come("ann", "bob")
     await asyncio.wait([visitors.tasks[1]])
     assert visitors.refused == ["1 lists are under way: there is no place for more"]
