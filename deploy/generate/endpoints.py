@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from deploy.generate.markdown import table
-from services.gateway.web import ROUTES
+from services.gateway.routes import ROUTES
 from shared.contracts.endpoint import Change, Endpoint, Steps
 from shared.contracts.endpoints import of_service
 from shared.contracts.permissions import ROLES

@@ -14,7 +14,7 @@ from shared.runtime.machine import Machine
 
 _OWNERS = {
     **{machine.noun: f"services/scheduler/machine/{machine.noun}.py" for machine in SCHEDULER},
-    **{machine.noun: "services/archiver/catalogue/machine.py" for machine in ARCHIVER},
+    **{machine.noun: f"services/archiver/catalogue/machine/{machine.noun}.py" for machine in ARCHIVER},
     CHAIN.noun: "shared/chain/machine.py",
     OFFER.noun: "services/broker/offers/machine.py",
 }

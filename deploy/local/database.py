@@ -13,25 +13,30 @@ Q = load(__file__, "roles.sql")
 
 async def create(admin: "asyncpg.Connection[Any]", name: str) -> None:
     """Creates a database if it does not exist."""
-    if not await admin.fetchval(Q["database_exists"], name):
-        await admin.execute(await admin.fetchval(Q["create_database"], name))
+    if not await Q.database_exists.fetchval(admin, name=name):
+        await admin.execute(await Q.create_database.fetchval(admin, name=name))
 
 
 async def drop(admin: "asyncpg.Connection[Any]", name: str) -> None:
     """Drops a database and ends the connections to it."""
-    await admin.execute(await admin.fetchval(Q["drop_database"], name))
+    await admin.execute(await Q.drop_database.fetchval(admin, name=name))
 
 
 async def roles(admin: "asyncpg.Connection[Any]", passwords: Mapping[str, str]) -> None:
     """A login role for each service: `headrace_<service>`."""
     for service in SERVICES:
-        await admin.execute(Q["let"], service, passwords[service])
-        await admin.execute(Q["role"])
+        await Q.let.execute(admin, service=service, password=passwords[service])
+        await Q.role.execute(admin)
+
+
+async def close_to_public(inside: "asyncpg.Connection[Any]") -> None:
+    """In the database of this connection: nobody comes in, and nobody makes anything, but who is granted it by `schemas`."""
+    await Q.close_to_public.execute(inside)
 
 
 async def schemas(inside: "asyncpg.Connection[Any]") -> None:
     """In the database of this connection: a schema for each service that only its role can see."""
-    await inside.execute(Q["close_to_public"])
+    await close_to_public(inside)
     for service in SERVICES:
-        await inside.execute(Q["let"], service, "")
-        await inside.execute(Q["schema"])
+        await Q.let.execute(inside, service=service, password="")
+        await Q.schema.execute(inside)

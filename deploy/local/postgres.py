@@ -129,7 +129,7 @@ class Postgres:
         try:
             await database.create(admin, "headrace")
             await database.roles(admin, {s: self._secrets[f"postgres.{s}"] for s in SERVICES})
-            await admin.execute(database.Q["close_to_public"])
+            await database.close_to_public(admin)
         finally:
             await admin.close()
         inside = await asyncpg.connect(self.url("headrace"))

@@ -2,16 +2,16 @@
 -- A block that cannot take parameters reads them from settings of the session (see `let`).
 
 -- name: let
-SELECT set_config('headrace.service', $1, false), set_config('headrace.password', $2, false);
+SELECT set_config('headrace.service', :service, false), set_config('headrace.password', :password, false);
 
 -- name: database_exists
-SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1);
+SELECT EXISTS (SELECT FROM pg_database WHERE datname = :name);
 
 -- name: create_database
-SELECT format('CREATE DATABASE %I TEMPLATE template0 ENCODING ''UTF8''', $1::text);
+SELECT format('CREATE DATABASE %I TEMPLATE template0 ENCODING ''UTF8''', :name::text);
 
 -- name: drop_database
-SELECT format('DROP DATABASE IF EXISTS %I WITH (FORCE)', $1::text);
+SELECT format('DROP DATABASE IF EXISTS %I WITH (FORCE)', :name::text);
 
 -- name: role
 DO $$

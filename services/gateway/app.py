@@ -6,14 +6,17 @@ from pathlib import Path
 
 from services.gateway import __version__
 from services.gateway.edge import Edge
-from services.gateway.events.watchers import Watchers
-from services.gateway.http.limits import Limits
+from services.gateway.events.watch_endpoint import WatchEndpoint
+from services.gateway.execution.worksteps import Worksteps
+from services.gateway.http import openapi
+from services.gateway.http.application import Application
+from services.gateway.http.connection.limits import Limits
 from services.gateway.http.server import serve
 from services.gateway.identity.auth import Auth
-from services.gateway.identity.store import Store
+from services.gateway.identity.tokens import Tokens
+from services.gateway.routes import DOMAINS
 from services.gateway.schema import SCHEMA
 from services.gateway.settings import Settings
-from services.gateway.web import application
 from shared.db.pool import ping
 from shared.objects.known_storages import recorder
 from shared.objects.s3 import open_objects
@@ -26,6 +29,7 @@ from shared.service.health import serve_health
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
+    """Runs the gateway until `stop`, with the settings of object storage from the environment."""
     await run(settings, load(ObjectsSettings), stop)
 
 
@@ -37,19 +41,21 @@ async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event,
         base = await stack.enter_async_context(
             open_service(settings, "gateway", __version__, about, STORAGES, SCHEMA, connections=4)
         )
-        store = Store(base.pool)
+        tokens = Tokens(base.pool)
         if settings.admin_token_file:
-            await store.register_admin(_token(Path(settings.admin_token_file)))
+            await tokens.register_admin(_token(Path(settings.admin_token_file)))
         objects = await stack.enter_async_context(open_objects(storage, record=recorder(base.pool)))
         checks = {"database": lambda: ping(base.pool), "objects": objects.check}
         serve_health(base.service, checks, clock)
         await base.service.start()
         stack.push_async_callback(base.service.stop)
-        watchers = Watchers(base.bus)
-        await watchers.start()
-        stack.push_async_callback(watchers.stop)
-        edge = Edge(base.bus, objects, Auth(store, clock), store, stop)
-        app, certificate = application(edge, __version__), (settings.tls_certificate_file, settings.tls_key_file)
+        watches = WatchEndpoint(base.bus)
+        await watches.start()
+        stack.push_async_callback(watches.stop)
+        auth, worksteps = Auth(tokens, clock), Worksteps(base.pool)
+        edge = Edge(base.bus, objects, auth, tokens, worksteps, stop)
+        app = Application(edge, [*DOMAINS, openapi.domain(DOMAINS, __version__)])
+        certificate = (settings.tls_certificate_file, settings.tls_key_file)
         await serve(app, settings.http_host, settings.http_port, stop, certificate=certificate, limits=limits)
 
 

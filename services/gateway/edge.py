@@ -5,7 +5,7 @@ from typing import Final
 
 from services.gateway.execution.worksteps import Worksteps
 from services.gateway.identity.auth import Auth
-from services.gateway.identity.store import Store
+from services.gateway.identity.tokens import Tokens
 from services.gateway.ops.system_status import Readiness
 from shared.bus.client import Bus
 from shared.objects.port import Objects
@@ -25,9 +25,10 @@ TRANSFERS_OF_ONE: Final = 16
 class Edge:
     """`stopping` is set when the process ends: answers that go on for ever stop then. `streams`, `transfers`: the places."""
 
-    def __init__(self, bus: Bus, objects: Objects, auth: Auth, store: Store, stopping: asyncio.Event) -> None:
-        self.bus, self.objects, self.auth, self.store = bus, objects, auth, store
-        self.worksteps = Worksteps(store.pool)
+    def __init__(
+        self, bus: Bus, objects: Objects, auth: Auth, tokens: Tokens, worksteps: Worksteps, stopping: asyncio.Event
+    ) -> None:
+        self.bus, self.objects, self.auth, self.tokens, self.worksteps = bus, objects, auth, tokens, worksteps
         self.readiness = Readiness(bus)
         self.stopping = stopping
         self.streams = Admission("event streams", most=STREAMS, of_one=STREAMS_OF_ONE)

@@ -17,7 +17,7 @@ UPLOADS = 500
 
 
 class Datasets:
-    """The catalogue's datasets, as the contracts have them (`shared/contracts/catalogue.py`)."""
+    """The catalogue's datasets, as the contracts have them (`shared/contracts/catalogue/`)."""
 
     def __init__(self, http: Http) -> None:
         self._http = http

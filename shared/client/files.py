@@ -39,7 +39,7 @@ class File(msgspec.Struct, frozen=True):
         """
         digest, size, held = hashlib.sha256(), 0, b""
         try:
-            with await asyncio.to_thread(opened, self) as source:
+            with opened(self) as source:  # here, not in a thread: who is cancelled there would leave it open
                 while size <= self.size and (block := await asyncio.to_thread(source.read, BLOCK)):
                     if held:
                         yield held

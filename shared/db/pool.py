@@ -1,12 +1,15 @@
 """Connections: a pool whose connections see the service's own schema and nothing else."""
 
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 import asyncpg
 
 from shared.contracts.errors import HeadraceError, Unavailable
 from shared.runtime.log import log
 from shared.runtime.startup import address, connect_patiently
+
+T = TypeVar("T")
 
 Pool = asyncpg.Pool
 Connection = asyncpg.Connection
@@ -83,3 +86,13 @@ def translate(error: Exception) -> HeadraceError | None:
     if isinstance(error, (*AWAY, *RERUN)):
         return Unavailable("the database is away; try again")
     return None
+
+
+async def translated(call: Awaitable[T]) -> T:
+    """What the database answers. Raises Unavailable while it is away, or its disk is full."""
+    try:
+        return await call
+    except Exception as error:
+        if away := translate(error):
+            raise away from error
+        raise

@@ -16,7 +16,10 @@ _QUOTED = r"""
     |  "(?:[^"]|"")*"                                             # identifiers
 """
 _DOLLAR = r"|  (?<!\w)\$(?P<tag>[A-Za-z_]\w*)?\$.*?\$(?P=tag)\$  |  (?<!\w)\$\$.*?\$\$"
-_STATE = r"(?P<state>\{(?P<machine>[a-z_]+)\.(?P<name>[a-z_]+)\})"
+_STATE = r"""
+    (?P<state>\{(?P<machine>[a-z_]+)\.(?P<name>[a-z_]+)\})
+    |  (?P<bare>\b(?:[a-z]+_)?(?:status|state|phase)\s*(?:=|<>|[<>]=?|IN\s*\(|WHEN)\s*\d+)   # a state without its name
+"""
 _PARAMETER = r"""
     |  ::  |  :=                                                  # casts and assignments
     |  (?P<slice>\[\s*:\s*[A-Za-z_])                              # [:x] could be a slice or a parameter
@@ -43,23 +46,21 @@ def state_names(machines: Iterable[Machine[Any]], *, sets: bool = True) -> dict[
 def render_states(text: str, names: Names, where: str) -> str:
     """The text of a schema file with numbers in place of `{machine.state}` and `{machine.set}`, in function bodies too.
 
-    ValueError for a name that is not in `names`; `where` says in which file it stands.
+    ValueError for a name that is not in `names`, and for a state by its number; `where` says in which file it stands.
     """
-    return _FILE.sub(lambda found: _state(found, names, where) if found["state"] else found[0], text)
+    return _FILE.sub(lambda found: _state(found, names, where), text)
 
 
 def render_query(text: str, names: Names, where: str) -> tuple[str, tuple[str, ...]]:
     """A query as it is sent, and the names of its parameters: the first is `$1`.
 
-    ValueError, with `where`, for an unknown state, for `:name` beside `$1`, and for `[:name]`, which could be a slice.
+    ValueError, with `where`, for an unknown state, for a state by its number, for `:name` beside `$1`, and for `[:name]`, which could be a slice.
     """
     order: dict[str, int] = {}
     numbered = False
 
     def replace(found: re.Match[str]) -> str:
         nonlocal numbered
-        if found["state"]:
-            return _state(found, names, where)
         if found["slice"]:
             raise ValueError(
                 f"{where}: write [(:name)] for a parameter or [1:name] for a slice, not {found['slice']!r}"
@@ -67,7 +68,7 @@ def render_query(text: str, names: Names, where: str) -> tuple[str, tuple[str, .
         if found["parameter"]:
             return f"${order.setdefault(found['parameter'], len(order) + 1)}"
         numbered = numbered or found["number"] is not None
-        return found[0]
+        return _state(found, names, where)
 
     rendered = _QUERY.sub(replace, text)
     if order and numbered:
@@ -76,6 +77,11 @@ def render_query(text: str, names: Names, where: str) -> tuple[str, tuple[str, .
 
 
 def _state(found: re.Match[str], names: Names, where: str) -> str:
+    """What stands for a state or a set of states; all else as it was."""
+    if found["bare"]:
+        raise ValueError(f"{where}: name the state, {{machine.state}}, in {found['bare']!r}")
+    if not found["state"]:
+        return found[0]
     key = f"{found['machine']}.{found['name']}"
     if key not in names:
         known = sorted(name for name in names if name.startswith(f"{found['machine']}.")) or sorted(

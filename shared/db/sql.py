@@ -20,7 +20,8 @@ every parameter by keyword, and TypeError names one that is missing or too many.
 quotes and double quotes; `::`, `:=` and slices (`a[1:2]`, `a[1:n]`) are left alone; `[:n]` is refused, since it could be either.
 **States.** `{task.completed}` becomes that state's number, `{task.open}` the numbers of a set with commas between
 (`status IN ({task.open})`, `= ANY(ARRAY[{task.open}]::smallint[])`). Both come from the machines that `load` is given: `noun.state` in
-lower case, and the `sets` of the machine. All other braces are left alone. An unknown name is an error at start, with file, block and name.
+lower case, and the `sets` of the machine. All other braces are left alone. An unknown name is an error at start, with file, block and name;
+so is a state by its number (`status = 2`).
 
 Blocks that still have `$1` are read with `Q["name"]`, which is the text to send.
 """

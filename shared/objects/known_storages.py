@@ -5,7 +5,7 @@ from uuid import UUID
 
 import asyncpg
 
-from shared.db.pool import translate
+from shared.db.pool import translated
 from shared.db.sql import load
 from shared.objects.identity import Record
 
@@ -17,12 +17,7 @@ def recorder(pool: "asyncpg.Pool[Any]") -> Record:
     believed."""
 
     async def record(name: str, id: UUID) -> UUID:
-        try:
-            found: UUID = await Q.record.fetchval(pool, name=name, id=id)
-        except Exception as error:
-            if away := translate(error):
-                raise away from error
-            raise
+        found: UUID = await translated(Q.record.fetchval(pool, name=name, id=id))
         return found
 
     return record

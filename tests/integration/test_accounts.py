@@ -13,7 +13,7 @@ from nats.errors import Error, NoRespondersError
 from deploy.local import people
 from deploy.local.home import Home, HomeError
 from deploy.local.stack import Stack
-from services.gateway.events.watchers import Watchers
+from services.gateway.events.watch_endpoint import WatchEndpoint
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.contracts import subjects
@@ -86,7 +86,7 @@ async def test_a_persons_reply_subject_is_no_lever(nats: Servers, scheduler: Bus
     listener = Listener(admin, ("hr.cmd.alice.", "hr.watch.alice."))
     command, watch = subjects.command("alice", "scheduler", "session", "create"), subjects.watch("alice", "session")
     async with connected(nats, "gateway") as gateway:
-        watchers = Watchers(gateway)
+        watchers = WatchEndpoint(gateway)
         await watchers.start()
         await listener.start()
         for lever in LEVERS:

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from deploy.local.s3 import BUCKET
-from services.gateway.web import ROUTES
+from services.gateway.routes import ROUTES
 from tests.support.datasets import CATALOGUE, DATA, Datasets, flip
 from tests.support.edge import Edge
 from tests.support.folders import folder

@@ -36,10 +36,10 @@ async def rig(servers: Servers) -> AsyncIterator[Rig]:
 
 @pytest.fixture
 def waiting(monkeypatch: pytest.MonkeyPatch) -> list[Waits]:
-    """Who waits here at the moment. Nobody looks by themselves: only what they hear can wake them."""
+    """Who waits here at the moment. Nobody reads again by themselves: only an event can wake them."""
     monkeypatch.setattr(waits, "AGAIN", NEVER)
     here: list[Waits] = []
-    until = Waits._until_done
+    until = Waits.until_done
 
     async def noted(self: Waits, *arguments: Any) -> None:
         here.append(self)
@@ -48,7 +48,7 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> list[Waits]:
         finally:
             here.remove(self)
 
-    monkeypatch.setattr(Waits, "_until_done", noted)
+    monkeypatch.setattr(Waits, "until_done", noted)
     return here
 
 
@@ -109,11 +109,11 @@ async def test_who_waits_keeps_nobody_out(rig: Rig, waiting: list[Waits]) -> Non
     one = await rig.result(session)
     many = [asyncio.ensure_future(wait(rig, one, timeout=15)) for _ in range(200)]
     await wait_until(lambda: len(waiting) == 200)
-    ears = waiting[0]._ears
-    assert len(ears) == 1
+    here = waiting[0]
+    assert here.sessions == {session}
     await rig.complete(one, b"")
     assert all(answer.done for answer in await asyncio.gather(*many))
-    await wait_until(lambda: not ears)
+    await wait_until(lambda: not here.sessions)
 
 
 async def test_another_scheduler_ends_it(rig: Rig, waiting: list[Waits]) -> None:
@@ -156,25 +156,25 @@ def test_a_thousand_ends_are_not_a_thousand_looks() -> None:
     names = [uuid4() for _ in range(1000)]
     all_of_them, any_of_them = Waiter(names, any=False), Waiter(names, any=True)
     for waiter in (all_of_them, any_of_them):
-        waiter.take([{"id": name, "status": 1} for name in names])
+        waiter.end_read([{"id": name, "status": 1} for name in names])
     looks = 0
     for name in names:
-        all_of_them.hear([name])
+        all_of_them.announce([name])
         looks += all_of_them.woken.is_set()
     assert looks == 1
     assert not all_of_them.done  # what is heard is not believed: it may be told twice, and late
-    any_of_them.hear([names[7]])
+    any_of_them.announce([names[7]])
     assert any_of_them.woken.is_set()
 
 
 def test_what_is_heard_while_it_reads_is_not_lost() -> None:
     one, two = uuid4(), uuid4()
     waiter = Waiter([one, two], any=False)
-    waiter.take([{"id": one, "status": 1}, {"id": two, "status": 1}])
-    waiter.look()
-    waiter.hear([two])
-    waiter.take([{"id": one, "status": 2}, {"id": two, "status": 1}])  # read before two had ended
+    waiter.end_read([{"id": one, "status": 1}, {"id": two, "status": 1}])
+    waiter.begin_read()
+    waiter.announce([two])
+    waiter.end_read([{"id": one, "status": 2}, {"id": two, "status": 1}])  # read before two had ended
     assert waiter.woken.is_set()
-    waiter.look()
-    waiter.take([])  # their session is gone
+    waiter.begin_read()
+    waiter.end_read([])  # their session is gone
     assert (waiter.done, waiter.states) == (True, {one: 2, two: 4})

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from services.gateway.edge import TRANSFERS_OF_ONE
-from services.gateway.http.limits import Limits
+from services.gateway.http.connection.limits import Limits
 from tests.support.buckets import new_bucket
 from tests.support.compute_rig import forget_streams, new_database
 from tests.support.gateway_rig import Gateway, running

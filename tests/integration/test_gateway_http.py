@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from services.gateway.web import ROUTES
+from services.gateway.routes import ROUTES
 from shared.contracts import compute as c
 from shared.contracts.errors import Conflict, Unavailable
 from tests.support.buckets import Bucket

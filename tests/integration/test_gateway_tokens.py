@@ -1,7 +1,7 @@
 """The admin's token file: what is in it now counts, what was in it before does not."""
 
 from services.gateway.identity.auth import digest
-from services.gateway.identity.store import Store
+from services.gateway.identity.tokens import Tokens
 from services.gateway.schema import SCHEMA
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
@@ -11,20 +11,20 @@ from tests.support.databases import Database
 async def test_a_new_token_in_the_file_revokes_the_one_before(database: Database) -> None:
     async with await open_pool(database.url("gateway"), "gateway") as pool:
         await migrate(pool, "gateway", SCHEMA)
-        store = Store(pool)
+        tokens = Tokens(pool)
 
         async def valid() -> set[str]:
-            return {name for name in ("first", "second", "made", "ada") if await store.find(digest(name))}
+            return {name for name in ("first", "second", "made", "ada") if await tokens.find(digest(name))}
 
-        await store.register_admin("first")
-        await store.register_admin("first")
-        made = await store.add_token("admin", ["admin"], "made")
-        await store.add_token("ada", ["user"], "ada")
+        await tokens.register_admin("first")
+        await tokens.register_admin("first")
+        made = await tokens.add("admin", ["admin"], "made")
+        await tokens.add("ada", ["user"], "ada")
         assert await valid() == {"first", "made", "ada"}
-        await store.register_admin("second")
+        await tokens.register_admin("second")
         assert await valid() == {"second", "made", "ada"}
-        await store.revoke(made)
-        await store.register_admin("second")  # the next start
+        await tokens.revoke(made)
+        await tokens.register_admin("second")  # the next start
         assert await valid() == {"second", "ada"}
-        await store.register_admin("first")
+        await tokens.register_admin("first")
         assert await valid() == {"first", "ada"}

@@ -157,12 +157,12 @@ async def test_a_late_reader_notices_that_the_stream_was_full(
         await tell(gateway, session, 1)
         await tell(gateway, other, 2)
         await tell(gateway, session, 3)
-        await wait_until(lambda: len(feed._waiting) == 2)
+        await wait_until(lambda: len(feed.untaken) == 2)
         assert len(await feed.take(1)) == 2
         assert await feed.joins(), "what lay between was another's"
         await tell(gateway, other, 4)
         await tell(gateway, session, 5)
-        await wait_until(lambda: len(feed._waiting) == 1)
+        await wait_until(lambda: len(feed.untaken) == 1)
         await gateway.servers.purge("EVENTS", "hr.evt.>")
         await feed.take(1)
         assert not await feed.joins()
@@ -195,13 +195,13 @@ async def test_a_slow_client_is_not_waited_for_in_memory(gateway: Gateway, monke
         ]
         await asyncio.gather(*sent)
         (feed,) = feeds
-        await wait_until(lambda: len(feed._waiting) > BATCH // 2)
-        seen, starts = len(feed._waiting), []
+        await wait_until(lambda: len(feed.untaken) > BATCH // 2)
+        seen, starts = len(feed.untaken), []
         assert seen <= BATCH
         async for line in lines:  # it was slow, and now reads everything
             if line.startswith("data: ") and "start" in line:
                 starts.append(msgspec.json.decode(line[6:])["start"])
-                assert len(feed._waiting) <= BATCH
+                assert len(feed.untaken) <= BATCH
                 if len(starts) == 1000:
                     break
         assert starts == list(range(1000))

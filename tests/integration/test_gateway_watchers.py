@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from nats.aio.client import Client
 
-from services.gateway.events.watchers import PLACES_OF_ONE
+from services.gateway.events.watch_endpoint import PLACES_OF_ONE
 from shared.bus import topology
 from shared.contracts import compute as c
 from shared.contracts import subjects

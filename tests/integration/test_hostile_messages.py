@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from nats.aio.msg import Msg
 
-from services.gateway.events.watchers import Watchers
+from services.gateway.events.watch_endpoint import WatchEndpoint
 from shared.bus.connection import LARGEST_HEADERS
 from shared.contracts import subjects
 from shared.contracts.events import CommandRejected
@@ -85,7 +85,7 @@ async def test_every_accepted_command_has_an_outcome_and_the_service_hears_on(
     assert len(MANY) > LARGEST_HEADERS
     async with open_bench(nats, database) as bench, connected(nats, "gateway") as gateway:
         await bench.service.start()
-        watchers = Watchers(gateway)
+        watchers = WatchEndpoint(gateway)
         await watchers.start()
         _, writer = await alice_by_hand(nats)
         for frame in (*(REFUSED | DONE | EITHER).values(), *REQUESTS.values()):

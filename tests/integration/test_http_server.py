@@ -14,7 +14,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from services.gateway.http.limits import Limits
+from services.gateway.http.connection.limits import Limits
 from services.gateway.http.server import serve
 from tests.support.gateway_rig import free_port
 from tests.support.wait import LIMIT, wait_until

@@ -248,8 +248,8 @@ async def test_a_reader_of_events_takes_large_ones_a_few_at_a_time(bus: Bus) -> 
     await asyncio.wait_for(asyncio.gather(*events), 30)
     feed = Feed(bus, "hr.evt.>", from_start=True)
     await feed.open()
-    await wait_until(lambda: len(feed._waiting) > 3 and not feed._asked)
-    assert sum(len(event.data) for event in feed._waiting) <= 3 * pull_module.MOST_BYTES
+    await wait_until(lambda: len(feed.untaken) > 3 and not feed.requested)
+    assert sum(len(event.data) for event in feed.untaken) <= 3 * pull_module.MOST_BYTES
     got: list[bytes] = []
     async with asyncio.timeout(30):
         while len(got) < len(events):

@@ -123,7 +123,7 @@ async def _postgres_answers(servers: Servers) -> None:
     admin = await asyncpg.connect(servers.postgres_url, timeout=5)
     try:
         await databases.roles(admin, servers.postgres_passwords)
-        await admin.execute(databases.Q["close_to_public"])
+        await databases.close_to_public(admin)
     finally:
         await admin.close()
 

@@ -12,7 +12,7 @@ import httpx
 import msgspec
 
 from services.gateway.app import run
-from services.gateway.http.limits import Limits
+from services.gateway.http.connection.limits import Limits
 from services.gateway.settings import Settings
 from shared.bus.client import Bus, BusSettings
 from shared.contracts import compute as c

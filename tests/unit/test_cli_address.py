@@ -10,7 +10,7 @@ from shared.client.address import Address, find
 from shared.client.cli.__main__ import build
 from shared.client.errors import UsageError
 
-HEAVY = ("httpx", "litestar", "nats", "asyncpg", "aioboto3")
+HEAVY = ("httpx", "uvicorn", "nats", "asyncpg", "aioboto3")
 
 
 @pytest.fixture

@@ -3,13 +3,15 @@
 import pytest
 
 from services.gateway.http.route import Route
-from services.gateway.identity.auth import READ
-from services.gateway.web import ROUTES
+from services.gateway.routes import ROUTES
 from shared.contracts.endpoints import ENDPOINTS
+from shared.contracts.permissions import COMPUTE_READ
 
 ENDPOINT = {one.name: one for one in ENDPOINTS}
 CHANGING = [
-    route for route in ROUTES if route.path.startswith("/compute/v1/") and route.method != "GET" and route.needs != READ
+    route
+    for route in ROUTES
+    if route.path.startswith("/compute/v1/") and route.method != "GET" and route.needs != COMPUTE_READ
 ]
 NOT_DURABLE: dict[str, str] = {}
 """Endpoints behind a changing route that are no command, and why. At the moment all are."""

@@ -6,21 +6,20 @@ from datetime import UTC, datetime
 import pytest
 
 from services.gateway.identity import auth
-from services.gateway.identity.auth import (
+from services.gateway.identity.auth import Auth, Identity, bearer, digest
+from services.gateway.routes import ROUTES
+from shared.contracts.errors import Forbidden, Unauthenticated, Unavailable
+from shared.contracts.permissions import (
+    COMPUTE_READ,
+    COMPUTE_WRITE,
     DATA_WRITE,
     EXECUTION_READ,
     EXECUTION_WRITE,
     OPS,
-    READ,
     ROLES,
-    WRITE,
-    Auth,
-    Identity,
-    bearer,
-    digest,
+    allows,
 )
-from services.gateway.web import ROUTES
-from shared.contracts.errors import Forbidden, Unauthenticated, Unavailable
+from shared.service.middleware.permission import require
 from tests.support.wait import LIMIT, wait_until
 
 ADA = Identity("ada", ("user",))
@@ -64,16 +63,15 @@ def test_the_scheme_is_read_in_any_case() -> None:
 
 @pytest.mark.parametrize(
     ("role", "may", "may_not"),
-    [("admin", {READ, WRITE, EXECUTION_READ, EXECUTION_WRITE, OPS}, set()),
-     ("user", {READ, WRITE, EXECUTION_READ, EXECUTION_WRITE}, {OPS}),
-     ("reader", {READ, EXECUTION_READ}, {WRITE, EXECUTION_WRITE, OPS}),
-     ("operator", {READ, EXECUTION_READ, OPS}, {WRITE, EXECUTION_WRITE}),
-     ("unheard-of", set(), {READ, WRITE, EXECUTION_READ, EXECUTION_WRITE, OPS})],
+    [("admin", {COMPUTE_READ, COMPUTE_WRITE, EXECUTION_READ, EXECUTION_WRITE, OPS}, set()),
+     ("user", {COMPUTE_READ, COMPUTE_WRITE, EXECUTION_READ, EXECUTION_WRITE}, {OPS}),
+     ("reader", {COMPUTE_READ, EXECUTION_READ}, {COMPUTE_WRITE, EXECUTION_WRITE, OPS}),
+     ("operator", {COMPUTE_READ, EXECUTION_READ, OPS}, {COMPUTE_WRITE, EXECUTION_WRITE}),
+     ("unheard-of", set(), {COMPUTE_READ, COMPUTE_WRITE, EXECUTION_READ, EXECUTION_WRITE, OPS})],
 )  # fmt: skip
 def test_roles(role: str, may: set[str], may_not: set[str]) -> None:
-    who = Identity("x", (role,))
-    assert all(who.may(permission) for permission in may)
-    assert not any(who.may(permission) for permission in may_not)
+    assert all(allows((role,), permission) for permission in may)
+    assert not any(allows((role,), permission) for permission in may_not)
 
 
 def test_every_route_needs_something_but_the_probes_and_the_page() -> None:
@@ -84,7 +82,7 @@ def test_every_route_needs_something_but_the_probes_and_the_page() -> None:
 
 
 def test_routes_that_change_something_do_not_go_with_reading() -> None:
-    changing = {WRITE, DATA_WRITE, EXECUTION_WRITE, OPS}
+    changing = {COMPUTE_WRITE, DATA_WRITE, EXECUTION_WRITE, OPS}
     asking = {"/compute/v1/results/wait", "/compute/v1/tasks/outputs"}  # a thousand ids are a body, and change nothing
     assert all(route.needs in changing for route in ROUTES if route.method != "GET" and route.path not in asking)
 
@@ -93,7 +91,7 @@ async def test_a_token_is_believed_for_a_while_only() -> None:
     store, clock = Tokens(t=ADA), Clock()
     gate = Auth(store, clock)
     for _ in range(3):
-        assert await gate.admit("Bearer t", WRITE) == ADA
+        assert await gate.identify("Bearer t") == ADA
     assert store.asked == 1
     store.known.clear()
     clock.seconds += auth.FRESH
@@ -126,8 +124,11 @@ async def test_without_a_database_known_tokens_go_on_for_a_while() -> None:
 
 
 async def test_permission_denied() -> None:
+    caller = await Auth(Tokens(t=ADA), Clock()).context("Bearer t")
+    assert (caller.user, caller.roles, caller.via, caller.is_admin) == ("ada", ("user",), "http", False)
+    require(caller, COMPUTE_WRITE)
     with pytest.raises(Forbidden, match="'ops'"):
-        await Auth(Tokens(t=ADA), Clock()).admit("Bearer t", OPS)
+        require(caller, OPS)
 
 
 async def test_who_waits_for_a_revocation_learns_of_it_at_once() -> None:

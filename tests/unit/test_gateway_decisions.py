@@ -8,18 +8,17 @@ import msgspec
 import pytest
 
 from services.gateway.compute.submissions import keyed_id, placed
-from services.gateway.compute.values import span
-from services.gateway.events.feed import nanoseconds, starting
-from services.gateway.http import errors as problem
-from services.gateway.http import openapi
-from services.gateway.http.access import span_of
+from services.gateway.compute.value_handlers import span
+from services.gateway.events.feed import Event, nanoseconds, starting
+from services.gateway.events.place import Place, parse_place
+from services.gateway.events.sources import event_text
+from services.gateway.http import errors, openapi, sse
+from services.gateway.http.application import span_of
 from services.gateway.http.errors import Unsatisfiable
-from services.gateway.http.route import without
-from services.gateway.http.sse import Place, frame, hello, parse_id
-from services.gateway.ops import metrics
-from services.gateway.ops import system_status as survey
+from services.gateway.http.fields import part
+from services.gateway.ops import metrics, system_status
 from services.gateway.ops.system_status import ConsumerState, StreamState
-from services.gateway.web import ROUTES
+from services.gateway.routes import ROUTES
 from shared.contracts.compute import ResultCreate, SessionCreate
 from shared.contracts.errors import BY_CODE, Conflict, Invalid, NotFound, RateLimited, Unauthenticated, Unavailable
 from shared.contracts.health import Health
@@ -51,17 +50,17 @@ def test_times_of_the_server(text: str, expected: int) -> None:
 
 
 def test_frames() -> None:
-    assert hello(Place(7, 3)) == b": connected\nid: 7-3\nretry: 1000\n\n"
-    told = frame(7, 4, "hr.evt.task.changed.abc", b'{"a":1}')
-    assert told == b'id: 7-4\nevent: task.changed\ndata: {"a":1}\n\n'
-    assert b'data: { "a" :1}' in frame(7, 4, "hr.evt.task.changed.abc", b'{\n"a"\r:1}')
-    assert parse_id("7-4") == Place(7, 4)
+    assert sse.hello(str(Place(7, 3))) == b": connected\nid: 7-3\nretry: 1000\n\n"
+    text = event_text(Event(7, 4, "hr.evt.task.changed.abc", b'{"a":1}'))
+    assert text == b'id: 7-4\nevent: task.changed\ndata: {"a":1}\n\n'
+    assert b'data: { "a" :1}' in event_text(Event(7, 4, "hr.evt.task.changed.abc", b'{\n"a"\r:1}'))
+    assert parse_place("7-4") == Place(7, 4)
 
 
 @pytest.mark.parametrize("text", ["", "7", "7-", "-7", "a-b", "7-4-1", "7-4\n"])
 def test_ids_that_are_none(text: str) -> None:
     with pytest.raises(Invalid) as caught:
-        parse_id(text)
+        parse_place(text)
     assert caught.value.field == "Last-Event-ID"
 
 
@@ -109,8 +108,9 @@ def test_lines_are_counted_from_the_start_of_the_body() -> None:
 
 
 def test_problems_have_a_stable_form() -> None:
-    told = msgspec.json.decode(problem.encode(Invalid("bad", field="a.b"), "t" * 32))
-    assert told == {
+    reply = errors.problem_reply(Invalid("bad", field="a.b"), "t" * 32)
+    assert (reply.status, reply.media_type) == (400, "application/problem+json")
+    assert msgspec.json.decode(reply.body) == {
         "type": "urn:headrace:error:invalid_argument",
         "title": "The request is not valid",
         "status": 400,
@@ -119,11 +119,8 @@ def test_problems_have_a_stable_form() -> None:
         "field": "a.b",
         "trace": "t" * 32,
     }
-    assert problem.headers(Unavailable()) == problem.headers(RateLimited()) == {"Retry-After": "1"}
-    assert "WWW-Authenticate" in problem.headers(Unauthenticated())
-    for status in (400, 404, 405, 413, 418, 500):
-        error = problem.of_status(status, "x")
-        assert error.status == (400 if status == 418 else status)
+    assert errors.headers(Unavailable()) == errors.headers(RateLimited()) == {"Retry-After": "1"}
+    assert "WWW-Authenticate" in errors.headers(Unauthenticated())
     assert {"method_not_allowed", "range_not_satisfiable"}.isdisjoint(BY_CODE)
 
 
@@ -140,7 +137,7 @@ def test_problems_have_a_stable_form() -> None:
 def test_the_field_that_is_wrong(body: bytes, field: str) -> None:
     with pytest.raises(msgspec.ValidationError) as caught:
         msgspec.json.decode(body, type=SessionCreate)
-    assert problem.invalid(caught.value).field == field
+    assert errors.invalid(caught.value, where="body").field == field
 
 
 def test_a_trace_is_taken_over_with_a_span_of_our_own() -> None:
@@ -153,7 +150,7 @@ def test_a_trace_is_taken_over_with_a_span_of_our_own() -> None:
 
 
 def test_bodies_less_what_the_path_gives() -> None:
-    kind = without(ResultCreate, "session")
+    kind = part(ResultCreate, frozenset({"session"}), inside=False)
     assert kind.__struct_fields__ == ("results",)
     with pytest.raises(msgspec.ValidationError, match="session"):
         msgspec.json.decode(b'{"results": [{}], "session": "%s"}' % str(UUID(int=0)).encode(), type=kind)
@@ -192,8 +189,8 @@ async def test_many_who_ask_for_the_health_at_once_are_one_question(monkeypatch:
         await asyncio.sleep(0)
         return []
 
-    monkeypatch.setattr(survey, "health", health)
-    readiness = survey.Readiness(cast(Any, "bus"))
+    monkeypatch.setattr(system_status, "health", health)
+    readiness = system_status.Readiness(cast(Any, "bus"))
     waits = [asyncio.create_task(readiness.health()) for _ in range(50)]
     await asyncio.sleep(0)
     waits[0].cancel()  # who began it and has hung up does not take it from the others

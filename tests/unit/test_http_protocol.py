@@ -12,10 +12,10 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from services.gateway.http.connections import Connections
-from services.gateway.http.handshake import Handshake
-from services.gateway.http.limits import Limits
-from services.gateway.http.protocol import EdgeProtocol
+from services.gateway.http.connection.connections import Connections
+from services.gateway.http.connection.handshake import Handshake
+from services.gateway.http.connection.limits import Limits
+from services.gateway.http.connection.protocol import EdgeProtocol
 from tests.support.wait import wait_until
 
 LIMITS = Limits(connections=4, address_connections=3)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec import inspect as kinds
 
-from services.gateway.web import ROUTES
+from services.gateway.routes import ROUTES
 from shared.contracts.compute import TaskSpec
 from shared.contracts.endpoint import Endpoint
 from shared.contracts.endpoints import ENDPOINTS

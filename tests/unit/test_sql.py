@@ -90,6 +90,24 @@ def test_states_and_sets_become_numbers() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "UPDATE t SET status = 2",
+        "x.status IN (1, 2)",
+        "archive_state >= 3",
+        "CASE t.status WHEN 1 THEN 2 END",
+        "phase <> 2",
+    ],
+)
+def test_a_state_by_its_number_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="here: name the state"):
+        query(text)
+    with pytest.raises(ValueError, match="here: name the state"):
+        render_states(f"AS $$ {text} $$", NAMES, "here")
+    assert query(f"'{text}' -- {text}")[0] == f"'{text}' -- {text}"
+
+
 def test_functions_have_states_in_their_bodies_and_no_parameters() -> None:
     text = "CREATE FUNCTION f() AS $$ BEGIN -- it's {door.x}\n a := b[1:n] = {door.shut} || '{door.shut}'; END $$"
     assert render_states(text, NAMES, "f.sql") == text.replace("= {door.shut}", "= 2")

@@ -4,9 +4,9 @@ from uuid import uuid4
 
 import pytest
 
-from services.gateway.events.event_filter import Wanted
+from services.gateway.events.event_filter import EventFilter
 from services.gateway.events.feed import Event, is_readable
-from services.gateway.events.watchers import _command
+from services.gateway.events.watch_endpoint import command_subject
 
 CHANGED = "hr.evt.task.changed.0192"
 
@@ -25,11 +25,11 @@ def test_a_subject_has_a_noun_an_event_and_an_id(subject: str, is_one: bool) -> 
 
 @pytest.mark.parametrize("data", [b"[]", b"7", b'{"session": 7}', b'{"task": "no"}', b"{}"])
 def test_what_is_of_no_task_is_not_of_the_named_ones(data: bytes) -> None:
-    wanted = Wanted([uuid4()], None, None)
-    assert wanted.keep("hr.evt.task.logged.0192", data) is None
-    assert wanted.keep(CHANGED, data) is None
+    event_filter = EventFilter([uuid4()])
+    assert event_filter.apply("hr.evt.task.logged.0192", data) is None
+    assert event_filter.apply(CHANGED, data) is None
 
 
 @pytest.mark.parametrize("data", [b"[]", b'{"subject": 7}', b"{}"])
 def test_an_outcome_without_a_command_is_nobodys(data: bytes) -> None:
-    assert _command(Event(1, 1, "hr.evt.command.done.1", data)) == ""
+    assert command_subject(Event(1, 1, "hr.evt.command.done.1", data)) == ""

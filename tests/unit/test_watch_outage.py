@@ -5,13 +5,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.gateway.events import watch
-from services.gateway.events.event_filter import Wanted
-from services.gateway.events.feed import Event, Standing
-from services.gateway.events.routes import Happening
-from services.gateway.events.watch import BEGIN, END, STATES, Watch
-from services.gateway.http.sse import Place
+from services.gateway.events import session_watch
+from services.gateway.events.event_filter import EventFilter
+from services.gateway.events.feed import Event, StreamExtent
+from services.gateway.events.place import Place
+from services.gateway.events.session_watch import BEGIN, END, STATES, SessionWatch
+from services.gateway.events.sources import FeedSource
 from shared.contracts.compute import Options, Session, States
+from shared.contracts.endpoint import Endpoint
+from shared.contracts.endpoints.compute import SESSION_GET
 from shared.contracts.errors import Unavailable
 
 SESSION = uuid4()
@@ -37,7 +39,7 @@ class Feed:
             raise answer
         return bool(answer)
 
-    async def take(self, patience: float) -> list[Event]:
+    async def take(self, seconds: float) -> list[Event]:
         taken, self.events = self.events, []
         return taken
 
@@ -48,11 +50,11 @@ class Scheduler:
     def __init__(self, *away: int) -> None:
         self.calls, self.away = 0, away
 
-    async def __call__(self, action: str, request: Any, reply: Any) -> Any:
+    async def __call__(self, endpoint: Endpoint[Any, Any], request: Any) -> Any:
         self.calls += 1
         if self.calls in self.away:
             raise Unavailable("the database is away")
-        if action == "session.get":
+        if endpoint is SESSION_GET:
             return Session(
                 SESSION, "", "running", "ann", ["default"], Options(), True, True, "", None, None, None, None, 1
             )
@@ -63,17 +65,17 @@ class Scheduler:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def standing(bus: Any) -> Standing:
-        return Standing(1, 1, 7)
+    async def extent(bus: Any) -> StreamExtent:
+        return StreamExtent(1, 1, 7)
 
-    monkeypatch.setattr(watch, "standing", standing)
-    monkeypatch.setattr(watch, "Feed", Feed)
-    monkeypatch.setattr(watch, "_TRIES", 1)
+    monkeypatch.setattr(session_watch, "stream_extent", extent)
+    monkeypatch.setattr(session_watch, "Feed", Feed)
+    monkeypatch.setattr(session_watch, "_TRIES", 1)
 
 
 @pytest.mark.parametrize("away", [(1,), (2,), (3,), (1, 3, 6)])
 async def test_a_snapshot_that_was_broken_off_is_given_whole(away: tuple[int, ...]) -> None:
-    watching = Watch(None, Scheduler(*away), SESSION, Wanted(None, None, None), None)  # type: ignore[arg-type]
+    watching = SessionWatch(None, Scheduler(*away), SESSION, EventFilter(), None)  # type: ignore[arg-type]
     told, refused = list[str](), 0
     while END not in told:
         try:
@@ -85,8 +87,8 @@ async def test_a_snapshot_that_was_broken_off_is_given_whole(away: tuple[int, ..
 
 
 async def test_what_was_taken_while_nobody_knew_what_is_missing_is_told_later() -> None:
-    watching = Watch(None, Scheduler(), SESSION, Wanted(None, None, None), None)  # type: ignore[arg-type]
-    while not watching._open:
+    watching = SessionWatch(None, Scheduler(), SESSION, EventFilter(), None)  # type: ignore[arg-type]
+    while not watching.is_following:
         await watching.take(0)
     with pytest.raises(Unavailable):
         await watching.take(0)
@@ -103,7 +105,7 @@ async def test_events_that_nobody_can_say_whether_to_show_are_shown_later() -> N
             raise answer
         return list(answer)
 
-    happening = Happening(Feed(), Place(1, 7), keep)  # type: ignore[arg-type]
+    happening = FeedSource(Feed(), Place(1, 7), keep)  # type: ignore[arg-type]
     with pytest.raises(Unavailable):
         await happening.next()
     assert (await happening.next()).count(b"event: task.changed") == 2

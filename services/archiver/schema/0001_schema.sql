@@ -1,5 +1,5 @@
 -- Datasets, their files as registered, the datablocks that hold them, and jobs. States are those of
--- services/archiver/catalogue/machine.py.
+-- services/archiver/catalogue/machine/.
 
 CREATE TABLE datasets (
     id uuid PRIMARY KEY,

@@ -1,47 +1,50 @@
-"""Purging and deleting: the scheduler's chain is waited for, as long as a client may be kept waiting."""
+"""Purging and deleting a session: the scheduler's chain is waited for, as long as a client may be kept waiting."""
 
 import asyncio
 import time
+from typing import Any
 
 import msgspec
 
-from services.gateway.http.reply import Reply
-from services.gateway.http.request import Call
-from shared.contracts import headers as h
-from shared.contracts.compute import Session, SessionRef
+from shared.bus.client import Bus
+from shared.contracts.compute import Session, SessionGet, SessionRef
+from shared.contracts.endpoint import Endpoint
+from shared.contracts.endpoints.compute import SESSION_DELETE, SESSION_GET, SESSION_PURGE
 from shared.contracts.errors import NotFound
 from shared.contracts.states import SessionStatus, name_of
 from shared.runtime.retry import Backoff
+from shared.service.ask import ask
+from shared.service.context import Context
 
 PATIENCE = 30.0
-"""Seconds after which the answer is 202, with the session as it is; its `operation` is the chain that goes on."""
+"""Seconds that a client waits at most; then it gets the session as it is, whose `operation` is the chain that goes on."""
 _BACKOFF = Backoff(first=0.05, ceiling=1)
 
 
-async def purge(call: Call) -> Reply:
-    """POST /compute/v1/sessions/{session}/purge: the session, PURGED."""
-    return await _until(call, "session.purge", SessionStatus.PURGED)
+async def purge(bus: Bus, context: Context, session: SessionRef, key: str = "") -> tuple[Session, bool]:
+    """Deletes the values of a session. Returns it, and whether it is PURGED already. `key`: the idempotency key."""
+    return await _until(bus, context, SESSION_PURGE, session, SessionStatus.PURGED, key)
 
 
-async def delete(call: Call) -> Reply:
-    """DELETE /compute/v1/sessions/{session}: the session as it was, DELETED."""
-    return await _until(call, "session.delete", SessionStatus.DELETED)
+async def delete(bus: Bus, context: Context, session: SessionRef, key: str = "") -> tuple[Session, bool]:
+    """Deletes a session. Returns it as it was, and whether it is DELETED already. `key`: the idempotency key."""
+    return await _until(bus, context, SESSION_DELETE, session, SessionStatus.DELETED, key)
 
 
-async def _until(call: Call, action: str, wanted: SessionStatus) -> Reply:
-    asked = SessionRef(call.uuid("session"))
-    headers = {h.IDEMPOTENCY_KEY: key} if (key := call.key) else None
-    found = await call.scheduler(action, asked, Session, headers=headers)
+async def _until(
+    bus: Bus, context: Context, endpoint: Endpoint[Any, Session], ref: SessionRef, end: SessionStatus, key: str
+) -> tuple[Session, bool]:
+    found = await ask(bus, endpoint, ref, context, key=key, timeout=30)
     began, tries = time.monotonic(), 0
-    while found.status != name_of(wanted):
+    while found.status != name_of(end):
         if time.monotonic() - began > PATIENCE:
-            return Reply(msgspec.json.encode(found), 202)
+            return found, False
         await asyncio.sleep(_BACKOFF.delay(tries))
         tries += 1
         try:
-            found = await call.scheduler("session.get", asked, Session, timeout=10)
+            found = await ask(bus, SESSION_GET, SessionGet(ref.session), context, timeout=10)
         except NotFound:
-            if wanted is not SessionStatus.DELETED:
+            if end is not SessionStatus.DELETED:
                 raise
-            found = msgspec.structs.replace(found, status=name_of(wanted), operation="")
-    return Reply(msgspec.json.encode(found))
+            found = msgspec.structs.replace(found, status=name_of(end), operation="")
+    return found, True

@@ -1,35 +1,35 @@
 """`/compute/v1`: sessions, results, tasks, partitions. Each route is a typed request to the scheduler."""
 
-import msgspec
-from litestar.types import ASGIApp
+from typing import Any, Final
 
-from services.gateway.compute import removal, submissions, values
-from services.gateway.compute.submissions import NDJSON, SubmissionBody, SubmissionQuery
-from services.gateway.http.reply import Reply
-from services.gateway.http.request import Call
-from services.gateway.http.route import Route, passed_on, rpc, without
-from services.gateway.identity.auth import OPS, READ, WRITE
+from services.gateway.compute import removal
+from services.gateway.compute.submission_handler import NDJSON, SubmissionBody, SubmissionQuery, submit
+from services.gateway.compute.value_handlers import BYTES, get_value, put_value
+from services.gateway.http.asgi import Response
+from services.gateway.http.reply import JSON, Reply
+from services.gateway.http.request import Request
+from services.gateway.http.route import Route, rpc
 from shared.contracts import compute as c
+from shared.contracts.endpoint import Endpoint
+from shared.contracts.endpoints import compute as e
 from shared.contracts.errors import Invalid, TooLarge
-from shared.contracts.paging import Page
+from shared.contracts.permissions import COMPUTE_READ, COMPUTE_WRITE
 from shared.contracts.topology import INLINE_LIMIT
 
-ROOT = "/compute/v1"
-PARTITION = f"{ROOT}/partitions/{{name}}"
-SESSION = f"{ROOT}/sessions/{{session}}"
-RESULT = f"{ROOT}/results/{{result}}"
+ROOT: Final = "/compute/v1"
+PARTITION: Final = f"{ROOT}/partitions/{{name}}"
+SESSION: Final = f"{ROOT}/sessions/{{session}}"
+RESULT: Final = f"{ROOT}/results/{{result}}"
+TASK: Final = f"{ROOT}/tasks/{{task}}"
 
-WAIT_SECONDS = 45
+WAIT_SECONDS: Final = 45
 """Longer than a wait takes: it answers by itself when its time has passed."""
-IMPORT_SECONDS = 65
-
-_ResultBody = without(c.ResultCreate, "session")
+IMPORT_SECONDS: Final = 65
 
 
-async def create_results(call: Call) -> ASGIApp:
-    """POST …/results: `object` is not for users: it would let them claim what others have stored."""
-    asked = c.ResultCreate(call.uuid("session"), (await call.json(_ResultBody)).results)
-    for number, result in enumerate(asked.results):
+async def create_results(request: Request, message: c.ResultCreate) -> Response:
+    """`object` is not for users: it would let them claim what others have stored."""
+    for number, result in enumerate(message.results):
         if result.object is not None or result.size:
             raise Invalid("objects are stored by PUT …/results/<id>/data", field=f"results[{number}].object")
         if result.data is not None and len(result.data) > INLINE_LIMIT:
@@ -38,249 +38,128 @@ async def create_results(call: Call) -> ASGIApp:
                 "then PUT …/results/<id>/data",
                 field=f"results[{number}].data",
             )
-    return await passed_on(call, "result.create", asked, 201)
+    return Reply(await request.ask_raw(e.RESULT_CREATE, message), 201)
 
 
-async def counted_session(call: Call) -> ASGIApp:
-    asked = c.SessionGet(call.asked(c.SessionRef).session, counts=True)
-    return Reply(bytes(await call.scheduler("session.get", asked, msgspec.Raw, timeout=10)))
+async def session_with_counts(request: Request, ref: c.SessionRef) -> Response:
+    """A session, with its tasks counted by their state."""
+    return Reply(await request.ask_raw(e.SESSION_GET, c.SessionGet(ref.session, counts=True), timeout=10))
 
 
-ROUTES = [
-    rpc("GET", f"{ROOT}/partitions", READ, "partition.list", Page, c.PartitionPage, "Partitions and their workers."),
-    rpc(
-        "POST",
-        f"{ROOT}/partitions",
-        OPS,
-        "partition.create",
-        c.PartitionCreate,
-        c.Partition,
-        "Makes a partition; only the admin may.",
-        status=201,
-    ),
-    rpc("GET", PARTITION, READ, "partition.get", c.PartitionRef, c.Partition, "A partition and its workers."),
-    rpc(
-        "PATCH",
-        PARTITION,
-        OPS,
-        "partition.update",
-        c.PartitionUpdate,
-        c.Partition,
-        "Changes priority, reserve or max of a partition; only the admin may.",
-    ),
-    rpc(
-        "DELETE",
-        PARTITION,
-        OPS,
-        "partition.delete",
-        c.PartitionRef,
-        c.Partition,
-        "Deletes a partition that no session uses; only the admin may.",
-    ),
-    rpc("GET", f"{ROOT}/sessions", READ, "session.list", c.SessionList, c.SessionPage, "Sessions, newest first."),
-    rpc(
-        "POST",
-        f"{ROOT}/sessions",
-        WRITE,
-        "session.create",
-        c.SessionCreate,
-        c.Session,
-        "Opens a session.",
-        status=201,
-    ),
+async def purge(request: Request, ref: c.SessionRef) -> Response:
+    """The session when it is purged, or 202 with the session as it is."""
+    found, done = await removal.purge(request.edge.bus, request.context, ref, request.key)
+    return Reply(found, 200 if done else 202)
+
+
+async def delete(request: Request, ref: c.SessionRef) -> Response:
+    """The session when it is deleted, or 202 with the session as it is."""
+    found, done = await removal.delete(request.edge.bus, request.context, ref, request.key)
+    return Reply(found, 200 if done else 202)
+
+
+def _write(method: str, path: str, handler: Any, summary: str, *asks: Endpoint[Any, Any], **more: Any) -> Route:
+    """A change that is more than one request to the scheduler."""
+    names = tuple(endpoint.name for endpoint in asks)
+    return Route(method=method, path=path, needs=COMPUTE_WRITE, handler=handler, summary=summary, asks=names, **more)
+
+
+ROUTES: Final = [
+    rpc("GET", f"{ROOT}/partitions", e.PARTITION_LIST),
+    rpc("POST", f"{ROOT}/partitions", e.PARTITION_CREATE, status=201),
+    rpc("GET", PARTITION, e.PARTITION_GET),
+    rpc("PATCH", PARTITION, e.PARTITION_UPDATE),
+    rpc("DELETE", PARTITION, e.PARTITION_DELETE),
+    rpc("GET", f"{ROOT}/sessions", e.SESSION_LIST),
+    rpc("POST", f"{ROOT}/sessions", e.SESSION_CREATE, status=201),
     Route(
         method="GET",
         path=SESSION,
-        needs=READ,
-        handler=counted_session,
+        needs=COMPUTE_READ,
+        handler=session_with_counts,
         summary="A session and its counts.",
+        message=c.SessionRef,
         reply=c.Session,
     ),
-    *(
-        rpc("POST", f"{SESSION}/{verb}", WRITE, f"session.{verb}", c.SessionRef, c.Session, says)
-        for verb, says in (
-            ("pause", "Pauses a session: what runs finishes, nothing else begins."),
-            ("resume", "Lets a paused session go on."),
-            ("close", "Closes a session: what does not run yet is cancelled."),
-            (
-                "cancel",
-                "Cancels a session: its tasks end, those that run are stopped, results without a value are aborted.",
-            ),
-        )
-    ),
-    rpc(
+    rpc("POST", f"{SESSION}/pause", e.SESSION_PAUSE),
+    rpc("POST", f"{SESSION}/resume", e.SESSION_RESUME),
+    rpc("POST", f"{SESSION}/close", e.SESSION_CLOSE),
+    rpc("POST", f"{SESSION}/cancel", e.SESSION_CANCEL),
+    rpc("POST", f"{SESSION}/stop-submission", e.SESSION_STOP),
+    _write(
         "POST",
-        f"{SESSION}/stop-submission",
-        WRITE,
-        "session.stop",
-        c.SessionStop,
-        c.Session,
-        "Ends submission by clients, by workers, or both.",
-    ),
-    Route(
-        method="POST",
-        path=f"{SESSION}/purge",
-        needs=WRITE,
-        handler=removal.purge,
-        summary="Deletes the values of a closed or cancelled session. 202 if that takes longer than 30 s.",
+        f"{SESSION}/purge",
+        purge,
+        "Deletes the values of a closed or cancelled session. 202 if that takes longer than 30 s.",
+        e.SESSION_PURGE,
+        message=c.SessionRef,
         reply=c.Session,
-        asks=("scheduler.session.purge",),
     ),
-    Route(
-        method="DELETE",
-        path=SESSION,
-        needs=WRITE,
-        handler=removal.delete,
-        summary="Cancels what is left of a session and deletes all of it. 202 if that takes longer than 30 s.",
+    _write(
+        "DELETE",
+        SESSION,
+        delete,
+        "Cancels what is left of a session and deletes all of it. 202 if that takes longer than 30 s.",
+        e.SESSION_DELETE,
+        message=c.SessionRef,
         reply=c.Session,
-        asks=("scheduler.session.delete",),
     ),
-    rpc(
+    rpc("POST", f"{SESSION}/tasks/cancel", e.TASK_CANCEL),
+    rpc("POST", f"{SESSION}/tasks/rerun", e.TASK_RERUN),
+    _write(
         "POST",
-        f"{SESSION}/tasks/cancel",
-        WRITE,
-        "task.cancel",
-        c.TaskCancel,
-        c.TaskChanges,
-        "Cancels tasks; what waits for their results fails.",
-    ),
-    rpc(
-        "POST",
-        f"{SESSION}/tasks/rerun",
-        WRITE,
-        "task.rerun",
-        c.TaskRerun,
-        c.TaskChanges,
-        "Gives tasks that failed another attempt, all of them or those named.",
-    ),
-    Route(
-        method="POST",
-        path=f"{SESSION}/results",
-        needs=WRITE,
-        handler=create_results,
-        summary="Creates results, with small values or without.",
-        body=_ResultBody,
+        f"{SESSION}/results",
+        create_results,
+        e.RESULT_CREATE.summary,
+        e.RESULT_CREATE,
+        message=c.ResultCreate,
         reply=c.ResultList,
         status=201,
-        asks=("scheduler.result.create",),
     ),
-    rpc("GET", f"{SESSION}/results", READ, "result.list", c.ResultQuery, c.ResultPage, "Results of a session."),
-    rpc("GET", RESULT, READ, "result.get", c.ResultRef, c.Result, "A result, without its value."),
-    rpc(
-        "POST",
-        f"{SESSION}/results/import",
-        WRITE,
-        "result.import",
-        c.ResultImport,
-        c.ResultList,
-        "Completes results with objects that lie in the bucket already; they stay their owner's.",
-        timeout=IMPORT_SECONDS,
-    ),
-    rpc(
-        "POST",
-        f"{SESSION}/results/delete",
-        WRITE,
-        "result.delete",
-        c.ResultDelete,
-        c.ResultList,
-        "Deletes the values of results.",
-    ),
-    rpc(
-        "POST",
-        f"{ROOT}/results/wait",
-        READ,
-        "result.wait",
-        c.ResultWait,
-        c.ResultWaited,
-        "Waits until results have ended, all or any, for at most 30 s.",
-        timeout=WAIT_SECONDS,
-    ),
-    Route(
-        method="PUT",
-        path=f"{RESULT}/data",
-        needs=WRITE,
-        handler=values.put,
-        summary="Gives a created result its value: the body, of any size.",
-        body=bytes,
+    rpc("GET", f"{SESSION}/results", e.RESULT_LIST),
+    rpc("GET", RESULT, e.RESULT_GET),
+    rpc("POST", f"{SESSION}/results/import", e.RESULT_IMPORT, timeout=IMPORT_SECONDS),
+    rpc("POST", f"{SESSION}/results/delete", e.RESULT_DELETE),
+    rpc("POST", f"{ROOT}/results/wait", e.RESULT_WAIT, timeout=WAIT_SECONDS),
+    _write(
+        "PUT",
+        f"{RESULT}/data",
+        put_value,
+        "Gives a created result its value: the body, of any size.",
+        e.RESULT_COMPLETE,
+        message=c.ResultRef,
+        stream=bytes,
         reply=c.Result,
-        takes=(values.BYTES,),
-        asks=("scheduler.result.complete",),
+        takes=(BYTES,),
     ),
     Route(
         method="GET",
         path=f"{RESULT}/data",
-        needs=READ,
-        handler=values.get,
+        needs=COMPUTE_READ,
+        handler=get_value,
         summary="A result's value, or a range of it.",
-        gives=values.BYTES,
+        message=c.ResultRef,
+        gives=BYTES,
     ),
-    Route(
-        method="POST",
-        path=f"{SESSION}/submissions",
-        needs=WRITE,
-        handler=submissions.submit,
-        summary="Submits tasks: JSON of at most 512 KiB, or one task a line, any number of them.",
-        query=without(SubmissionQuery, "session"),
-        body=SubmissionBody,
+    _write(
+        "POST",
+        f"{SESSION}/submissions",
+        submit,
+        "Submits tasks: JSON of at most 512 KiB, or one task a line, any number of them.",
+        e.SUBMISSION_CREATE,
+        e.SUBMISSION_CHUNK,
+        message=SubmissionQuery,
+        stream=SubmissionBody,
         reply=c.Submission,
         status=201,
-        takes=("application/json", NDJSON),
-        asks=("scheduler.submission.create", "scheduler.submission.chunk"),
+        takes=(JSON, NDJSON),
     ),
-    rpc(
-        "GET",
-        f"{ROOT}/submissions/{{submission}}",
-        READ,
-        "submission.get",
-        c.SubmissionRef,
-        c.Submission,
-        "A submission.",
-    ),
-    rpc("GET", f"{SESSION}/tasks", READ, "task.list", c.TaskQuery, c.TaskPage, "Tasks of a session."),
-    rpc(
-        "GET",
-        f"{SESSION}/tasks/count",
-        READ,
-        "task.count",
-        c.TaskCount,
-        c.TaskCounts,
-        "How many tasks of a session are in each state.",
-    ),
-    rpc(
-        "POST",
-        f"{ROOT}/tasks/outputs",
-        READ,
-        "task.outputs",
-        c.TaskOutputs,
-        c.OutputsPage,
-        "The results that tasks produce, of up to 1,000 tasks.",
-    ),
-    rpc("GET", f"{ROOT}/tasks/{{task}}", READ, "task.get", c.TaskRef, c.Task, "A task."),
-    rpc(
-        "GET",
-        f"{ROOT}/tasks/{{task}}/explain",
-        READ,
-        "task.explain",
-        c.TaskRef,
-        c.Explanation,
-        "Why a task is where it is.",
-    ),
-    rpc(
-        "GET",
-        f"{ROOT}/tasks/{{task}}/attempts",
-        READ,
-        "task.attempts",
-        c.AttemptQuery,
-        c.AttemptPage,
-        "The attempts at a task, from the first to the current one.",
-    ),
-    rpc(
-        "GET",
-        f"{ROOT}/tasks/{{task}}/logs",
-        READ,
-        "task.logs",
-        c.TaskLogs,
-        c.TaskLog,
-        "What a task's code has printed, also while it runs.",
-    ),
+    rpc("GET", f"{ROOT}/submissions/{{submission}}", e.SUBMISSION_GET),
+    rpc("GET", f"{SESSION}/tasks", e.TASK_LIST),
+    rpc("GET", f"{SESSION}/tasks/count", e.TASK_COUNT),
+    rpc("POST", f"{ROOT}/tasks/outputs", e.TASK_OUTPUTS),
+    rpc("GET", TASK, e.TASK_GET),
+    rpc("GET", f"{TASK}/explain", e.TASK_EXPLAIN),
+    rpc("GET", f"{TASK}/attempts", e.TASK_ATTEMPTS),
+    rpc("GET", f"{TASK}/logs", e.TASK_LOGS),
 ]

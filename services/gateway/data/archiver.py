@@ -1,61 +1,17 @@
 """`/archiver/api/v1`: uploads, giving them up, and why a dataset is where it is."""
 
+from typing import Final
+
 from services.gateway.http.route import rpc
-from services.gateway.identity.auth import DATA_READ, DATA_WRITE
-from shared.contracts import catalogue as k
+from shared.contracts.endpoints import catalogue as e
 
-ROOT = "/archiver/api/v1"
-SERVICE = "archiver"
+ROOT: Final = "/archiver/api/v1"
+DATASET: Final = f"{ROOT}/datasets/{{pid}}"
 
-ROUTES = [
-    rpc(
-        "POST",
-        f"{ROOT}/upload/urls",
-        DATA_WRITE,
-        "upload.sign",
-        k.UploadSign,
-        k.UploadUrls,
-        "Addresses to upload registered files to, one PUT each.",
-        service=SERVICE,
-    ),
-    rpc(
-        "GET",
-        f"{ROOT}/datasets/{{pid}}/uploads",
-        DATA_READ,
-        "upload.list",
-        k.UploadQuery,
-        k.UploadPage,
-        "Registered files, and which of them are uploaded.",
-        service=SERVICE,
-    ),
-    rpc(
-        "POST",
-        f"{ROOT}/upload/finished",
-        DATA_WRITE,
-        "upload.finish",
-        k.DatasetRef,
-        k.Dataset,
-        "Everything is uploaded: datablocks are made of it now.",
-        service=SERVICE,
-    ),
-    rpc(
-        "POST",
-        f"{ROOT}/datasets/{{pid}}/abandon",
-        DATA_WRITE,
-        "dataset.abandon",
-        k.DatasetAbandon,
-        k.Abandoned,
-        "Gives up a dataset that is not archived: its pid is free again, its bytes are removed.",
-        service=SERVICE,
-    ),
-    rpc(
-        "GET",
-        f"{ROOT}/datasets/{{pid}}/explain",
-        DATA_READ,
-        "dataset.explain",
-        k.DatasetRef,
-        k.DatasetState,
-        "Why a dataset is where it is.",
-        service=SERVICE,
-    ),
+ROUTES: Final = [
+    rpc("POST", f"{ROOT}/upload/urls", e.UPLOAD_SIGN),
+    rpc("GET", f"{DATASET}/uploads", e.UPLOAD_LIST),
+    rpc("POST", f"{ROOT}/upload/finished", e.UPLOAD_FINISH),
+    rpc("POST", f"{DATASET}/abandon", e.DATASET_ABANDON),
+    rpc("GET", f"{DATASET}/explain", e.DATASET_EXPLAIN),
 ]

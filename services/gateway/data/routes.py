@@ -1,53 +1,19 @@
-"""`/data/v1`: data management. Retrievals, for people and for sessions."""
+"""`/data/v1`: data management. Datasets and what is in them, where they lie, and retrievals, for people and for sessions."""
 
+from typing import Final
+
+from services.gateway.data import catalogue
 from services.gateway.http.route import rpc
-from services.gateway.identity.auth import DATA_READ, DATA_WRITE
-from shared.contracts import retrieval as r
-from shared.contracts.catalogue import DatasetRef, Located
+from shared.contracts.endpoints.catalogue import DATASET_LOCATE
+from shared.contracts.endpoints.retrieval import RETRIEVAL_CREATE, RETRIEVAL_GET, RETRIEVAL_URLS
 
-ROOT = "/data/v1"
-SERVICE = "retriever"
+ROOT: Final = "/data/v1"
+RETRIEVAL: Final = f"{ROOT}/retrievals/{{retrieval}}"
 
-ROUTES = [
-    rpc(
-        "GET",
-        f"{ROOT}/locate/{{pid}}",
-        DATA_READ,
-        "dataset.locate",
-        DatasetRef,
-        Located,
-        "Which long-term storages hold a dataset, and how large it is.",
-        service="archiver",
-    ),
-    rpc(
-        "POST",
-        f"{ROOT}/retrievals",
-        DATA_WRITE,
-        "retrieval.create",
-        r.RetrievalCreate,
-        r.Retrieval,
-        "Brings a dataset back from long-term storage, for people or as results of a session.",
-        status=201,
-        service=SERVICE,
-    ),
-    rpc(
-        "GET",
-        f"{ROOT}/retrievals/{{retrieval}}",
-        DATA_READ,
-        "retrieval.get",
-        r.RetrievalRef,
-        r.Retrieval,
-        "How a retrieval goes.",
-        service=SERVICE,
-    ),
-    rpc(
-        "GET",
-        f"{ROOT}/retrievals/{{retrieval}}/urls",
-        DATA_READ,
-        "retrieval.urls",
-        r.DownloadQuery,
-        r.Downloads,
-        "Addresses to download the datablocks from, page by page.",
-        service=SERVICE,
-    ),
+ROUTES: Final = [
+    *catalogue.routes(ROOT),
+    rpc("GET", f"{ROOT}/locate/{{pid}}", DATASET_LOCATE),
+    rpc("POST", f"{ROOT}/retrievals", RETRIEVAL_CREATE, status=201),
+    rpc("GET", RETRIEVAL, RETRIEVAL_GET),
+    rpc("GET", f"{RETRIEVAL}/urls", RETRIEVAL_URLS),
 ]

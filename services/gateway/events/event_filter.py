@@ -1,4 +1,4 @@
-"""What of a session's events a reader wants: those of some tasks or results, or of some kinds."""
+"""Which of a session's events a reader wants: those of some tasks or results, or of some kinds."""
 
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from shared.service.decode import MALFORMED
 
 _frame = msgspec.json.Decoder(Frame).decode
 _OF_RESULTS = frozenset({"results", "aborted", "deleted"})
+"""Lists of a frame that hold ids of results; the others hold ids of tasks."""
 
 
 class _OfTask(msgspec.Struct):
@@ -19,8 +20,12 @@ class _OfTask(msgspec.Struct):
 _of_task = msgspec.json.Decoder(_OfTask).decode
 
 
-class Wanted:
-    """`tasks`, `results`: only of these; if either is named, the other counts as none. `events`: nouns, or `<noun>.<event>`."""
+class EventFilter:
+    """Which events pass.
+
+    tasks, results   only events of these; if either is named, the other counts as none
+    events           only these: a noun (`task`), or `<noun>.<event>`. Invalid if it is neither
+    """
 
     def __init__(
         self, tasks: list[UUID] | None = None, results: list[UUID] | None = None, events: list[str] | None = None
@@ -32,8 +37,8 @@ class Wanted:
                 raise Invalid("a noun, or <noun>.<event>, is expected", field=f"events[{place}]")
         self._events = None if events is None else frozenset(events)
 
-    def keep(self, subject: str, data: bytes) -> bytes | None:
-        """The event as the reader wants it; None if not at all."""
+    def apply(self, subject: str, data: bytes) -> bytes | None:
+        """The event with the ids that pass only; None if nothing of it passes."""
         _, _, noun, name, _ = subject.split(".", 4)
         if self._events is not None and not {noun, f"{noun}.{name}"} & self._events:
             return None
@@ -49,15 +54,15 @@ class Wanted:
             return None
 
     def _cut(self, frame: Frame) -> bytes | None:
-        """A frame with the wanted ids only."""
+        """A frame with the ids that pass; None if it has none of them."""
         assert self._ids is not None
         tasks, results = self._ids
         kept = {}
         for name in Frame.__struct_fields__:
-            told = getattr(frame, name)
-            if isinstance(told, list):
-                wanted = results if name in _OF_RESULTS else tasks
-                kept[name] = [one for one in told if one in wanted]
+            value = getattr(frame, name)
+            if isinstance(value, list):
+                passing = results if name in _OF_RESULTS else tasks
+                kept[name] = [one for one in value if one in passing]
         if not any(kept.values()):
             return None
         return msgspec.json.encode(Frame(frame.session, **kept))

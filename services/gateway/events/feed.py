@@ -15,7 +15,7 @@ import msgspec
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from services.gateway.http.sse import Place
+from services.gateway.events.place import Place
 from shared.bus.client import Bus
 from shared.bus.pull import MOST_BYTES, is_over
 from shared.bus.topology import api
@@ -29,7 +29,7 @@ from shared.service.decode import MALFORMED
 BATCH = 128
 """Events that may lie here untaken, beside `MOST_BYTES`."""
 _SECOND = 1_000_000_000
-_BEAT = 1.0
+_HEARTBEAT_SECONDS = 1.0
 _EXPIRES = 30.0
 _LATE = 60
 """Seconds after which the stream may have dropped what a slow reader has not seen."""
@@ -38,10 +38,28 @@ _BACKOFF = Backoff(first=0.1, ceiling=2)
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
+    """One event and its place in the stream. `subject`: `hr.evt.<noun>.<event>.<id>`; `data`: JSON."""
+
     incarnation: int
     sequence: int
     subject: str
     data: bytes
+
+    @property
+    def noun(self) -> str:
+        """Of what it is an event: `task`."""
+        return self.subject.split(".", 4)[2]
+
+    @property
+    def name(self) -> str:
+        """`<noun>.<event>`: `task.changed`."""
+        _, _, noun, event, _ = self.subject.split(".", 4)
+        return f"{noun}.{event}"
+
+    @property
+    def entity(self) -> str:
+        """The id at the end of the subject: for task and result events, the session's."""
+        return self.subject.split(".", 4)[4]
 
 
 def is_readable(subject: str, data: bytes) -> bool:
@@ -70,7 +88,7 @@ def starting(after: Place | None, created: int, last: int, *, from_start: bool) 
     return min(after.sequence, last)  # an unflushed tail may be lost: its numbers are used again
 
 
-class Standing(msgspec.Struct, frozen=True):
+class StreamExtent(msgspec.Struct, frozen=True):
     """What the event stream is now: when it was created, the first and the last event that it has."""
 
     created: int
@@ -89,10 +107,11 @@ async def _call(bus: Bus, verb: str, body: object = None) -> dict[str, Any]:
     return answer
 
 
-async def standing(bus: Bus) -> Standing:
+async def stream_extent(bus: Bus) -> StreamExtent:
+    """Of the event stream, now. Unavailable while it is away."""
     info = await _call(bus, f"STREAM.INFO.{EVENTS.name}")
     state = info["state"]
-    return Standing(nanoseconds(info["created"]), int(state["first_seq"]), int(state["last_seq"]))
+    return StreamExtent(nanoseconds(info["created"]), int(state["first_seq"]), int(state["last_seq"]))
 
 
 class Feed:
@@ -103,19 +122,21 @@ class Feed:
         self.place = after
         self._lost = False
         self._late: int | None = None
-        self._waiting: deque[Event] = deque()
+        self.untaken: deque[Event] = deque()
+        """Events that have arrived and were not taken."""
         self._arrived = asyncio.Event()
         self._consumer = ""
         self._expected = 1
-        self._asked = 0
-        self._heard = 0.0
-        self._doubt = False
+        self.requested = 0
+        """Events that the server was asked for and has not sent."""
+        self._last_message = 0.0
+        self._in_doubt = False
         self._inbox = bus.nc.new_inbox()
         self._subscription: Subscription | None = None
         self._watch: asyncio.Task[None] | None = None
 
     async def open(self) -> Place:
-        """Everything told after the place returned here will be taken."""
+        """Every event after the place returned here will be taken."""
         self._subscription = await self._bus.nc.subscribe(self._inbox, cb=self._on_message)
         try:
             place = await self._attach()
@@ -126,6 +147,7 @@ class Feed:
         return place
 
     async def close(self) -> None:
+        """Ends the consumer."""
         if self._watch is not None:
             self._watch.cancel()
         if self._bus.is_connected:
@@ -138,19 +160,19 @@ class Feed:
         """Makes `take` return, perhaps with nothing."""
         self._arrived.set()
 
-    async def take(self, patience: float) -> list[Event]:
-        """What has arrived; an empty list after `patience` seconds without anything."""
-        if not self._waiting:
+    async def take(self, seconds: float) -> list[Event]:
+        """What has arrived; an empty list after `seconds` without anything."""
+        if not self.untaken:
             self._arrived.clear()
             try:
-                async with asyncio.timeout(patience):
+                async with asyncio.timeout(seconds):
                     await self._arrived.wait()
             except TimeoutError:
                 return []
-        taken = list(self._waiting)
-        self._waiting.clear()
-        if self._asked <= BATCH // 2 and not self._doubt:
-            await self._ask()
+        taken = list(self.untaken)
+        self.untaken.clear()
+        if self.requested <= BATCH // 2 and not self._in_doubt:
+            await self._request()
         return taken
 
     async def joins(self) -> bool:
@@ -159,13 +181,13 @@ class Feed:
         The stream may have been lost and made again; and what a slow reader has not seen is dropped once the stream is full.
         """
         if self._late is not None and not self._lost:
-            now = await standing(self._bus)
+            now = await stream_extent(self._bus)
             self._lost, self._late = now.first - 1 > self._late, None
         return not self._lost
 
     async def _attach(self) -> Place:
         """Makes the consumer behind the last event taken over, and asks it for more."""
-        now = await standing(self._bus)
+        now = await stream_extent(self._bus)
         created, last = now.created, now.last
         known = starting(self.place, created, last, from_start=self._from_start)
         if self.place is not None and not now.follows(self.place):
@@ -185,25 +207,25 @@ class Feed:
             "num_replicas": 1,
         }
         verb = f"CONSUMER.CREATE.{EVENTS.name}.{name}.{self._filter}"
-        self._consumer, self._expected, self._asked = name, 1, 0
+        self._consumer, self._expected, self.requested = name, 1, 0
         made = await _call(self._bus, verb, {"stream_name": EVENTS.name, "config": config})
         if not made.get("num_pending"):  # nothing of ours up to there
             known = max(known, last)
-        self.place, self._doubt = Place(created, known), False
+        self.place, self._in_doubt = Place(created, known), False
         if self._lost:
             self._arrived.set()
-        await self._ask()
+        await self._request()
         return self.place
 
-    async def _ask(self) -> None:
-        want = BATCH - self._asked - len(self._waiting)
-        held = sum(len(event.data) for event in self._waiting)
+    async def _request(self) -> None:
+        want = BATCH - self.requested - len(self.untaken)
+        held = sum(len(event.data) for event in self.untaken)
         if want <= 0 or held > MOST_BYTES or not self._bus.is_connected:
             return
-        self._asked += want
-        self._heard = asyncio.get_running_loop().time()
+        self.requested += want
+        self._last_message = asyncio.get_running_loop().time()
         body = {"batch": want, "max_bytes": MOST_BYTES, "expires": int(_EXPIRES * _SECOND)}
-        body["idle_heartbeat"] = int(_BEAT * _SECOND)
+        body["idle_heartbeat"] = int(_HEARTBEAT_SECONDS * _SECOND)
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS.name}.{self._consumer}"
         await self._bus.nc.publish(subject, msgspec.json.encode(body), reply=self._inbox)
 
@@ -213,16 +235,16 @@ class Feed:
             await self._on_status(message)
             return
         at = 3 if len(tokens) == 9 else 5  # newer servers put domain and account hash before the stream
-        if tokens[at] != self._consumer or self._doubt:
+        if tokens[at] != self._consumer or self._in_doubt:
             return  # the end of a consumer that we gave up
         sequence, number = int(tokens[at + 2]), int(tokens[at + 3])
         if number != self._expected:
-            self._doubt = True
+            self._in_doubt = True
             return
         assert self.place is not None
-        self._heard = asyncio.get_running_loop().time()
+        self._last_message = asyncio.get_running_loop().time()
         self._expected += 1
-        self._asked = max(0, self._asked - 1)
+        self.requested = max(0, self.requested - 1)
         behind = time.time_ns() - int(tokens[at + 4]) > _LATE * _SECOND
         if behind and sequence > self.place.sequence + 1 and self._late is None:
             self._late = self.place.sequence
@@ -230,28 +252,28 @@ class Feed:
         if not is_readable(message.subject, message.data):
             log.warning("event.unreadable", subject=message.subject, sequence=sequence)
             return
-        self._waiting.append(Event(self.place.incarnation, sequence, message.subject, message.data))
+        self.untaken.append(Event(self.place.incarnation, sequence, message.subject, message.data))
         self._arrived.set()
 
     async def _on_status(self, message: Msg) -> None:
         headers = message.headers or {}
-        self._heard = asyncio.get_running_loop().time()
+        self._last_message = asyncio.get_running_loop().time()
         if is_over(headers):
-            self._asked = max(0, self._asked - int(headers.get("Nats-Pending-Messages", BATCH)))
-            if self._asked + len(self._waiting) <= BATCH // 2:
-                await self._ask()
+            self.requested = max(0, self.requested - int(headers.get("Nats-Pending-Messages", BATCH)))
+            if self.requested + len(self.untaken) <= BATCH // 2:
+                await self._request()
         elif headers.get("Status") != "100":
-            self._doubt = True
+            self._in_doubt = True
 
     async def _keep_alive(self) -> None:
         """Makes the consumer anew whenever there is doubt about it."""
         loop, failures = asyncio.get_running_loop(), 0
         while True:
-            await asyncio.sleep(_BACKOFF.delay(failures) if failures else _BEAT / 4)
+            await asyncio.sleep(_BACKOFF.delay(failures) if failures else _HEARTBEAT_SECONDS / 4)
             if not self._bus.is_connected:
-                self._doubt = True
-            elif self._doubt or (self._asked and loop.time() - self._heard > 2.5 * _BEAT):
-                self._doubt = True
+                self._in_doubt = True
+            elif self._in_doubt or (self.requested and loop.time() - self._last_message > 2.5 * _HEARTBEAT_SECONDS):
+                self._in_doubt = True
                 try:
                     await self._attach()
                     failures = 0

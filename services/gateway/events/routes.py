@@ -1,22 +1,26 @@
-"""`GET /events`: what happens, as server-sent events, from now on or from where the client was."""
+"""What happens, as server-sent events: all of it (`/events`), or a session's state and then its events (`…/watch`)."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import msgspec
-from litestar.types import ASGIApp
 
-from services.gateway.events.feed import Event, Feed
-from services.gateway.http.request import Call
+from services.gateway.events.event_filter import EventFilter
+from services.gateway.events.feed import Feed
+from services.gateway.events.place import parse_place, parse_watch_place
+from services.gateway.events.session_watch import SessionWatch
+from services.gateway.events.sources import FeedSource, WatchSource
+from services.gateway.events.visible import VisibleEvents
+from services.gateway.http.asgi import Response
+from services.gateway.http.request import Request
 from services.gateway.http.route import Route
-from services.gateway.http.sse import BEAT, HEARTBEAT, MEDIA_TYPE, Place, frame, hello, parse_id
-from services.gateway.http.streaming_response import Endless
-from services.gateway.identity.auth import READ
-from shared.contracts.compute import Session, SessionRef
-from shared.contracts.errors import Forbidden, NotFound
+from services.gateway.http.sse import MEDIA_TYPE
+from services.gateway.http.streaming_response import StreamingResponse
+from shared.contracts.compute import SessionGet
+from shared.contracts.endpoints.compute import SESSION_GET
+from shared.contracts.permissions import COMPUTE_READ
 
-_MOST_KNOWN = 10_000
+_Ids = Annotated[list[UUID], msgspec.Meta(max_length=1000)]
 
 
 class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
@@ -25,91 +29,65 @@ class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     session: UUID | None = None
     from_: Literal["now", "start"] = "now"
     last_event_id: Annotated[str, msgspec.Meta(max_length=41)] = ""
+    """As the header Last-Event-ID, for clients that cannot send one."""
 
 
-Keep = Callable[[list[Event]], Awaitable[list[Event]]]
+class WatchQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`tasks`, `results`: ids with commas between them, for the events of these only. `events`: only these, such as `task.changed`."""
+
+    session: UUID
+    tasks: _Ids | None = None
+    results: _Ids | None = None
+    events: Annotated[list[str], msgspec.Meta(max_length=64)] | None = None
+    last_event_id: Annotated[str, msgspec.Meta(max_length=128)] = ""
 
 
-async def events(call: Call) -> ASGIApp:
-    asked = call.asked(EventsQuery)
-    last = call.header(b"last-event-id") or asked.last_event_id
-    after = parse_id(last) if last else None
-    keep: Keep | None = None
+async def events(request: Request, query: EventsQuery) -> Response:
+    """The events that the caller may see, from now on or from where it was."""
+    last = request.header(b"last-event-id") or query.last_event_id
+    after = parse_place(last) if last else None
+    visible: VisibleEvents | None = None
     subject = "hr.evt.>"
-    if asked.session is not None:
-        await call.scheduler("session.get", SessionRef(asked.session), Session, timeout=10)
-        subject = f"hr.evt.*.*.{asked.session}"
-    elif call.caller is not None and not call.caller.is_admin:
-        keep = Visible(call).keep
-    feed = Feed(call.edge.bus, subject, after, from_start=asked.from_ == "start")
-    return Endless(call, MEDIA_TYPE, Happening(feed, await feed.open(), keep))
+    if query.session is not None:
+        await request.ask(SESSION_GET, SessionGet(query.session), timeout=10)
+        subject = f"hr.evt.*.*.{query.session}"
+    elif not request.context.is_admin:
+        visible = VisibleEvents(request)
+    feed = Feed(request.edge.bus, subject, after, from_start=query.from_ == "start")
+    source = FeedSource(feed, await feed.open(), visible.keep if visible else None)
+    return StreamingResponse(request, MEDIA_TYPE, source)
 
 
-class Visible:
-    """Which sessions' events the caller may see: asked once for each session, of the scheduler."""
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._known: dict[str, bool] = {}
-
-    async def keep(self, taken: list[Event]) -> list[Event]:
-        return [event for event in taken if await self._may(event.subject)]
-
-    async def _may(self, subject: str) -> bool:
-        noun, _, entity = subject.removeprefix("hr.evt.").split(".", 2)
-        if noun in ("command", "chain"):
-            return False  # not a session's: an operator's matter
-        if entity not in self._known:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            self._known[entity] = await (self._offer(entity) if noun == "offer" else self._ask(entity))
-        return self._known[entity]
-
-    async def _offer(self, entity: str) -> bool:
-        assert self._call.caller is not None
-        try:
-            await self._call.edge.worksteps.offer(UUID(entity), self._call.caller.user)
-        except (NotFound, ValueError):
-            return False
-        return True
-
-    async def _ask(self, entity: str) -> bool:
-        try:
-            await self._call.scheduler("session.get", SessionRef(UUID(entity)), Session, timeout=10)
-        except (NotFound, Forbidden, ValueError):
-            return False
-        return True
+async def watch(request: Request, query: WatchQuery) -> Response:
+    """The state of a session and then its events, or its events from where the caller was."""
+    last = request.header(b"last-event-id") or query.last_event_id
+    after = parse_watch_place(last, "Last-Event-ID") if last else None
+    event_filter = EventFilter(query.tasks, query.results, query.events)
+    watching = SessionWatch(request.edge.bus, request.ask, query.session, event_filter, after)
+    await watching.open()
+    return StreamingResponse(request, MEDIA_TYPE, WatchSource(watching))
 
 
-class Happening:
-    """Events as text: everything that waits goes out in one write."""
-
-    def __init__(self, feed: Feed, place: Place, keep: Keep | None) -> None:
-        self._feed, self._place, self._keep = feed, place, keep
-        self._held: list[Event] = []
-        self.wake, self.close = feed.wake, feed.close
-
-    def first(self) -> bytes:
-        return hello(self._place)
-
-    async def next(self) -> bytes:
-        taken = self._held or await self._feed.take(HEARTBEAT)
-        if not taken:
-            return BEAT
-        if self._keep is not None:
-            self._held = taken  # until it is known which of them the caller may see
-            taken, self._held = await self._keep(taken), []
-        return b"".join([frame(e.incarnation, e.sequence, e.subject, e.data) for e in taken])
-
-
-ROUTES = [
+ROUTES: Final = [
     Route(
         method="GET",
         path="/events",
-        needs=READ,
+        needs=COMPUTE_READ,
         handler=events,
         summary="What happens, as server-sent events; Last-Event-ID resumes without loss.",
-        query=EventsQuery,
+        message=EventsQuery,
+        gives=MEDIA_TYPE,
+    )
+]
+
+SESSION_ROUTES: Final = [
+    Route(
+        method="GET",
+        path="/compute/v1/sessions/{session}/watch",
+        needs=COMPUTE_READ,
+        handler=watch,
+        summary="How a session stands, then what happens in it, as server-sent events; Last-Event-ID goes on without loss.",
+        message=WatchQuery,
         gives=MEDIA_TYPE,
     )
 ]

@@ -1,4 +1,4 @@
-"""Which of the sites' offers is best, and what is said where there is none."""
+"""Which of the sites' offers is best, and the reasons of those that made none."""
 
 from collections.abc import Iterable
 
@@ -11,12 +11,12 @@ def rank(offers: Iterable[Offer]) -> list[Offer]:
 
 
 def messages(answers: Iterable[OfferReply], live: Iterable[str], now: str, within: float) -> list[MessageItem]:
-    """Why there is no offer of a site: what it said, or that it said nothing."""
+    """Why there is no offer of a site: the reason that it gave, or that it did not answer. `live`: the sites whose brokers live."""
     answered = {answer.site: answer for answer in answers}
     refused = sorted((site, one.reason) for site, one in answered.items() if one.result == "NO")
     silent = sorted(set(live) - answered.keys())
-    said = [MessageItem("INFO", now, f"{site}: {reason}") for site, reason in refused]
-    said += [MessageItem("WARN", now, f"{site}: no answer within {within:g} s") for site in silent]
+    reasons = [MessageItem("INFO", now, f"{site}: {reason}") for site, reason in refused]
+    reasons += [MessageItem("WARN", now, f"{site}: no answer within {within:g} s") for site in silent]
     if not answered and not silent:
-        said.append(MessageItem("WARN", now, "no site's broker is there"))
-    return said
+        reasons.append(MessageItem("WARN", now, "no site's broker is there"))
+    return reasons

@@ -1,25 +1,52 @@
 """`/execution/v1`: worksteps, and offers for them from every site (IVOA ExecutionBroker 1.0)."""
 
+from typing import Final
 from uuid import UUID
 
 import msgspec
-from litestar.types import ASGIApp
 
 from services.gateway.execution import offers
 from services.gateway.execution.worksteps import Workstep, WorkstepCreate, WorkstepPage
+from services.gateway.http.asgi import Response
 from services.gateway.http.reply import Reply
-from services.gateway.http.request import Call
+from services.gateway.http.request import Request
 from services.gateway.http.route import Route
-from services.gateway.identity.auth import EXECUTION_READ, EXECUTION_WRITE
+from shared.contracts.endpoints.execution import OFFER_GET
 from shared.contracts.errors import Invalid
 from shared.contracts.execution import ExecutionRequest, Offer, OfferSet, PhaseUpdate
 from shared.contracts.paging import Page
+from shared.contracts.permissions import EXECUTION_READ, EXECUTION_WRITE
+from shared.service.context import Context
 
-ROOT = "/execution/v1"
+ROOT: Final = "/execution/v1"
+
+
+class WorkstepRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A workstep by its id."""
+
+    workstep: UUID
+
+
+class OffersetRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An offerset by its id."""
+
+    offerset: UUID
+
+
+class SessionRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An offer, or the session that it became, by the offer's id."""
+
+    session: UUID
+
+
+class SessionUpdate(PhaseUpdate, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Asks for another phase of a session."""
+
+    session: UUID
 
 
 class RequestBody(ExecutionRequest, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What offers are wanted for; or `workstep`, the id of one that is stored, and nothing else."""
+    """What offers are asked for; or `workstep`, the id of one that is stored, and nothing else."""
 
     workstep: UUID | None = None
 
@@ -27,73 +54,68 @@ class RequestBody(ExecutionRequest, frozen=True, kw_only=True, forbid_unknown_fi
 _NOTHING_ELSE = RequestBody()
 
 
-async def create_workstep(call: Call) -> ASGIApp:
-    asked = await call.json(WorkstepCreate)
-    return Reply(await call.edge.worksteps.create(_caller(call), asked), 201)
+async def create_workstep(request: Request, message: WorkstepCreate) -> Response:
+    """Stores a workstep of the caller."""
+    return Reply(await request.edge.worksteps.create(request.context.user, message), 201)
 
 
-async def list_worksteps(call: Call) -> ASGIApp:
-    asked = call.asked(Page)
-    return Reply(await call.edge.worksteps.page(_owner(call), asked))
+async def list_worksteps(request: Request, page: Page) -> Response:
+    """A page of the worksteps that the caller may see."""
+    return Reply(await request.edge.worksteps.page(_owner(request.context), page))
 
 
-async def get_workstep(call: Call) -> ASGIApp:
-    return Reply(await call.edge.worksteps.get(call.uuid("workstep"), _owner(call)))
+async def get_workstep(request: Request, ref: WorkstepRef) -> Response:
+    """A workstep that the caller may see."""
+    return Reply(await request.edge.worksteps.get(ref.workstep, _owner(request.context)))
 
 
-async def request(call: Call) -> ASGIApp:
-    asked = await call.json(RequestBody)
-    wanted: ExecutionRequest = asked
-    if asked.workstep is not None:
-        if msgspec.structs.replace(asked, workstep=None) != _NOTHING_ELSE:
-            raise Invalid("a workstep says all that is wanted: give nothing else", field="workstep")
-        wanted = (await call.edge.worksteps.get(asked.workstep, _owner(call))).request
+async def request_offers(request: Request, body: RequestBody) -> Response:
+    """Asks every site for an offer, and keeps the offerset."""
+    edge, context = request.edge, request.context
+    execution: ExecutionRequest
+    if body.workstep is not None:
+        if msgspec.structs.replace(body, workstep=None) != _NOTHING_ELSE:
+            raise Invalid("a workstep says all that is asked for: give nothing else", field="workstep")
+        execution = (await edge.worksteps.get(body.workstep, _owner(context))).request
     else:
-        wanted = ExecutionRequest(**{name: getattr(asked, name) for name in ExecutionRequest.__struct_fields__})
-    made = await offers.ask_sites(call, wanted, asked.workstep)
-    await call.edge.worksteps.keep(_caller(call), made)
+        execution = ExecutionRequest(**{name: getattr(body, name) for name in ExecutionRequest.__struct_fields__})
+    made = await offers.ask_sites(edge, context, execution, body.workstep, request.key)
+    await edge.worksteps.keep(context.user, made)
     return Reply(made)
 
 
-async def get_offerset(call: Call) -> ASGIApp:
-    return Reply(await call.edge.worksteps.offerset(call.uuid("offerset"), _owner(call)))
+async def get_offerset(request: Request, ref: OffersetRef) -> Response:
+    """An offerset as it was answered."""
+    return Reply(await request.edge.worksteps.offerset(ref.offerset, _owner(request.context)))
 
 
-async def get_session(call: Call) -> ASGIApp:
-    offer = call.uuid("session")
-    placed = await call.edge.worksteps.offer(offer, _owner(call))
-    return Reply(await offers.ask_site(call, placed.site, "get", offer, timeout=10))
+async def get_session(request: Request, ref: SessionRef) -> Response:
+    """An offer, or the session that it became."""
+    placed = await request.edge.worksteps.offer(ref.session, _owner(request.context))
+    return Reply(await offers.current(request.edge, request.context, placed))
 
 
-async def update_session(call: Call) -> ASGIApp:
-    offer = call.uuid("session")
-    asked = await call.json(PhaseUpdate)
-    placed = await call.edge.worksteps.offer(offer, _owner(call))
-    if asked.value == "ACCEPTED":
-        return Reply(await offers.accept(call, placed, offer))
-    found = await offers.ask_site(call, placed.site, offers.VERBS[asked.value], offer)
-    await call.edge.worksteps.drop_choice(placed.offerset, offer)
-    return Reply(found)
+async def update_session(request: Request, message: SessionUpdate) -> Response:
+    """Accepts, rejects or cancels."""
+    placed = await request.edge.worksteps.offer(message.session, _owner(request.context))
+    if message.value == "ACCEPTED":
+        return Reply(await offers.accept(request.edge, request.context, placed))
+    return Reply(await offers.change(request.edge, request.context, placed, message.value))
 
 
-def _caller(call: Call) -> str:
-    assert call.caller is not None
-    return call.caller.user
-
-
-def _owner(call: Call) -> str | None:
+def _owner(context: Context) -> str | None:
     """Whose things the caller may see: its own; the admin, everybody's."""
-    return None if call.caller is not None and call.caller.is_admin else _caller(call)
+    return None if context.is_admin else context.user
 
 
-ROUTES = [
+ROUTES: Final = [
     Route(
         method="POST",
         path=f"{ROOT}/worksteps",
         needs=EXECUTION_WRITE,
         handler=create_workstep,
         summary="Stores a workstep.",
-        body=WorkstepCreate,
+        message=WorkstepCreate,
         reply=Workstep,
         status=201,
     ),
@@ -103,7 +125,7 @@ ROUTES = [
         needs=EXECUTION_READ,
         handler=list_worksteps,
         summary="Worksteps, newest first.",
-        query=Page,
+        message=Page,
         reply=WorkstepPage,
     ),
     Route(
@@ -112,15 +134,16 @@ ROUTES = [
         needs=EXECUTION_READ,
         handler=get_workstep,
         summary="A workstep.",
+        message=WorkstepRef,
         reply=Workstep,
     ),
     Route(
         method="POST",
         path=f"{ROOT}/requests",
         needs=EXECUTION_WRITE,
-        handler=request,
+        handler=request_offers,
         summary="Asks every site for an offer; answers when all that live have said yes or no, after 2 s at the latest.",
-        body=RequestBody,
+        message=RequestBody,
         reply=OfferSet,
     ),
     Route(
@@ -129,6 +152,7 @@ ROUTES = [
         needs=EXECUTION_READ,
         handler=get_offerset,
         summary="Offers as they were made.",
+        message=OffersetRef,
         reply=OfferSet,
     ),
     Route(
@@ -136,7 +160,8 @@ ROUTES = [
         path=f"{ROOT}/sessions/{{session}}",
         needs=EXECUTION_READ,
         handler=get_session,
-        summary="An offer, or the session that it became, as its site knows it now.",
+        summary=OFFER_GET.summary,
+        message=SessionRef,
         reply=Offer,
     ),
     Route(
@@ -145,7 +170,7 @@ ROUTES = [
         needs=EXECUTION_WRITE,
         handler=update_session,
         summary="Accepts, rejects or cancels; accepting an offer rejects the others of its set.",
-        body=PhaseUpdate,
+        message=SessionUpdate,
         reply=Offer,
     ),
 ]

@@ -1,9 +1,10 @@
-"""Answers as bare ASGI applications: a status, headers, one body. Nothing is looked at twice."""
+"""Answers whose body is whole, as bare ASGI: a status, headers, one body."""
 
 from typing import Any
 
 import msgspec
-from litestar.types import Receive, Scope, Send
+
+from services.gateway.http.asgi import Receive, Scope, Send
 
 JSON = "application/json"
 

@@ -1,36 +1,52 @@
-"""A route is a row of data: where it is, which permission it needs, what it takes and gives, and the function behind it.
+"""A route is a row of data: where it is, what it needs and reads, and the function behind it.
 
-Litestar does the routing; reading and checking is msgspec alone (`call`), and the OpenAPI document is made from the same
-rows. Most routes are one typed request to a service: `rpc` makes those from the request's Struct.
+What a route reads is one Struct, its `message`: the named segments of the address are fields of it, and so is what the query or
+the JSON body says. The OpenAPI document is made from the same Struct. Most routes are one request to a service: `rpc` makes
+those from the service's endpoint.
 """
 
 import re
 from collections.abc import Awaitable, Callable
-from functools import cache
 from typing import Any
 
 import msgspec
-from litestar import Request
-from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp
+from msgspec.structs import force_setattr
 
-from services.gateway.edge import Edge
-from services.gateway.http.access import note_caller
+from services.gateway.http.asgi import Response
+from services.gateway.http.fields import ReadQuery, convert, forms, part
 from services.gateway.http.reply import Reply
-from services.gateway.http.request import Call, ClientGoneError
-from services.gateway.identity.auth import Identity
-from shared.contracts import headers as h
+from services.gateway.http.request import Request
+from shared.contracts.endpoint import Endpoint
 
-Handler = Callable[[Call], Awaitable[ASGIApp]]
+Handler = Callable[[Request, Any], Awaitable[Response]]
+"""Gets the request and its message."""
 
-_PARAMETER = re.compile(r"{(\w+)}")
+_NAMED = re.compile(r"{(\w+)}")
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The message of a route that reads nothing."""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """`needs`: a permission, or None where no token is asked for. `body`, `query`, `reply`: Structs, for the document.
+    """One method at one address.
 
-    `takes`, `gives`: what the body's and the reply's types are where they are not JSON. `asks`: the endpoints that it passes
-    its request on to, as `<service>.<noun>.<verb>`.
+    method    in capitals
+    path      with the names of its segments in braces, each a field of `message`
+    needs     a permission (`shared/contracts/permissions.py`), or None where no token is asked for
+    handler   gets the request and the message
+    message   the Struct of all that is read; what the address does not give comes from the query of a GET and from
+              the JSON body of any other method
+    stream    what the body holds where the handler reads it by itself: its type, or `bytes`. The rest of the message then
+              comes from the query
+    reply     the Struct of the answer, for the OpenAPI document
+    takes     the media types of the body
+    gives     the media type of the answer
+    asks      names of the endpoints that the message is passed on to
+
+    parameters   the names of the address's segments
+    segments     the Struct of what the address gives
+    rest         the Struct of what it does not give
     """
 
     method: str
@@ -38,117 +54,76 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     needs: str | None
     handler: Handler
     summary: str
-    query: Any = None
-    body: Any = None
+    message: Any = Nothing
+    stream: Any = None
     reply: Any = None
     status: int = 200
     takes: tuple[str, ...] = ("application/json",)
     gives: str = "application/json"
     asks: tuple[str, ...] = ()
 
+    # Follow from the others; worked out once.
+    parameters: tuple[str, ...] = ()
+    segments: Any = None
+    rest: Any = None
+
+    def __post_init__(self) -> None:
+        names = tuple(_NAMED.findall(self.path))
+        unread = [name for name in names if name not in forms(self.message)]
+        assert not unread, f"{self.method} {self.path}: {unread} are no fields of {self.message.__name__}"
+        force_setattr(self, "parameters", names)
+        force_setattr(self, "segments", part(self.message, frozenset(names), inside=True))
+        force_setattr(self, "rest", part(self.message, frozenset(names), inside=False))
+
     @property
-    def parameters(self) -> list[str]:
-        """The names in the path."""
-        return _PARAMETER.findall(self.path)
+    def has_query(self) -> bool:
+        """Whether the rest comes from the query, not from the body."""
+        return self.method == "GET" or self.stream is not None
+
+    @property
+    def query(self) -> Any:
+        """The Struct of the query; None if it has no fields."""
+        return self.rest if self.has_query and self.rest.__struct_fields__ else None
+
+    @property
+    def body(self) -> Any:
+        """The type of the body; None if there is none."""
+        return self.stream or (self.rest if not self.has_query and self.rest.__struct_fields__ else None)
+
+    async def read(self, request: Request, values: list[str], read_query: ReadQuery) -> Any:
+        """The message. `values`: of the named segments, in their order. Invalid, with the field, if it is not what it should be."""
+        if self.message is Nothing:
+            return Nothing()
+        given = dict(zip(self.parameters, values, strict=True))
+        if self.has_query:
+            return convert(read_query(request.scope["query_string"], self.message) | given, self.message)
+        body = await request.json(self.rest)
+        if not given:
+            return body
+        found = convert(given, self.segments)
+        return self.message(**msgspec.structs.asdict(found), **msgspec.structs.asdict(body))
 
 
 def rpc(
-    method: str,
-    path: str,
-    needs: str,
-    action: str,
-    request: Any,
-    reply: Any,
-    summary: str,
-    *,
-    status: int = 200,
-    service: str = "scheduler",
-    timeout: float = 30,
+    method: str, path: str, endpoint: Endpoint[Any, Any], *, status: int = 200, timeout: float | None = None
 ) -> Route:
-    """A route that is one request to a service: the path's and the query's or body's fields are the request's.
+    """A route that is one request to a service, whose answer is passed on as it is.
 
-    `timeout`: seconds that a change may take.
+    timeout   seconds; 10 for a GET and 30 for what changes something, if none are given
     """
-    fixed = _PARAMETER.findall(path)
-    kinds = {field.name: field.type for field in msgspec.structs.fields(request)}
-    if method == "GET":
-        rest, query = None, without(request, *fixed)
+    seconds = timeout or (10 if method == "GET" else 30)
 
-        async def handle(call: Call) -> ASGIApp:
-            asked = call.asked(request)
-            return Reply(bytes(await call.ask(service, action, asked, msgspec.Raw, timeout=10)), status)
-
-    else:
-        rest, query = without(request, *fixed), None
-
-        async def handle(call: Call) -> ASGIApp:
-            body = await call.json(rest)
-            names = {name: call.segment(name, kinds[name]) for name in fixed}
-            message = request(**names, **{name: getattr(body, name) for name in rest.__struct_fields__})
-            return await passed_on(call, action, message, status, service, timeout)
+    async def handle(request: Request, message: Any) -> Response:
+        return Reply(await request.ask_raw(endpoint, message, timeout=seconds), status)
 
     return Route(
         method=method,
         path=path,
-        needs=needs,
+        needs=endpoint.needs,
         handler=handle,
-        summary=summary,
-        query=_unless_empty(query),
-        body=_unless_empty(rest),
-        reply=reply,
+        summary=endpoint.summary,
+        message=endpoint.request,
+        reply=endpoint.reply,
         status=status,
-        asks=(f"{service}.{action}",),
+        asks=(endpoint.name,),
     )
-
-
-def _unless_empty(kind: Any) -> Any:
-    return kind if kind is not None and kind.__struct_fields__ else None
-
-
-async def passed_on(
-    call: Call, action: str, message: Any, status: int, service: str = "scheduler", timeout: float = 30
-) -> Reply:
-    """A change asked of a service, once per idempotency key; its answer as it is."""
-    headers = {h.IDEMPOTENCY_KEY: key} if (key := call.key) else None
-    return Reply(bytes(await call.ask(service, action, message, msgspec.Raw, headers=headers, timeout=timeout)), status)
-
-
-@cache
-def without(kind: Any, *names: str) -> Any:
-    """`kind` less the fields that the path gives, as strict about unknown ones as it."""
-    if not names:
-        return kind
-    fields: list[Any] = [
-        (f.name, f.type)
-        if f.required
-        else (
-            f.name,
-            f.type,
-            f.default if f.default is not msgspec.NODEFAULT else msgspec.field(default_factory=f.default_factory),
-        )
-        for f in msgspec.structs.fields(kind)
-        if f.name not in names
-    ]
-    made = msgspec.defstruct(f"{kind.__name__}Body", fields, frozen=True, kw_only=True, forbid_unknown_fields=True)
-    made.__doc__ = kind.__doc__
-    return made
-
-
-def mount(route: Route, edge: Edge) -> HTTPRouteHandler:
-    """The route as Litestar wants it."""
-
-    async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
-        scope = request.scope
-        caller: Identity | None = None
-        call = Call(edge, scope, request.receive, None)
-        if route.needs is not None:
-            caller = call.caller = await edge.auth.admit(call.header(b"authorization"), route.needs)
-            note_caller(scope, caller.user)
-        try:
-            return await route.handler(call)
-        except ClientGoneError:
-            return Reply(status=499)
-
-    path = _PARAMETER.sub(r"{\1:str}", route.path)
-    name = f"{route.method} {route.path}"
-    return HTTPRouteHandler(path, http_method=route.method, name=name, status_code=200)(handle)  # type: ignore[arg-type]

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import uvicorn
 
-from services.gateway.http.connections import Connections
-from services.gateway.http.handshake import Handshake
-from services.gateway.http.limits import Limits, for_this_process
-from services.gateway.http.protocol import EdgeProtocol
+from services.gateway.http.connection.connections import Connections
+from services.gateway.http.connection.handshake import Handshake
+from services.gateway.http.connection.limits import Limits, for_this_process
+from services.gateway.http.connection.protocol import EdgeProtocol
 from shared.runtime.log import log
 
 _GRACE: Final = 5

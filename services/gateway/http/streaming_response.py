@@ -5,48 +5,49 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
-from litestar.types import Receive, Scope, Send
-
 from services.gateway.http import reply
-from services.gateway.http.request import Call
-from services.gateway.http.sse import BEAT
+from services.gateway.http.asgi import Receive, Scope, Send
+from services.gateway.http.request import Request
+from services.gateway.http.sse import HEARTBEAT
 from shared.contracts.errors import HeadraceError, Internal
 from shared.runtime.log import log
 
-AGAIN = 1.0
+RETRY_SECONDS = 1.0
 """Seconds after which a source is asked again that could not answer."""
 
 
 class Source(Protocol):
-    """What is said. What `next` could not say, because a server was away, the next call says."""
+    """Where the parts of the answer come from. What `next` could not give, because a server was away, the next call gives."""
 
     def first(self) -> bytes:
-        """Said at once."""
+        """The part that is sent at once."""
         ...
 
     async def next(self) -> bytes:
-        """What comes next, or a sign of life."""
+        """The next part, or a heartbeat if there is none for some seconds."""
         ...
 
     def wake(self) -> None:
         """Makes `next` return soon."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Gives back what the source holds."""
+        ...
 
 
-class Endless:
-    """A client that reads slowly slows its source down: nothing is asked of it before the last write went out.
+class StreamingResponse:
+    """Sends what a source gives. A client that reads slowly slows it down: nothing is asked of it before the last write went out.
 
-    RateLimited, if its user has too many of them already.
+    RateLimited, before anything is sent, if its user has too many of them already.
     """
 
-    def __init__(self, call: Call, media_type: str, source: Source) -> None:
-        self._call, self._media_type, self._source = call, media_type, source
+    def __init__(self, request: Request, media_type: str, source: Source) -> None:
+        self._request, self._media_type, self._source = request, media_type, source
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with self._call.edge.streams.admit(self._call.user):
+            async with self._request.edge.streams.admit(self._request.context.user):
                 await self._stream(send)
         finally:
             await self._source.close()
@@ -61,7 +62,7 @@ class Endless:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _next(self, ended: asyncio.Event) -> bytes:
-        """What comes next; a sign of life while a server that is needed for it is away: the stream goes on when it is back."""
+        """The next part; a heartbeat while a server that is needed for it is away: the stream goes on when it is back."""
         try:
             return await self._source.next()
         except HeadraceError as error:
@@ -69,9 +70,9 @@ class Endless:
                 raise
             log.info("stream.waits", why=error.message)
         with suppress(TimeoutError):
-            async with asyncio.timeout(AGAIN):
+            async with asyncio.timeout(RETRY_SECONDS):
                 await ended.wait()
-        return BEAT
+        return HEARTBEAT
 
     @asynccontextmanager
     async def _ending(self) -> AsyncIterator[asyncio.Event]:
@@ -82,8 +83,8 @@ class Endless:
             ended.set()
             self._source.wake()
 
-        edge, token = self._call.edge, self._call.header(b"authorization")
-        ends = (self._call.gone(), edge.stopping.wait(), edge.auth.until_revoked(token))
+        edge, token = self._request.edge, self._request.header(b"authorization")
+        ends = (self._request.disconnected(), edge.stopping.wait(), edge.auth.until_revoked(token))
         waits = [asyncio.create_task(one) for one in ends]
         for wait in waits:
             wait.add_done_callback(end)

@@ -1,7 +1,7 @@
-"""Who may do what: tokens name a user and roles, roles give permissions, every route declares the one it needs.
+"""Who asks: a token names a user and roles, and roles give permissions (`shared/contracts/permissions.py`).
 
 A token is never stored or compared as it is: its SHA-256 is looked up, so that neither the table nor a comparison's timing
-tells it. Which sessions a user may see is the owner's matter: the scheduler's.
+reveals it. Which sessions a user may see is another question: the owner's, and the scheduler's to check.
 """
 
 import asyncio
@@ -13,33 +13,16 @@ from uuid import UUID
 
 import msgspec
 
-from shared.contracts.errors import Forbidden, Unauthenticated, Unavailable
+from shared.contracts.errors import Unauthenticated, Unavailable
 from shared.runtime.clock import Clock
-
-READ = "compute:read"
-WRITE = "compute:write"
-DATA_READ = "data:read"
-DATA_WRITE = "data:write"
-EXECUTION_READ = "execution:read"
-EXECUTION_WRITE = "execution:write"
-OPS = "ops"
-
-_LOOK = frozenset({READ, DATA_READ, EXECUTION_READ})
-_WORK = frozenset({WRITE, DATA_WRITE, EXECUTION_WRITE})
-ROLES: dict[str, frozenset[str]] = {
-    "admin": _LOOK | _WORK | {OPS},
-    "operator": _LOOK | {OPS},
-    "user": _LOOK | _WORK,
-    "reader": _LOOK,
-}
-ADMIN = "admin"
-"""A role, and the only user who has it: services know by the user's name who may see what others own."""
+from shared.service.context import Context
 
 FRESH = 5.0
 """Seconds for which a token is believed without asking the table again: how late a revocation may count elsewhere."""
 STALE = 120.0
 """Seconds for which it is believed while the database is away: nobody can revoke it meanwhile."""
 MOST_KEPT = 10_000
+"""Tokens that are kept in memory at most."""
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -49,25 +32,22 @@ class Identity(msgspec.Struct, frozen=True):
     roles: tuple[str, ...]
     token: UUID | None = None
 
-    @property
-    def is_admin(self) -> bool:
-        return ADMIN in self.roles
-
-    def may(self, permission: str) -> bool:
-        return any(permission in ROLES.get(role, ()) for role in self.roles)
-
 
 class TokenStore(Protocol):
+    """Where tokens are looked up."""
+
     async def find(self, digest: bytes) -> Identity | None:
         """Whose token has this digest; None if it is unknown or revoked; Unavailable without a database."""
         ...
 
 
 def new_token() -> str:
+    """A token that nobody can guess."""
     return f"hr_{secrets.token_urlsafe(32)}"
 
 
 def digest(token: str) -> bytes:
+    """What of a token is stored: its SHA-256."""
     return hashlib.sha256(token.encode()).digest()
 
 
@@ -81,14 +61,20 @@ def bearer(authorization: str | None) -> str:
 
 
 class Auth:
-    """Answers from memory for `FRESH` seconds."""
+    """Knows the callers by their tokens; answers from memory for `FRESH` seconds."""
 
     def __init__(self, store: TokenStore, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self._known: dict[bytes, tuple[float, Identity]] = {}
         self._revocation = asyncio.Event()
 
+    async def context(self, authorization: str | None, trace: str = "") -> Context:
+        """The caller of an HTTP request. Unauthenticated without a token that is valid."""
+        caller = await self.identify(authorization)
+        return Context(user=caller.user, roles=caller.roles, via="http", trace=trace)
+
     async def identify(self, authorization: str | None) -> Identity:
+        """The owner of the token in an Authorization header. Unauthenticated if there is none."""
         key = digest(bearer(authorization))
         now = self._clock.monotonic()
         kept = self._known.get(key)
@@ -107,13 +93,6 @@ class Auth:
             self._known.clear()
         self._known[key] = (now, found)
         return found
-
-    async def admit(self, authorization: str | None, permission: str) -> Identity:
-        """The caller, if they have the permission."""
-        caller = await self.identify(authorization)
-        if not caller.may(permission):
-            raise Forbidden(f"this needs the permission {permission!r}, which {caller.user} has not")
-        return caller
 
     async def until_revoked(self, authorization: str | None) -> None:
         """Returns when the token is no longer valid: at once if it is revoked here, within 2 × `FRESH` s if elsewhere."""

@@ -1,44 +1,47 @@
-"""Probes and metrics, and the documents that the edge serves of itself."""
+"""Probes and metrics, and the status page."""
 
 from pathlib import Path
+from typing import Final
 
-from litestar.types import ASGIApp
-
+from services.gateway.http.asgi import Response
 from services.gateway.http.reply import Reply
-from services.gateway.http.request import Call
+from services.gateway.http.request import Request
 from services.gateway.http.route import Route
-from services.gateway.identity.auth import OPS
-from services.gateway.ops import metrics
-from services.gateway.ops import system_status as survey
+from services.gateway.ops import metrics, system_status
+from shared.contracts.permissions import OPS
 
-_PAGE = Path(__file__).parents[1] / "static" / "index.html"
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+_PAGE: Final = Path(__file__).parents[1] / "static" / "index.html"
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
 
 
-async def live(call: Call) -> ASGIApp:
+async def live(request: Request, _: object) -> Response:
+    """This process runs."""
     return Reply({"ok": True})
 
 
-async def ready(call: Call) -> ASGIApp:
+async def ready(request: Request, _: object) -> Response:
     """All five services answer and are well, or 503 saying which are not."""
-    found = await call.edge.readiness.health()
+    found = await request.edge.readiness.health()
     well = all(one.ok for one in found)
     body = {"ok": well, "services": {one.service: "ok" if one.ok else one.checks for one in found}}
     return Reply(body, 200 if well else 503, headers={} if well else {"Retry-After": "1"})
 
 
-async def scrape(call: Call) -> ASGIApp:
-    bus = call.edge.bus
-    text = metrics.text(await survey.micro(bus, "STATS"), await survey.streams(bus), await survey.health(bus))
+async def scrape(request: Request, _: object) -> Response:
+    """The figures of all services, as Prometheus reads them."""
+    bus = request.edge.bus
+    stats = await system_status.micro(bus, "STATS")
+    text = metrics.text(stats, await system_status.streams(bus), await system_status.health(bus))
     return Reply(text.encode(), media_type=metrics.MEDIA_TYPE)
 
 
-async def page(call: Call) -> ASGIApp:
+async def page(request: Request, _: object) -> Response:
+    """The status page."""
     headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
     return Reply(_PAGE.read_bytes(), media_type="text/html; charset=utf-8", headers=headers)
 
 
-ROUTES = [
+ROUTES: Final = [
     Route(method="GET", path="/health/live", needs=None, handler=live, summary="This process runs."),
     Route(method="GET", path="/health/ready", needs=None, handler=ready, summary="All services can do their work."),
     Route(

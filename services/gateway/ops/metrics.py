@@ -54,7 +54,7 @@ def text(stats: list[dict[str, Any]], streams: list[StreamState], health: list[H
         family(
             "headrace_consumer_unacknowledged",
             "gauge",
-            "Messages delivered and not settled.",
+            "Messages delivered and not acknowledged.",
             ((of, c.unacknowledged) for of, c in consumers),
         ),
     ]
@@ -65,8 +65,8 @@ def family(name: str, kind: str, explained: str, samples: Iterable[Sample]) -> s
     """One metric with its samples."""
     lines = [f"# HELP {name} {explained}", f"# TYPE {name} {kind}"]
     for labels, value in samples:
-        told = ",".join(f'{key}="{_escaped(label)}"' for key, label in labels.items())
-        lines.append(f"{name}{{{told}}} {value:.15g}")
+        text = ",".join(f'{key}="{_escaped(label)}"' for key, label in labels.items())
+        lines.append(f"{name}{{{text}}} {value:.15g}")
     return "\n".join(lines) + "\n"
 
 

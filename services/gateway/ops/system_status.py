@@ -1,4 +1,4 @@
-"""What the other processes say of themselves: micro services, their health, the streams."""
+"""The state of the system: the services' processes, their health, the streams."""
 
 import asyncio
 from typing import Any
@@ -13,11 +13,11 @@ from shared.contracts.health import Health, HealthCheck
 from shared.contracts.topology import STREAMS
 
 HEALTH_WITHIN = 2.0
-"""Seconds in which a service that is well says so."""
+"""Seconds in which a service has to answer the question for its health."""
 
 
 class ConsumerState(msgspec.Struct, frozen=True):
-    """`pending`: not yet delivered; `unacknowledged`: delivered, and not settled."""
+    """A consumer of a stream. `pending`: messages not yet delivered; `unacknowledged`: delivered, and not acknowledged."""
 
     name: str
     pending: int
@@ -25,6 +25,8 @@ class ConsumerState(msgspec.Struct, frozen=True):
 
 
 class StreamState(msgspec.Struct, frozen=True):
+    """A stream and its durable consumers. `messages`: how many it holds; `last`: the sequence of the newest one."""
+
     name: str
     messages: int
     bytes: int
@@ -33,7 +35,7 @@ class StreamState(msgspec.Struct, frozen=True):
 
 
 async def health_of(bus: Bus, service: str, within: float = HEALTH_WITHIN) -> Health:
-    """What a service says; one that does not answer is not well."""
+    """The health of a service; one that does not answer within `within` seconds is not well."""
     try:
         return await bus.request(subjects.rpc(service, "health", "check"), HealthCheck(), Health, timeout=within)
     except HeadraceError as error:
@@ -46,13 +48,14 @@ async def health(bus: Bus) -> list[Health]:
 
 
 class Readiness:
-    """One round of questions for all who ask while it runs: anybody may ask, without a token."""
+    """Asks all services for their health once for all callers who ask meanwhile: anybody may ask, without a token."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._round: asyncio.Task[list[Health]] | None = None
 
     async def health(self) -> list[Health]:
+        """Of all services."""
         if self._round is None or self._round.done():
             self._round = asyncio.create_task(health(self._bus))
         return await asyncio.shield(self._round)
@@ -94,9 +97,11 @@ async def _stream(bus: Bus, name: str) -> StreamState | None:
     if "error" in info:
         return None
     state = info["state"]
-    told = [
+    durable = [
         ConsumerState(consumer["name"], consumer["num_pending"], consumer["num_ack_pending"])
         for consumer in consumers.get("consumers") or []
         if consumer["config"].get("durable_name")  # the others are readers of the moment
     ]
-    return StreamState(name, state["messages"], state["bytes"], state["last_seq"], sorted(told, key=lambda c: c.name))
+    return StreamState(
+        name, state["messages"], state["bytes"], state["last_seq"], sorted(durable, key=lambda c: c.name)
+    )

@@ -38,8 +38,21 @@ class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     op: Op = "="
 
 
-Where = Annotated[list[Annotated[list[Condition], msgspec.Meta(max_length=64)]], msgspec.Meta(max_length=256)]
-Sort = Annotated[str, msgspec.Meta(max_length=300)]
+Where = Annotated[
+    list[Annotated[list[Condition], msgspec.Meta(max_length=64)]],
+    msgspec.Meta(
+        max_length=256,
+        description="Only what fits: an OR of ANDs of conditions. "
+        'Example: [[{"field": "status", "value": "error"}, {"field": "priority", "op": ">", "value": 5}]]',
+    ),
+]
+Sort = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=300,
+        description="The field that the list is sorted by, with - before it for the other way round. Example: -ended_at",
+    ),
+]
 
 _SAME: Final = ("=", "!=")
 _ORDERED: Final = ("=", "!=", "<", "<=", ">", ">=", "in")

@@ -6,7 +6,6 @@ so the prefix is emptied once more when every worker must know of it.
 
 import contextlib
 from datetime import timedelta
-from uuid import UUID
 
 from services.scheduler.compute.removal import store
 from services.scheduler.compute.removal.steps import OfSession, RemovalSteps
@@ -14,6 +13,7 @@ from services.scheduler.compute.sessions import store as sessions
 from shared.bus.client import Bus
 from shared.chain.chains import Chains
 from shared.chain.declare import Chain, retry
+from shared.chain.store import OperationOf
 from shared.contracts.errors import NotFound
 from shared.contracts.ids import uuid7
 from shared.db.sql import Row
@@ -47,16 +47,16 @@ class Removal:
         self.emptying = Chain("empty", OfSession, retry(steps.delete_objects, backoff=SOON))
         self.chains = Chains(bus, units, "scheduler", self.purging, self.deleting, self.emptying, clock=clock)
 
-    async def purge(self, unit: Unit, session: UUID) -> Row:
-        """The session's row, which names the chain. The caller has locked it and checked its status."""
-        return await self._start(unit, session, self.purging)
+    async def purge(self, unit: Unit, row: Row) -> Row:
+        """The session's row, which names the operation. The caller has locked it and checked its status."""
+        return await self._start(unit, row, self.purging)
 
     async def delete(self, unit: Unit, row: Row) -> Row:
-        """As `purge`. A chain that deletes it already goes on; one that purges it does no harm to this one."""
+        """As `purge`. An operation that deletes it already goes on; one that purges it does no harm to this one."""
         if row["deleting"]:
             return row
         await store.mark_deleting(unit.connection, row["id"])
-        return await self._start(unit, row["id"], self.deleting)
+        return await self._start(unit, row, self.deleting)
 
     async def expire(self) -> int:
         """Deletes sessions whose time is over."""
@@ -68,9 +68,10 @@ class Removal:
             log.info("session.expired", session=str(session))
         return len(expired)
 
-    async def _start(self, unit: Unit, session: UUID, chain: Chain[OfSession]) -> Row:
-        id, state = uuid7(), OfSession(session)
-        row = await store.begin_operation(unit.connection, session, id)
-        await self.chains.start(unit, chain, state, id=id)
+    async def _start(self, unit: Unit, row: Row, chain: Chain[OfSession]) -> Row:
+        """As an operation of the session's owner, whoever asked for it. Neither kind can be cancelled: what is gone is gone."""
+        id, state = uuid7(), OfSession(row["id"])
+        shown = OperationOf(chain.name, row["owner"], f"sessions/{row['id']}")
+        await self.chains.start(unit, chain, state, id=id, operation=shown)
         await self.chains.start(unit, self.emptying, state, at=self._clock.now() + LATE)
-        return row
+        return await store.begin_operation(unit.connection, row["id"], id)

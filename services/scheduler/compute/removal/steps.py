@@ -20,6 +20,7 @@ from shared.chain.context import StepContext
 from shared.chain.errors import Later
 from shared.contracts import subjects
 from shared.contracts.events import SessionChanged
+from shared.contracts.operations import Amount
 from shared.contracts.states import SessionStatus, name_of
 from shared.contracts.work import Control
 from shared.objects.layout import session_prefix
@@ -69,27 +70,34 @@ class RemovalSteps:
 
     async def delete_objects(self, ctx: StepContext, state: OfSession) -> None:
         """All objects of a session."""
-        await remove(self._objects, session_prefix(state.session))
+        removed = await remove(self._objects, session_prefix(state.session))
+        await ctx.progress(objects=Amount(removed))
 
     async def delete_values(self, ctx: StepContext, state: OfSession) -> None:
         """Every result is DELETED, whatever it was. Slice by slice, each behind the one before."""
-        after: UUID | None = FIRST
-        while after is not None:
+        deleted, after = 0, FIRST
+        while True:
             async with self._units.begin() as unit:
                 rows = await store.delete_standalone(unit.connection, state.session, after)
                 emit_changes(unit, "deleted", rows)
-            after = max(row["id"] for row in rows) if len(rows) == store.SLICE else None
+            deleted += len(rows)
+            if len(rows) < store.SLICE:
+                break
+            after = max(row["id"] for row in rows)
         for submission in await submissions.ids_of_session(self._units.pool, state.session):
-            await self._delete_results(submission)
+            deleted += await self._delete_results(submission)
+        await ctx.progress(results=Amount(deleted))
 
-    async def _delete_results(self, submission: UUID) -> None:
-        below, last = result_span(submission)
+    async def _delete_results(self, submission: UUID) -> int:
+        """How many there were."""
+        deleted, (below, last) = 0, result_span(submission)
         while True:
             async with self._units.begin() as unit:
                 rows = await store.delete_results(unit.connection, (below, last))
                 emit_changes(unit, "deleted", rows)
+            deleted += len(rows)
             if len(rows) < store.SLICE:
-                return
+                return deleted
             below = max(row["id"] for row in rows)
 
     async def mark_purged(self, ctx: StepContext, state: OfSession) -> None:
@@ -100,6 +108,10 @@ class RemovalSteps:
             await store.end_operation(unit.connection, state.session, ctx.chain)
             if row is not None:
                 _emit(unit, state.session, SessionStatus.PURGED, row["version"])
+            if (
+                row := await sessions.find(unit.connection, state.session)
+            ) is not None:  # None: it was deleted meanwhile
+                ctx.set_result(sessions.session_of(row))
 
         ctx.commit(work)
 

@@ -1,7 +1,7 @@
 """Waiting for results: until all of them have ended, or one.
 
 Who waits is woken by the frames of the commits that end results, whichever scheduler made them; what counts is then read.
-A frame that nobody here hears (the bus was away) is made up for by looking again, ever more slowly.
+A frame that is lost (the bus was away) is made up for by reading again, ever more slowly.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ AT_ONCE = 2 * PLACES
 LONGEST = 40
 """Seconds that such a request may take in all."""
 AGAIN = Backoff(first=0.25, factor=2, ceiling=5)
-"""Between two looks at what no frame tells of."""
+"""Between two reads when no event comes."""
 
 _decode = msgspec.json.Decoder(Frame).decode
 
@@ -45,67 +45,74 @@ _decode = msgspec.json.Decoder(Frame).decode
 class Waiter:
     """One request. `open`: the results that have not ended, as far as it knows."""
 
-    def __init__(self, wanted: Sequence[UUID], *, any: bool) -> None:
+    def __init__(self, results: Sequence[UUID], *, any: bool) -> None:
         self.states: dict[UUID, int] = {}
-        self.open = set(wanted)
+        self.open = set(results)
         self.woken = asyncio.Event()
         self._any = any
-        self._heard: set[UUID] = set()
+        self._announced: set[UUID] = set()
 
     @property
     def done(self) -> bool:
+        """Whether one has ended, if any would do, or all have."""
         return len(self.open) < len(self.states) if self._any else not self.open
 
-    def look(self) -> None:
-        """Before what is so is read: what is heard from now on may not be in it."""
-        self._heard.clear()
+    def begin_read(self) -> None:
+        """To be called before the table is read: what is announced from now on may not be in what is read."""
+        self._announced.clear()
         self.woken.clear()
 
-    def take(self, rows: Iterable[Row]) -> None:
-        """What was read. A result whose session is gone altogether counts as deleted."""
+    def end_read(self, rows: Iterable[Row]) -> None:
+        """Takes what was read. A result whose session is gone altogether counts as deleted."""
         found = {row["id"]: row["status"] for row in rows}
         for name in self.open:
             self.states[name] = found.get(name, int(ResultStatus.DELETED))
         self.open = {name for name in self.open if self.states[name] == ResultStatus.CREATED}
-        self.hear(self._heard)
+        self.announce(self._announced)
 
-    def hear(self, names: Iterable[UUID]) -> None:
-        """They have ended, somebody says. Wakes when that would be enough: a thousand ends are not a thousand looks."""
-        self._heard = self._heard.union(names) & self.open
-        if self._heard and (self._any or len(self._heard) == len(self.open)):
+    def announce(self, names: Iterable[UUID]) -> None:
+        """An event says that these have ended. Wakes when that would be enough: a thousand ends are not a thousand reads."""
+        self._announced = self._announced.union(names) & self.open
+        if self._announced and (self._any or len(self._announced) == len(self.open)):
             self.woken.set()
 
 
-class Ear:
-    """What hears the frames of one session, for all who wait in it."""
+class SessionEvents:
+    """The events of one session, for all who wait in it."""
 
     def __init__(self) -> None:
         self.waiters: set[Waiter] = set()
         self.subscription: Subscription | None = None
 
-    async def hear(self, message: Msg) -> None:
+    async def on_frame(self, message: Msg) -> None:
+        """Announces the results that a frame lists as ended."""
         frame = _decode(message.data)
         ended = {*frame.results, *frame.aborted, *frame.deleted}
         if ended:
             for waiter in self.waiters:
-                waiter.hear(ended & waiter.open)
+                waiter.announce(ended & waiter.open)
 
 
 class Waits:
     def __init__(self, bus: Bus, db: Db) -> None:
         self._bus, self._db = bus, db
-        self._ears: dict[UUID, Ear] = {}
+        self._events: dict[UUID, SessionEvents] = {}
         self._stopping = False
         self._admission = Admission("requests that wait for results", most=PLACES, of_one=PLACES_OF_ONE)
 
     def register(self, service: Service) -> None:
         service.on(RESULT_WAIT, self.wait, seconds=LONGEST, at_once=AT_ONCE)
 
+    @property
+    def sessions(self) -> set[UUID]:
+        """Those whose events are listened to, because somebody waits for results of theirs."""
+        return set(self._events)
+
     def stop(self) -> None:
         """Everybody is answered as things are: they ask the next process."""
         self._stopping = True
-        for ear in self._ears.values():
-            for waiter in ear.waiters:
+        for events in self._events.values():
+            for waiter in events.waiters:
                 waiter.woken.set()
 
     async def wait(self, ctx: Context, request: ResultWait) -> ResultWaited:
@@ -118,47 +125,50 @@ class Waits:
             if name not in rows or (rows[name]["owner"] != ctx.user and not ctx.is_admin):
                 raise NotFound(f"there is no result {name}", field=f"results[{place}]")
         waiter = Waiter(request.results, any=request.any)
-        waiter.take(rows.values())
+        waiter.end_read(rows.values())
         if not waiter.done and request.timeout:
             async with self._listening(waiter, {rows[name]["session"] for name in waiter.open}):
-                await self._until_done(waiter, request.timeout)
+                await self.until_done(waiter, request.timeout)
         states = {name: name_of(ResultStatus(waiter.states[name])) for name in request.results}
         return ResultWaited(waiter.done, states, [name for name in states if name in waiter.open])
 
-    async def _until_done(self, waiter: Waiter, patience: float) -> None:
-        loop, looks = asyncio.get_running_loop(), 0
+    async def until_done(self, waiter: Waiter, patience: float) -> None:
+        """Returns when the waiter is done, after `patience` seconds, or when this process stops."""
+        loop, reads = asyncio.get_running_loop(), 0
         until = loop.time() + patience
         while not self._stopping:
-            waiter.look()
-            waiter.take(await Q.states.fetch(self._db, results=list(waiter.open)))
+            waiter.begin_read()
+            waiter.end_read(await Q.states.fetch(self._db, results=list(waiter.open)))
             left = until - loop.time()
             if waiter.done or left <= 0:
                 return
             try:
-                async with asyncio.timeout(min(left, AGAIN.delay(looks))):
+                async with asyncio.timeout(min(left, AGAIN.delay(reads))):
                     await waiter.woken.wait()
             except TimeoutError:
-                looks += 1
+                reads += 1
 
     @asynccontextmanager
     async def _listening(self, waiter: Waiter, sessions: set[UUID]) -> AsyncIterator[None]:
         try:
             for session in sessions:
-                if session in self._ears:
-                    self._ears[session].waiters.add(waiter)
+                if session in self._events:
+                    self._events[session].waiters.add(waiter)
                     continue
-                ear = self._ears[session] = Ear()
-                ear.waiters.add(waiter)
-                ear.subscription = await self._bus.nc.subscribe(subjects.event("task", "changed", session), cb=ear.hear)
+                events = self._events[session] = SessionEvents()
+                events.waiters.add(waiter)
+                events.subscription = await self._bus.nc.subscribe(
+                    subjects.event("task", "changed", session), cb=events.on_frame
+                )
             yield
         finally:
-            for session in sessions & self._ears.keys():
+            for session in sessions & self._events.keys():
                 await self._leave(session, waiter)
 
     async def _leave(self, session: UUID, waiter: Waiter) -> None:
-        ear = self._ears[session]
-        ear.waiters.discard(waiter)
-        if not ear.waiters:
-            del self._ears[session]
-            if ear.subscription is not None and not self._bus.nc.is_closed:
-                await ear.subscription.unsubscribe()
+        events = self._events[session]
+        events.waiters.discard(waiter)
+        if not events.waiters:
+            del self._events[session]
+            if events.subscription is not None and not self._bus.nc.is_closed:
+                await events.subscription.unsubscribe()

@@ -146,7 +146,7 @@ class Sessions:
         check(ctx, row)
         if row["operation"] is None:
             SESSION.check("purge", SessionStatus(row["status"]), request.session)
-            row = await self._removal.purge(unit, request.session)
+            row = await self._removal.purge(unit, row)
         return session_of(row)
 
     async def delete(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:

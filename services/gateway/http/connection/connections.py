@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Protocol
 
-from services.gateway.http.limits import Limits, TooManyConnections
+from services.gateway.http.connection.limits import Limits, TooManyConnections
 
 
 class Outsider(Protocol):

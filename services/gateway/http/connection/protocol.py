@@ -13,11 +13,11 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from services.gateway.http import errors as problem
-from services.gateway.http import upgrade
-from services.gateway.http.connections import Connections, Outsider
-from services.gateway.http.flow import HeldFlow, Reading
-from services.gateway.http.limits import RequestTimeout, TooManyConnections
+from services.gateway.http import errors
+from services.gateway.http.connection import upgrade
+from services.gateway.http.connection.connections import Connections, Outsider
+from services.gateway.http.connection.flow import HeldFlow, Reading
+from services.gateway.http.connection.limits import RequestTimeout, TooManyConnections
 from shared.contracts.errors import HeadraceError, Invalid
 from shared.runtime.log import log
 
@@ -241,11 +241,13 @@ class EdgeProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         log.info("http.refused", status=error.status, code=error.code, client=self.address)
-        body = problem.encode(error, "")
-        fields = {"Content-Type": problem.MEDIA_TYPE, "Content-Length": str(len(body)), "Connection": "close"}
-        lines = [f"{name}: {value}\r\n" for name, value in (fields | problem.headers(error)).items()]
+        reply = errors.problem_reply(error, "")
+        fields = {"Content-Type": reply.media_type, "Content-Length": str(len(reply.body)), "Connection": "close"}
+        lines = [f"{name}: {value}\r\n" for name, value in (fields | errors.headers(error)).items()]
         dates = [b"%b: %b\r\n" % pair for pair in self.server_state.default_headers]
-        self.transport.write(b"".join([STATUS_LINE[error.status], *dates, "".join(lines).encode(), b"\r\n", body]))
+        self.transport.write(
+            b"".join([STATUS_LINE[error.status], *dates, "".join(lines).encode(), b"\r\n", reply.body])
+        )
         self._reading, self._since, self._refusal = Reading.NOTHING, self.loop.time(), error
         self._over = True
         self.flow.resume_reading()

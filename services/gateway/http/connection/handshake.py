@@ -5,8 +5,8 @@ import ssl
 from asyncio.sslproto import SSLProtocol
 from typing import Any
 
-from services.gateway.http.connections import Connections
-from services.gateway.http.protocol import EdgeProtocol
+from services.gateway.http.connection.connections import Connections
+from services.gateway.http.connection.protocol import EdgeProtocol
 
 
 class Handshake(SSLProtocol):

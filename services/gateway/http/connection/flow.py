@@ -5,7 +5,7 @@ from enum import Enum
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from services.gateway.http.limits import Limits
+from services.gateway.http.connection.limits import Limits
 
 
 class Reading(Enum):

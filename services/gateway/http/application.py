@@ -1,0 +1,100 @@
+"""The ASGI application: for each request one trace, one caller, one route, one line in the log. Never a token, never a query."""
+
+import secrets
+import time
+from typing import Any
+
+import structlog
+
+from services.gateway.edge import Edge
+from services.gateway.http.asgi import Message, Receive, Response, Scope, Send
+from services.gateway.http.domain import Domain
+from services.gateway.http.errors import MethodNotAllowed
+from services.gateway.http.reply import Reply
+from services.gateway.http.request import ClientGoneError, Request
+from services.gateway.http.routing import Router, segments
+from shared.bus import trace
+from shared.contracts.errors import HeadraceError, Internal
+from shared.runtime.log import log
+from shared.service.context import Context
+from shared.service.middleware.permission import require
+
+_QUIET = ("/health/", "/metrics")
+"""Addresses whose successes are logged at level debug: they are asked for all the time."""
+
+
+def span_of(header: str | None) -> str:
+    """The caller's trace with a span of our own, or a new trace."""
+    parent = trace.accept(header)
+    return f"{parent[:36]}{secrets.token_hex(8)}{parent[52:]}"
+
+
+class Application:
+    """All domains. Of those whose prefix an address has, the longest one answers."""
+
+    def __init__(self, edge: Edge, domains: list[Domain]) -> None:
+        self._edge = edge
+        by_length = sorted(domains, key=lambda domain: len(domain.prefix), reverse=True)
+        self._domains = [(domain, Router(domain.routes)) for domain in by_length]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"  # the server speaks nothing else: no lifespan, no websockets
+        began = time.perf_counter()
+        sent = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None)
+        parent = span_of(sent)
+        token = trace.current.set(parent)
+        status = 0
+
+        async def send_traced(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"traceparent", parent.encode())]
+            await send(message)
+
+        path = scope["path"]
+        request = Request(self._edge, scope, receive, Context(user="", via="http", trace=parent))
+        domain, router = next(one for one in self._domains if path.startswith(one[0].prefix))
+        with structlog.contextvars.bound_contextvars(trace=trace.trace_id(parent)):
+            try:
+                try:
+                    await (await self._response(domain, router, request))(scope, receive, send_traced)
+                except Exception as error:
+                    if status:  # the answer has begun: all that is left is to end the connection
+                        raise
+                    await _refusal(domain, error, trace.trace_id(parent))(scope, receive, send_traced)
+            finally:
+                trace.current.reset(token)
+                write = log.debug if path.startswith(_QUIET) and status < 400 else log.info
+                write(
+                    "http.request",
+                    method=scope["method"],
+                    path=path[:200],
+                    status=status,
+                    ms=round((time.perf_counter() - began) * 1000, 1),
+                    user=request.context.user,
+                )
+
+    async def _response(self, domain: Domain, router: Router, request: Request) -> Response:
+        scope = request.scope
+        routes, values = router.find(segments(scope, encoded_slash=domain.encoded_slash))
+        route = routes.get(scope["method"])
+        if route is None:
+            if scope["method"] == "OPTIONS":
+                return Reply(status=204, headers={"Allow": ", ".join(sorted((*routes, "OPTIONS")))})
+            raise MethodNotAllowed
+        if route.needs is not None:
+            request.context = await self._edge.auth.context(request.header(b"authorization"), request.context.trace)
+            require(request.context, route.needs)
+        try:
+            return await route.handler(request, await route.read(request, values, domain.read_query))
+        except ClientGoneError:
+            return Reply(status=499)
+
+
+def _refusal(domain: Domain, error: Exception, traced: str) -> Any:
+    """The answer to an error. What nobody foresaw is logged, and the answer names the trace under which it is found."""
+    known = error if isinstance(error, HeadraceError) else Internal()
+    if isinstance(known, Internal):
+        log.error("http.failed", error=repr(error), exc_info=error)
+    return domain.errors(known, traced)
