@@ -1,10 +1,14 @@
 """Operations of several services: found wherever they are, and listed as one."""
 
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
+from services.gateway.events.feed import Event
+from services.gateway.events.visible import VisibleEvents
 from services.gateway.operations import of_services
 from services.gateway.operations.of_services import merge
 from shared.contracts.errors import Conflict, HeadraceError, NotFound, Unavailable
@@ -122,3 +126,11 @@ async def test_a_wait_is_no_longer_for_being_asked_of_several(monkeypatch: pytes
     await of_services.wait(BUS, ANN, OperationWait(IDS[0], timeout=20))
     waits = [asked.timeout for _, asked in services.asked]
     assert 20 >= waits[0] >= waits[1] >= waits[2] > 15
+
+
+async def test_events_of_operations_are_for_their_owners() -> None:
+    event = Event(1, 1, f"hr.evt.operation.changed.{IDS[0]}", msgspec.json.encode(ONE))
+    nonsense = Event(1, 2, f"hr.evt.operation.changed.{IDS[1]}", b"[]")
+    for user, seen in (("ann", [event]), ("bob", [])):
+        request: Any = SimpleNamespace(context=speaking_for(user))
+        assert await VisibleEvents(request).keep([event, nonsense]) == seen

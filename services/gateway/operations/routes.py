@@ -18,18 +18,22 @@ OPERATION: Final = f"{OPERATIONS}/{{operation}}"
 
 
 async def page(request: Request, asked: o.OperationList) -> Response:
+    """A page of the caller's operations, newest first; of everybody's for the admin."""
     return Reply(await of_services.page(request.edge.bus, request.context, asked))
 
 
 async def show(request: Request, ref: o.OperationRef) -> Response:
+    """One operation, of whichever service."""
     return Reply(await of_services.get(request.edge.bus, request.context, ref))
 
 
 async def wait(request: Request, asked: o.OperationWait) -> Response:
+    """The operation when it has ended, or as it is when the time is over."""
     return Reply(await of_services.wait(request.edge.bus, request.context, asked))
 
 
 async def cancel(request: Request, ref: o.OperationRef) -> Response:
+    """The operation, which is being cancelled; 409 if it cannot be."""
     return Reply(await of_services.cancel(request.edge.bus, request.context, ref, request.key))
 
 
