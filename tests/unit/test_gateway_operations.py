@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -12,7 +12,6 @@ from services.gateway.events.visible import VisibleEvents
 from services.gateway.operations import of_services
 from services.gateway.operations.of_services import merge
 from shared.contracts.errors import Conflict, HeadraceError, NotFound, Unavailable
-from shared.contracts.ids import uuid7
 from shared.contracts.operations import (
     Operation,
     OperationList,
@@ -25,15 +24,19 @@ from shared.contracts.operations import (
 from shared.service.context import speaking_for
 from shared.service.paging import place_of
 
-IDS = [uuid7(milliseconds) for milliseconds in range(8)]
+IDS = [uuid4() for _ in range(8)]
 ASKED = OperationList(size=3)
+
+
+def made_at(number: int) -> str:
+    return f"2026-11-30T21:00:0{number}.000000Z"
 
 
 def page(*numbers: int, kind: str = "archive", more: bool = False) -> OperationPage:
     items = [
         Operation(
             operation_name(IDS[number]),
-            OperationMetadata(kind, "datasets/d", "ann", "running", "step", "", "", 1),
+            OperationMetadata(kind, "datasets/d", "ann", "running", "step", made_at(number), "", 1),
             False,
         )
         for number in numbers
@@ -53,14 +56,14 @@ def test_newest_first_whosever_they_are() -> None:
 def test_a_page_ends_where_it_is_full_and_says_where_the_next_begins() -> None:
     found = merge(ASKED, [page(7, 5, 2), page(6, 3), page(1)])
     assert numbers(found) == [7, 6, 5]
-    assert place_of(OperationList(size=100, token=found.next), UUID) == IDS[5]
+    assert place_of(OperationList(size=100, token=found.next), tuple[str, UUID]) == (made_at(5), IDS[5])
 
 
 def test_what_a_cut_page_may_hide_comes_later() -> None:
     """A service's reply is full before its page is: others' operations that are older may not pass it."""
     found = merge(ASKED, [page(7, more=True), page(6, 5), page()])
     assert numbers(found) == [7]
-    assert place_of(OperationList(size=3, token=found.next), UUID) == IDS[7]
+    assert place_of(OperationList(size=3, token=found.next), tuple[str, UUID]) == (made_at(7), IDS[7])
 
 
 def test_one_that_was_handed_over_in_between_stands_once() -> None:
