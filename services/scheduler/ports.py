@@ -91,5 +91,5 @@ class Attempts(Protocol):
     async def fail(self, reports: Sequence[Failed], workers: dict[UUID, str]) -> None:
         """Ends attempts without results; lost ones get another attempt while they have retries left. `workers`: by task."""
 
-    async def let_go(self, tasks: Sequence[UUID]) -> None:
+    async def cancel_unstarted(self, tasks: Sequence[UUID]) -> None:
         """Ends tasks that a worker held without having begun, in sessions that have ended."""

@@ -31,18 +31,18 @@ async def delete(http: Http, session: str, note: Note) -> Any:
     return await _until("deleted", begun, http, session, note)
 
 
-async def _until(wanted: str, session: Any, http: Http, name: str, note: Note) -> Any:
+async def _until(status: str, session: Any, http: Http, name: str, note: Note) -> Any:
     """The service has begun it, and answers after 30 s at the latest."""
     pause = Pause()
-    while session["status"] != wanted:
+    while session["status"] != status:
         if not session.get("operation"):
-            raise FailedError(f"session {name} is {session['status']}, and nothing goes on that would make it {wanted}")
+            raise FailedError(f"session {name} is {session['status']}, and nothing goes on that would make it {status}")
         note(f"{session['status']}, going on")
         await pause()
         try:
             session = await http.get(f"{COMPUTE}/sessions/{name}")
         except NotFoundError:
-            if wanted != "deleted":
+            if status != "deleted":
                 raise
-            session = session | {"status": wanted, "operation": ""}
+            session = session | {"status": status, "operation": ""}
     return session

@@ -54,26 +54,22 @@ def render_states(text: str, names: Names, where: str) -> str:
 def render_query(text: str, names: Names, where: str) -> tuple[str, tuple[str, ...]]:
     """A query as it is sent, and the names of its parameters: the first is `$1`.
 
-    ValueError, with `where`, for an unknown state, for a state by its number, for `:name` beside `$1`, and for `[:name]`, which could be a slice.
+    ValueError, with `where`, for an unknown state, for a state or a parameter by its number, and for `[:name]`, which could be a slice.
     """
     order: dict[str, int] = {}
-    numbered = False
 
     def replace(found: re.Match[str]) -> str:
-        nonlocal numbered
+        if found["number"]:
+            raise ValueError(f"{where}: parameters have names, :name, not {found[0]}")
         if found["slice"]:
             raise ValueError(
                 f"{where}: write [(:name)] for a parameter or [1:name] for a slice, not {found['slice']!r}"
             )
         if found["parameter"]:
             return f"${order.setdefault(found['parameter'], len(order) + 1)}"
-        numbered = numbered or found["number"] is not None
         return _state(found, names, where)
 
-    rendered = _QUERY.sub(replace, text)
-    if order and numbered:
-        raise ValueError(f"{where}: parameters by name (:{next(iter(order))}) and by number ($1) in one query")
-    return rendered, tuple(order)
+    return _QUERY.sub(replace, text), tuple(order)
 
 
 def _state(found: re.Match[str], names: Names, where: str) -> str:

@@ -23,11 +23,12 @@ quotes and double quotes; `::`, `:=` and slices (`a[1:2]`, `a[1:n]`) are left al
 lower case, and the `sets` of the machine. All other braces are left alone. An unknown name is an error at start, with file, block and name;
 so is a state by its number (`status = 2`).
 
-Blocks that still have `$1` are read with `Q["name"]`, which is the text to send.
+`Q["name"]` is the Query of a name that is known only at run time. A template, whose pieces a module puts in, is a block too: its
+`{pieces}` have no dot, and `text` and `parameters` are what it is made of.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ class Query:
 
 
 class Queries:
-    """The blocks of a file: `Q.name` is a Query, `Q["name"]` its text. An unknown name says where it was looked for."""
+    """The blocks of a file: `Q.name`, or `Q["name"]`, is a Query. An unknown name says where it was looked for."""
 
     def __init__(self, path: Path, machines: Iterable[Machine[Any]] = ()) -> None:
         names = state_names(machines)
@@ -102,12 +103,12 @@ class Queries:
     def __getattr__(self, name: str) -> Query:
         raise AttributeError(f"no query {name!r} in {self._path}")
 
-    def __getitem__(self, name: str) -> str:
+    def __getitem__(self, name: str) -> Query:
         if name not in self._queries:
             raise KeyError(f"no query {name!r} in {self._path}")
-        return self._queries[name].text
+        return self._queries[name]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Query]:
         return iter(self._queries.values())
 
 

@@ -18,9 +18,9 @@ async def copy_session(stack: Stack, session: UUID, submission: UUID, copies: in
     db = await asyncpg.connect(stack.postgres.url("headrace"), server_settings={"search_path": "scheduler"})
     try:
         await wait_until(
-            lambda: db.fetchval("SELECT settled FROM submissions WHERE id = $1", submission),
+            lambda: db.fetchval("SELECT ended FROM submissions WHERE id = $1", submission),
             timeout=60,
-            on_timeout="the scheduler has not settled the submission",
+            on_timeout="the scheduler has not marked the submission as ended",
         )
         await db.execute("SET synchronous_commit = off")
         now = int(datetime.now(UTC).timestamp() * 1000)

@@ -109,7 +109,7 @@ async def test_what_runs_again_is_seen_by_a_session_that_ends_meanwhile(
 
 
 async def test_a_submission_is_not_settled_while_its_tasks_run_again(rig: Rig, pool: Any) -> None:
-    """Nobody looks into a settled one: what was chosen of it would be lost with the queue."""
+    """Nobody looks into one that has ended: what was chosen of it would be lost with the queue."""
     session, id = await cancelled(rig)
     async with pool.acquire() as db, db.transaction():
         assert await rerun(db, session, [ids.task_id(id, 0)], ([], []))
@@ -117,7 +117,7 @@ async def test_a_submission_is_not_settled_while_its_tasks_run_again(rig: Rig, p
         sweeping = asyncio.create_task(sweep(rig, pool).run_once())
         await waiting(pool, unless=sweeping)
     await sweeping
-    assert await pool.fetchval("SELECT settled FROM submissions WHERE id = $1", id) is False
+    assert await pool.fetchval("SELECT ended FROM submissions WHERE id = $1", id) is False
 
 
 async def test_an_object_that_is_not_the_results_own_stays_when_its_value_is_deleted(rig: Rig) -> None:
@@ -163,7 +163,7 @@ async def test_what_waits_for_a_session_holds_none_of_its_tasks(rig: Rig, pool: 
     await pool.execute("UPDATE tasks SET remaining = 0, status = 3 WHERE id = $1", chosen)
     async with pool.acquire() as db, db.transaction():
         if what == "resume":
-            await pool.execute("UPDATE sessions SET status = 2, owed = true WHERE id = $1", session)
+            await pool.execute("UPDATE sessions SET status = 2, pending_cleanup = true WHERE id = $1", session)
         await sessions.hold(db, session)
         if what == "resume":
             other = asyncio.create_task(lead(rig, session, "resume"))

@@ -380,7 +380,7 @@ async def test_a_kill_between_the_deletion_and_the_removal_leaves_no_object(
     key = await stored(rig, session, result, b"u" * 20_000)
     await deleted(rig, session, result)
     assert await rig.objects.head(key) is not None
-    assert await pool.fetchval("SELECT count(*) FROM doomed") == 1
+    assert await pool.fetchval("SELECT count(*) FROM orphaned_objects") == 1
 
     class Dies:
         """Removes the object, and is killed before it says so."""
@@ -394,7 +394,7 @@ async def test_a_kill_between_the_deletion_and_the_removal_leaves_no_object(
         await OrphanedObjects(pool, half).run_once()
     assert await rig.objects.head(key) is None
     assert await OrphanedObjects(pool, rig.objects).run_once() == 1  # once more is harmless
-    assert await pool.fetchval("SELECT count(*) FROM doomed") == 0
+    assert await pool.fetchval("SELECT count(*) FROM orphaned_objects") == 0
 
 
 # -- more inputs than a line has room for

@@ -11,6 +11,7 @@ import pytest
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.contracts.errors import Conflict, Forbidden, Invalid, NotFound
+from shared.contracts.operations import Amount, Operation, OperationRef, OperationWait
 from shared.objects.layout import result_key, session_prefix
 from shared.worker import App, Task
 from tests.support.compute_rig import Rig, open_rig, spec
@@ -138,11 +139,13 @@ async def test_a_pause_whose_process_died_is_finished_by_whoever_resumes(
     session = await rig.session(partition)
     id = await rig.submit(session, [spec() for _ in range(6)])
     await rig.until(ids.task_id(id, 0), "submitted")
-    await admin.execute("UPDATE sessions SET status = 2, owed = true, version = version + 1 WHERE id = $1", session)
+    await admin.execute(
+        "UPDATE sessions SET status = 2, pending_cleanup = true, version = version + 1 WHERE id = $1", session
+    )
     assert (await lead(rig, session, "resume")).status == "running"
     async with rig.worker(app, partition=partition):
         assert (await rig.all_ended(session)).completed == 6
-    assert not await admin.fetchval("SELECT owed FROM sessions WHERE id = $1", session)
+    assert not await admin.fetchval("SELECT pending_cleanup FROM sessions WHERE id = $1", session)
 
 
 # -- cancel
@@ -258,6 +261,12 @@ async def test_purge_leaves_no_object_behind_and_touches_no_others(rig: Rig) -> 
     results = (await rig.ask("result.list", c.ResultQuery(session=session), c.ResultPage)).items
     assert [(result.status, result.opaque) for result in results] == [("deleted", "")] * 3
     assert set(rig.framed(session, "deleted")) == {result.id for result in results}
+    purge = await operation(rig, begun.operation)
+    assert (purge.metadata.kind, purge.metadata.target, purge.metadata.owner) == ("purge", f"sessions/{session}", "ann")
+    assert purge.metadata.progress == {"objects": Amount(2), "results": Amount(3)}
+    assert purge.result["status"] == "purged"
+    with pytest.raises(NotFound):
+        await rig.ask("operation.get", OperationRef(UUID(begun.operation)), Operation, user="eve")
     assert await rig.status(ids.task_id(id, 0)) == "completed"
     assert len(await keys(rig, other)) == 2
     assert len(await rig.value(ids.result_id(kept, 0))) == 40_000
@@ -289,6 +298,13 @@ async def test_purge_of_a_closed_session_stops_what_still_runs(rig: Rig) -> None
     assert await rig.status(ids.task_id(id, 0)) == "cancelled"
 
 
+async def operation(rig: Rig, name: str) -> Operation:
+    """As it is when it has ended."""
+    found = await rig.ask("operation.wait", OperationWait(UUID(name)), Operation)
+    assert found.done
+    return found
+
+
 TABLES = ("tasks", "results", "dependencies", "submissions", "ready", "lanes", "running", "attempts", "chunks")
 
 
@@ -303,10 +319,12 @@ async def test_delete_of_a_running_session_leaves_no_row_and_no_object(
     gate = await rig.result(session)
     id = await rig.submit(session, [spec("hold", name), spec(inputs=["@0", gate]), *(spec() for _ in range(30))])
     await rig.until(ids.task_id(id, 0), "processing")
-    await lead(rig, session, "delete")
+    begun = await lead(rig, session, "delete")
     await lead(rig, session, "delete")  # asked twice: one chain
     await wait_until(lambda: gone(rig, session))
     assert await rows() == before
+    deletion = await operation(rig, begun.operation)
+    assert (deletion.metadata.kind, deletion.metadata.target, deletion.result) == ("delete", f"sessions/{session}", {})
     assert not await keys(rig, session)
     await wait_until(lambda: rig.told(f"hr.evt.session.deleted.{session}"))
 

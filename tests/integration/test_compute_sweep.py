@@ -83,7 +83,7 @@ async def test_submissions_that_wait_hide_no_others_nor_does_an_error(
     for _ in range(8):
         with pytest.raises(RuntimeError):
             await swept.run_once()
-    settled = await pool.fetch("SELECT id FROM submissions WHERE settled AND session = $1", session)
+    settled = await pool.fetch("SELECT id FROM submissions WHERE ended AND session = $1", session)
     assert [row["id"] for row in settled] == [over]
     assert all([await first_open_task(pool, *task_span(id)) for id in waits])
 
@@ -110,4 +110,4 @@ async def test_a_close_that_was_interrupted_is_finished_slice_by_slice(
     }  # fmt: skip
     assert max(len(frame.cancelled) for frame in rig.frames(session)) <= 6
     await sweep(rig, pool).run_once()
-    assert await pool.fetchval("SELECT settled FROM submissions WHERE id = $1", id)
+    assert await pool.fetchval("SELECT ended FROM submissions WHERE id = $1", id)

@@ -19,7 +19,7 @@ from shared.db.pool import open_pool
 from shared.service.schema import SCHEMA as OUTBOX
 from shared.testing.bus import MemoryBroker
 from tests.support.compute_rig import new_database
-from tests.support.model.moves import refuse_illegal_moves
+from tests.support.model.moves import moves_seen, refuse_illegal_moves, verbs_never_seen
 from tests.support.model.operations import Operations
 from tests.support.model.real import Real
 from tests.support.model.rules import Task
@@ -83,6 +83,10 @@ def test_the_scheduler_does_what_the_rules_do(real: tuple[Real, asyncio.Runner],
     found, runner = real
     machine = type("Both", (Operations,), {"real": found, "run": staticmethod(runner.run)})
     counted(f"operations on PostgreSQL: {drive(machine, 2_000 if SOAK else 100)}")
+    assert verbs_never_seen(runner.run(moves_seen(found.pool))) <= {
+        "session reopen", "session delete", "submission refuse", "result delete",
+        "task time out", "task preempt", "task rerun", "task pause", "task resume",
+    }  # fmt: skip
 
 
 # -- what was found

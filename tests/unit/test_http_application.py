@@ -15,7 +15,7 @@ from services.gateway.http.fields import convert, read_query
 from services.gateway.http.reply import Reply
 from services.gateway.http.request import Request
 from services.gateway.http.route import Nothing, Route
-from services.gateway.routes import ROUTES
+from services.gateway.routes import DOMAINS, ROUTES, SCICAT
 from shared.contracts.compute import Condition, TaskQuery
 from shared.contracts.errors import HeadraceError, Invalid
 
@@ -195,3 +195,10 @@ def test_conditions_of_a_list_are_json_and_ids_have_commas_between_them() -> Non
     with pytest.raises(Invalid) as refused:
         convert({"session": "a\0"}, TaskQuery)
     assert refused.value.field == "session"
+
+
+def test_what_is_at_the_address_of_scicat_is_at_ours_too() -> None:
+    ours, theirs = (next(one for one in DOMAINS if one.prefix == prefix) for prefix in ("/data/v1", SCICAT))
+    rows = {(one.method, one.path.removeprefix(ours.prefix), one.asks, one.message) for one in ours.routes}
+    assert {(one.method, one.path.removeprefix(theirs.prefix), one.asks, one.message) for one in theirs.routes} < rows
+    assert ("POST", f"{SCICAT}/datasets") in {(one.method, one.path) for one in theirs.routes}

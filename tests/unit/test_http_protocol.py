@@ -499,9 +499,9 @@ class Greeting:
 async def test_tls_counts_from_the_moment_a_connection_is_accepted() -> None:
     places = Connections(LIMITS)
     greeting = Greeting(places)
-    assert (len(places), len(places.outside)) == (0, 1)
+    assert (len(places), len(places.unadmitted)) == (0, 1)
     await greeting.shake_hands()
-    assert (len(places), len(places.outside)) == (1, 0)
+    assert (len(places), len(places.unadmitted)) == (1, 0)
     greeting.tls.write(GET % b"")
     await greeting.exchange()
     assert greeting.tls.read(1000).startswith(b"HTTP/1.1 200")
@@ -511,12 +511,12 @@ async def test_tls_counts_from_the_moment_a_connection_is_accepted() -> None:
 
 
 async def test_handshakes_that_never_end_are_not_many() -> None:
-    places = Connections(msgspec.structs.replace(LIMITS, outside=3))
+    places = Connections(msgspec.structs.replace(LIMITS, unadmitted=3))
     greetings = [Greeting(places) for _ in range(5)]
     assert [one.transport.aborted for one in greetings] == [True] * 2 + [False] * 3
     for one in greetings:
         one.server.connection_lost(None)
-    assert (len(places), len(places.outside)) == (0, 0)
+    assert (len(places), len(places.unadmitted)) == (0, 0)
 
 
 async def _full(places: Connections) -> list[Client]:
@@ -543,18 +543,18 @@ async def test_who_found_no_place_is_closed_although_he_stays() -> None:
     places.check(now + LIMITS.linger + 1)
     assert late.transport.aborted
     await _leave(late, *busy)
-    assert (len(places), len(places.outside)) == (0, 0)
+    assert (len(places), len(places.unadmitted)) == (0, 0)
 
 
 async def test_those_who_found_no_place_are_not_many() -> None:
     places = Connections(LIMITS)
     busy = await _full(places)
-    late = [Client(places, "203.0.113.1") for _ in range(LIMITS.outside + 9)]
+    late = [Client(places, "203.0.113.1") for _ in range(LIMITS.unadmitted + 9)]
     assert [one.statuses for one in late] == [[503]] * len(late)
-    assert [one.transport.aborted for one in late] == [True] * 9 + [False] * LIMITS.outside
-    assert len(places.outside) == LIMITS.outside
+    assert [one.transport.aborted for one in late] == [True] * 9 + [False] * LIMITS.unadmitted
+    assert len(places.unadmitted) == LIMITS.unadmitted
     await _leave(*late, *busy)
-    assert len(places.outside) == 0
+    assert len(places.unadmitted) == 0
 
 
 async def test_a_flood_of_newcomers_does_not_cost_a_look_at_everybody_each(monkeypatch: pytest.MonkeyPatch) -> None:

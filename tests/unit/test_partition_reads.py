@@ -23,12 +23,12 @@ class Tables:
         self.go = asyncio.Event()
 
     async def fetch(self, query: str, *_: Any) -> list[Any]:
-        if query == unplaced.Q["count_waiting"]:
+        if query == unplaced.Q.count_waiting.text:
             self.reading += 1
             self.most = max(self.most, self.reading)
             await self.go.wait()
             self.reading -= 1
-        if query == partitions.Q["partitions"]:
+        if query == partitions.Q.partitions.text:
             return [{"id": 1, "name": "p", "priority": 1, "reserve": 0, "max": None}]
         return []
 

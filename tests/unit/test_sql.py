@@ -132,10 +132,9 @@ def test_a_set_has_states_and_a_name_of_its_own() -> None:
             Machine("door", Door.OPEN, {}, kind=Door, sets={name: frozenset(states)})
 
 
-def test_parameters_by_number_are_still_read_but_not_beside_names() -> None:
-    assert query("SELECT $1, x::text, a[1:2], $2") == ("SELECT $1, x::text, a[1:2], $2", ())
-    with pytest.raises(ValueError, match="here: parameters by name"):
-        query("SELECT $1, :b")
+def test_a_parameter_by_its_number_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"here: parameters have names, :name, not \$1"):
+        query("SELECT $1")
 
 
 async def test_a_call_passes_every_parameter_by_keyword(tmp_path: Path) -> None:
@@ -159,7 +158,7 @@ def test_queries_are_named_and_an_unknown_one_says_where(tmp_path: Path) -> None
     file.write_text("-- about\n\n-- name: one\nSELECT 1;\n\n-- name: two\n-- why\nSELECT\n  2;\n")
     queries = Queries(file)
     assert {query.name: query.text for query in queries} == {"one": "SELECT 1", "two": "-- why\nSELECT\n  2"}
-    assert queries["one"] == queries.one.text
+    assert queries["one"] is queries.one
     with pytest.raises(KeyError, match=r"three.*queries\.sql"):
         queries["three"]
     with pytest.raises(AttributeError, match=r"three.*queries\.sql"):

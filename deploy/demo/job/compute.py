@@ -44,8 +44,8 @@ class Compute:
 
     async def retrieve(self) -> UUID:
         """The id of the retrieval that gives the inputs their values."""
-        wanted = [Wanted(name, id) for name, id in self._inputs.items()]
-        return (await self._client.retrievals.create(self._pid, session=self._session, results=wanted)).id
+        files = [Wanted(name, id) for name, id in self._inputs.items()]
+        return (await self._client.retrievals.create(self._pid, session=self._session, results=files)).id
 
     async def until_retrieved(self, retrieval: UUID, progress: Progress) -> None:
         pause = Pause(LOOK)

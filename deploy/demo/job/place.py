@@ -15,10 +15,10 @@ NAME = "FITS catalogue"
 
 async def leave_open_sessions(client: Headrace) -> int:
     """Closes what an earlier run of this job left open, so that its site has its cores again; how many."""
-    mine = [one.id async for one in client.sessions.list(status="running") if one.name == NAME]
-    for session in mine:
+    left_open = [one.id async for one in client.sessions.list(status="running") if one.name == NAME]
+    for session in left_open:
         await client.sessions.close(session)
-    return len(mine)
+    return len(left_open)
 
 
 async def offers(client: Headrace, pid: str) -> dict[str, Any]:

@@ -101,11 +101,11 @@ def _moving(one: Located, move: float) -> str:
     return f"would move {size(one.size)} of {one.pid} at {move / 1e6:g} MB/s: {one.size / move:.1f} s"
 
 
-def _lacks(unit: str, wanted: Between, has: int, free: int) -> str:
-    if wanted.min > has:
-        return f"{_count(wanted.min, unit)} wanted, and there are {has}"
-    if wanted.min > free:
-        return f"{_count(wanted.min, unit)} wanted, and {free} of {has} are free"
+def _lacks(unit: str, needed: Between, has: int, free: int) -> str:
+    if needed.min > has:
+        return f"{_count(needed.min, unit)} wanted, and there are {has}"
+    if needed.min > free:
+        return f"{_count(needed.min, unit)} wanted, and {free} of {has} are free"
     return ""
 
 

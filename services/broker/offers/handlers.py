@@ -51,7 +51,7 @@ class Handlers:
 
     async def request(self, ctx: Context, asked: OfferRequest) -> OfferReply:
         """An offer of the site, or why there is none. The same offerset again gets the same offer."""
-        site, wanted = self._place.name, asked.request
+        site, request = self._place.name, asked.request
         try:
             async with asyncio.timeout(asked.within * WAITING):
                 await self._compute.ready.wait()
@@ -59,7 +59,7 @@ class Handlers:
             return OfferReply(site, "NO", reason="its partition is not there yet")
         within = asked.within * WAITING
         data, functions = await asyncio.gather(
-            locate(self._bus, ctx, wanted.data, within), self._functions(wanted, within)
+            locate(self._bus, ctx, request.data, within), self._functions(request, within)
         )
         async with self._units.begin() as unit:
             db, now = unit.connection, self._clock.now()
@@ -68,15 +68,15 @@ class Handlers:
             if row is not None:
                 row = owned(ctx, row, NotFound(f"there is no offerset {asked.offerset}", field="offerset"))
             if row is None:
-                terms = decide(self._place, free, wanted, data, functions)
+                terms = decide(self._place, free, request, data, functions)
                 if isinstance(terms, No):
                     return OfferReply(site, "NO", reason=terms.reason)
-                row = await capacity.reserve(unit, self._place, ctx.user, asked.offerset, wanted, terms, now)
+                row = await capacity.reserve(unit, self._place, ctx.user, asked.offerset, request, terms, now)
         return OfferReply(site, "YES", store.offer_of(row))
 
-    async def _functions(self, wanted: ExecutionRequest, within: float) -> frozenset[str] | None:
+    async def _functions(self, request: ExecutionRequest, within: float) -> frozenset[str] | None:
         """Those that the site has now; asked only if the request names one."""
-        return frozenset() if wanted.executable is None else await self._compute.functions(within)
+        return frozenset() if request.executable is None else await self._compute.functions(within)
 
     async def accept(self, ctx: Context, asked: OfferRef) -> Offer:
         """The offer, with the compute session that it has become."""

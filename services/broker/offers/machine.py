@@ -38,4 +38,4 @@ ASKED = {"accept": "ACCEPTED", "reject": "REJECTED", "release": "CANCELLED"}
 
 def options(phase: P) -> list[str]:
     """The phases that a client may ask for now."""
-    return [wanted for verb, wanted in ASKED.items() if phase in MACHINE.moves[verb][0]]
+    return [requested for verb, requested in ASKED.items() if phase in MACHINE.moves[verb][0]]

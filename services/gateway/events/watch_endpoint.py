@@ -145,13 +145,13 @@ class WatchEndpoint:
         try:
             if after is None:
                 return Watched([], str(place))
-            mine = subjects.command(user, "", "", "")[:-2]  # `hr.cmd.<user>.`
+            own = subjects.command(user, "", "", "")[:-2]  # `hr.cmd.<user>.`
             clock = asyncio.get_running_loop().time
             end, room = clock() + self._patience(query.wait), ROOM
             events: list[WatchEvent] = []
             while not events and (taken := await feed.take(max(0, end - clock()))):
                 for event in taken:
-                    if command_subject(event).startswith(mine):
+                    if command_subject(event).startswith(own):
                         room -= len(event.data) + 200
                         if events and room < 0:
                             break

@@ -70,8 +70,8 @@ class Retrieve:
         blocks = await self._peers.datablocks(state.owner, state.pid)
         if not blocks:
             raise UserError(f"dataset {state.pid} has no datablocks")
-        wanted = await store.wanted(self._units.pool, state.retrieval)
-        paths = {row["path"] for row in wanted}
+        rows = await store.wanted(self._units.pool, state.retrieval)
+        paths = {row["path"] for row in rows}
         files = await self._peers.files(state.owner, state.pid, paths) if paths else []
         if missing := sorted(paths - {file.path for file in files}):
             raise UserError(f"dataset {state.pid} has no file {missing[0]!r}")

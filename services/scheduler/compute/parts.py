@@ -42,7 +42,8 @@ from shared.service.service import Service
 class Endpoints(Protocol):
     """Handlers of some endpoints."""
 
-    def register(self, service: Service) -> None: ...
+    def register(self, service: Service) -> None:
+        """Registers the handlers."""
 
 
 class Parts:

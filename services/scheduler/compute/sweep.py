@@ -27,6 +27,8 @@ FIRST = UUID(int=0)
 
 
 class Sweep:
+    """Every ten seconds. `abandoned_after`, `cleanup_after`: seconds; `page`: submissions looked at in one round."""
+
     def __init__(
         self,
         pool: Db,
@@ -62,6 +64,7 @@ class Sweep:
         return done
 
     async def refuse_abandoned(self) -> int:
+        """Refuses submissions whose last chunk never came. Returns how many."""
         found = await Q.abandoned.fetch(self._pool, age=self._age)
         return sum([await self.refuse(row["id"]) for row in found])
 
@@ -93,6 +96,7 @@ class Sweep:
         return True
 
     async def mark_ended(self) -> int:
+        """Marks submissions whose tasks have all ended. Returns how many."""
         done = 0
         found = await ending.ended_candidates(self._pool, self._after_ended, self._page)
         self._after_ended = found[-1] if len(found) == self._page else FIRST

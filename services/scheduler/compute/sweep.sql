@@ -2,7 +2,7 @@
 
 -- name: abandoned
 -- By the age of its newest chunk: an upload that takes long is not one that has stopped.
-SELECT id FROM submissions s WHERE status = {submission.open} AND NOT settled AND parent IS NULL
+SELECT id FROM submissions s WHERE status = {submission.open} AND NOT ended AND parent IS NULL
   AND greatest(s.created_at, (SELECT max(c.created_at) FROM chunks c WHERE c.submission = s.id))
       < now() - make_interval(secs => :age)
 ORDER BY id LIMIT 10;
@@ -10,7 +10,7 @@ ORDER BY id LIMIT 10;
 -- name: is_abandoned
 SELECT greatest(s.created_at, (SELECT max(c.created_at) FROM chunks c WHERE c.submission = s.id))
     < now() - make_interval(secs => :age)
-FROM submissions s WHERE id = :submission AND status = {submission.open} AND NOT settled AND parent IS NULL;
+FROM submissions s WHERE id = :submission AND status = {submission.open} AND NOT ended AND parent IS NULL;
 
 -- name: orphans
 -- Subtasks of an attempt that can no longer complete. It never can again: whoever tries anew has another attempt.

@@ -128,7 +128,7 @@ class Leases:
         tasks, attempts = [one.task for one in lost], [one.attempt for one in lost]
         rows = await workers.return_unbegun(self._pool, tasks, attempts)
         if unbegun := await workers.unbegun_of(self._pool, tasks, attempts):
-            await self._attempts.let_go(unbegun)  # their session has ended: what follows is their last word
+            await self._attempts.cancel_unstarted(unbegun)  # their session has ended: what follows is their last word
         returned = {row["id"] for row in rows}
         if returned:
             log.info("tasks.returned", count=len(returned))

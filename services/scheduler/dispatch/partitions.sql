@@ -25,7 +25,7 @@ SELECT id, status FROM sessions WHERE :name::text = ANY(partitions) AND status I
 
 -- name: unended_tasks
 -- In sessions that are over by now. One task of each of the first submissions that have any.
-SELECT unended.id FROM sessions e JOIN submissions s ON s.session = e.id AND NOT s.settled
+SELECT unended.id FROM sessions e JOIN submissions s ON s.session = e.id AND NOT s.ended
 CROSS JOIN LATERAL (
     SELECT t.id FROM tasks t WHERE t.id >= s.id AND t.id <= last_task_v1(s.id)
       AND t.partition = :partition AND t.status IN ({task.unended}) LIMIT 1) AS unended

@@ -13,7 +13,7 @@ ON CONFLICT (task) DO UPDATE SET attempt = excluded.attempt, worker = excluded.w
 
 -- name: active_submissions
 SELECT id, session FROM submissions
-WHERE NOT settled AND status = {submission.visible} AND session = coalesce(:session, session) ORDER BY id;
+WHERE NOT ended AND status = {submission.visible} AND session = coalesce(:session, session) ORDER BY id;
 
 -- name: rewind_released
 -- Tasks of a span that were chosen in their rows wait again (of one partition; NULL: of all), in `ready` unless they wait in a
@@ -70,7 +70,7 @@ SELECT partition, count(*) AS tasks FROM back WHERE deps > 0 OR attempt > 0 GROU
 -- name: next_epoch
 UPDATE sessions SET epoch = epoch + 1 WHERE id IN (
     SELECT id FROM sessions WHERE status IN ({session.live})
-      AND id IN (SELECT session FROM submissions WHERE NOT settled AND status = {submission.visible})
+      AND id IN (SELECT session FROM submissions WHERE NOT ended AND status = {submission.visible})
     ORDER BY id FOR NO KEY UPDATE);
 
 -- name: count_held

@@ -28,9 +28,9 @@ def share(credit: int, lanes: Sequence[Lane]) -> list[tuple[Lane, int]]:
         for lane in lanes:
             if lane.priority == priority and lane.waiting > 0:
                 sessions.setdefault(lane.session, []).append(lane)
-        wants = sorted(sessions.values(), key=lambda own: sum(lane.waiting for lane in own))
-        for place, own in enumerate(wants):
-            turns = -(-credit // (len(wants) - place))  # what the smaller ones left is shared by the others
+        by_need = sorted(sessions.values(), key=lambda own: sum(lane.waiting for lane in own))
+        for place, own in enumerate(by_need):
+            turns = -(-credit // (len(by_need) - place))  # what the smaller ones left is shared by the others
             for lane in own:
                 take = min(turns, lane.waiting, credit)
                 if take > 0:

@@ -32,7 +32,7 @@ CREATE TABLE sessions (
     closed_itself boolean NOT NULL DEFAULT false,   -- it has: nothing was taken back, so to run a task of it again opens it
     epoch integer NOT NULL DEFAULT 1,               -- grows when what is queued of it is taken back: what was sent before is void
     version integer NOT NULL DEFAULT 1,             -- grows with every change, for readers of events
-    owed boolean NOT NULL DEFAULT false,            -- what its last change of state entails is not all done
+    pending_cleanup boolean NOT NULL DEFAULT false, -- what its last change of state entails is not all done
     operation uuid,                                 -- the chain that purges or deletes it
     deleting boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -43,7 +43,7 @@ CREATE TABLE sessions (
     expires_at timestamptz                          -- when it is deleted; NULL: never
 );
 CREATE INDEX sessions_owner ON sessions (owner, id);
-CREATE INDEX sessions_owed ON sessions (changed_at) WHERE owed;
+CREATE INDEX sessions_pending_cleanup ON sessions (changed_at) WHERE pending_cleanup;
 CREATE INDEX sessions_expiring ON sessions (expires_at) WHERE expires_at IS NOT NULL AND NOT deleting;
 CREATE INDEX sessions_closing ON sessions (id) WHERE close_when_done AND status = {session.running};
 
@@ -59,7 +59,7 @@ CREATE TABLE submissions (
     tasks integer NOT NULL DEFAULT 0,               -- how many; known when it is visible
     outside boolean NOT NULL DEFAULT false,         -- waits for results of others: its tasks begin as CREATING
     applications boolean NOT NULL DEFAULT false,    -- some of its tasks name one: only then are they looked up
-    settled boolean NOT NULL DEFAULT false,         -- every task has ended: recovery need not look here
+    ended boolean NOT NULL DEFAULT false,           -- every task has ended: recovery need not look here
     refusal text NOT NULL DEFAULT '',               -- why it was refused
     parent uuid,                                    -- the task that creates it
     parent_attempt smallint,
@@ -67,8 +67,8 @@ CREATE TABLE submissions (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX submissions_session ON submissions (session, id);
-CREATE INDEX submissions_active ON submissions (id) WHERE NOT settled;
-CREATE INDEX submissions_unborn ON submissions (id) WHERE parent IS NOT NULL AND status = {submission.open};
+CREATE INDEX submissions_active ON submissions (id) WHERE NOT ended;
+CREATE INDEX submissions_hidden ON submissions (id) WHERE parent IS NOT NULL AND status = {submission.open};
 
 -- The parts in which a submission comes. What only the last one looks at is noted with each: in the submission's row, which
 -- all that are under way hold, they would wait for one another.
@@ -230,7 +230,7 @@ CREATE TABLE workers (
 );
 
 -- Objects that no result points to any more: written in the transaction that let go of them, removed after it.
-CREATE TABLE doomed (
+CREATE TABLE orphaned_objects (
     key text PRIMARY KEY,
     added_at timestamptz NOT NULL DEFAULT now()
 );

@@ -15,10 +15,10 @@ _ENDED = ("post_upload is failed", "post_upload is cancelled")
 
 async def pack(dataset: OneDataset, note: Note) -> dict[str, Any]:
     """Says that all is uploaded; the dataset when its datablocks are there."""
-    said, pause = await dataset.finish(), Pause()
+    finished, pause = await dataset.finish(), Pause()
     while archive_status(seen := await dataset.get()) in OPEN:
         # The status is the one of an earlier try until its own outcome is there; datablocks come just before it.
-        missing = archive_status(seen) == "missingFilesError" and seen["version"] > said["version"]
+        missing = archive_status(seen) == "missingFilesError" and seen["version"] > finished["version"]
         if missing and not seen["numberOfDatablocks"]:
             raise FailedError(f"{dataset.pid} was not packed: {await _why(dataset)}")
         at = await _why(dataset)

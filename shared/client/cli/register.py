@@ -63,10 +63,10 @@ def difference(there: Iterable[dict[str, Any]], files: Sequence[File]) -> str | 
     """The first thing in which files that are stored, and these, differ."""
     ours = {file.path: file for file in files}
     for one in there:
-        mine = ours.pop(one["path"], None)
-        if mine is None:
+        local = ours.pop(one["path"], None)
+        if local is None:
             return f"it has a file {one['path']!r} too"
-        if (mine.size, mine.chk) != (one["size"], one["chk"]):
+        if (local.size, local.chk) != (one["size"], one["chk"]):
             return f"its {one['path']!r} has other content"
     return f"it has no file {min(ours)!r}" if ours else None
 

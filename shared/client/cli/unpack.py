@@ -84,17 +84,17 @@ def _refuse(others: list[str]) -> None:
 
 def _payload(tar: tarfile.TarFile, bag: str, folder: Path) -> list[Payload]:
     """What lies under `<bag>/data/`, each with its hash, in the order of the tar."""
-    root, said = f"{bag}/data/", _manifest(tar, bag)
+    root, checksums = f"{bag}/data/", _manifest(tar, bag)
     found = []
     for member in tar.getmembers():
         if not member.name.startswith(root):
             continue
         path = member.name.removeprefix(root)
-        if path not in said:
+        if path not in checksums:
             raise FailedError(f"{bag}: the manifest does not name {path!r}")
-        found.append(Payload(member, _target(member, path, folder), said.pop(path)))
-    if said:
-        raise FailedError(f"{bag}: {min(said)!r} is missing from it")
+        found.append(Payload(member, _target(member, path, folder), checksums.pop(path)))
+    if checksums:
+        raise FailedError(f"{bag}: {min(checksums)!r} is missing from it")
     return found
 
 
@@ -118,15 +118,15 @@ def _manifest(tar: tarfile.TarFile, bag: str) -> dict[str, str]:
         file = None
     if file is None:
         raise FailedError(f"{bag}: there is no manifest-sha256.txt in it")
-    said = {}
+    checksums = {}
     for line in file.read().decode().split("\n"):  # not `splitlines`: what else ends a line for that may be in a name
         if not line:
             continue
         chk, _, path = line.partition("  ")
         for code, character in (("%0A", "\n"), ("%0D", "\r"), ("%25", "%")):
             path = path.replace(code, character)
-        said[path.removeprefix("data/")] = chk
-    return said
+        checksums[path.removeprefix("data/")] = chk
+    return checksums
 
 
 def _is_there(target: Path, size: int, chk: str) -> bool:

@@ -80,7 +80,7 @@ class Run:
 
     async def _settled(self) -> bool:
         """What closing entails is done; where that takes long it goes on after the answer."""
-        return not await self.fetch("SELECT 1 FROM sessions WHERE id = $1 AND owed", self.session)
+        return not await self.fetch("SELECT 1 FROM sessions WHERE id = $1 AND pending_cleanup", self.session)
 
     async def _listed(self) -> None:
         path = f"/compute/v1/sessions/{self.session}"

@@ -48,3 +48,13 @@ async def refuse_illegal_moves(pool: Any) -> None:
 async def moves_seen(pool: Any) -> set[tuple[str, int, int]]:
     """The moves that were made since."""
     return {tuple(row) for row in await pool.fetch("SELECT noun, source, target FROM moves_seen")}
+
+
+def verbs_never_seen(seen: set[tuple[str, int, int]]) -> set[str]:
+    """The verbs of the tables, as `task cancel`, of which no move was made. (A derived state's verbs are never seen, and those that pass a mark.)"""
+    return {
+        f"{machine.noun} {verb}"
+        for machine in MACHINES
+        for verb, (sources, target) in machine.moves.items()
+        if not any((machine.noun, int(source), int(target)) in seen for source in sources)
+    }

@@ -91,7 +91,7 @@ class Real:
 
     async def begin(self) -> None:
         """Other names, other sessions; what earlier ones left belongs to nobody, and is read no more."""
-        await self.pool.execute("UPDATE scheduler.submissions SET settled = true WHERE NOT settled")
+        await self.pool.execute("UPDATE scheduler.submissions SET ended = true WHERE NOT ended")
         self.session_ids: dict[int, UUID] = {}
         self.result_ids: dict[int, UUID] = {}
         self.task_ids: dict[int, UUID] = {}

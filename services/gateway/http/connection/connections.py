@@ -1,4 +1,4 @@
-"""All connections of clients: who gets a place, and who has had it for too long without using it."""
+"""All connections of clients: which are admitted, and which have been idle for too long."""
 
 from collections import Counter
 from typing import Protocol
@@ -6,11 +6,11 @@ from typing import Protocol
 from services.gateway.http.connection.limits import Limits, TooManyConnections
 
 
-class Outsider(Protocol):
-    """A connection that may have no place."""
+class Closable(Protocol):
+    """A connection, admitted or not."""
 
     def give_up(self) -> None:
-        """Closes it for somebody else."""
+        """Closes it at once, to make room for another one."""
         ...
 
     def check(self, now: float) -> None:
@@ -18,34 +18,34 @@ class Outsider(Protocol):
         ...
 
 
-class Connection(Outsider, Protocol):
-    """One client's connection."""
+class Connection(Closable, Protocol):
+    """A connection that may be admitted. `address`: the client's."""
 
     address: str
 
     def idle_since(self) -> float | None:
-        """Since when no request is under way on it, on the loop's clock; None: one is."""
+        """The time, on the loop's clock, since which no request is under way on it; None while one is."""
         ...
 
 
-class Outside:
-    """Connections without a place, at most `most`: the newest closes the oldest."""
+class Unadmitted:
+    """Connections that are not admitted: in a TLS handshake, or refused. At most `most`: the newest closes the oldest."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._all: dict[Outsider, None] = {}
+        self._all: dict[Closable, None] = {}
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def add(self, one: Outsider) -> None:
+    def add(self, one: Closable) -> None:
         if len(self._all) >= self._most:
             oldest = next(iter(self._all))
             self.remove(oldest)
             oldest.give_up()
         self._all[one] = None
 
-    def remove(self, one: Outsider) -> None:
+    def remove(self, one: Closable) -> None:
         self._all.pop(one, None)
 
     def check(self, now: float) -> None:
@@ -54,11 +54,11 @@ class Outside:
 
 
 class Connections:
-    """The places. When all are taken, whoever waits longest without a request under way loses his to the newcomer."""
+    """Admits as many connections as the limits allow. When there is no room, a newcomer closes the one that is idle for longest."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.outside = Outside(limits.outside)
+        self.unadmitted = Unadmitted(limits.unadmitted)
         self._all: set[Connection] = set()
         self._of: Counter[str] = Counter()
         self._idle: list[Connection] = []
@@ -68,7 +68,7 @@ class Connections:
         return len(self._all)
 
     def add(self, new: Connection) -> None:
-        """Raises TooManyConnections if there is no place for it."""
+        """Admits a connection. Raises TooManyConnections if all others have a request under way."""
         most = self.limits
         crowded = self._of[new.address] >= most.address_connections
         if crowded and not self._make_room(new.address):
@@ -82,7 +82,7 @@ class Connections:
             self._idle.insert(0, new)
 
     def remove(self, one: Connection) -> None:
-        self.outside.remove(one)
+        self.unadmitted.remove(one)
         if one in self._all:
             self._all.discard(one)
             self._of[one.address] -= 1
@@ -92,12 +92,12 @@ class Connections:
     def check(self, now: float) -> None:
         """Ends what is over a time limit."""
         self._all_busy.clear()
-        self.outside.check(now)
+        self.unadmitted.check(now)
         for one in list(self._all):
             one.check(now)
 
     def _make_room(self, address: str) -> bool:
-        """Closes the connection that is idle for longest, of this address if one is named."""
+        """Closes the connection that is idle for longest, of this address if it is not empty; False if none is idle."""
         if address in self._all_busy:  # so it was at the last look, and there is one between two checks
             return False
         if self._close_one(address):

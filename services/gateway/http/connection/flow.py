@@ -1,4 +1,4 @@
-"""What the next bytes of a connection belong to, when none are read, and whether the client takes what is written."""
+"""Flow control of a connection: what its next bytes belong to, when reading pauses, and whether the client reads its answers."""
 
 from asyncio import Transport
 from enum import Enum
@@ -18,7 +18,7 @@ class Reading(Enum):
 
 
 class HeldFlow(FlowControl):
-    """Does not read on while bytes wait for the requests before them (`held`)."""
+    """uvicorn's flow control, which here also pauses reading while bytes wait for the requests before them to end (`held`)."""
 
     held = False
 
@@ -36,7 +36,7 @@ class HeldFlow(FlowControl):
         super().resume_writing()
 
     def is_stuck(self, now: float, limits: Limits) -> bool:
-        """Whether the client takes nothing of what waits for it."""
+        """Whether the client has read too little of its answer for too long (`write_least` in `write_window`)."""
         size = self._transport.get_write_buffer_size()
         if not size:
             self._unsent = None

@@ -10,23 +10,23 @@ from services.gateway.http.connection.protocol import EdgeProtocol
 
 
 class Handshake(SSLProtocol):
-    """What `create_server(ssl=...)` makes, but it stands outside until the handshake is over and `edge` asks for a place."""
+    """What `create_server(ssl=...)` makes, but it counts as not admitted until the handshake is over and `edge` asks to be admitted."""
 
     def __init__(self, edge: EdgeProtocol, context: ssl.SSLContext, connections: Connections) -> None:
         seconds: Any = connections.limits.head_seconds
         nobody_waits: Any = None
         super().__init__(edge.loop, edge, context, nobody_waits, server_side=True, ssl_handshake_timeout=seconds)
-        self._outside = connections.outside
+        self._unadmitted = connections.unadmitted
         self._raw: asyncio.Transport | None = None
         edge.handshake = self
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._raw = transport
-        self._outside.add(self)
+        self._unadmitted.add(self)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._outside.remove(self)
+        self._unadmitted.remove(self)
         super().connection_lost(exc)
 
     def give_up(self) -> None:

@@ -1,4 +1,4 @@
-"""How much of a connection a client may use before it has proved anything: bytes, fields, seconds, places.
+"""What a client may use before it has shown a token: bytes, header fields, seconds, connections.
 
 A head is the request line and all header fields. A body may take as long as it likes while bytes of it come; what does not
 move is ended, so that whoever stalls holds nothing for long.
@@ -13,7 +13,7 @@ from shared.contracts.errors import HeadraceError, Unavailable
 _RESERVE = 256
 """Files of the process that are no connections of clients: servers, logs, libraries."""
 _MOST = 4096
-_OUTSIDE = 128
+_UNADMITTED = 128
 
 
 class HeadTooLarge(HeadraceError):
@@ -45,7 +45,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     such stretch at least `body_least` of a body have to come, unless we ourselves do not read. `write_window`: in each such
     stretch the client has to take at least `write_least` of what waits for it. `linger`: how long the rest of a body is
     read and dropped after its answer, so that the client can read the answer; `linger_bytes`: how much of it after a refusal.
-    `connections`: at a time; `address_connections`: of one client's address; `outside`: in a TLS
+    `connections`: at a time; `address_connections`: of one client's address; `unadmitted`: in a TLS
     handshake, or refused because there was no place.
     """
 
@@ -61,7 +61,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     linger_bytes: int = 1024 * 1024
     connections: int = _MOST
     address_connections: int = _MOST // 2
-    outside: int = _OUTSIDE
+    unadmitted: int = _UNADMITTED
 
     def check_head(self, target: int, fields: int, size: int) -> None:
         """Raises if a head is over a limit. `target`: bytes of its address; `size`: bytes of the fields, `fields` of them."""
@@ -79,5 +79,5 @@ def for_this_process() -> Limits:
     if soft < min(hard, 2 * _MOST):
         soft = min(hard, 2 * _MOST)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    most = max(16, min(_MOST, soft - _RESERVE - _OUTSIDE))
+    most = max(16, min(_MOST, soft - _RESERVE - _UNADMITTED))
     return Limits(connections=most, address_connections=most // 2)

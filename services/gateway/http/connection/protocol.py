@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 
 from services.gateway.http import errors
 from services.gateway.http.connection import upgrade
-from services.gateway.http.connection.connections import Connections, Outsider
+from services.gateway.http.connection.connections import Closable, Connections
 from services.gateway.http.connection.flow import HeldFlow, Reading
 from services.gateway.http.connection.limits import RequestTimeout, TooManyConnections
 from shared.contracts.errors import HeadraceError, Invalid
@@ -42,7 +42,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._refusal: HeadraceError | None = None
         self._answering: RequestResponseCycle | None = None
         self.address = ""
-        self.handshake: Outsider | None = None
+        self.handshake: Closable | None = None
 
     # -- the connection
 
@@ -51,13 +51,13 @@ class EdgeProtocol(HttpToolsProtocol):
         self.flow: HeldFlow = HeldFlow(transport)
         self.address = self.client[0] if self.client else ""
         if self.handshake is not None:
-            self._places.outside.remove(self.handshake)
+            self._places.unadmitted.remove(self.handshake)
             self.handshake = None
         try:
             self._places.add(self)
         except TooManyConnections as error:
             self._refuse(error)
-            self._places.outside.add(self)
+            self._places.unadmitted.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._places.remove(self)

@@ -78,10 +78,10 @@ class Failures:
         current = {row["id"]: row["attempt"] for row in rows}
         reports = [report for report in reports if current.get(report.task) == report.attempt]
         if reports:
-            await self.let_go([report.task for report in reports])
+            await self.cancel_unstarted([report.task for report in reports])
             await self.confirm_stopped([(report.task, report.attempt) for report in reports])
 
-    async def let_go(self, tasks: Sequence[UUID]) -> None:
+    async def cancel_unstarted(self, tasks: Sequence[UUID]) -> None:
         """Held without having begun, in sessions that have ended: they are CANCELLING until `confirm_stopped`."""
         n = len(tasks)
         async with self._units.begin() as unit:

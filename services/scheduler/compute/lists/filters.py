@@ -146,6 +146,7 @@ class Order(msgspec.Struct, frozen=True):
 
     @property
     def direction(self) -> str:
+        """As SQL says it."""
         return "DESC" if self.down else "ASC"
 
 
@@ -165,10 +166,10 @@ class Filter:
         for name, value in values.items():
             self.values[self._places[name]] = value
 
-    def where(self, wanted: f.Where, status: str = "") -> str:
+    def where(self, groups: f.Where, status: str = "") -> str:
         """SQL that is true of what fits; Invalid names the condition, such as `where[0][1].field`."""
         terms = []
-        for i, group in enumerate(wanted):
+        for i, group in enumerate(groups):
             found = [self._condition(one, f"where[{i}][{j}]") for j, one in enumerate(group)]
             terms.append(" AND ".join(found) or "true")
         both = [f"({' OR '.join(f'({term})' for term in terms)})"] if terms else []

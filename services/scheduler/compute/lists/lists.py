@@ -63,7 +63,7 @@ async def count(db: Db, session: Row, asked: TaskCount) -> TaskCounts:
     cost.check(TASKS.fields, asked.where)
     seen = _seen(session)
     filter = Filter(TASKS, Q.count.parameters, seen)
-    query = _put(Q["count"], {"where": filter.where(asked.where), "seen": seen})
+    query = _put(Q.count.text, {"where": filter.where(asked.where), "seen": seen})
     spans = [task_span(submission) for submission in await submissions.visible_of_session(db, session["id"])]
     filter.put(lows=[low for low, _ in spans], highs=[high for _, high in spans])
     found = {TaskStatus(row["seen"]): row["tasks"] for row in await db.fetch(query, *filter.values)}
@@ -129,7 +129,7 @@ def _query(name: str, order: Order, id: str, where: str, after: str, seen: str =
         "last": f"s.id {way}" if alone else f"s.key {way}, s.id {way}",
         "seen": seen,
     }
-    return _put(Q[name], pieces)
+    return _put(Q[name].text, pieces)
 
 
 def _parts(spans: list[tuple[UUID, UUID]], order: Order, after: Place | None) -> Iterator[Sequence[tuple[UUID, UUID]]]:

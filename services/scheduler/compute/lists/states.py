@@ -44,13 +44,17 @@ class _Named:
 
 
 class StatePages:
+    """Answers `session.states`."""
+
     def __init__(self, db: Db) -> None:
         self._db = db
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(SESSION_STATES, self.states)
 
     async def states(self, ctx: Context, request: StatesQuery) -> States:
+        """The states of some tasks and results of a session, or a page of all."""
         session = await sessions.get(self._db, request.session)
         check(ctx, session)
         if request.tasks is not None or request.results is not None:

@@ -21,8 +21,8 @@ SELECT id, status FROM results WHERE session = :session AND standalone AND id > 
 
 -- name: tasks
 SELECT id, status, deps, remaining, attempt, partition, priority FROM tasks t
-WHERE id = ANY(:tasks::uuid[]) AND session = :session AND NOT (t.parent IS NOT NULL AND unborn_v1(t.id));
+WHERE id = ANY(:tasks::uuid[]) AND session = :session AND NOT (t.parent IS NOT NULL AND is_hidden_v1(t.id));
 
 -- name: results
 SELECT id, status FROM results r WHERE id = ANY(:results::uuid[]) AND session = :session
-  AND NOT (r.status = {result.created} AND r.owner IS NOT NULL AND unborn_v1(r.owner));
+  AND NOT (r.status = {result.created} AND r.owner IS NOT NULL AND is_hidden_v1(r.owner));

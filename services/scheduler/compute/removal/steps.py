@@ -43,6 +43,8 @@ class OfSession(msgspec.Struct, frozen=True):
 
 
 class RemovalSteps:
+    """What the chains of `Removal` do, in the order in which they do it."""
+
     def __init__(self, units: Units, dispatch: Dispatch, workers: Workers, cleanup: Cleanup, objects: Store) -> None:
         self._units, self._dispatch, self._workers = units, dispatch, workers
         self._cleanup, self._objects = cleanup, objects

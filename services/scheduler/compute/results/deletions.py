@@ -27,10 +27,13 @@ from shared.service.unit import Unit
 
 
 class Deletions:
+    """Answers `result.delete`."""
+
     def __init__(self, failures: Failures, objects: OrphanedObjects) -> None:
         self._failures, self._objects = failures, objects
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(RESULT_DELETE, self.delete)
 
     async def delete(self, unit: Unit, ctx: Context, request: ResultDelete) -> ResultList:

@@ -42,10 +42,13 @@ from shared.service.unit import Unit
 
 
 class Results:
+    """Answers what users ask about results one by one, and their lists."""
+
     def __init__(self, db: Db, release: Release, failures: Failures, heavy: HeavyReads) -> None:
         self._db, self._release, self._failures, self._heavy = db, release, failures, heavy
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(RESULT_CREATE, self.create)
         service.on(RESULT_COMPLETE, self.complete)
         service.on(RESULT_ABORT, self.abort)
@@ -54,6 +57,7 @@ class Results:
         service.on(RESULT_VALUE, self.value)
 
     async def create(self, unit: Unit, ctx: Context, request: ResultCreate) -> ResultList:
+        """Results that no task produces, with or without a value. All or none; the same request again is harmless."""
         db = unit.connection
         session = await sessions.hold(db, request.session)
         check(ctx, session)
@@ -119,9 +123,11 @@ class Results:
         return ResultList([result_of(row) for row in rows.values()])
 
     async def get(self, ctx: Context, request: ResultRef) -> Result:
+        """A result without its value."""
         return result_of(await self._seen(ctx, request.result))
 
     async def value(self, ctx: Context, request: ResultRef) -> Value:
+        """A value that lies in the row, or the key of its object. Conflict if there is none."""
         row = await self._seen(ctx, request.result)
         if row["status"] != ResultStatus.COMPLETED:
             state = ResultStatus(row["status"]).name
@@ -136,6 +142,7 @@ class Results:
         )
 
     async def list(self, ctx: Context, request: ResultQuery) -> ResultPage:
+        """A page of a session's results, or those of some ids."""
         check(ctx, await sessions.get(self._db, request.session))
         if request.ids is not None:
             rows = await store.find(self._db, request.ids)

@@ -54,11 +54,14 @@ def prefixes(text: str) -> tuple[str, ...]:
 
 
 class Imports:
+    """Answers `result.import`. `allowed`: the prefixes under which objects may be imported."""
+
     def __init__(self, db: Db, release: Release, objects: Store, allowed: tuple[str, ...]) -> None:
         self._db, self._release, self._objects, self._allowed = db, release, objects, allowed
         self._gate = asyncio.Semaphore(AT_ONCE)
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(RESULT_IMPORT, self.import_, before=self.look, seconds=SECONDS)
 
     async def look(self, ctx: Context, request: ResultImport) -> Found:

@@ -16,6 +16,8 @@ PORTION = 1000
 
 
 class OrphanedObjects:
+    """The list of their keys, and the loop that deletes them."""
+
     def __init__(self, pool: Db, objects: Store) -> None:
         self._pool, self._objects = pool, objects
         self._loop = Loop("orphaned_objects", 10.0, self.run_once)
@@ -25,6 +27,7 @@ class OrphanedObjects:
         await Q.add.execute(db, keys=list(keys))
 
     async def wake(self) -> None:
+        """Looks now: some were just added."""
         self._loop.wake()
 
     async def run(self) -> None:

@@ -1,10 +1,10 @@
 -- Objects that no result points to any more.
 
 -- name: add
-INSERT INTO doomed (key) SELECT DISTINCT unnest(:keys::text[]) ON CONFLICT DO NOTHING;
+INSERT INTO orphaned_objects (key) SELECT DISTINCT unnest(:keys::text[]) ON CONFLICT DO NOTHING;
 
 -- name: oldest
-SELECT key FROM doomed ORDER BY added_at LIMIT :most;
+SELECT key FROM orphaned_objects ORDER BY added_at LIMIT :most;
 
 -- name: forget
-DELETE FROM doomed WHERE key = ANY(:keys::text[]);
+DELETE FROM orphaned_objects WHERE key = ANY(:keys::text[]);

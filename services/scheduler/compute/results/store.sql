@@ -10,11 +10,11 @@ ON CONFLICT (id) DO NOTHING;
 
 -- name: find
 SELECT * FROM results r WHERE id = ANY(:results::uuid[])
-  AND NOT (r.status = {result.created} AND r.owner IS NOT NULL AND unborn_v1(r.owner)) ORDER BY id;
+  AND NOT (r.status = {result.created} AND r.owner IS NOT NULL AND is_hidden_v1(r.owner)) ORDER BY id;
 
 -- name: lock
 SELECT * FROM results r WHERE id = ANY(:results::uuid[])
-  AND NOT (r.status = {result.created} AND r.owner IS NOT NULL AND unborn_v1(r.owner)) ORDER BY id FOR UPDATE OF r;
+  AND NOT (r.status = {result.created} AND r.owner IS NOT NULL AND is_hidden_v1(r.owner)) ORDER BY id FOR UPDATE OF r;
 
 -- name: complete
 UPDATE results SET status = {result.completed}, size = :size, data = :data, object = :object, checksum = :checksum,

@@ -94,6 +94,8 @@ class SessionEvents:
 
 
 class Waits:
+    """Answers `result.wait`."""
+
     def __init__(self, bus: Bus, db: Db) -> None:
         self._bus, self._db = bus, db
         self._events: dict[UUID, SessionEvents] = {}
@@ -101,6 +103,7 @@ class Waits:
         self._admission = Admission("requests that wait for results", most=PLACES, of_one=PLACES_OF_ONE)
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(RESULT_WAIT, self.wait, seconds=LONGEST, at_once=AT_ONCE)
 
     @property
@@ -116,6 +119,7 @@ class Waits:
                 waiter.woken.set()
 
     async def wait(self, ctx: Context, request: ResultWait) -> ResultWaited:
+        """Answers when the results have ended, or one of them if any will do; after the timeout with what is so then."""
         async with self._admission.admit(ctx.user):
             return await self._wait(ctx, request)
 

@@ -1,8 +1,8 @@
 """What a session's change of state entails for its tasks, its results and its queue.
 
 The change itself is one row, and has committed by then, so that nothing new is chosen: who chooses holds the session's row.
-`owed` in that row says that the rest is still to be done; a kill in between loses nothing: the sweep goes on. What takes long
-is done slice by slice, each a transaction of its own with its frame.
+`pending_cleanup` in that row says that the rest is still to be done; a kill in between loses nothing: the sweep goes on. What
+takes long is done slice by slice, each a transaction of its own with its frame.
 """
 
 import asyncio
@@ -28,6 +28,8 @@ WHY = {SessionStatus.CLOSED: "its session was closed", SessionStatus.CANCELLED: 
 
 
 class Cleanup:
+    """Does what is pending of sessions, at once or later. `slice`: tasks, and outputs, that one transaction ends."""
+
     def __init__(self, units: Units, dispatch: Dispatch, workers: Workers, *, slice: int = SLICE) -> None:
         self._units, self._dispatch, self._workers, self._slice = units, dispatch, workers, slice
         self._running: set[asyncio.Task[None]] = set()
@@ -62,7 +64,7 @@ class Cleanup:
     async def run(self, session: UUID) -> None:
         """Does what is pending. Harmless when nothing is, or when somebody else is at it too."""
         row = await store.find(self._units.pool, session)
-        if row is None or not row["owed"]:
+        if row is None or not row["pending_cleanup"]:
             return
         status = SessionStatus(row["status"])
         if status is SessionStatus.PAUSED:
@@ -89,7 +91,7 @@ class Cleanup:
         """
         await cleanup_store.lock_queue(unit.connection, session)
         row = await store.find(unit.connection, session)
-        if row is None or not row["owed"] or row["status"] != SessionStatus.PAUSED:
+        if row is None or not row["pending_cleanup"] or row["status"] != SessionStatus.PAUSED:
             return None
         version: int = row["version"]
         await self._workers.empty_queue(session, "paused", row["epoch"])
@@ -105,7 +107,7 @@ class Cleanup:
         await self._workers.empty_queue(session, "closed" if status is SessionStatus.CLOSED else "cancelled")
         if not row["deleting"]:  # otherwise all of it goes as it is, and nobody can ask for it
             await self._abort_standalone(session)
-            for submission in await submissions.ids_of_session(pool, session, unborn=False):
+            for submission in await submissions.ids_of_session(pool, session, hidden=False):
                 await self._cancel(session, submission, status)
         await cleanup_store.drop_ready(pool, session)
         await cleanup_store.mark_done(pool, session, row["version"])

@@ -6,10 +6,10 @@ SELECT pg_advisory_xact_lock(hashtextextended('headrace.queue.' || :session::tex
 
 -- name: mark_done
 -- Unless it has changed again.
-UPDATE sessions SET owed = false WHERE id = :session AND version = :version;
+UPDATE sessions SET pending_cleanup = false WHERE id = :session AND version = :version;
 
 -- name: pending
-SELECT id FROM sessions WHERE owed AND changed_at < now() - make_interval(secs => :age) ORDER BY changed_at LIMIT 20;
+SELECT id FROM sessions WHERE pending_cleanup AND changed_at < now() - make_interval(secs => :age) ORDER BY changed_at LIMIT 20;
 
 -- name: stop_running
 -- What workers are known to hold of a session, CANCELLING already or from now on.

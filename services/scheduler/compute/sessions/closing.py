@@ -34,6 +34,8 @@ FIRST = UUID(int=0)
 
 
 class Closing:
+    """Notes the sessions whose tasks end, and closes those that are done."""
+
     def __init__(self, units: Units) -> None:
         self._units = units
         self._touched: set[str] = set()

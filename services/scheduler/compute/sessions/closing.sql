@@ -11,6 +11,6 @@ SELECT id FROM sessions WHERE close_when_done AND status = {session.running} AND
 UPDATE sessions e SET status = {session.closed}, version = version + 1, changed_at = now(), closed_at = now(),
     closed_itself = true
 WHERE id = :session AND status = {session.running} AND close_when_done
-  AND NOT EXISTS (SELECT 1 FROM submissions s WHERE s.session = e.id AND NOT s.settled)
+  AND NOT EXISTS (SELECT 1 FROM submissions s WHERE s.session = e.id AND NOT s.ended)
   AND EXISTS (SELECT 1 FROM submissions s WHERE s.session = e.id AND s.status = {submission.visible})
 RETURNING *;

@@ -44,6 +44,8 @@ from shared.service.unit import Unit
 
 
 class Sessions:
+    """Answers what users ask of sessions."""
+
     def __init__(
         self,
         db: Db,
@@ -58,6 +60,7 @@ class Sessions:
         self._cleanup, self._removal, self._heavy = cleanup, removal, heavy
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(SESSION_CREATE, self.create)
         service.on(SESSION_GET, self.get, at_once=AT_ONCE)
         service.on(SESSION_LIST, self.list, at_once=AT_ONCE)
@@ -70,19 +73,21 @@ class Sessions:
         service.on(SESSION_DELETE, self.delete)
 
     async def create(self, unit: Unit, ctx: Context, request: SessionCreate) -> Session:
-        wanted = list(dict.fromkeys(request.partitions)) or [DEFAULT_PARTITION]
-        known = await self._partitions.hold(unit.connection, wanted)
-        for place, name in enumerate(wanted):
+        """A new session, RUNNING. NotFound names a partition that does not exist."""
+        partitions = list(dict.fromkeys(request.partitions)) or [DEFAULT_PARTITION]
+        known = await self._partitions.hold(unit.connection, partitions)
+        for place, name in enumerate(partitions):
             if name not in known:
                 raise NotFound(f"there is no partition {name!r}", field=f"partitions[{place}]")
-        if request.options.partition is not None and request.options.partition not in wanted:
+        if request.options.partition is not None and request.options.partition not in partitions:
             raise Invalid(
                 f"{request.options.partition!r} is not among the session's partitions", field="options.partition"
             )
-        row = await store.create(unit.connection, ctx.user, wanted, request)
+        row = await store.create(unit.connection, ctx.user, partitions, request)
         return _emit(unit, row, "created")
 
     async def get(self, ctx: Context, request: SessionGet) -> Session:
+        """A session, and where its tasks are if that is asked for."""
         row = await store.get(self._db, request.session)
         check(ctx, row)
         if not request.counts:
@@ -92,6 +97,7 @@ class Sessions:
             return session_of(row, await store.count_tasks(db, row, unplaced))
 
     async def list(self, ctx: Context, request: SessionList) -> SessionPage:
+        """A page of the caller's sessions, of everybody's for the admin."""
         owner = None if ctx.is_admin else ctx.user
         async with self._heavy.place(ctx) as db:
             return await lists.sessions(db, owner, request)
@@ -112,7 +118,7 @@ class Sessions:
         """What waited has its turn again. A running session stays as it is."""
         await cleanup_store.lock_queue(unit.connection, request.session)  # nobody is at its pause any more
         row = await store.lock(unit.connection, request.session)
-        if row["owed"] and row["status"] == SessionStatus.PAUSED:
+        if row["pending_cleanup"] and row["status"] == SessionStatus.PAUSED:
             raise Unavailable(f"session {request.session} was paused again just now; try again")
         row = await self._move(unit, ctx, "resume", request.session, cleanup=False)
         unit.after.append(self._dispatch.wake)
@@ -131,6 +137,7 @@ class Sessions:
         return _emit(unit, row, "cancelled")
 
     async def stop(self, unit: Unit, ctx: Context, request: SessionStop) -> Session:
+        """Clients, or workers, submit nothing more to it."""
         row = await store.lock(unit.connection, request.session)
         check(ctx, row)
         if not request.client and not request.worker:

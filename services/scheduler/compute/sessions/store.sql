@@ -19,7 +19,7 @@ SELECT * FROM sessions WHERE id = :session FOR UPDATE;
 -- name: move
 -- The guard: only from the states that the machine allows. Submissions end with RUNNING and PAUSED. What is chosen after a
 -- resume is of another epoch than what a pause took back.
-UPDATE sessions SET status = :status::smallint, version = version + 1, owed = :cleanup, changed_at = now(),
+UPDATE sessions SET status = :status::smallint, version = version + 1, pending_cleanup = :cleanup, changed_at = now(),
     epoch = CASE WHEN :status::smallint = {session.running} THEN epoch + 1 ELSE epoch END,
     client_submission = client_submission AND :status::smallint IN ({session.open}),
     worker_submission = worker_submission AND :status::smallint IN ({session.open}),

@@ -43,6 +43,8 @@ REMEMBERED = 10_000
 
 
 class Submissions:
+    """Answers what users submit."""
+
     def __init__(
         self,
         units: Units,
@@ -57,11 +59,13 @@ class Submissions:
         self._sessions: dict[UUID, Row] = {}
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(SUBMISSION_CREATE, self.create, before=self.lists_of_tasks)
         service.on(SUBMISSION_CHUNK, self.chunk, before=self.lists_of_lines)
         service.on(SUBMISSION_GET, self.get)
 
     async def get(self, ctx: Context, request: SubmissionRef) -> Submission:
+        """How far a submission is."""
         row = await store.find(self._units.pool, request.submission)
         if row is None or (row["parent"] is not None and row["status"] == SubmissionStatus.OPEN):
             raise NotFound(f"there is no submission {request.submission}", field="submission")
@@ -69,9 +73,11 @@ class Submissions:
         return store.submission_of(row)
 
     async def lists_of_tasks(self, ctx: Context, request: SubmissionCreate) -> WithLists:
+        """Reads the lists of inputs that a request names, before `create`."""
         return WithLists(request, await self._lists.of_session(request.session, request.tasks))
 
     async def lists_of_lines(self, ctx: Context, data: bytes) -> WithLists:
+        """Reads the lists of inputs that a chunk names, before `chunk`."""
         if b'"inputs_from"' not in data:
             return WithLists(data, {})
         try:
@@ -81,6 +87,7 @@ class Submissions:
         return WithLists(data, await self._lists.of_session(session, specs))
 
     async def create(self, unit: Unit, ctx: Context, asked: WithLists) -> Submission:
+        """A whole submission in one request."""
         request: SubmissionCreate = asked.request
         submission = request.id or ids.submission_id()
         digest = hashlib.sha256(msgspec.json.encode((request.tasks, request.options))).digest()
@@ -88,6 +95,7 @@ class Submissions:
         return await self._add(unit, ctx, chunk, len(request.tasks), lambda: request.tasks)
 
     async def chunk(self, unit: Unit, ctx: Context, asked: WithLists) -> Submission:
+        """One chunk of a submission; the last one makes it visible. The same chunk again is harmless."""
         data: bytes = asked.request
         chunk = chunk_of(ctx, data, asked.lists)
         return await self._add(unit, ctx, chunk, data.count(b"\n") + 1, lambda: decode_tasks(data))

@@ -44,4 +44,5 @@ def _application(base: Application | None, own: Options) -> Application | None:
 
 
 def session_defaults(partitions: Sequence[str], options: Options) -> Defaults:
+    """What the tasks of a session are run with when neither they nor their submission say anything."""
     return inherit(Defaults(partitions[0] if partitions else DEFAULT_PARTITION, None), options)

@@ -183,21 +183,22 @@ class Plan:
 
     @property
     def marks(self) -> Marks:
+        """What the submission's last chunk has to know of this one; complete after `link`."""
         outside = any(task[4] == TaskStatus.CREATING for task in self.tasks)
         return Marks(self.cross_chunk, outside, bool(self.claims), self.applications)
 
-    def _other_outputs(self, n: int, line: int, task: UUID, wanted: int | list[UUID]) -> list[UUID]:
-        if isinstance(wanted, int):
-            made = [ids.result_id(self.submission, line, k) for k in range(wanted)]
+    def _other_outputs(self, n: int, line: int, task: UUID, outputs: int | list[UUID]) -> list[UUID]:
+        if isinstance(outputs, int):
+            made = [ids.result_id(self.submission, line, k) for k in range(outputs)]
             self.outputs.extend((result, task) for result in made)
-            self._counts.append(wanted)
+            self._counts.append(outputs)
             return made
-        for k, result in enumerate(wanted):
+        for k, result in enumerate(outputs):
             if result in self.claims:
                 raise Conflict(f"result {result} is claimed by two tasks", field=_at(n, f"outputs[{k}]"))
             self.claims[result] = task
         self._counts.append(0)
-        return list(wanted)
+        return list(outputs)
 
     def _from_list(self, n: int, result: UUID, before: int) -> list[UUID]:
         """The inputs that a result's value names. `before`: how many the task has without them."""

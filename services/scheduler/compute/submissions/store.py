@@ -47,9 +47,9 @@ async def lock(db: Db, submission: UUID) -> Row | None:
     return row
 
 
-async def ids_of_session(db: Db, session: UUID, *, unborn: bool = True) -> list[UUID]:
-    """All that left rows, complete or not. `unborn`: also those of tasks that have not completed, which nobody has seen."""
-    return [row["id"] for row in await Q.ids_of_session.fetch(db, session=session, unborn=unborn)]
+async def ids_of_session(db: Db, session: UUID, *, hidden: bool = True) -> list[UUID]:
+    """All that left rows, complete or not. `hidden`: also those of tasks that have not completed, which nobody has seen."""
+    return [row["id"] for row in await Q.ids_of_session.fetch(db, session=session, hidden=hidden)]
 
 
 async def visible_of_session(db: Db, session: UUID) -> list[UUID]:

@@ -22,7 +22,7 @@ SELECT * FROM submissions WHERE id = :submission FOR SHARE;
 SELECT * FROM submissions WHERE id = :submission FOR UPDATE;
 
 -- name: ids_of_session
-SELECT id FROM submissions WHERE session = :session AND (:unborn OR status <> {submission.open} OR parent IS NULL) ORDER BY id;
+SELECT id FROM submissions WHERE session = :session AND (:hidden OR status <> {submission.open} OR parent IS NULL) ORDER BY id;
 
 -- name: visible_of_session
 SELECT id FROM submissions WHERE session = :session AND status = {submission.visible} ORDER BY id;

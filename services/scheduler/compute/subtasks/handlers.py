@@ -32,16 +32,21 @@ from shared.service.unit import Unit
 
 
 class Subtasks:
+    """Answers `task.spawn`, which workers ask."""
+
     def __init__(self, partitions: Partitions, lists: InputLists) -> None:
         self._partitions, self._lists = partitions, lists
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(TASK_SPAWN, self.spawn, before=self.lists_of)
 
     async def lists_of(self, ctx: Context, request: Spawn) -> WithLists:
+        """Reads the lists of inputs that a part names, before `spawn`."""
         return WithLists(request, await self._lists.of_parent(request))
 
     async def spawn(self, unit: Unit, ctx: Context, asked: WithLists) -> Spawned:
+        """One part of what a running task submits. The same part again is harmless."""
         request: Spawn = asked.request
         if not ids.is_submission(request.submission):
             raise Invalid("not the id of a submission: a UUIDv7 with its low 33 bits clear", field="submission")
@@ -157,9 +162,9 @@ async def _seal(db: Db, chunk: Chunk, plan: Plan, *, alone: bool) -> None:
         await whole.check_references(db, chunk)
     if marks.claims and (found := await store.backward(db, chunk.submission)):
         line, later = ids.line_of(found["task"]), ids.line_of(found["owner"])
-        whose = "itself" if line == later else f"line {later}, a later one"
+        producer = "itself" if line == later else f"line {later}, a later one"
         raise Conflict(
-            f"line {line} needs result {found['id']}, which is produced by {whose}",
+            f"line {line} needs result {found['id']}, which is produced by {producer}",
             field=f"tasks[{line - chunk.first}].inputs",
         )
     await store.seal(db, chunk.submission, total, marks)

@@ -27,10 +27,13 @@ WHY = "it was cancelled"
 
 
 class Cancels:
+    """Answers `task.cancel`."""
+
     def __init__(self, dispatch: Dispatch, workers: Workers) -> None:
         self._dispatch, self._workers = dispatch, workers
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(TASK_CANCEL, self.cancel)
 
     async def cancel(self, unit: Unit, ctx: Context, request: TaskCancel) -> TaskChanges:

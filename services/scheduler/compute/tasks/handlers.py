@@ -17,20 +17,25 @@ from shared.service.service import Service
 
 
 class Tasks:
+    """Answers what is asked about one task."""
+
     def __init__(self, db: Db, waiting: Waiting) -> None:
         self._db, self._waiting = db, waiting
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(TASK_GET, self.get)
         service.on(TASK_EXPLAIN, self.explain)
         service.on(TASK_CONFIRM, self.confirm)
         service.on(TASK_INPUTS, self.inputs)
 
     async def get(self, ctx: Context, request: TaskRef) -> Task:
+        """A task as its row is now."""
         row, session = await self._seen(ctx, request)
         return task_of(row, await store.status(self._db, row, session))
 
     async def explain(self, ctx: Context, request: TaskRef) -> Explanation:
+        """Why a task is where it is."""
         row, session = await self._seen(ctx, request)
         return await explain(self._db, self._waiting, row, session)
 
@@ -47,6 +52,7 @@ class Tasks:
         )
 
     async def inputs(self, ctx: Context, request: InputsOf) -> Inputs:
+        """A page of the values of a task's inputs, for its worker."""
         values, more = await store.inputs(self._db, request.task, request.start)
         return Inputs(values, request.start + len(values) if more else None)
 

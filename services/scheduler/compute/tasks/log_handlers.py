@@ -13,13 +13,17 @@ from shared.service.service import Service
 
 
 class Logs:
+    """Answers `task.logs`."""
+
     def __init__(self, db: Db) -> None:
         self._db = db
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(TASK_LOGS, self.logs)
 
     async def logs(self, ctx: Context, request: TaskLogs) -> TaskLog:
+        """What an attempt of a task has printed, from a character on; by default the latest attempt."""
         # The task before its log: what an ended attempt has printed was stored before it ended.
         row = await store.get(self._db, request.task)
         check(ctx, await sessions.get(self._db, row["session"]), "task")

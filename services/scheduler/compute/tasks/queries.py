@@ -28,22 +28,27 @@ from shared.service.service import Service
 
 
 class Queries:
+    """Answers what is asked about many tasks, or many attempts."""
+
     def __init__(self, db: Db, heavy: HeavyReads) -> None:
         self._db, self._heavy = db, heavy
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(TASK_LIST, self.list, at_once=AT_ONCE)
         service.on(TASK_COUNT, self.count, at_once=AT_ONCE)
         service.on(TASK_OUTPUTS, self.outputs)
         service.on(TASK_ATTEMPTS, self.attempts)
 
     async def list(self, ctx: Context, request: TaskQuery) -> TaskPage:
+        """A page of a session's tasks, filtered and sorted."""
         session = await sessions.get(self._db, request.session)
         check(ctx, session)
         async with self._heavy.place(ctx) as db:
             return await lists.tasks(db, session, request)
 
     async def count(self, ctx: Context, request: TaskCount) -> TaskCounts:
+        """How many tasks of a session are in each state."""
         session = await sessions.get(self._db, request.session)
         check(ctx, session)
         async with self._heavy.place(ctx) as db:
@@ -60,6 +65,7 @@ class Queries:
         return OutputsPage(items, len(found) - len(items))
 
     async def attempts(self, ctx: Context, request: AttemptQuery) -> AttemptPage:
+        """A page of a task's attempts, the current one last."""
         row = await store.get(self._db, request.task)
         session = await sessions.get(self._db, row["session"])
         check(ctx, session, "task")

@@ -34,10 +34,13 @@ SLICE = 5000
 
 
 class Reruns:
+    """Answers `task.rerun`."""
+
     def __init__(self, dispatch: Dispatch, release: Release) -> None:
         self._dispatch, self._release = dispatch, release
 
     def register(self, service: Service) -> None:
+        """Registers the handlers."""
         service.on(TASK_RERUN, self.rerun)
 
     async def rerun(self, unit: Unit, ctx: Context, request: TaskRerun) -> TaskChanges:
@@ -47,14 +50,14 @@ class Reruns:
         attempt = db.transaction()
         await attempt.start()
         reopened = await _hold_open(db, ctx, session)
-        wanted = await _wanted(db, request, statuses)
-        rows = await rerun(db, session, wanted, self._dispatch.credits())
+        tasks = await _tasks_to_rerun(db, request, statuses)
+        rows = await rerun(db, session, tasks, self._dispatch.credits())
         again = of_kind(rows, AGAIN)
         emit_changes(unit, "retried", again)
         await ending.unmark(db, {ids.submission_of(row["id"]) for row in again})
         self._release.follow(unit, rows)
         unit.after.append(self._dispatch.wake)
-        named = request.tasks if request.tasks is not None else wanted
+        named = request.tasks if request.tasks is not None else tasks
         left = sorted(set(named) - {row["id"] for row in again})
         found = await hindrances(db, left[:REASONS]) if left else []
         reasons = [Unchanged(row["id"], hindrance(row, statuses)) for row in found]
@@ -68,12 +71,12 @@ class Reruns:
         return TaskChanges(len(again), len(left), reasons)
 
 
-async def _wanted(db: Db, request: TaskRerun, statuses: Collection[int]) -> list[UUID]:
+async def _tasks_to_rerun(db: Db, request: TaskRerun, statuses: Collection[int]) -> list[UUID]:
     """The tasks to run again, after what they need is held."""
     if request.tasks is None:
-        wanted = await _failed(db, request.session, statuses)
-        await hold_needs(db, request.session, wanted)
-        return wanted
+        tasks = await _failed(db, request.session, statuses)
+        await hold_needs(db, request.session, tasks)
+        return tasks
     await hold_needs(db, request.session, request.tasks)
     rows = await lock_all(db, request.session, request.tasks)
     return [row["id"] for row in rows if row["status"] in statuses]

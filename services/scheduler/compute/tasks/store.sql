@@ -2,16 +2,16 @@
 
 -- name: find
 SELECT t.*, p.name AS partition_name FROM tasks t JOIN partitions p ON p.id = t.partition
-WHERE t.id = :task AND NOT (t.parent IS NOT NULL AND unborn_v1(t.id));
+WHERE t.id = :task AND NOT (t.parent IS NOT NULL AND is_hidden_v1(t.id));
 
 -- name: lock
 SELECT id, session, status, deps, attempt, remaining, partition, priority FROM tasks t
-WHERE id = ANY(:tasks::uuid[]) AND session = :session AND NOT (t.parent IS NOT NULL AND unborn_v1(t.id))
+WHERE id = ANY(:tasks::uuid[]) AND session = :session AND NOT (t.parent IS NOT NULL AND is_hidden_v1(t.id))
 ORDER BY id FOR UPDATE OF t;
 
 -- name: outputs
 SELECT t.id, t.outputs, e.owner FROM tasks t JOIN sessions e ON e.id = t.session
-WHERE t.id = ANY(:tasks::uuid[]) AND NOT (t.parent IS NOT NULL AND unborn_v1(t.id));
+WHERE t.id = ANY(:tasks::uuid[]) AND NOT (t.parent IS NOT NULL AND is_hidden_v1(t.id));
 
 -- name: attempts
 SELECT attempt, status, worker, error, started_at, ended_at FROM attempts

@@ -85,8 +85,8 @@ async def _archive(
     with by_bytes("hash", sum(file.size for file in files), quiet=quiet) as advance:
         files = [await asyncio.to_thread(hashed, file, advance) for file in files]
     about = {"datasetName": given["--name"], "ownerGroup": given["--group"], "sourceFolder": source}
-    said = {name: value for name, value in about.items() if value is not None}
-    seen, missing = await register(dataset, there, files, said)
+    fields = {name: value for name, value in about.items() if value is not None}
+    seen, missing = await register(dataset, there, files, fields)
     if archive_status(seen) == STORED:
         return {"dataset": seen, "job": None, "already": True, "sent": 0}
     repaired: list[str] = []
@@ -120,7 +120,7 @@ async def _upload(client: Any, dataset: Any, files: Sequence[Any], advance: Any)
             urls = await dataset.sign([file.path for file in portion])
         except RefusedError as error:
             if error.status == 409 and archive_status(await dataset.get()) not in OPEN:
-                return  # an earlier call had said that all is there, and it was
+                return  # an earlier call had found that all is there, and it was
             raise
         await upload_all(client.object_storage, portion, urls, advance)
 

@@ -25,9 +25,9 @@ def count(session: str, /, *, filters: Filters = EVERYTHING, output: Output = PL
     from shared.client.paths import COMPUTE
     from shared.contracts.compute.filters import TASK_FIELDS
 
-    wanted = parse_filter(filters.where, TASK_FIELDS)
+    where = parse_filter(filters.where, TASK_FIELDS)
     with Api() as api:
-        reply = api.get(f"{COMPUTE}/sessions/{session}/tasks/count", where=wanted)
+        reply = api.get(f"{COMPUTE}/sessions/{session}/tasks/count", where=where)
     if output.json:
         show.document(reply)
         return

@@ -82,8 +82,8 @@ def submit(
     with Api() as api, _open(file) as source:
         new = not session
         if not session:
-            wanted = {"partitions": [partition] if partition else [], "close_when_done": not keep}
-            session = str(api.post(f"{COMPUTE}/sessions", wanted)["id"])
+            settings = {"partitions": [partition] if partition else [], "close_when_done": not keep}
+            session = str(api.post(f"{COMPUTE}/sessions", settings)["id"])
         following = _listen(api, session) if wait else None
         try:
             made = api.post(

@@ -1,4 +1,4 @@
-"""Decisions of the scheduler without I/O: inheritance, a submission's rows."""
+"""A submission's lines as rows, and the options that tasks inherit, without I/O."""
 
 from typing import Any
 from uuid import UUID, uuid4
