@@ -1,6 +1,6 @@
 """Work that takes long, in one shape whatever it does: the operation, after Google's AIP-151. Version 1.
 
-Each service that has any answers for its own (endpoints/operations.py). Each change is told on `hr.evt.operation.changed.<operation>` with the operation as it is then. Who shows what:
+Each service that has any answers for its own (endpoints/operations.py). Each change is published on `hr.evt.operation.changed.<operation>` with the operation as it is then. Who shows what:
 
 | service   | kind       | what goes on                                                  | id                                     |
 |-----------|------------|---------------------------------------------------------------|----------------------------------------|
