@@ -7,6 +7,7 @@ COMPUTE: Final = "/compute/v1"
 DATA: Final = "/data/v1"
 ARCHIVER: Final = "/archiver/api/v1"
 EXECUTION: Final = "/execution/v1"
+OPS: Final = "/ops/v1"
 OPERATIONS: Final = "/operations/v1/operations"
 
 
