@@ -8,9 +8,11 @@ import msgspec
 from shared.bus.client import Bus
 from shared.bus.topology import api
 from shared.contracts import subjects
+from shared.contracts.endpoints.health import CHECK
 from shared.contracts.errors import HeadraceError
 from shared.contracts.health import Health, HealthCheck
 from shared.contracts.topology import STREAMS
+from shared.service.ask import ask
 
 HEALTH_WITHIN = 2.0
 """Seconds in which a service has to answer the question for its health."""
@@ -37,7 +39,7 @@ class StreamState(msgspec.Struct, frozen=True):
 async def health_of(bus: Bus, service: str, within: float = HEALTH_WITHIN) -> Health:
     """The health of a service; one that does not answer within `within` seconds is not well."""
     try:
-        return await bus.request(subjects.rpc(service, "health", "check"), HealthCheck(), Health, timeout=within)
+        return await ask(bus, CHECK[service], HealthCheck(), timeout=within)
     except HeadraceError as error:
         return Health(service, "", False, {"service": error.message}, "")
 
