@@ -367,3 +367,31 @@ async def test_results_of_what_is_damaged_are_aborted_and_the_others_produced(
     seen = await datasets.get(pid)
     assert (seen["numberOfDamagedDatablocks"], seen["datasetlifecycle"]["archivable"]) == (0, False)
     assert seen["datasetlifecycle"]["archiveStatusMessage"] == "datasetOnArchiveDisk"
+
+
+async def test_operations_of_all_services_are_one_list(edge: Edge, datasets: Datasets, pid: str) -> None:
+    files, root = some_files(), "/operations/v1/operations"
+    await datasets.store(pid, files)
+    retrieval = await datasets.job(pid, "retrieve")
+    ended = await edge.get(f"{root}/{retrieval}/wait", timeout=30)
+    assert (ended["name"], ended["done"], ended["metadata"]["state"]) == (f"operations/{retrieval}", True, "succeeded")
+    assert ended["metadata"]["progress"]["datablocks"] == {"done": 2, "total": 2}
+    assert ended["result"]["blocks_back"] == 2
+    assert await edge.get(f"{root}/{retrieval}") == ended
+    session = str(await edge.session())
+    assert (await edge.ask("DELETE", f"/compute/v1/sessions/{session}")).status_code == 200
+    page = await edge.get(root, size=3)
+    assert [one["metadata"]["kind"] for one in page["items"]] == ["delete", "retrieve", "archive"]
+    then = await edge.get(root, size=3, token=page["next"])
+    assert (
+        then["items"][0]["metadata"] | {"kind": "upload", "target": f"datasets/{pid}"} == then["items"][0]["metadata"]
+    )
+    mine = await edge.get(root, target=f"datasets/{pid}", kind="archive")
+    assert [one["metadata"]["target"] for one in mine["items"]] == [f"datasets/{pid}"]
+    assert (await edge.get(root, target=f"datasets/{pid}", active="true"))["items"] == []
+    refused = await edge.ask("POST", f"{root}/{retrieval}/cancel")
+    assert (refused.status_code, refused.json()["detail"]) == (
+        409,
+        f"operations/{retrieval} is succeeded: it cannot be cancelled",
+    )
+    assert (await edge.ask("GET", f"{root}/{uuid4()}")).status_code == 404
