@@ -43,7 +43,7 @@ WORK: Final = (
     ),
     Channel(
         "beat.request", "hr.ctl.worker.beat", None, "scheduler", "worker",
-        "Every worker that hears it sends its heartbeat at once. The body is not read.",
+        "Every worker that receives it sends its heartbeat at once. The body is not read.",
     ),
     Channel(
         "session.control", "hr.ctl.session.{session}", w.Control, "scheduler", "worker",

@@ -1,6 +1,6 @@
 """nats-py's client, made to survive what strangers may send.
 
-Its read loop ends at the first error that it does not expect, without a word, and the process hears nothing any more until
+Its read loop ends at the first error that it does not expect, without a word, and the process gets no message any more until
 the server calls the connection stale. A user can cause that with one message: a subject that is not UTF-8 or has a form feed
 in it, a block of headers that is cut short or begins with a status that is no text. A stream would deliver it again and again.
 Here all of these arrive, as well as they can be read; whoever takes them refuses them with a reason.

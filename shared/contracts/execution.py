@@ -216,7 +216,7 @@ class Offer(
 
 
 class OfferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """From the gateway to every site. `within`: seconds for which answers are waited for; later ones nobody hears."""
+    """From the gateway to every site. `within`: seconds for which answers are waited for; later ones are dropped."""
 
     offerset: UUID
     request: ExecutionRequest

@@ -1,6 +1,6 @@
 """Work that takes long, in one shape whatever it does: the operation, after Google's AIP-151. Version 1.
 
-Each service that has any answers for its own (endpoints/operations.py). Each change is told on `hr.evt.operation.changed.<operation>` with the operation as it is then. Who shows what:
+Each service that has any answers for its own (endpoints/operations.py). Each change is published on `hr.evt.operation.changed.<operation>` with the operation as it is then. Who shows what:
 
 | service   | kind       | what goes on                                                  | id                                     |
 |-----------|------------|---------------------------------------------------------------|----------------------------------------|
@@ -111,6 +111,11 @@ class OperationPage(msgspec.Struct, frozen=True):
 def operation_name(id: UUID) -> str:
     """`operations/<id>`"""
     return f"operations/{id}"
+
+
+def operation_place(operation: Operation) -> tuple[str, UUID]:
+    """Where an operation stands in a list, which begins with the greatest: when it was made, then its id."""
+    return operation.metadata.created_at, operation_id(operation)
 
 
 def operation_id(operation: Operation) -> UUID:

@@ -9,7 +9,7 @@ WORKER: Final = "worker"
 """The user of the bus that all workers are."""
 
 HEARTBEAT_REQUEST: Final = "hr.ctl.worker.beat"
-"""Core publish: every worker that hears it sends its heartbeat at once (a scheduler that has just come up asks)."""
+"""Core publish: every worker that receives it sends its heartbeat at once (a scheduler that has just come up asks)."""
 
 
 OFFER_REQUEST: Final = "hr.offer.request"

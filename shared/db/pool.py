@@ -29,7 +29,7 @@ AWAY = (
 )
 """What asyncpg raises when the server is away or full, or the connection is lost: try again, nothing is known to be committed."""
 
-NOT_LET_IN = (
+ACCESS_DENIED = (
     asyncpg.InvalidPasswordError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
@@ -65,7 +65,7 @@ async def open_pool(
             server_settings={"search_path": schema, "application_name": f"headrace-{schema}", **(settings or {})},
         )
 
-    pool = await connect_patiently("PostgreSQL", url, connect, on=(*AWAY, *NOT_LET_IN), schema=schema)
+    pool = await connect_patiently("PostgreSQL", url, connect, on=(*AWAY, *ACCESS_DENIED), schema=schema)
     log.debug("db.connected", address=address(url), schema=schema)
     return pool
 

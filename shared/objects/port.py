@@ -15,7 +15,7 @@ Data = bytes | bytearray | memoryview | AsyncIterable[bytes]
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """An object. `size` in bytes; `sha256` in hex, empty where the store was not told (found by listing, or multipart)."""
+    """An object. `size` in bytes; `sha256` in hex, empty where the store does not know it (found by listing, or multipart)."""
 
     key: str
     size: int

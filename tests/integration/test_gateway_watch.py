@@ -149,7 +149,7 @@ async def test_what_the_stream_has_dropped_means_a_new_snapshot(gateway: Gateway
 async def test_a_late_reader_notices_that_the_stream_was_full(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.gateway.events.feed._LATE", -1)  # every event counts as late
+    monkeypatch.setattr("services.gateway.events.feed.LATE", -1)  # every event counts as late
     session, other = gateway.scheduler.session().id, gateway.scheduler.session().id
     feed = Feed(gateway.scheduler.bus, f"hr.evt.*.*.{session}")
     await feed.open()

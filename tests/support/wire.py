@@ -68,11 +68,13 @@ def _shape(node: Any) -> Any:
         return node.cls.__name__
     if isinstance(node, tuple):
         return [_shape(each) for each in node]
+    if isinstance(node, msgspec.inspect.Metadata):  # a description for people: nothing on the wire
+        return _shape(node.type)
     if not isinstance(node, msgspec.inspect.Type):
         return node
-    said = {field.name: getattr(node, field.name) for field in msgspec.structs.fields(type(node))}
+    parts = {field.name: getattr(node, field.name) for field in msgspec.structs.fields(type(node))}
     kind = type(node).__name__.removesuffix("Type").lower()
-    return {"is": kind, **{key: _shape(value) for key, value in said.items() if value is not None}}
+    return {"is": kind, **{key: _shape(value) for key, value in parts.items() if value is not None}}
 
 
 def _default(field: msgspec.inspect.Field) -> Any:

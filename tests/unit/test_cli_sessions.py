@@ -226,4 +226,4 @@ def test_a_watched_session_of_a_million_tasks_is_small() -> None:
     watched.take(event("submission.visible", submission=str(submission), tasks=1_000_000))
     watched.take(event("task.changed", completed=[str(task_id(submission, 999_999))]))
     assert watched.counts()["waiting"] == 999_999
-    assert sum(len(lines) for lines in watched._lines.values()) == 1_000_000
+    assert sum(len(lines) for lines in watched.lines.values()) == 1_000_000

@@ -54,4 +54,4 @@ def test_no_list_leaves_a_brace() -> None:
     for name, table in TABLES.items():
         filter = filters.Filter(table, [], "t.status")
         order = filter.order("", "id")
-        assert not re.search(r"\{\w+\}", lists._query(name, order, "t.id", "true", "true", "t.status"))
+        assert not re.search(r"\{\w+\}", lists.list_query(name, order, "t.id", "true", "true", "t.status"))

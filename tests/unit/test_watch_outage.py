@@ -70,7 +70,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(session_watch, "stream_extent", extent)
     monkeypatch.setattr(session_watch, "Feed", Feed)
-    monkeypatch.setattr(session_watch, "_TRIES", 1)
+    monkeypatch.setattr(session_watch, "TRIES", 1)
 
 
 @pytest.mark.parametrize("away", [(1,), (2,), (3,), (1, 3, 6)])

@@ -31,7 +31,7 @@ def draw(axes: Any, file: Record, left: float, top: float, width: float) -> None
     problem = _problem(file)
     empty = file.thumbnail is None
     edge = ERROR if empty else EDGE
-    # Below the pictures, which are below all patches unless told otherwise.
+    # Below the pictures, which are below all patches by default.
     axes.add_patch(Rectangle((left, top), side, side, facecolor=FRAME, edgecolor=edge, linewidth=0.8, zorder=-1))
     middle = left + side / 2
     if file.thumbnail is not None:
@@ -82,7 +82,7 @@ def _wrapped(text: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """At most LONGEST characters of it, without its middle: the beginning and the end tell most."""
+    """At most LONGEST characters of it, without its middle: the beginning and the end say most."""
     text = " ".join(text.split())
     half = (LONGEST - 1) // 2
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1 - half]}…{text[-half:]}"

@@ -25,6 +25,8 @@ Note = Callable[[str], None]
 
 
 class Archive:
+    """The dataset of the main job on its way to long-term storage."""
+
     def __init__(self, client: Headrace, pid: str, files: Sequence[File]) -> None:
         self._client, self.pid, self._files = client, pid, files
         self._dataset = client.datasets.one(pid)

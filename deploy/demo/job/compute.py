@@ -23,11 +23,15 @@ Progress = Callable[[int], None]
 
 
 class Products(msgspec.Struct, frozen=True):
+    """The bytes of the catalogue (ECSV) and of the contact sheet (PNG)."""
+
     catalogue: bytes
     sheet: bytes
 
 
 class Compute:
+    """The tasks of the main job in the compute session that the site has made."""
+
     def __init__(self, client: Headrace, session: UUID, pid: str, files: Sequence[File]) -> None:
         self._client, self._session, self._pid, self._files = client, session, pid, files
         self._inputs = {file.path: uuid7() for file in files}
@@ -48,6 +52,7 @@ class Compute:
         return (await self._client.retrievals.create(self._pid, session=self._session, results=files)).id
 
     async def until_retrieved(self, retrieval: UUID, progress: Progress) -> None:
+        """Waits until all files are back from long-term storage; FailedError if they cannot be retrieved."""
         pause = Pause(LOOK)
         while (seen := await self._client.retrievals.get(retrieval)).status != "done":
             if seen.status in ("failed", "cancelled", "partial"):
@@ -69,11 +74,13 @@ class Compute:
             raise FailedError(f"the last task ended as {join.status}: {join.error}")
 
     async def products(self) -> Products:
+        """Downloads what the last task has produced."""
         assert self.submission is not None
         last = len(self._files)
         return Products(*[await self._client.results.value(result_id(self.submission, last, n)) for n in range(2)])
 
     async def close(self) -> None:
+        """Closes the session."""
         await self._client.sessions.close(self._session)
 
 

@@ -50,6 +50,8 @@ async def main(home: Path, console: Console) -> int:
 
 
 class Job:
+    """The main job from the files to the products; `run` shows a bar for each stage."""
+
     def __init__(self, client: Headrace, console: Console, home: Path, address: dict[str, Any]) -> None:
         self._client, self._console, self._home, self._address = client, console, home, address
         self._seconds: dict[str, float] = {}
@@ -64,6 +66,7 @@ class Job:
         )
 
     async def run(self, paths: list[Path]) -> None:
+        """Runs all stages and prints the summary; an error of the client is raised."""
         files = described(paths)
         archive = Archive(self._client, pid(files), files)
         with self._bars:

@@ -31,6 +31,7 @@ def summary(
     out: Path,
     address: dict[str, Any],
 ) -> RenderableType:
+    """What the main job prints in the end: the dataset, the site, the products, the seconds of each stage."""
     from astropy.table import Table as Rows
 
     rows = Rows.read(io.BytesIO(catalogue), format="ascii.ecsv")

@@ -31,7 +31,7 @@ BATCH = 128
 _SECOND = 1_000_000_000
 _HEARTBEAT_SECONDS = 1.0
 _EXPIRES = 30.0
-_LATE = 60
+LATE = 60
 """Seconds after which the stream may have dropped what a slow reader has not seen."""
 _json = msgspec.json.Decoder(msgspec.Raw).decode
 _BACKOFF = Backoff(first=0.1, ceiling=2)
@@ -245,7 +245,7 @@ class Feed:
         self._last_message = asyncio.get_running_loop().time()
         self._expected += 1
         self.requested = max(0, self.requested - 1)
-        behind = time.time_ns() - int(tokens[at + 4]) > _LATE * _SECOND
+        behind = time.time_ns() - int(tokens[at + 4]) > LATE * _SECOND
         if behind and sequence > self.place.sequence + 1 and self._late is None:
             self._late = self.place.sequence
         self.place = Place(self.place.incarnation, sequence)

@@ -39,7 +39,8 @@ END: Final = "snapshot.end"
 SNAPSHOT: Final = frozenset({BEGIN, STATES, END})
 
 _RETRY: Final = Backoff(first=0.2, ceiling=2)
-_TRIES: Final = 8
+TRIES: Final = 8
+"""Times that the scheduler is asked before a watch fails."""
 _PASSING: Final = (Unavailable, TimedOut, RateLimited)
 
 
@@ -140,5 +141,5 @@ class SessionWatch:
 
     async def _patiently(self, endpoint: Endpoint[Any, Answer], message: Any) -> Answer:
         """Reading may be repeated: a scheduler that is being replaced does not end the watch."""
-        found: Answer = await retry(lambda: self._ask(endpoint, message), on=_PASSING, backoff=_RETRY, attempts=_TRIES)
+        found: Answer = await retry(lambda: self._ask(endpoint, message), on=_PASSING, backoff=_RETRY, attempts=TRIES)
         return found

@@ -4,7 +4,7 @@
     credit                                  how many more tasks each may have outstanding
     ready, share, dispatcher, placement     whose tasks are chosen next, and where they can go
     bundles, queue                          chosen tasks are published
-    due, gossip                             which partitions to look at; what schedulers tell each other
+    due, gossip                             which partitions to look at; what schedulers publish for each other
     workers, heartbeats, leases             what workers hold, and what becomes of it when they fall silent
     locks, recovery, recount, requeue       who dispatches a partition; queues that are rebuilt
     victims, preemption                     running attempts make room for those with a right to it

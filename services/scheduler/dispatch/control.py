@@ -1,4 +1,4 @@
-"""A session's queue, and what workers are told to do with the tasks of it that they hold."""
+"""A session's queue, and what workers have to do with the tasks of it that they hold."""
 
 from uuid import UUID
 
@@ -25,7 +25,7 @@ class WorkerControl:
         await self._bus.publish_core(subjects.session_control(session), control)
 
     async def empty_queue(self, session: UUID, event: str, epoch: int = LAST_EPOCH) -> None:
-        """Purges the session's tasks from the queue, then tells the workers (`event`, `epoch`: see `Control`)."""
+        """Purges the session's tasks from the queue, then publishes to the workers (`event`, `epoch`: see `Control`)."""
         await topology.purge(self._bus, TASKS.name, subjects.tasks_of_session(session))
         await self.control(session, Control(event, None, epoch))
         await self._gossip.wake()

@@ -1,4 +1,4 @@
-"""What schedulers tell each other about partitions, by core publishes without an answer.
+"""What schedulers publish for each other about partitions, by core publishes without an answer.
 
 A lost message does no harm: a dispatcher looks at each of its partitions every half a second, counts come again every second, and
 a task that ended without its dispatcher hearing of it is found by `recount`.

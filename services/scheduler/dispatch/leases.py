@@ -2,7 +2,7 @@
 
 Tasks known to be held (they run for more than 100 ms, or were found with a worker after a restart) stand in `running`. When their
 worker has been silent for `lease_seconds` they are lost, and tried again; those that had not begun there lose no attempt by it. A
-worker of which nothing was heard here has as long, from the task's start: its first heartbeat may be lost, or have come before its
+worker without a heartbeat here has as long, from the task's start: its first heartbeat may be lost, or have come before its
 partition was known to this process. A task is lost too that a live worker's heartbeats leave out while nobody has reported its end:
 the report was lost with the bus's storage, or the worker gave it back to a queue that was emptied meanwhile.
 

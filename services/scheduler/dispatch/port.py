@@ -16,7 +16,7 @@ from shared.service.unit import Unit
 
 
 class DispatchPort:
-    """`ports.Dispatch`: each method is said there."""
+    """`ports.Dispatch`, where each method is described."""
 
     def __init__(
         self, registry: Registry, gossip: Gossip, credit: Credit, queue: Queue, dispatcher: Dispatcher

@@ -37,7 +37,7 @@ async def count_outstanding(db: Db, partition: int, limit: int = COUNTED) -> int
 
 
 class Recount:
-    """`dispatch` is told to look again where the count has changed."""
+    """`dispatch` looks again where the count has changed."""
 
     def __init__(self, pool: Db, clock: Clock, dispatch: Wake) -> None:
         self._pool, self._clock, self._dispatch = pool, clock, dispatch

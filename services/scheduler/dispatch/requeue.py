@@ -20,7 +20,7 @@ async def requeue_session(db: Db, session: UUID) -> dict[int, int]:
     """All chosen tasks of a session that have not begun wait again: how many, by partition.
 
     In the caller's transaction, after the session's queue was emptied. What workers hold without having begun waits again too:
-    they have been told to drop it.
+    they have to drop it.
     """
     taken: Counter[int] = Counter()
     for submission in await active_submissions(db, session):

@@ -55,7 +55,7 @@ WHERE r.partition = coalesce(:partition, r.partition) AND r.session = :session A
   AND t.id = r.task AND t.deps = 0 AND t.attempt = 0;
 
 -- name: let_go
--- What workers were known to hold without having begun it, of a session that was paused: they are told to drop it.
+-- What workers were known to hold without having begun it, of a session that was paused: they have to drop it.
 WITH back AS (
     UPDATE tasks SET status = {task.pending}, worker = NULL WHERE id >= :first AND id <= :last AND status = {task.dispatched}
     RETURNING partition, priority, session, id, deps, attempt

@@ -1,4 +1,5 @@
--- Sessions, submissions, tasks, results, and where tasks wait and run. The states in `status` are those of services/scheduler/machine/.
+-- Sessions, submissions, tasks and results. Where tasks wait and run: 0002_dispatch.sql. What functions return: 0003_effects.sql.
+-- The states in `status` are those of services/scheduler/machine/.
 --
 -- What keeps a task cheap (docs/adr/0004-task-rows.md): ids that arrive in order, no secondary index on tasks or results
 -- whose columns ever change (updates stay heap-only), room in the pages for the one update, and a cursor in `lanes` instead
@@ -6,18 +7,6 @@
 --
 -- Ids of tasks say where they belong: the last 32 bits of a task's id are its line in its submission, the bits before are its
 -- submission's id (`line_of_v1`, `submission_of_v1`, `last_task_v1`).
-
--- Who may run how much of what. Tasks name a partition by its number.
-CREATE TABLE partitions (
-    id smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name text NOT NULL UNIQUE,
-    priority smallint NOT NULL DEFAULT 1,           -- on workers that serve several, the higher one's tasks begin first
-    reserve integer NOT NULL DEFAULT 0,             -- slots for which tasks of others are preempted
-    max integer,                                    -- most tasks outstanding at once; NULL: no limit
-    created_at timestamptz NOT NULL DEFAULT now(),
-    deleted_at timestamptz                          -- it keeps its row, as tasks that ended there name it; made anew it gets it back
-);
-INSERT INTO partitions (name) VALUES ('default');
 
 CREATE TABLE sessions (
     id uuid PRIMARY KEY,
@@ -86,21 +75,6 @@ CREATE TABLE chunks (
     PRIMARY KEY (submission, number)
 );
 
--- How far the initially ready tasks of a submission have been chosen, for each partition and priority in it: tasks of
--- lines below `cursor` are SUBMITTED without a write of their own.
-CREATE TABLE lanes (
-    submission uuid NOT NULL REFERENCES submissions ON DELETE CASCADE,
-    partition smallint NOT NULL,
-    priority smallint NOT NULL,
-    session uuid NOT NULL,
-    cursor integer NOT NULL DEFAULT 0,              -- the first line that was not chosen
-    upto integer NOT NULL,                          -- after its last line
-    function text,                                  -- of all its tasks; NULL: they have several, or nobody has looked. A lane whose
-                                                    -- function no worker has is not chosen from (docs/adr/0023-function-placement.md)
-    PRIMARY KEY (submission, partition, priority)
-);
-CREATE INDEX lanes_waiting ON lanes (partition, priority, session, submission) WHERE cursor < upto;
-
 CREATE TABLE tasks (
     id uuid PRIMARY KEY,
     session uuid NOT NULL,
@@ -165,37 +139,6 @@ CREATE TABLE promised (
     PRIMARY KEY (submission, id)
 );
 
--- Tasks released when no worker's turn was free for them.
-CREATE TABLE ready (
-    partition smallint NOT NULL,
-    priority smallint NOT NULL,
-    session uuid NOT NULL,
-    task uuid NOT NULL,
-    PRIMARY KEY (partition, priority, session, task)
-);
-
--- Ready tasks that no worker who could take them has the function for: what was chosen and could not be placed, or came back from
--- a worker without its function. An entry holds while the task is PENDING in this attempt; whoever reads it checks
--- that, so nobody who changes a task has to look here (docs/adr/0023-function-placement.md).
-CREATE TABLE unplaced (
-    partition smallint NOT NULL,
-    function text NOT NULL,
-    task uuid NOT NULL,
-    attempt smallint NOT NULL,
-    session uuid NOT NULL,
-    PRIMARY KEY (partition, function, task)
-);
-CREATE INDEX unplaced_session ON unplaced (session);
-
--- What workers are known to hold: tasks that run for more than 100 ms, and those found with a worker after a restart.
-CREATE TABLE running (
-    task uuid PRIMARY KEY,
-    attempt smallint NOT NULL,
-    worker text NOT NULL,
-    since timestamptz NOT NULL DEFAULT now()
-);
-CREATE INDEX running_worker ON running (worker);
-
 -- The history: attempts before the one that the task's row is about.
 CREATE TABLE attempts (
     task uuid NOT NULL,
@@ -217,57 +160,8 @@ CREATE TABLE task_logs (
     PRIMARY KEY (task, attempt, start)
 );
 
--- What workers said of themselves in their last heartbeat.
-CREATE TABLE workers (
-    name text PRIMARY KEY,
-    partition text NOT NULL,                        -- the first of those that it serves
-    partitions text[] NOT NULL DEFAULT '{}',
-    slots integer NOT NULL,
-    functions text[] NOT NULL,
-    holds integer NOT NULL,                         -- tasks that it has
-    unwell text NOT NULL DEFAULT '',                -- why it runs nothing at the moment, or less than its slots; empty: it is well
-    beat_at timestamptz NOT NULL
-);
-
 -- Objects that no result points to any more: written in the transaction that let go of them, removed after it.
 CREATE TABLE orphaned_objects (
     key text PRIMARY KEY,
     added_at timestamptz NOT NULL DEFAULT now()
-);
-
--- What a caller of a function that completes or releases tasks has to do after the commit. `kind` says what the row is:
---   'ended'   `tasks` tasks of `partition` and `function` have completed, `id` is one of them: they leave the partition's window
---   'chosen'  task `id` is to be put into the queue; all columns but the last four are what its message needs
---   'again'   task `id` waits anew, as attempt `attempt`
---   'event'   the row `outbox` of the outbox is to be published: `subject`, `body`
-CREATE TYPE effect AS (
-    kind text,
-    id uuid,
-    session uuid,
-    partition smallint,
-    priority smallint,
-    attempt smallint,
-    epoch integer,                                  -- the session's when the task was chosen: what is taken back later is known by it
-    max_duration real,
-    function text,
-    payload bytea,
-    payload_result uuid,
-    inputs uuid[],
-    outputs uuid[],
-    tasks bigint,
-    outbox bigint,
-    subject text,
-    body bytea
-);
-
--- What has become of tasks that end without their outputs, and of what waited for them. `kind` says what the row is:
---   'failed'    task `id` has ended
---   'stopping'  task `id` is CANCELLING: its worker is to stop it
---   'aborted'   result `id` will never have a value
-CREATE TYPE ending AS (
-    kind text,
-    id uuid,
-    session uuid,
-    partition smallint,                             -- of a task
-    outputs uuid[]                                  -- of a task
 );

@@ -11,6 +11,8 @@ from cyclopts import App, Parameter
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Output:
+    """How a command prints what it shows."""
+
     json: Annotated[
         bool, Parameter(name="--json", negative="", show_default=False, help="Print JSON, for machines.")
     ] = False
@@ -19,6 +21,8 @@ class Output:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Paging:
+    """Which page of a list a command shows."""
+
     size: Annotated[int, Parameter(help="Most entries to show, 1 to 1000.")] = 100
     token: Annotated[str | None, Parameter(help="Where the next page begins, as the last one said.")] = None
 
@@ -26,6 +30,8 @@ class Paging:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Filters:
+    """Which entries of a list a command shows."""
+
     where: Annotated[
         tuple[str, ...],
         Parameter(

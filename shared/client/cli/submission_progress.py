@@ -30,16 +30,20 @@ class SubmissionProgress:
         return self.ended != before
 
     def counts(self) -> dict[str, int]:
+        """How many tasks have ended in each way."""
         return {name: len(self._ended[name]) for name in _ENDS}
 
     @property
     def ended(self) -> int:
+        """How many tasks have ended."""
         return sum(self.counts().values())
 
     @property
     def done(self) -> bool:
+        """Whether all tasks have ended."""
         return self.total is not None and self.ended >= self.total
 
     @property
     def all_completed(self) -> bool:
+        """Whether all tasks have completed."""
         return self.counts()["completed"] == self.total

@@ -22,14 +22,17 @@ _BY_EVENT = {
 
 
 class WatchedSession:
-    """`whole`: the snapshot is complete. `session`: as it was at its beginning, its `status` as it is."""
+    """`whole`: the snapshot is complete. `session`: as it was at its beginning, its `status` as it is.
+
+    lines   by submission, a byte for each task with its state
+    """
 
     def __init__(self) -> None:
         self._forget({})
 
     def _forget(self, session: dict[str, str]) -> None:
         self.session, self.whole, self._version = session, False, 0
-        self._lines: dict[UUID, bytearray] = {}
+        self.lines: dict[UUID, bytearray] = {}
         self._count = [0] * (len(COUNTS) + 1)
 
     def take(self, event: Event) -> None:
@@ -60,7 +63,7 @@ class WatchedSession:
                     self._version, self.session["status"] = data["version"], data["status"]
 
     def _of(self, submission: UUID, tasks: int) -> bytearray:
-        lines = self._lines.setdefault(submission, bytearray())
+        lines = self.lines.setdefault(submission, bytearray())
         if (more := tasks - len(lines)) > 0:
             lines += bytes(more)
             self._count[0] += more

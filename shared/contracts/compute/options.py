@@ -38,7 +38,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     max_duration   seconds that its code may run, 0.001 to 30 days        (no limit)
     labels         the user's own, at most 64, not read by Headrace
     application_name, application_version, application_namespace, application_service
-                   the application that it belongs to, which its worker is told; inherited one by one
+                   the application that it belongs to, which its worker gets; inherited one by one
     """
 
     partition: PartitionName | None = None

@@ -143,7 +143,7 @@ class Reports:
             emit_changes(unit, "started", rows)
 
     async def _publish_progress(self, progress: Progress) -> None:
-        """Kept nowhere: who watches the session hears of it."""
+        """Published for those who watch the session, and stored nowhere."""
         sessions = await logs.sessions_of(self._pool, [progress.task])
         for task, session in sessions.items():
             event = TaskProgress(session, task, progress.fraction, progress.message)

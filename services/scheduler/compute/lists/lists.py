@@ -46,7 +46,9 @@ async def tasks(db: Db, session: Row, asked: TaskQuery) -> TaskPage:
     filter = Filter(TASKS, Q.tasks.parameters, seen)
     order = filter.order(asked.sort, "id")
     place = places.read(asked, order.type)
-    query = _query("tasks", order, "t.id", filter.where(asked.where, asked.status), filter.after(order, place), seen)
+    query = list_query(
+        "tasks", order, "t.id", filter.where(asked.where, asked.status), filter.after(order, place), seen
+    )
     spans = [task_span(submission) for submission in await submissions.visible_of_session(db, session["id"])]
     rows: list[Row] = []
     for part in _parts(spans, order, place):
@@ -78,7 +80,7 @@ async def results(db: Db, session: UUID, asked: ResultQuery) -> ResultPage:
     named = [Condition("name", asked.name)] if asked.name else []
     where = [[*group, *named] for group in asked.where or [[]]]
     place = places.read(asked, order.type)
-    query = _query("results", order, "r.id", filter.where(where, asked.status), filter.after(order, place))
+    query = list_query("results", order, "r.id", filter.where(where, asked.status), filter.after(order, place))
     spans = [result_span(submission) for submission in await submissions.visible_of_session(db, session)]
     rows: list[Row] = []
     parts, between = list(_parts(spans, order, place)) or [[]], None
@@ -103,7 +105,7 @@ async def sessions(db: Db, owner: str | None, asked: SessionList) -> SessionPage
     place = places.read(asked, order.type)
     where, after = filter.where(asked.where, asked.status), filter.after(order, place)
     filter.put(owner=owner, most=asked.size + 1)
-    rows = await db.fetch(_query("sessions", order, "e.id", where, after), *filter.values)
+    rows = await db.fetch(list_query("sessions", order, "e.id", where, after), *filter.values)
     items, next = _page(rows, asked, order, session_of)
     return SessionPage(items, next)
 
@@ -118,7 +120,8 @@ def _put(text: str, pieces: dict[str, str]) -> str:
     return text
 
 
-def _query(name: str, order: Order, id: str, where: str, after: str, seen: str = "") -> str:
+def list_query(name: str, order: Order, id: str, where: str, after: str, seen: str = "") -> str:
+    """The query of the list `name`, with the SQL of its condition, its order and the place after which it goes on."""
     alone, way = order.field == "id", order.direction
     pieces = {
         "where": where,

@@ -43,7 +43,7 @@ def tasks(
     paging: Paging = FIRST,
     output: Output = PLAIN,
 ) -> None:
-    """Tasks of a session, in the order in which they were submitted unless told otherwise.
+    """Tasks of a session, by default in the order in which they were submitted.
 
     Examples:
 

@@ -124,7 +124,7 @@ def download(
     if to is None and sys.stdout.isatty() and not output.json:
         raise UsageError("a value may be binary: give -o <file>, or send it through a pipe")
     if to is None and output.json:
-        raise UsageError("--json tells about the file: give -o <file>")
+        raise UsageError("--json describes the file: give -o <file>")
     from shared.client.cli import show
     from shared.client.cli.api import Api
 
