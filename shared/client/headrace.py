@@ -56,6 +56,7 @@ class Headrace:
         await self.close()
 
     async def close(self) -> None:
+        """Closes the connections."""
         await self.object_storage.close()
         await self.http.close()
 

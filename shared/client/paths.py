@@ -5,9 +5,9 @@ from urllib.parse import quote
 
 COMPUTE: Final = "/compute/v1"
 DATA: Final = "/data/v1"
-CATALOGUE: Final = "/catalogue/api/v3"
 ARCHIVER: Final = "/archiver/api/v1"
 EXECUTION: Final = "/execution/v1"
+OPS: Final = "/ops/v1"
 OPERATIONS: Final = "/operations/v1/operations"
 
 

@@ -57,7 +57,7 @@ class Readiness:
         self._round: asyncio.Task[list[Health]] | None = None
 
     async def health(self) -> list[Health]:
-        """Of all services."""
+        """The health of all services."""
         if self._round is None or self._round.done():
             self._round = asyncio.create_task(health(self._bus))
         return await asyncio.shield(self._round)

@@ -9,7 +9,7 @@ import msgspec
 from shared.client.cli.api import Api
 from shared.client.cli.commands.partitions import notes
 from shared.client.errors import FailedError, NotFoundError
-from shared.client.paths import ARCHIVER, CATALOGUE, COMPUTE, DATA, EXECUTION, segment
+from shared.client.paths import ARCHIVER, COMPUTE, DATA, EXECUTION, segment
 
 Document = dict[str, Any]
 
@@ -134,6 +134,6 @@ _BY_ID: Final[tuple[tuple[str, str, Callable[[Api, str, Document], Explanation]]
     ("result", f"{COMPUTE}/results/{{id}}", _result),
     ("submission", f"{COMPUTE}/submissions/{{id}}", _submission),
     ("retrieval", f"{DATA}/retrievals/{{id}}", _retrieval),
-    ("job", f"{CATALOGUE}/jobs/{{id}}", _job),
+    ("job", f"{DATA}/jobs/{{id}}", _job),
     ("offer", f"{EXECUTION}/sessions/{{id}}", _offer),
 )
