@@ -13,7 +13,7 @@ from shared.runtime.retry import Backoff
 
 AT_ONCE: Final = 4
 TRIES: Final = 10
-"""Of one upload: for about 20 s."""
+"""Tries of one upload, in about 20 s."""
 BACKOFF = Backoff(first=0.3, ceiling=3)
 """Seconds between two tries."""
 
