@@ -11,7 +11,7 @@ _RANGE = range(20_000, 32_000)
 """Below the range from which Linux takes the ports of outgoing connections, so that none of those gets in the way."""
 PAIR_DISTANCE = 10_000
 PAIRS = 2_000
-"""So many of the range are for pairs; with their second port they too stay below 32,768."""
+"""Ports of the range that are for pairs; with their second port they too stay below 32,768."""
 
 
 def is_free(port: int) -> bool:

@@ -22,7 +22,7 @@ SIGNED = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_sig
 GRPC = ("master", "volume", "filer", "s3", "admin", "worker", "msg_broker", "msg_agent", "mq", "client")
 """Parts with a gRPC server, or a client of one."""
 VALID = datetime.timedelta(days=3650)
-"""Of a certificate. It counts from a day before, for a clock that is set back."""
+"""How long a certificate is valid, counted from the day before, for a clock that is set back."""
 _PEM = serialization.Encoding.PEM
 
 

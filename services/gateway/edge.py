@@ -14,12 +14,12 @@ from shared.runtime.admission import Admission
 STREAMS: Final = 1000
 """Answers that go on until the client hangs up, at a time."""
 STREAMS_OF_ONE: Final = 64
-"""And those of one user."""
+"""Such answers of one user, at a time."""
 
 TRANSFERS: Final = 48
 """Values on their way between clients and object storage, at a time: fewer than the store's client has connections."""
 TRANSFERS_OF_ONE: Final = 16
-"""And those of one user."""
+"""Such values of one user, at a time."""
 
 
 class Edge:

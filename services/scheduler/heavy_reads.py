@@ -8,11 +8,11 @@ from shared.runtime.admission import Admission
 from shared.service.context import Context
 
 SECONDS = 8
-"""Of one statement: PostgreSQL ends one that takes longer. Less than the 10 s that a request may take."""
+"""Time limit of one statement: PostgreSQL ends one that takes longer. Less than the 10 s that a request may take."""
 PLACES = 4
 """Reads that one process does at a time: what changes something never waits for them."""
 PLACES_OF_ONE = 2
-"""And those of one user."""
+"""Such reads of one user at a time."""
 WAITING = 100
 """Reads of a user that may wait for a place."""
 AT_ONCE = 1000

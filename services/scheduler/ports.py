@@ -45,7 +45,7 @@ class Dispatch(Protocol):
         """Publishes tasks whose rows say that they were chosen. `values`: results at hand, by id."""
 
     async def count_ended(self, counts: Mapping[int, int], durations: Iterable[tuple[int, str, float]] = ()) -> None:
-        """So many tasks, by partition, have left the queue and the workers. `durations`: partition, function, seconds of examples."""
+        """Counts tasks, by partition, that have left the queue and the workers. `durations`: partition, function, seconds of examples."""
 
     async def set_aside(
         self, unit: Unit, tasks: Sequence[UUID], attempts: Sequence[int], workers: Sequence[str], reasons: Sequence[str]

@@ -1,6 +1,7 @@
 """The chains of a service that are operations, shown to their owners: got, listed, waited for, cancelled."""
 
 import asyncio
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from shared.contracts.operations import (
     OperationRef,
     OperationWait,
     operation_name,
+    operation_place,
 )
 from shared.runtime.retry import Backoff
 from shared.service.access import owned
@@ -51,11 +53,11 @@ class Operations:
     async def list(self, ctx: Context, asked: OperationList) -> OperationPage:
         """A page of the asker's operations, newest first; of everybody's for the admin."""
         owner = None if ctx.is_admin else ctx.user
-        before = place_of(asked, UUID)
+        before = place_of(asked, tuple[datetime, UUID])
         filters = (asked.kind, asked.target, asked.active)
         rows = await store.operations(self._pool, owner, *filters, before, asked.size + 1)
         items, more = fitting([self._shown(row) for row in rows], asked.size)
-        return OperationPage(items, token_of(asked, rows[len(items) - 1].id) if more else "")
+        return OperationPage(items, token_of(asked, operation_place(items[-1])) if more else "")
 
     async def wait(self, ctx: Context, asked: OperationWait) -> Operation:
         """NotFound also when another service goes on with it meanwhile."""

@@ -176,13 +176,23 @@ async def hide_operation(db: Connection, id: UUID) -> None:
 
 
 async def operations(
-    db: Connection, owner: str | None, kind: str, target: str, active: bool, before: UUID | None, size: int
+    db: Connection,
+    owner: str | None,
+    kind: str,
+    target: str,
+    active: bool,
+    before: tuple[datetime, UUID] | None,
+    size: int,
 ) -> list[Row]:
-    """Chains that are operations, newest first: of one owner (None: of all), kind and target (empty: of any)."""
+    """Chains that are operations, newest first: of one owner (None: of all), kind and target (empty: of any).
+
+    `before`: when the last one of the page before was made, and its id. Ids alone do not say: some are chosen by users.
+    """
+    at, id = before or (None, None)
     return [
         _row(record)
         for record in await Q.operations.fetch(
-            db, owner=owner, kind=kind, target=target, active=active, before=before, size=size
+            db, owner=owner, kind=kind, target=target, active=active, before=at, before_id=id, size=size
         )
     ]
 

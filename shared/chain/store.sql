@@ -68,8 +68,9 @@ ORDER BY id DESC LIMIT :size;
 -- name: operations
 SELECT *, lease_until > now() AS leased FROM chains
 WHERE operation <> '' AND (:owner::text IS NULL OR owner = :owner) AND (:kind = '' OR operation = :kind)
-    AND (:target = '' OR target = :target) AND (NOT :active OR due_at IS NOT NULL) AND (:before::uuid IS NULL OR id < :before)
-ORDER BY id DESC LIMIT :size;
+    AND (:target = '' OR target = :target) AND (NOT :active OR due_at IS NOT NULL)
+    AND (:before::timestamptz IS NULL OR (created_at, id) < (:before, :before_id::uuid))
+ORDER BY created_at DESC, id DESC LIMIT :size;
 
 -- name: forget
 -- Ids grow with time: the bound makes it a range of the primary key.

@@ -9,7 +9,7 @@ import msgspec
 from shared.client.errors import NotFoundError
 from shared.client.http import Http
 from shared.client.paging import items, plain_items
-from shared.client.paths import ARCHIVER, CATALOGUE, segment
+from shared.client.paths import ARCHIVER, DATA, segment
 from shared.contracts import catalogue as k
 
 UPLOADS = 500
@@ -33,7 +33,7 @@ class Datasets:
         query: dict[str, Any] = {"search": search, "status": status, "group": group}
         if damaged:
             query["damaged"] = "true"
-        return items(self._http, f"{CATALOGUE}/datasets", k.DatasetPage, **query)
+        return items(self._http, f"{DATA}/datasets", k.DatasetPage, **query)
 
     def files(self, pid: str) -> AsyncIterator[k.StoredFile]:
         """The files of an archived dataset, in the order of their paths."""
@@ -57,6 +57,7 @@ class OneDataset:
         self._archiver = f"{ARCHIVER}/datasets/{segment(pid)}"
 
     async def get(self) -> dict[str, Any]:
+        """The dataset; NotFoundError if there is none."""
         found: dict[str, Any] = await self._http.get(self._path)
         return found
 
@@ -81,19 +82,20 @@ class OneDataset:
         return plain_items(self._http, f"{self._archiver}/uploads", size=UPLOADS)
 
     def datablocks(self) -> AsyncIterator[dict[str, Any]]:
+        """Its datablocks, in the order in which they were packed."""
         return plain_items(self._http, f"{self._path}/datablocks")
 
     # -- what changes it
 
     async def create(self, **about: str) -> dict[str, Any]:
         """Registers it. `about`: fields of `DatasetCreate`, in the catalogue's spelling (`ownerGroup`)."""
-        made: dict[str, Any] = await self._http.post(f"{CATALOGUE}/datasets", {"pid": self.pid, **about})
+        made: dict[str, Any] = await self._http.post(f"{DATA}/datasets", {"pid": self.pid, **about})
         return made
 
     async def add(self, files: Iterable[k.DataFile], *, replace: bool = False) -> None:
         """Registers files of it, at most 1,000. `replace`: those that are registered with other content are registered anew."""
         body = {"pid": self.pid, "dataFileList": msgspec.to_builtins(list(files))}
-        await self._http.post(f"{CATALOGUE}/origdatablocks", body | ({"replace": True} if replace else {}))
+        await self._http.post(f"{DATA}/origdatablocks", body | ({"replace": True} if replace else {}))
 
     async def sign(self, paths: Iterable[str]) -> Mapping[str, str]:
         """An address to upload to for each path, at most 1,000. The addresses are secrets, and valid for a day."""
@@ -115,15 +117,16 @@ class OneDataset:
     async def archive(self) -> str:
         """The id of the job that archives it."""
         body = {"type": "archive", "pid": self.pid, "id": str(uuid4())}
-        return str((await self._http.post(f"{CATALOGUE}/jobs", body))["id"])
+        return str((await self._http.post(f"{DATA}/jobs", body))["id"])
 
     async def job(self, job: str) -> dict[str, Any]:
-        found: dict[str, Any] = await self._http.get(f"{CATALOGUE}/jobs/{job}")
+        """How a job of it goes: its `jobStatusMessage` and `message`."""
+        found: dict[str, Any] = await self._http.get(f"{DATA}/jobs/{job}")
         return found
 
 
 def _path(pid: str) -> str:
-    return f"{CATALOGUE}/datasets/{segment(pid)}"
+    return f"{DATA}/datasets/{segment(pid)}"
 
 
 def archive_status(dataset: Mapping[str, Any]) -> str:

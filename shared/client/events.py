@@ -52,7 +52,7 @@ async def follow(
     """
     last, lost = after, 0.0
     while True:
-        headers = {"Last-Event-ID": last} if last else None
+        headers = {"Accept-Encoding": "identity"} | ({"Last-Event-ID": last} if last else {})
         start = "start" if from_start and not last else None
         try:
             async with http.stream(path, headers=headers, silence=SILENCE, query={**query, "from": start}) as response:

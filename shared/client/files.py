@@ -130,7 +130,7 @@ def hashed(file: File, advance: Callable[[int], None]) -> File:
 
 
 def opened(file: File) -> BinaryIO:
-    """Also if it has become a symbolic link meanwhile, that is not followed."""
+    """Opens the file; a symbolic link that has taken its place meanwhile is not followed."""
     return open(os.open(file.place, os.O_RDONLY | os.O_NOFOLLOW), "rb")
 
 

@@ -11,6 +11,7 @@ from shared.client.datasets import Datasets
 from shared.client.events import Event, follow
 from shared.client.http import Http, Patience
 from shared.client.object_storage import ObjectStorage
+from shared.client.operations import Operations
 from shared.client.results import Results
 from shared.client.retrievals import Retrievals
 from shared.client.sessions import Id, Sessions
@@ -24,7 +25,7 @@ class Headrace:
     patience   how long an outage is waited for; what has to happen once happens once
     transport  of httpx, for tests
 
-    sessions, tasks, results, datasets, retrievals   the nouns of the edge
+    sessions, tasks, results, datasets, retrievals, operations   the nouns of the edge
     http             any other request
     object_storage   connections to addresses that were signed
     Every error is a ClientError (`shared/client/errors.py`).
@@ -44,6 +45,7 @@ class Headrace:
         self.results = Results(self.http)
         self.datasets = Datasets(self.http)
         self.retrievals = Retrievals(self.http)
+        self.operations = Operations(self.http)
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,6 +56,7 @@ class Headrace:
         await self.close()
 
     async def close(self) -> None:
+        """Closes the connections."""
         await self.object_storage.close()
         await self.http.close()
 

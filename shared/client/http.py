@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
@@ -55,15 +56,17 @@ class Http:
     ) -> None:
         self.address, self.patience = address, patience
         self._client = httpx.AsyncClient(
-            base_url=_parsed(address.url),
             headers={"Authorization": f"Bearer {address.token}"},
             timeout=_TIMEOUT,
             transport=transport,
             trust_env=not is_loopback(address.url),
         )
         self._reached = patience.at_start
+        self._url = lru_cache(256)(lambda path: _parsed(f"{address.url}{path}"))
+        """httpx takes a tenth of a millisecond to parse an address."""
 
     async def close(self) -> None:
+        """Closes the connections."""
         await self._client.aclose()
 
     async def get(self, path: str, **query: Any) -> Any:
@@ -121,7 +124,7 @@ class Http:
             response, problem = None, ""
             try:
                 with self._reaching():
-                    response = await self._client.request(method, path, **options)
+                    response = await self._client.request(method, self._url(path), **options)
             except UnreachableError as error:
                 if not self._may_repeat(repeatable, since):
                     raise
@@ -156,7 +159,7 @@ class Http:
         timeout = httpx.Timeout(10, read=silence)
         with self._reaching():
             async with self._client.stream(
-                "GET", path, params=_stated(query), headers=headers, timeout=timeout
+                "GET", self._url(path), params=_stated(query), headers=headers, timeout=timeout
             ) as response:
                 if response.is_error:
                     await response.aread()
@@ -187,8 +190,9 @@ def _plain(response: httpx.Response) -> Any:
     return response.json() if response.content else None
 
 
-def _stated(query: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {name: value for name, value in (query or {}).items() if value not in (None, "")}
+def _stated(query: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What is not empty of a query; None if nothing is: httpx parses the address again for an empty one."""
+    return {name: value for name, value in (query or {}).items() if value not in (None, "")} or None
 
 
 def _parsed(url: str) -> httpx.URL:

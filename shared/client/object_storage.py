@@ -25,6 +25,7 @@ class ObjectStorage:
         await self.close()
 
     async def close(self) -> None:
+        """Closes the connections."""
         for client in self._clients.values():
             await client.aclose()
 

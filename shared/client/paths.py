@@ -5,10 +5,10 @@ from urllib.parse import quote
 
 COMPUTE: Final = "/compute/v1"
 DATA: Final = "/data/v1"
-CATALOGUE: Final = "/catalogue/api/v3"
 ARCHIVER: Final = "/archiver/api/v1"
 EXECUTION: Final = "/execution/v1"
-OPERATIONS: Final = "/ops/v1"
+OPS: Final = "/ops/v1"
+OPERATIONS: Final = "/operations/v1/operations"
 
 
 def segment(text: str) -> str:

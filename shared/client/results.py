@@ -17,6 +17,8 @@ from shared.contracts.compute import NewResult, Result, ResultList, ResultPage, 
 
 
 class Results:
+    """Every method that takes a result or a session raises NotFoundError if there is none."""
+
     def __init__(self, http: Http) -> None:
         self._http = http
 

@@ -14,6 +14,8 @@ from shared.contracts.retrieval import Download, Downloads, Retrieval, Retrieval
 
 
 class Retrievals:
+    """Retrievals, as the contracts have them (`shared/contracts/retrieval.py`)."""
+
     def __init__(self, http: Http) -> None:
         self._http = http
 
@@ -23,6 +25,7 @@ class Retrievals:
         return await self._http.ask("POST", f"{DATA}/retrievals", Retrieval, body=asked)
 
     async def get(self, retrieval: Id) -> Retrieval:
+        """How a retrieval goes; NotFoundError if there is none."""
         return await self._http.ask("GET", f"{DATA}/retrievals/{retrieval}", Retrieval)
 
     async def wait(self, retrieval: Id) -> Retrieval:

@@ -57,6 +57,7 @@ class Sessions:
         return await self._change(session, "pause")
 
     async def resume(self, session: Id) -> Session:
+        """A paused session goes on."""
         return await self._change(session, "resume")
 
     async def close(self, session: Id) -> Session:

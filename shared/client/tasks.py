@@ -32,6 +32,8 @@ Line = TaskSpec | dict[str, Any]
 
 
 class Tasks:
+    """Every method that takes a task or a session raises NotFoundError if there is none."""
+
     def __init__(self, http: Http) -> None:
         self._http = http
 
@@ -58,6 +60,7 @@ class Tasks:
         return await self._http.ask("POST", path, Submission, content=content, query=query, headers=headers, key=key)
 
     async def get(self, task: Id) -> Task:
+        """The task; NotFoundError if there is none."""
         return await self._http.ask("GET", f"{COMPUTE}/tasks/{task}", Task)
 
     def list(self, session: Id, *, status: str = "", where: Where = [], sort: str = "") -> AsyncIterator[Task]:  # noqa: B006

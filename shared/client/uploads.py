@@ -13,7 +13,7 @@ from shared.runtime.retry import Backoff
 
 AT_ONCE: Final = 4
 TRIES: Final = 10
-"""Of one upload: for about 20 s."""
+"""Tries of one upload, in about 20 s."""
 BACKOFF = Backoff(first=0.3, ceiling=3)
 """Seconds between two tries."""
 
@@ -46,35 +46,57 @@ async def upload_all(
     `advance` is called with the count of bytes sent, and with a negative count when a try has failed; `arrived` for each source
     that is there. `tries`: of each.
     """
-    places = asyncio.Semaphore(AT_ONCE)
+    places, stop = asyncio.Semaphore(AT_ONCE), asyncio.Event()
 
     async def one(source: Source) -> None:
         async with places:
-            await upload(storage, urls[source.path], source, advance, tries)
-            arrived()
+            if not stop.is_set():
+                await upload(storage, urls[source.path], source, advance, tries=tries, stop=stop)
+                arrived()
 
     tasks = [asyncio.create_task(one(source)) for source in sources]
     try:
         for task in asyncio.as_completed(tasks):
             await task
+    except ClientError:
+        stop.set()
+        await asyncio.wait(tasks)  # what is sent whole is answered yet
+        raise
     finally:
         for each in tasks:
             each.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+class _StoppedError(ClientError):
+    """Another upload has failed; that one's error is the one that is raised."""
+
+
 async def upload(
-    storage: ObjectStorage, url: str, source: Source, advance: Callable[[int], None], tries: int = TRIES
+    storage: ObjectStorage,
+    url: str,
+    source: Source,
+    advance: Callable[[int], None] = _ignore,
+    *,
+    tries: int = TRIES,
+    stop: asyncio.Event | None = None,
 ) -> None:
-    """Uploads one source; tries again while object storage is away. FailedError if it is refused."""
+    """Uploads one source; tries again while object storage is away. FailedError if it is refused.
+
+    `stop`: once it is set, no further block is sent, and nothing is tried again.
+    """
+    stop = stop or asyncio.Event()
     failures = 0
     while True:
-        sent = _Counter(advance)
+        sent = _Counter(advance, stop)
         problem: ClientError
         try:
             # With its length: an address that is signed for one PUT takes no chunks.
             headers = {"Content-Length": str(source.size)}
-            async with aclosing(source.blocks()) as blocks, aclosing(sent.counted(blocks)) as content:
+            async with aclosing(source.blocks()) as blocks:
+                # Read before the request begins: a small file leaves together with the request's head.
+                first = await anext(blocks, b"")
+                content = sent.counted(first, blocks)
                 response = await storage.client(url).put(url, content=content, headers=headers)
         except httpx.TransportError as error:
             problem = UnreachableError(
@@ -88,7 +110,7 @@ async def upload(
                 raise problem
         sent.undo()
         failures += 1
-        if failures == tries:
+        if failures == tries or stop.is_set():
             raise problem
         await asyncio.sleep(BACKOFF.delay(failures - 1))
 
@@ -96,14 +118,18 @@ async def upload(
 class _Counter:
     """Reports the bytes of one try."""
 
-    def __init__(self, advance: Callable[[int], None]) -> None:
-        self._advance, self._sent = advance, 0
+    def __init__(self, advance: Callable[[int], None], stop: asyncio.Event) -> None:
+        self._advance, self._stop, self._sent = advance, stop, 0
 
-    async def counted(self, blocks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-        async for block in blocks:
+    async def counted(self, first: bytes, blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        block: bytes | None = first
+        while block is not None:
+            if self._stop.is_set():
+                raise _StoppedError
             yield block
             self._sent += len(block)
             self._advance(len(block))
+            block = await anext(blocks, None)
 
     def undo(self) -> None:
         self._advance(-self._sent)

@@ -21,7 +21,7 @@ VERSION: Final = 1
 KINDS: Final = "https://www.purl.org/ivoa.net/Calycopis-openapi/schema/v1.0/kinds/"
 """What the kinds of the standard begin with."""
 OURS: Final = "urn:headrace:kind:"
-"""And those that the standard does not have."""
+"""What kinds that the standard does not have begin with."""
 MOST_DATA: Final = 64
 
 Duration = Annotated[
@@ -32,7 +32,7 @@ Amount = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
 class Phase(IntEnum):
-    """Of an execution session, as rows store it: never renumber. On the wire it is the name."""
+    """The phase of an execution session, as rows store it: never renumber. On the wire it is the name."""
 
     INITIAL = 1
     OFFERED = 2

@@ -113,6 +113,11 @@ def operation_name(id: UUID) -> str:
     return f"operations/{id}"
 
 
+def operation_place(operation: Operation) -> tuple[str, UUID]:
+    """Where an operation stands in a list, which begins with the greatest: when it was made, then its id."""
+    return operation.metadata.created_at, operation_id(operation)
+
+
 def operation_id(operation: Operation) -> UUID:
     """The id that an operation's name ends with."""
     return UUID(operation.name.removeprefix("operations/"))

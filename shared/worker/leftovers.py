@@ -28,7 +28,7 @@ _NAMES = (
     *("the processors", "the locale", "the event loop's policy", "the recursion limit", "a trace function"),
     *("a profile function", "the collector of cycles", "the default time-out of sockets"),
 )
-"""Of the parts of a snapshot, in order."""
+"""Names of the parts of a snapshot, in order."""
 
 
 class Leftovers:

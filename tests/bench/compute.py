@@ -24,6 +24,7 @@ from shared.client import Headrace
 from tests.bench import workloads
 from tests.bench.peers import run as peers
 from tests.bench.peers.catalogue import PEERS
+from tests.bench.transport import BenchClient
 
 INDEPENDENT, CHAIN, DEPTH, WIDTH, TRIPS = 10_000, 1_000, 100, 50, 100
 
@@ -73,14 +74,14 @@ async def burst(client: Headrace, lines: bytes, count: int) -> None:
         await results.all(count)
 
 
-async def trips(client: Headrace, count: int) -> list[float]:
+async def trips(client: BenchClient, count: int) -> list[float]:
     """Milliseconds from submitting one task until its result is known, one after the other."""
     session = await workloads.session(client)
     times = []
     async with workloads.results(client, session) as results:
         for n in range(count):
             began = time.perf_counter()
-            await client.tasks.submit(session, b"{}\n")
+            await client.submit_one(session)
             await results.all(n + 1)
             times.append((time.perf_counter() - began) * 1e3)
     return times
@@ -90,7 +91,7 @@ async def measure(stack: Stack, console: Console, repeats: int) -> dict[str, Any
     token = stack.home.token_file.read_text().strip()
     graph, tasks = workloads.layers(DEPTH, WIDTH)
     found: dict[str, Any] = {"load_before": os.getloadavg()[0], "cores": os.cpu_count()}
-    async with workloads.client(stack.http, token) as client:
+    async with BenchClient(stack.http, token) as client:
         await burst(client, workloads.independent(2000), 2000)  # connections, plans, the window
         jobs = {
             "independent": (workloads.independent(INDEPENDENT), INDEPENDENT),

@@ -40,6 +40,7 @@ from tests.bench import old, workloads
 from tests.bench.compute import burst, cpu, pids
 from tests.bench.fairness import fairness
 from tests.bench.memory import Memory
+from tests.bench.transport import BenchClient
 from tests.bench.workloads import independent
 from tests.support.wait import wait_until
 
@@ -168,7 +169,7 @@ async def verbs(stack: Stack, client: Headrace) -> dict[str, Any]:
 
 async def measure(stack: Stack, options: argparse.Namespace) -> dict[str, Any]:
     memory, found = Memory(stack), dict[str, Any]()
-    async with workloads.client(stack.http, stack.home.token_file.read_text().strip()) as client:
+    async with BenchClient(stack.http, stack.home.token_file.read_text().strip()) as client:
         await burst(client, independent(2000), 2000)  # connections, plans, the window
         if options.only != "fairness":
             found, session, submission = await million(stack, client, memory, options.tasks)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.client import Address, Headrace, Patience
+from shared.client import Headrace
 from shared.client.events import Event
 from shared.contracts.compute import Options
 from shared.contracts.events import Frame
@@ -21,11 +21,6 @@ class Known(Protocol):
 
     def update(self, ids: Iterable[UUID], /) -> None: ...
     def __len__(self) -> int: ...
-
-
-def client(http: str, token: str) -> Headrace:
-    """What goes wrong here is not waited for: it would be measured."""
-    return Headrace(Address(http, token), patience=Patience(0))
 
 
 async def session(client: Headrace, function: str = "noop", priority: int | None = None) -> UUID:

@@ -90,7 +90,7 @@ class Held:
 
 async def test_purge_session(world: World) -> None:
     arrows, sessions = world.arrows, world.sessions
-    held = await Held.of(world, "purge", "stop_tasks", "delete_objects", "forget_values", "purged")
+    held = await Held.of(world, "purge", "stop_tasks", "delete_objects", "delete_values", "mark_purged")
     values = [ResultStatus.COMPLETED] * 3
     assert await held.stored() == [len(VALUE)] * 2
 
@@ -126,7 +126,7 @@ async def test_purge_session(world: World) -> None:
         await held.next(3)
         assert await held.states() == (SessionStatus.CLOSED, [ResultStatus.DELETED] * 3)
         assert not answered.done()
-        await world.stops.release("purge.purged", held.session)
+        await world.stops.release("purge.mark_purged", held.session)
         await arrows.together(
             (f"hr.evt.session.purged.{held.session}", {"status": "purged"}),
             (f"hr.evt.chain.done.{held.operation}", {"kind": "purge"}),
@@ -141,7 +141,7 @@ async def test_purge_session(world: World) -> None:
 
 async def test_delete_session(world: World) -> None:
     arrows, sessions = world.arrows, world.sessions
-    held = await Held.of(world, "delete", "cancel", "stop_tasks", "delete_objects", "drop_rows", "deleted")
+    held = await Held.of(world, "delete", "cancel", "stop_tasks", "delete_objects", "drop_rows", "drop_session")
     kept = await Held.of(world, "delete")  # somebody else's
     (output,) = [row["id"] for row in await held.rows(RESULTS) if not row["standalone"]]
     (waiting,) = await sessions.results(held.session, "waiting")
@@ -174,9 +174,9 @@ async def test_delete_session(world: World) -> None:
 
         # 5  CP → S: Delete session metadata
         await world.stops.release("delete.drop_rows", held.session)
-        await world.stops.reached("delete.deleted", held.session)
+        await world.stops.reached("delete.drop_session", held.session)
         assert not answered.done()
-        await world.stops.release("delete.deleted", held.session)
+        await world.stops.release("delete.drop_session", held.session)
         await arrows.together(
             (f"hr.evt.session.deleted.{held.session}", {"status": "deleted"}),
             (f"hr.evt.chain.done.{held.operation}", {"kind": "delete"}),

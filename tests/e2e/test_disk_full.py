@@ -124,7 +124,7 @@ async def test_the_job_goes_on_when_there_is_room_again(disk: SmallDisk, expecte
         # So that little is left to be filled when the moment has come; it is not full yet.
         disk.take("others", leave=2 * ENOUGH)
 
-        await wait_until(lambda: running.ask(f"/catalogue/api/v3/datasets/{dataset}"), timeout=60)
+        await wait_until(lambda: running.ask(f"/data/v1/datasets/{dataset}"), timeout=60)
         await full_for_a_while(disk, running, times=1)
 
         async def computing() -> bool:

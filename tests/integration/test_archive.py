@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from tests.support.datasets import ARCHIVER, CATALOGUE, DATA, Datasets, file_list, flip
+from tests.support.datasets import ARCHIVER, DATA, Datasets, file_list, flip
 from tests.support.edge import Edge
 from tests.support.folders import folder
 from tests.support.processes import Processes
@@ -179,19 +179,19 @@ async def test_a_retrieval_that_cannot_be_ends_what_waits_for_it(edge: Edge, dat
 @pytest.mark.parametrize(
     ("path", "body", "field"),
     [
-        (f"{CATALOGUE}/datasets", {"pid": "../up"}, "pid"),
-        (f"{CATALOGUE}/datasets", {"pid": "a/b/c"}, "pid"),
-        (f"{CATALOGUE}/datasets", {"pid": "x", "ownerGroop": "y"}, "ownerGroop"),
-        (f"{CATALOGUE}/origdatablocks", {"pid": "PID", "dataFileList": []}, "dataFileList"),
-        (f"{CATALOGUE}/origdatablocks", {"pid": "PID", "dataFileList": [{"path": "../x", "size": 1, "chk": "0" * 64}]},
+        (f"{DATA}/datasets", {"pid": "../up"}, "pid"),
+        (f"{DATA}/datasets", {"pid": "a/b/c"}, "pid"),
+        (f"{DATA}/datasets", {"pid": "x", "ownerGroop": "y"}, "ownerGroop"),
+        (f"{DATA}/origdatablocks", {"pid": "PID", "dataFileList": []}, "dataFileList"),
+        (f"{DATA}/origdatablocks", {"pid": "PID", "dataFileList": [{"path": "../x", "size": 1, "chk": "0" * 64}]},
          "dataFileList[0].path"),
-        (f"{CATALOGUE}/origdatablocks", {"pid": "PID", "dataFileList": [{"path": "/x", "size": 1, "chk": "0" * 64}]},
+        (f"{DATA}/origdatablocks", {"pid": "PID", "dataFileList": [{"path": "/x", "size": 1, "chk": "0" * 64}]},
          "dataFileList[0].path"),
-        (f"{CATALOGUE}/origdatablocks", {"pid": "PID", "dataFileList": [{"path": "x", "size": -1, "chk": "0" * 64}]},
+        (f"{DATA}/origdatablocks", {"pid": "PID", "dataFileList": [{"path": "x", "size": -1, "chk": "0" * 64}]},
          "dataFileList[0].size"),
-        (f"{CATALOGUE}/origdatablocks", {"pid": "PID", "dataFileList": [{"path": "x", "size": 1, "chk": "zz"}]},
+        (f"{DATA}/origdatablocks", {"pid": "PID", "dataFileList": [{"path": "x", "size": 1, "chk": "zz"}]},
          "dataFileList[0].chk"),
-        (f"{CATALOGUE}/jobs", {"type": "publish", "pid": "PID"}, "type"),
+        (f"{DATA}/jobs", {"type": "publish", "pid": "PID"}, "type"),
         (f"{ARCHIVER}/upload/urls", {"pid": "PID", "paths": ["not/registered"]}, "paths[0]"),
         (f"{DATA}/retrievals", {"pid": "PID", "results": [{"path": "x", "result": str(uuid4())}]}, "session"),
     ],
@@ -199,7 +199,7 @@ async def test_a_retrieval_that_cannot_be_ends_what_waits_for_it(edge: Edge, dat
 async def test_bad_requests_name_the_field(
     edge: Edge, datasets: Datasets, pid: str, path: str, body: dict[str, object], field: str
 ) -> None:
-    await datasets.post(f"{CATALOGUE}/datasets", {"pid": pid}, 201)
+    await datasets.post(f"{DATA}/datasets", {"pid": pid}, 201)
     answer = await edge.ask("POST", path, json=body | ({"pid": pid} if body.get("pid") == "PID" else {}))
     assert answer.status_code in (400, 404), answer.text
     assert answer.json()["field"] == field
@@ -209,7 +209,7 @@ async def test_bad_requests_name_the_field(
 async def test_what_the_state_does_not_allow(edge: Edge, datasets: Datasets, pid: str) -> None:
     await datasets.register(pid, {"one": b"1"})
     for kind, why in (("archive", "FILES_NOT_READY_YET"), ("retrieve", "not retrievable")):
-        answer = await edge.ask("POST", f"{CATALOGUE}/jobs", json={"type": kind, "pid": pid})
+        answer = await edge.ask("POST", f"{DATA}/jobs", json={"type": kind, "pid": pid})
         assert answer.status_code == 409, answer.text
         assert why in answer.json()["detail"]
     answer = await edge.ask("POST", f"{DATA}/retrievals", json={"pid": pid})
@@ -218,7 +218,7 @@ async def test_what_the_state_does_not_allow(edge: Edge, datasets: Datasets, pid
     await datasets.finish(pid)
     await datasets.until(pid, "datasetCreated")
     more = {"pid": pid, "dataFileList": file_list({"late": b"2"})}
-    assert (await edge.ask("POST", f"{CATALOGUE}/origdatablocks", json=more)).status_code == 409
+    assert (await edge.ask("POST", f"{DATA}/origdatablocks", json=more)).status_code == 409
     assert (await edge.ask("POST", f"{ARCHIVER}/upload/urls", json={"pid": pid, "paths": ["one"]})).status_code == 409
 
 
@@ -226,17 +226,17 @@ async def test_a_repeat_changes_nothing(edge: Edge, datasets: Datasets, pid: str
     first, again = await datasets.register(pid, {"one": b"1"}), await datasets.register(pid, {"one": b"1"})
     assert first["id"] == again["id"]
     assert (await datasets.get(pid))["numberOfFiles"] == 1
-    other = await edge.ask("POST", f"{CATALOGUE}/datasets", json={"pid": pid, "description": "another"})
+    other = await edge.ask("POST", f"{DATA}/datasets", json={"pid": pid, "description": "another"})
     assert other.status_code == 409
     changed = {"pid": pid, "dataFileList": file_list({"one": b"2"})}
-    assert (await edge.ask("POST", f"{CATALOGUE}/origdatablocks", json=changed)).status_code == 409
+    assert (await edge.ask("POST", f"{DATA}/origdatablocks", json=changed)).status_code == 409
     await datasets.upload(pid, {"one": b"1"})
     await datasets.finish(pid)
     await datasets.finish(pid)
     await datasets.until(pid, "datasetCreated")
     job = str(uuid4())
     asked = {"type": "archive", "pid": pid, "id": job}
-    assert [(await datasets.post(f"{CATALOGUE}/jobs", asked, 201))["id"] for _ in range(2)] == [job, job]
+    assert [(await datasets.post(f"{DATA}/jobs", asked, 201))["id"] for _ in range(2)] == [job, job]
     await datasets.until_job(job, "finishedSuccessful")
 
 
@@ -245,18 +245,16 @@ async def test_a_file_is_no_folder(datasets: Datasets, edge: Edge, pid: str) -> 
     await datasets.register(pid, {"a/b": b"1", "a.b": b"2", "c": b"3"})
     for files in ({"a": b""}, {"c/d": b""}, {"c/d/e": b""}, {"x": b"", "x/y": b""}):
         body = {"pid": pid, "dataFileList": file_list(files)}
-        answer = await edge.ask("POST", f"{CATALOGUE}/origdatablocks", json=body)
+        answer = await edge.ask("POST", f"{DATA}/origdatablocks", json=body)
         assert answer.status_code == 400, files
         assert answer.json()["field"] == "dataFileList"
-    await datasets.post(
-        f"{CATALOGUE}/origdatablocks", {"pid": pid, "dataFileList": file_list({"a/c": b"", "c0": b""})}, 201
-    )
+    await datasets.post(f"{DATA}/origdatablocks", {"pid": pid, "dataFileList": file_list({"a/c": b"", "c0": b""})}, 201)
 
 
 @pytest.mark.parametrize("token", ["x", "²", "-1", "9" * 30])
 async def test_a_token_that_no_page_gave(edge: Edge, datasets: Datasets, pid: str, token: str) -> None:
     await datasets.register(pid, {"one": b"1"})
-    path = f"{CATALOGUE}/datasets/{pid.replace('/', '%2F')}/datablocks"
+    path = f"{DATA}/datasets/{pid.replace('/', '%2F')}/datablocks"
     answer = await edge.ask("GET", path, params={"token": token})
     assert (answer.status_code, answer.json()["field"]) == (400, "token")
 
@@ -267,10 +265,10 @@ async def test_others_do_not_see_it(shared_system: Processes, edge: Edge, datase
     async with Edge(shared_system.http, made.json()["token"]) as other:
         await _others_sessions_are_unknown(edge, other, datasets)
         for method, path, body in (
-            ("GET", f"{CATALOGUE}/datasets/{pid.replace('/', '%2F')}", None),
+            ("GET", f"{DATA}/datasets/{pid.replace('/', '%2F')}", None),
             ("POST", f"{ARCHIVER}/upload/urls", {"pid": pid, "paths": ["one"]}),
             ("POST", f"{ARCHIVER}/upload/finished", {"pid": pid}),
-            ("POST", f"{CATALOGUE}/jobs", {"type": "archive", "pid": pid}),
+            ("POST", f"{DATA}/jobs", {"type": "archive", "pid": pid}),
             ("POST", f"{DATA}/retrievals", {"pid": pid}),
         ):
             answer = await other.ask(method, path, json=body)
@@ -283,7 +281,7 @@ async def test_others_do_not_see_it(shared_system: Processes, edge: Edge, datase
             )
             assert unknown.status_code == 404
             assert _answer(unknown, nowhere) == _answer(answer, pid), "an answer of its own says that it is there"
-        assert {one["owner"] for one in (await other.get(f"{CATALOGUE}/datasets"))["items"]} == {made.json()["user"]}
+        assert {one["owner"] for one in (await other.get(f"{DATA}/datasets"))["items"]} == {made.json()["user"]}
 
 
 def _answer(answer: httpx.Response, name: str) -> dict[str, Any]:
@@ -367,3 +365,31 @@ async def test_results_of_what_is_damaged_are_aborted_and_the_others_produced(
     seen = await datasets.get(pid)
     assert (seen["numberOfDamagedDatablocks"], seen["datasetlifecycle"]["archivable"]) == (0, False)
     assert seen["datasetlifecycle"]["archiveStatusMessage"] == "datasetOnArchiveDisk"
+
+
+async def test_operations_of_all_services_are_one_list(edge: Edge, datasets: Datasets, pid: str) -> None:
+    files, root = some_files(), "/operations/v1/operations"
+    await datasets.store(pid, files)
+    retrieval = await datasets.job(pid, "retrieve")
+    ended = await edge.get(f"{root}/{retrieval}/wait", timeout=30)
+    assert (ended["name"], ended["done"], ended["metadata"]["state"]) == (f"operations/{retrieval}", True, "succeeded")
+    assert ended["metadata"]["progress"]["datablocks"] == {"done": 2, "total": 2}
+    assert ended["result"]["blocks_back"] == 2
+    assert await edge.get(f"{root}/{retrieval}") == ended
+    session = str(await edge.session())
+    assert (await edge.ask("DELETE", f"/compute/v1/sessions/{session}")).status_code == 200
+    page = await edge.get(root, size=3)
+    assert [one["metadata"]["kind"] for one in page["items"]] == ["delete", "retrieve", "archive"]
+    then = await edge.get(root, size=3, token=page["next"])
+    assert (
+        then["items"][0]["metadata"] | {"kind": "upload", "target": f"datasets/{pid}"} == then["items"][0]["metadata"]
+    )
+    mine = await edge.get(root, target=f"datasets/{pid}", kind="archive")
+    assert [one["metadata"]["target"] for one in mine["items"]] == [f"datasets/{pid}"]
+    assert (await edge.get(root, target=f"datasets/{pid}", active="true"))["items"] == []
+    refused = await edge.ask("POST", f"{root}/{retrieval}/cancel")
+    assert (refused.status_code, refused.json()["detail"]) == (
+        409,
+        f"operations/{retrieval} is succeeded: it cannot be cancelled",
+    )
+    assert (await edge.ask("GET", f"{root}/{uuid4()}")).status_code == 404

@@ -8,7 +8,7 @@ import pytest
 from services.archiver.catalogue.machine import BlockState
 from shared.objects.layout import MARKER
 from shared.objects.storage_init import init_folder
-from tests.support.datasets import CATALOGUE, DATA, file_list, flip
+from tests.support.datasets import DATA, file_list, flip
 from tests.support.observed import World, observed
 from tests.support.wait import wait_until
 
@@ -169,7 +169,7 @@ async def test_no_file_comes_while_datablocks_are_packed(world: World) -> None:
     await world.datasets.finish(pid)
     await world.stops.reached(place, pid)
     late = {"pid": pid, "dataFileList": file_list({"late.fits": b"l"})}
-    answer = await world.edge.ask("POST", f"{CATALOGUE}/origdatablocks", json=late)
+    answer = await world.edge.ask("POST", f"{DATA}/origdatablocks", json=late)
     assert answer.status_code == 409
     assert "is being packed" in answer.json()["detail"]
     await world.stops.release(place, pid)

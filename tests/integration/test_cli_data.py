@@ -16,7 +16,7 @@ import pytest
 
 from deploy.local.s3 import BUCKET
 from services.gateway.routes import ROUTES
-from tests.support.datasets import CATALOGUE, DATA, Datasets, flip
+from tests.support.datasets import DATA, Datasets, flip
 from tests.support.edge import Edge
 from tests.support.folders import folder
 from tests.support.json_texts import texts
@@ -153,7 +153,7 @@ async def test_a_call_that_was_broken_off_goes_on(
     process = await cli.start("archive", pid, source)
 
     async def registered() -> bool:
-        answer = await edge.ask("GET", f"{CATALOGUE}/datasets/{pid.replace('/', '%2F')}")
+        answer = await edge.ask("GET", f"{DATA}/datasets/{pid.replace('/', '%2F')}")
         return answer.status_code == 200 and answer.json()["numberOfFiles"] == 5
 
     await shared_system.wait_until(registered, timeout=30)
@@ -323,7 +323,7 @@ async def test_what_is_damaged_is_named_the_rest_comes_back_and_archiving_repair
     assert all(part in reasons for part in ("_0 hashes to", "_1 is not on lts-a", "_3 has 1000 bytes", "_4 hashes to"))
     assert " 4 " in next(line for line in (await cli("datasets")).out.splitlines() if pid in line)
     quoted = pid.replace("/", "%2F")
-    blocks = (await edge.get(f"{CATALOGUE}/datasets/{quoted}/datablocks"))["items"]
+    blocks = (await edge.get(f"{DATA}/datasets/{quoted}/datablocks"))["items"]
     assert [block["damage"] and block["damage"]["kind"] for block in blocks] == [
         *("checksum", "missing", None, "size", "checksum")
     ]

@@ -1,7 +1,7 @@
 """Chains that are shown as operations: what their owners see of them, and what they may do, on real NATS and PostgreSQL."""
 
 from collections.abc import AsyncIterator
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -52,7 +52,9 @@ ALICE, BOB, ADMIN = asker("alice"), asker("bob"), asker("admin")
 
 async def start(bench: NatsBench, owner: str = "alice", target: str = "datasets/d1", **script: list[str]) -> UUID:
     async with bench.begin() as unit:
-        return await bench.chains.start(unit, SHOWN, Trip(script), operation=OperationOf("archive", owner, target))
+        # An id as users choose them: it says nothing of when it was made.
+        shown = OperationOf("archive", owner, target)
+        return await bench.chains.start(unit, SHOWN, Trip(script), id=uuid4(), operation=shown)
 
 
 async def waits(bench: NatsBench, id: UUID) -> None:

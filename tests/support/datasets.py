@@ -12,7 +12,9 @@ import httpx
 from tests.support.edge import Edge
 from tests.support.wait import wait_until
 
-CATALOGUE, ARCHIVER, DATA = "/catalogue/api/v3", "/archiver/api/v1", "/data/v1"
+ARCHIVER, DATA = "/archiver/api/v1", "/data/v1"
+CATALOGUE = "/catalogue/api/v3"
+"""The address of the seed's diagrams, which SciCat's own contract will need."""
 
 
 def file_list(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
@@ -30,8 +32,8 @@ class Datasets:
         return answer.json()
 
     async def register(self, pid: str, files: Mapping[str, bytes]) -> dict[str, Any]:
-        dataset: dict[str, Any] = await self.post(f"{CATALOGUE}/datasets", {"pid": pid}, 201)
-        await self.post(f"{CATALOGUE}/origdatablocks", {"pid": pid, "dataFileList": file_list(files)}, 201)
+        dataset: dict[str, Any] = await self.post(f"{DATA}/datasets", {"pid": pid}, 201)
+        await self.post(f"{DATA}/origdatablocks", {"pid": pid, "dataFileList": file_list(files)}, 201)
         return dataset
 
     async def upload(self, pid: str, files: Mapping[str, bytes]) -> None:
@@ -44,11 +46,11 @@ class Datasets:
         await self.post(f"{ARCHIVER}/upload/finished", {"pid": pid}, 200)
 
     async def get(self, pid: str) -> dict[str, Any]:
-        found: dict[str, Any] = await self._edge.get(f"{CATALOGUE}/datasets/{quote(pid, safe='')}")
+        found: dict[str, Any] = await self._edge.get(f"{DATA}/datasets/{quote(pid, safe='')}")
         return found
 
     async def find(self, pid: str) -> dict[str, Any] | None:
-        answer = await self._edge.ask("GET", f"{CATALOGUE}/datasets/{quote(pid, safe='')}")
+        answer = await self._edge.ask("GET", f"{DATA}/datasets/{quote(pid, safe='')}")
         found: dict[str, Any] | None = answer.json() if answer.status_code == 200 else None
         return found
 
@@ -68,15 +70,15 @@ class Datasets:
         return found
 
     async def job(self, pid: str, kind: str) -> str:
-        return str((await self.post(f"{CATALOGUE}/jobs", {"type": kind, "pid": pid}, 201))["id"])
+        return str((await self.post(f"{DATA}/jobs", {"type": kind, "pid": pid}, 201))["id"])
 
     async def until_job(self, job: str, status: str, timeout: float = 30) -> dict[str, Any]:
         async def there() -> dict[str, Any] | None:
-            found: dict[str, Any] = await self._edge.get(f"{CATALOGUE}/jobs/{job}")
+            found: dict[str, Any] = await self._edge.get(f"{DATA}/jobs/{job}")
             return found if found["jobStatusMessage"] == status else None
 
         async def seen() -> Any:
-            return await self._edge.get(f"{CATALOGUE}/jobs/{job}")
+            return await self._edge.get(f"{DATA}/jobs/{job}")
 
         found = await wait_until(there, timeout=timeout, every=0.1, on_timeout=seen)
         assert found is not None

@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-PID, AT = "a/b", "/catalogue/api/v3/datasets/a%2Fb"
+PID, AT = "a/b", "/data/v1/datasets/a%2Fb"
 UPLOADS = "/archiver/api/v1/datasets/a%2Fb/uploads"
 EXPLAIN = "GET /archiver/api/v1/datasets/a%2Fb/explain"
 
@@ -75,11 +75,11 @@ class Facility:
             f"GET {AT}/datablocks": lambda *_: (200, {"items": [], "next": ""}),
             f"GET {UPLOADS}": self.uploads,
             EXPLAIN: lambda *_: (200, {"pid": PID, "summary": "it is", "reasons": self.reasons}),
-            "POST /catalogue/api/v3/datasets": self.create,
-            "POST /catalogue/api/v3/origdatablocks": self.add,
+            "POST /data/v1/datasets": self.create,
+            "POST /data/v1/origdatablocks": self.add,
             "POST /archiver/api/v1/upload/urls": self.sign,
             "POST /archiver/api/v1/upload/finished": self.finish,
-            "POST /catalogue/api/v3/jobs": self.job,
+            "POST /data/v1/jobs": self.job,
         }
 
     def told(self) -> dict[str, Any]:
@@ -137,6 +137,6 @@ class Facility:
     def job(self, _: Any, body: bytes) -> tuple[int, Any]:
         id = json.loads(body)["id"]
         ended = {"jobStatusMessage": "finishedSuccessful", "message": ""}
-        self._edge.answers[f"GET /catalogue/api/v3/jobs/{id}"] = (200, ended)
+        self._edge.answers[f"GET /data/v1/jobs/{id}"] = (200, ended)
         self.status = "datasetOnArchiveDisk"
         return 201, {"id": id}

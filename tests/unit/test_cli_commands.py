@@ -91,7 +91,7 @@ TOLD: dict[str, tuple[str, dict[str, Any], str]] = {
         "1 of 3 datablocks are back",
     ),
     "job": (
-        f"/catalogue/api/v3/jobs/{ID}",
+        f"/data/v1/jobs/{ID}",
         {"id": ID, "type": "archive", "pid": "a/b", "jobStatusMessage": "inProgress", "message": "it is copied"},
         "it is copied",
     ),
@@ -99,6 +99,22 @@ TOLD: dict[str, tuple[str, dict[str, Any], str]] = {
         f"/execution/v1/sessions/{ID}",
         {"meta": {"uuid": ID, "messages": []}, "site": "site-a", "phase": "OFFERED", "reasons": ["2 cores free"]},
         "2 cores free",
+    ),
+    "operation": (
+        f"/operations/v1/operations/{ID}",
+        {
+            "name": f"operations/{ID}",
+            "metadata": {
+                "kind": "archive",
+                "target": "datasets/a/b",
+                "state": "running",
+                "step": "pack",
+                "message": "it waits",
+                "progress": {"files": {"done": 2, "total": 5}},
+            },
+            "done": False,
+        },
+        "2 of 5 files",
     ),
 }
 
@@ -123,7 +139,7 @@ def test_datasets_and_partitions_are_explained_by_their_names(edge: Edge, capsys
         200,
         {"pid": "a/b", "summary": "it is packed", "reasons": ["step pack"]},
     )
-    edge.answers["GET /catalogue/api/v3/datasets/a%2Fb"] = (200, {"pid": "a/b"})
+    edge.answers["GET /data/v1/datasets/a%2Fb"] = (200, {"pid": "a/b"})
     gpu = {"name": "gpu", "workers": 0, "waiting": 2, "unplaced": {"f": 2}}
     edge.answers["GET /compute/v1/partitions/gpu"] = (200, gpu)
     assert run(["explain", "a/b"]) == 0

@@ -80,10 +80,8 @@ def test_archive_from_the_first_question_to_the_last(
     told = json.loads(capsys.readouterr().out)
     assert told["dataset"]["datasetlifecycle"]["archiveStatusMessage"] == "datasetOnArchiveDisk"
     assert (told["already"], told["links"]) == (False, [])
-    assert edge.asked("POST /catalogue/api/v3/datasets") == [
-        {"pid": PID, "ownerGroup": "m13", "sourceFolder": str(folder)}
-    ]
-    added = edge.asked("POST /catalogue/api/v3/origdatablocks")
+    assert edge.asked("POST /data/v1/datasets") == [{"pid": PID, "ownerGroup": "m13", "sourceFolder": str(folder)}]
+    added = edge.asked("POST /data/v1/origdatablocks")
     assert [one["path"] for one in added[0]["dataFileList"]] == ["one", "sub/two"]
     assert added[0]["dataFileList"][0]["chk"] == hashlib.sha256(b"1" * 10).hexdigest()
     assert facility.objects == {"one": b"1" * 10, "sub/two": b""}
@@ -161,7 +159,7 @@ def test_an_upload_goes_on_with_the_file_at_which_it_was_broken_off(
     again = {asked.removeprefix("PUT /s3/") for asked, _ in edge.seen if asked.startswith("PUT")}
     assert again == source.keys() - before
     assert json.loads(capsys.readouterr().out)["sent"] == len(again)
-    assert not [asked for asked, _ in edge.seen if asked == "POST /catalogue/api/v3/origdatablocks"]
+    assert not [asked for asked, _ in edge.seen if asked == "POST /data/v1/origdatablocks"]
 
 
 def test_a_dataset_with_other_files_is_left_alone_and_can_be_abandoned(
@@ -228,12 +226,12 @@ def test_a_job_that_is_on_its_way_already_is_waited_for(
         return 409, {"detail": "it is being worked on already", "code": "failed_precondition"}
 
     failing = False
-    edge.answers["POST /catalogue/api/v3/jobs"] = busy
+    edge.answers["POST /data/v1/jobs"] = busy
     assert run(["archive", PID, str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["job"] is None
     facility.forget()
-    edge.answers["POST /catalogue/api/v3/jobs"] = lambda *_: (201, {"id": "j"})
-    edge.answers["GET /catalogue/api/v3/jobs/j"] = (
+    edge.answers["POST /data/v1/jobs"] = lambda *_: (201, {"id": "j"})
+    edge.answers["GET /data/v1/jobs/j"] = (
         200,
         {"jobStatusMessage": "finishedUnsuccessful", "message": "tape"},
     )
@@ -243,8 +241,8 @@ def test_a_job_that_is_on_its_way_already_is_waited_for(
 
 def test_an_edge_that_is_away_for_a_moment_ends_nothing(edge: Edge, facility: Facility, folder: Path) -> None:
     script = iter([503, 429, 0])
-    answer = edge.answers["POST /catalogue/api/v3/origdatablocks"]
-    edge.answers["POST /catalogue/api/v3/origdatablocks"] = lambda headers, body: (
+    answer = edge.answers["POST /data/v1/origdatablocks"]
+    edge.answers["POST /data/v1/origdatablocks"] = lambda headers, body: (
         (status, {"detail": "away"}) if (status := next(script)) else answer(headers, body)
     )
     assert run(["archive", PID, str(folder), "--json"]) == 0
@@ -261,7 +259,7 @@ def test_the_first_difference_is_named() -> None:
 
 def test_datasets_are_listed_and_explained(edge: Edge, facility: Facility, capsys: pytest.CaptureFixture[str]) -> None:
     facility.status, facility.reasons = "started", ["move_datablocks_to_lts waits for room"]
-    edge.answers["GET /catalogue/api/v3/datasets"] = (200, {"items": [facility.told()], "next": "more"})
+    edge.answers["GET /data/v1/datasets"] = (200, {"items": [facility.told()], "next": "more"})
     assert run(["datasets", "--size", "1"]) == 0
     out, err = capsys.readouterr()
     assert PID in out
@@ -285,7 +283,7 @@ def test_datasets_are_searched_and_a_dataset_shows_its_files(
         return 200, {"items": [facility.told()], "next": ""}
 
     asked: list[dict[str, str]] = []
-    edge.answers["GET /catalogue/api/v3/datasets"] = listed
+    edge.answers["GET /data/v1/datasets"] = listed
     assert run(["datasets", "m13", "--status", "started", "--group", "g", "--damaged"]) == 0
     assert run(["datasets"]) == 0
     assert asked == [

@@ -8,7 +8,7 @@ import msgspec
 
 
 class Statistics(msgspec.Struct, frozen=True):
-    """Of an image's finite pixels, in float64; `finite` is their number. `std` is the population's (divided by n)."""
+    """The statistics of an image's finite pixels, in float64; `finite` is their number. `std` is the population's (divided by n)."""
 
     finite: int
     min: float | None

@@ -14,7 +14,7 @@ from deploy.demo.astronomy.tile import draw, is_shown
 COLUMNS, ROWS = 7, 60
 """Tiles beside each other, and at most above each other: a PNG of 60 rows has about 15,000 pixels in height."""
 WIDTH, HEIGHT, HEAD = 1.62, 1.92, 0.85
-"""Of a tile and of the title, in inches; the axes below are in inches too, downwards."""
+"""Width and height of a tile, and height of the title, in inches; the axes below are in inches too, downwards."""
 MARGIN = 0.3
 DPI = 130
 BACKGROUND, TEXT, FAINT = "#0e1116", "#e6eaf0", "#8c97a8"

@@ -11,7 +11,7 @@ Pixels = npt.NDArray[np.float64]
 
 
 def statistics(pixels: Pixels) -> Statistics:
-    """Of the finite ones among them, whatever the shape; all null if there is none."""
+    """The statistics of the finite pixels, whatever the shape of the array; all null if there is none."""
     finite = pixels[np.isfinite(pixels)]
     if not finite.size:
         return Statistics(0, None, None, None, None, None)

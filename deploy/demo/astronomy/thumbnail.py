@@ -15,7 +15,7 @@ SOFTENING = 0.1
 
 
 def thumbnail(hdu: int, pixels: Pixels) -> Thumbnail:
-    """Of an image of shape (height, width), neither 0."""
+    """The thumbnail of an image of shape (height, width), neither of which is 0."""
     step = -(-max(pixels.shape) // LARGEST)
     small = _shrunk(pixels, step)
     height, width = small.shape

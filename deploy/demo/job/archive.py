@@ -18,7 +18,7 @@ OPEN: Final = frozenset({"filesNotReadyYet", "missingFilesError"})
 LOOK: Final = 0.15
 """Seconds between two looks, at most."""
 TRIES: Final = 100
-"""Of an upload: a full disk is waited for as long as services that are away."""
+"""Tries of an upload: a full disk is waited for as long as services that are away."""
 
 Note = Callable[[str], None]
 """Called with what is being done, or waited for."""

@@ -47,7 +47,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def noun(self) -> str:
-        """Of what it is an event: `task`."""
+        """The noun of the subject, such as `task`."""
         return self.subject.split(".", 4)[2]
 
     @property
@@ -108,7 +108,7 @@ async def _call(bus: Bus, verb: str, body: object = None) -> dict[str, Any]:
 
 
 async def stream_extent(bus: Bus) -> StreamExtent:
-    """Of the event stream, now. Unavailable while it is away."""
+    """When the event stream was created, and its first and last sequence now. Unavailable while the stream is away."""
     info = await _call(bus, f"STREAM.INFO.{EVENTS.name}")
     state = info["state"]
     return StreamExtent(nanoseconds(info["created"]), int(state["first_seq"]), int(state["last_seq"]))

@@ -2,17 +2,31 @@
 
 from uuid import UUID
 
+import msgspec
+
 from services.gateway.events.feed import Event
 from services.gateway.http.request import Request
 from shared.contracts.compute import SessionGet
 from shared.contracts.endpoints.compute import SESSION_GET
 from shared.contracts.errors import Forbidden, NotFound
+from shared.service.decode import MALFORMED
 
 _MOST_KNOWN = 10_000
 
 
+class _Owned(msgspec.Struct):
+    owner: str
+
+
+class _Operation(msgspec.Struct):
+    metadata: _Owned
+
+
+_operation = msgspec.json.Decoder(_Operation).decode
+
+
 class VisibleEvents:
-    """The events of the caller's sessions and offers. The scheduler is asked once for each session."""
+    """The events of the caller's sessions, offers and operations. The scheduler is asked once for each session."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -25,12 +39,20 @@ class VisibleEvents:
     async def _may(self, event: Event) -> bool:
         if event.noun in ("command", "chain"):
             return False  # not a session's: an operator's matter
+        if event.noun == "operation":
+            return self._operation(event.data)
         entity = event.entity
         if entity not in self._known:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
             self._known[entity] = await (self._offer(entity) if event.noun == "offer" else self._session(entity))
         return self._known[entity]
+
+    def _operation(self, data: bytes) -> bool:
+        try:
+            return _operation(data).metadata.owner == self._request.context.user
+        except MALFORMED:  # of nobody
+            return False
 
     async def _offer(self, entity: str) -> bool:
         try:

@@ -33,7 +33,7 @@ Message = TypeVar("Message")
 PLACES: Final = 1000
 """Requests that wait here at a time."""
 PLACES_OF_ONE: Final = 64
-"""And those of one user."""
+"""Requests of one user that wait here at a time."""
 ROOM: Final = 700 * 1024
 """Bytes of an answer's events: it is one message, of 1 MiB at most."""
 _LINGER = 0.01

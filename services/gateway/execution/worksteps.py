@@ -114,7 +114,7 @@ class Worksteps:
         return [(row["id"], row["site"]) for row in rows]
 
     async def choose(self, offerset: UUID, offer: UUID) -> None:
-        """Of a set one offer can be accepted: Conflict if it is another."""
+        """Marks the offer of a set that is accepted; Conflict if another one is already."""
         chosen = await translated(Q.choose.fetchval(self._pool, offerset=offerset, offer=offer))
         if chosen != offer:
             raise Conflict(

@@ -44,7 +44,7 @@ class Request:
 
     @property
     def media_type(self) -> str:
-        """Of the body, without parameters; empty if the request has no Content-Type."""
+        """The media type of the body, without parameters; empty if the request has no Content-Type."""
         return self.header(b"content-type").partition(";")[0].strip().lower()
 
     @property

@@ -22,6 +22,7 @@ from shared.contracts.operations import (
     OperationRef,
     OperationWait,
     operation_id,
+    operation_place,
 )
 from shared.service.ask import ask
 from shared.service.context import Context
@@ -77,8 +78,9 @@ def merge(asked: OperationList, pages: list[OperationPage]) -> OperationPage:
     """One page of several, each newest first. Of an operation that two services had, the later one's answer counts."""
     found = {operation_id(one): one for page in pages for one in page.items}
     # Behind the end of a page that goes on, the service may have more: they come with the next page.
-    known_to = max((operation_id(page.items[-1]) for page in pages if page.next), default=UUID(int=0))
-    ids = [id for id in sorted(found, reverse=True) if id >= known_to]
-    more = len(ids) > asked.size or any(page.next for page in pages)
-    ids = ids[: asked.size]
-    return OperationPage([found[id] for id in ids], token_of(asked, ids[-1]) if more else "")
+    known_to = max((operation_place(page.items[-1]) for page in pages if page.next), default=("", UUID(int=0)))
+    newest_first = sorted(found.values(), key=operation_place, reverse=True)
+    items = [one for one in newest_first if operation_place(one) >= known_to]
+    more = len(items) > asked.size or any(page.next for page in pages)
+    items = items[: asked.size]
+    return OperationPage(items, token_of(asked, operation_place(items[-1])) if more else "")

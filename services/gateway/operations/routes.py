@@ -1,79 +1,63 @@
-"""`/operations/v1`: long work, whichever service does it (the shape of Google's AIP-151)."""
+"""`/operations/v1`: long work of all services, in one list."""
 
-from typing import Final
+from typing import Any, Final
 
 from services.gateway.http.asgi import Response
 from services.gateway.http.reply import Reply
 from services.gateway.http.request import Request
 from services.gateway.http.route import Route
 from services.gateway.operations import of_services
+from shared.contracts import operations as o
+from shared.contracts.endpoint import Endpoint
 from shared.contracts.endpoints.operations import OPERATION_CANCEL, OPERATION_GET, OPERATION_LIST, OPERATION_WAIT
-from shared.contracts.operations import Operation, OperationList, OperationPage, OperationRef, OperationWait
-from shared.contracts.permissions import COMPUTE_READ, COMPUTE_WRITE
+from shared.contracts.permissions import DATA_READ, DATA_WRITE
 
 ROOT: Final = "/operations/v1"
-OPERATION: Final = f"{ROOT}/{{operation}}"
+OPERATIONS: Final = f"{ROOT}/operations"
+OPERATION: Final = f"{OPERATIONS}/{{operation}}"
 
 
-async def list_operations(request: Request, page: OperationList) -> Response:
-    """A page of the operations that the caller may see."""
-    return Reply(await of_services.page(request.edge.bus, request.context, page))
+async def page(request: Request, asked: o.OperationList) -> Response:
+    """A page of the caller's operations, newest first; of everybody's for the admin."""
+    return Reply(await of_services.page(request.edge.bus, request.context, asked))
 
 
-async def get_operation(request: Request, ref: OperationRef) -> Response:
-    """How far an operation is."""
+async def show(request: Request, ref: o.OperationRef) -> Response:
+    """One operation, of whichever service."""
     return Reply(await of_services.get(request.edge.bus, request.context, ref))
 
 
-async def wait_for_operation(request: Request, message: OperationWait) -> Response:
+async def wait(request: Request, asked: o.OperationWait) -> Response:
     """The operation when it has ended, or as it is when the time is over."""
-    return Reply(await of_services.wait(request.edge.bus, request.context, message))
+    return Reply(await of_services.wait(request.edge.bus, request.context, asked))
 
 
-async def cancel_operation(request: Request, ref: OperationRef) -> Response:
-    """The operation, which undoes what it did."""
+async def cancel(request: Request, ref: o.OperationRef) -> Response:
+    """The operation, which is being cancelled; 409 if it cannot be."""
     return Reply(await of_services.cancel(request.edge.bus, request.context, ref, request.key))
 
 
+def _route(
+    method: str, path: str, needs: str, handler: Any, asks: dict[str, Endpoint[Any, Any]], message: Any, reply: Any
+) -> Route:
+    """`needs`: what users of this route have; each service asks for its own permission besides."""
+    every = tuple(asks.values())
+    names = tuple(endpoint.name for endpoint in every)
+    return Route(
+        method=method,
+        path=path,
+        needs=needs,
+        handler=handler,
+        summary=every[0].summary,
+        message=message,
+        reply=reply,
+        asks=names,
+    )
+
+
 ROUTES: Final = [
-    Route(
-        method="GET",
-        path=ROOT,
-        needs=COMPUTE_READ,
-        handler=list_operations,
-        summary="Operations of all services, newest first.",
-        message=OperationList,
-        reply=OperationPage,
-        asks=tuple(endpoint.name for endpoint in OPERATION_LIST.values()),
-    ),
-    Route(
-        method="GET",
-        path=OPERATION,
-        needs=COMPUTE_READ,
-        handler=get_operation,
-        summary="How far an operation is.",
-        message=OperationRef,
-        reply=Operation,
-        asks=tuple(endpoint.name for endpoint in OPERATION_GET.values()),
-    ),
-    Route(
-        method="GET",
-        path=f"{OPERATION}/wait",
-        needs=COMPUTE_READ,
-        handler=wait_for_operation,
-        summary="Answers when an operation has ended, or when the time is over.",
-        message=OperationWait,
-        reply=Operation,
-        asks=tuple(endpoint.name for endpoint in OPERATION_WAIT.values()),
-    ),
-    Route(
-        method="POST",
-        path=f"{OPERATION}/cancel",
-        needs=COMPUTE_WRITE,
-        handler=cancel_operation,
-        summary="Cancels an operation, and undoes what it did; 409 where it cannot be cancelled.",
-        message=OperationRef,
-        reply=Operation,
-        asks=tuple(endpoint.name for endpoint in OPERATION_CANCEL.values()),
-    ),
+    _route("GET", OPERATIONS, DATA_READ, page, dict(OPERATION_LIST), o.OperationList, o.OperationPage),
+    _route("GET", OPERATION, DATA_READ, show, dict(OPERATION_GET), o.OperationRef, o.Operation),
+    _route("GET", f"{OPERATION}/wait", DATA_READ, wait, dict(OPERATION_WAIT), o.OperationWait, o.Operation),
+    _route("POST", f"{OPERATION}/cancel", DATA_WRITE, cancel, dict(OPERATION_CANCEL), o.OperationRef, o.Operation),
 ]

@@ -8,9 +8,11 @@ import msgspec
 from shared.bus.client import Bus
 from shared.bus.topology import api
 from shared.contracts import subjects
+from shared.contracts.endpoints.health import CHECK
 from shared.contracts.errors import HeadraceError
 from shared.contracts.health import Health, HealthCheck
 from shared.contracts.topology import STREAMS
+from shared.service.ask import ask
 
 HEALTH_WITHIN = 2.0
 """Seconds in which a service has to answer the question for its health."""
@@ -37,7 +39,7 @@ class StreamState(msgspec.Struct, frozen=True):
 async def health_of(bus: Bus, service: str, within: float = HEALTH_WITHIN) -> Health:
     """The health of a service; one that does not answer within `within` seconds is not well."""
     try:
-        return await bus.request(subjects.rpc(service, "health", "check"), HealthCheck(), Health, timeout=within)
+        return await ask(bus, CHECK[service], HealthCheck(), timeout=within)
     except HeadraceError as error:
         return Health(service, "", False, {"service": error.message}, "")
 
@@ -55,7 +57,7 @@ class Readiness:
         self._round: asyncio.Task[list[Health]] | None = None
 
     async def health(self) -> list[Health]:
-        """Of all services."""
+        """The health of all services."""
         if self._round is None or self._round.done():
             self._round = asyncio.create_task(health(self._bus))
         return await asyncio.shield(self._round)

@@ -42,7 +42,7 @@ class Credit:
         return True
 
     async def give_back(self, counts: Mapping[int, int]) -> None:
-        """So many tasks, by partition, are not outstanding any more. A message goes to the process that dispatches them, if that is another."""
+        """Counts tasks, by partition, that are not outstanding any more. A message goes to the process that dispatches them, if that is another."""
         for number, count in counts.items():
             partition = self._registry.get(number)
             if partition is None or not partition.dispatched_here:

@@ -58,12 +58,12 @@ class Partition:
         self.dispatched_here = False
 
     def record_chosen(self, count: int) -> None:
-        """So many tasks were chosen, and are on their way to the queue."""
+        """Counts tasks that were chosen, and are on their way to the queue."""
         self.outstanding += count
         self.changed_at = time.monotonic()
 
     def record_left(self, count: int) -> None:
-        """So many tasks are not outstanding any more: they ended, or were taken back."""
+        """Counts tasks that are not outstanding any more: they ended, or were taken back."""
         self.outstanding = max(0, self.outstanding - count)
         self.changed_at = time.monotonic()
 

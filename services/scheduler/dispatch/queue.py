@@ -86,7 +86,7 @@ class Queue:
 
 
 async def submissions(db: Db, named: list[UUID]) -> list[Row]:
-    """Of these submissions `id`, `trace` (the `traceparent` that each came with) and `applications` (whether tasks name any)."""
+    """For each of these submissions `id`, `trace` (the `traceparent` that each came with) and `applications` (whether tasks name any)."""
     return await Q.submissions.fetch(db, submissions=named)
 
 

@@ -59,7 +59,7 @@ async def count_waiting_in_session(db: Db, session: UUID) -> list[Row]:
 
 
 def without_worker(rows: Iterable[Row], partitions: Mapping[int, Partition]) -> dict[int, dict[str, int]]:
-    """Of `count_waiting`'s rows, by partition and function: those whose function no live worker of the partition has.
+    """Counts, by partition and function, the waiting tasks whose function no live worker of the partition has (rows of `count_waiting`).
 
     At most `SHOWN` functions of a partition, those with the most tasks first.
     """

@@ -19,7 +19,7 @@ from shared.service.unit import Units
 
 
 class Upkeep:
-    """Of one process. `attempts`: who ends the attempts that are lost. `database_url`: for the connection that holds the locks.
+    """The background work of one scheduler process. `attempts`: who ends the attempts that are lost. `database_url`: for the connection that holds the locks.
 
     background   coroutines that run until they are cancelled
     """

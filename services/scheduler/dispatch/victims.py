@@ -83,7 +83,7 @@ def claim_of(partition: Partition, *, claims: bool) -> Claim:
 
 
 def ranks(served: Sequence[Partition]) -> dict[str, int]:
-    """Of the partitions that a worker serves, by name: those under their reserve first, then by priority. 0 begins first."""
+    """The ranks of the partitions that a worker serves, by name: those under their reserve first, then by priority. 0 begins first."""
     if len(served) < 2:
         return {}
     keys = {partition.name: (not partition.under_reserve, -partition.priority) for partition in served}

@@ -38,7 +38,7 @@ async def store_beat(db: Db, beat: Beat) -> None:
 
 
 async def ended_of(db: Db, holds: Sequence[tuple[UUID, int]]) -> list[UUID]:
-    """Of these tasks and attempts those that are over, or were tried anew since: nobody waits for them."""
+    """Those of these attempts that are over, or have a later one: nobody waits for them."""
     if not holds:
         return []
     attempts = dict(holds)
@@ -67,10 +67,10 @@ async def held_by(db: Db, worker: str) -> list[Held]:
 
 
 async def return_unbegun(db: Db, tasks: Sequence[UUID], attempts: Sequence[int]) -> list[Row]:
-    """Of these attempts those that had not begun wait again, uncounted, if their session is open. Returns `id` and `partition`."""
+    """Makes those of these attempts that had not begun wait again, uncounted, if their session is open. Returns `id` and `partition`."""
     return await Q.return_unbegun.fetch(db, tasks=list(tasks), attempts=list(attempts))
 
 
 async def unbegun_of(db: Db, tasks: Sequence[UUID], attempts: Sequence[int]) -> list[UUID]:
-    """Of these attempts those that are held and have not begun."""
+    """Those of these attempts that are held and have not begun."""
     return [row["id"] for row in await Q.unbegun.fetch(db, tasks=list(tasks), attempts=list(attempts))]

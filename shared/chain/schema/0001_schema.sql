@@ -35,4 +35,4 @@ CREATE TABLE chains (
 -- What the sweeper reads: only chains that have not ended.
 CREATE INDEX chains_due ON chains (due_at) WHERE due_at IS NOT NULL;
 -- A user's operations, newest first.
-CREATE INDEX chains_operations ON chains (owner, id) WHERE operation <> '';
+CREATE INDEX chains_operations ON chains (owner, created_at, id) WHERE operation <> '';

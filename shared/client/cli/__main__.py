@@ -12,6 +12,7 @@ from shared.client.cli.commands import (
     datasets,
     logs,
     offers,
+    operations,
     ops,
     partitions,
     queries,
@@ -59,7 +60,7 @@ def build() -> App:
     )
     for module in (
         ops, partitions, watch, compute, session, tasks, queries, values, logs, submit, archive, retrieve, datasets,
-        offers, storage,
+        operations, offers, storage,
     ):  # fmt: skip
         module.register(app)
     return app

@@ -51,9 +51,11 @@ class Api:
                 self.run(_closed(things))
 
     def get(self, path: str, **query: Any) -> Any:
+        """The reply as plain JSON values."""
         return self.run(self.client.http.get(path, **query))
 
     def post(self, path: str, body: Any = None, **options: Any) -> Any:
+        """The reply as plain JSON values."""
         return self.run(self.client.http.post(path, body, **options))
 
     def patch(self, path: str, body: Any) -> Any:

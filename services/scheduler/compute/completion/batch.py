@@ -71,7 +71,7 @@ class Batch:
         return (report, report.outputs[0]) if len(report.outputs) == 1 else None
 
     def checksums(self) -> tuple[list[UUID], list[str], list[str]]:
-        """Of the stored objects whose checksums the workers report: ids, keys, checksums. Mostly there are none."""
+        """Ids, keys and checksums of the stored objects whose checksums the workers report. Mostly there are none."""
         stored = [out for report in self.completed.values() for out in report.outputs if out.sha256 and out.object]
         return (
             [out.id for out in stored],

@@ -13,7 +13,7 @@ MOST: Final = 512
 """Units of one list: a third of a second for 100,000 tasks."""
 _KINDS: Final = {"id": 1, "flag": 1, "time": 2, "text": 2, "number": 5, "status": 5, "ids": 8, "texts": 8}
 _SEARCHES: Final = {"contains": 6, "!contains": 6, "starts": 6, "ends": 20}
-"""Of a text, whatever its field."""
+"""Cost of searching in a text, whatever its field."""
 _FIELDS: Final = {
     "name": 14,
     "partition": 75,
@@ -21,7 +21,7 @@ _FIELDS: Final = {
     "labels.*": 12,
     **{f"application_{part}": 4 for part in ("name", "version", "namespace", "service")},
 }
-"""Of tasks: what it takes to get at a field that does not lie in the row as it is compared. Those of sessions (`options.…`) are few."""
+"""Cost of getting at a field of a task that does not lie in the row as it is compared. Those of sessions (`options.…`) are few."""
 _IN: Final = 16
 """Values of a list that cost as much as one comparison."""
 

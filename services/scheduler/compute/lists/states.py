@@ -97,7 +97,7 @@ class StatePages:
     async def _ranges(
         self, query: Query, span: Span, session: UUID, after: UUID, room: int
     ) -> tuple[list[Row], UUID | None]:
-        """Of as many submissions as fill the room, large or small."""
+        """Reads the states of as many submissions as fit in `room`, large or small."""
         found = await Q.visible_sizes.fetch(self._db, session=session, start=ids.submission_of(after), most=room + 1)
         spans: list[tuple[UUID, UUID]] = []
         tasks = 0

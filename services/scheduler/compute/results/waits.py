@@ -31,7 +31,7 @@ Q = load(__file__, "waits.sql", MACHINES)
 PLACES = 1000
 """Requests that may wait in one process."""
 PLACES_OF_ONE = 250
-"""And those of one user."""
+"""Requests of one user that may wait in one process."""
 AT_ONCE = 2 * PLACES
 """Requests that are taken at a time: those for which there is no place are refused."""
 LONGEST = 40

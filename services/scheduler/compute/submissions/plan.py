@@ -175,7 +175,7 @@ class Plan:
 
     @property
     def functions(self) -> list[str | None]:
-        """Of each lane, in their order: the function that all its tasks have; None: they have several."""
+        """For each lane, in their order: the function that all its tasks have; None if they have several."""
         found: dict[object, list[str]] = defaultdict(list)
         for *lane, name in {(task[6], task[7], task[10]) for task in self.tasks if task[3] == 0}:
             found[tuple(lane)].append(cast(str, name))

@@ -87,7 +87,7 @@ async def add_chunk(db: Db, chunk: Chunk, tasks: int, marks: Marks) -> None:
 
 
 async def chunk_totals(db: Db, submission: UUID) -> Row:
-    """Of all chunks together: chunks, tasks, last, contiguous, and each of Marks."""
+    """The totals of all chunks: chunks, tasks, last, contiguous, and each of Marks."""
     return await Q.chunk_totals.fetchrow(db, submission=submission)
 
 

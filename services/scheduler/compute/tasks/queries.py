@@ -55,7 +55,7 @@ class Queries:
             return await lists.count(db, session, request)
 
     async def outputs(self, ctx: Context, request: TaskOutputs) -> OutputsPage:
-        """Of tasks of any sessions that the caller may see; NotFound names the place of one that is not there."""
+        """The outputs of tasks, of any sessions that the caller may see; NotFound names the place of one that is not there."""
         rows = await store.outputs(self._db, request.tasks)
         for place, task in enumerate(request.tasks):
             if task not in rows or not (ctx.is_admin or rows[task]["owner"] == ctx.user):

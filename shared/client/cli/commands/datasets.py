@@ -55,11 +55,11 @@ def datasets(
     """
     from shared.client.cli import show
     from shared.client.cli.api import Api
-    from shared.client.paths import CATALOGUE
+    from shared.client.paths import DATA
 
     query = {"search": search, "status": status, "group": group, "damaged": "true" if damaged else None}
     with Api() as api:
-        page = api.get(f"{CATALOGUE}/datasets", **query, size=paging.size, token=paging.token)
+        page = api.get(f"{DATA}/datasets", **query, size=paging.size, token=paging.token)
     if output.json:
         show.document(page)
         return

@@ -6,8 +6,8 @@ from cyclopts import App, Parameter
 
 from shared.client.cli.options import PLAIN, Output, add
 from shared.client.errors import FailedError, UsageError
+from shared.client.paths import EXECUTION
 
-ROOT = "/execution/v1"
 HEADS = ("", "offer", "site", "phase", "prepare", "start", "cores", "reasons")
 
 
@@ -50,7 +50,7 @@ def offers(
         if accept is not None and accept != "best":
             _show_outcome(_accept(api, accept), output)
             return
-        made = api.post(f"{ROOT}/requests", _request(pid, cores, memory))
+        made = api.post(f"{EXECUTION}/requests", _request(pid, cores, memory))
         if not output.json:
             _table(made)
         elif accept is None:
@@ -75,7 +75,7 @@ def _request(pid: str, cores: int, memory: int) -> dict[str, Any]:
 
 def _accept(api: Any, offer: str) -> dict[str, Any]:
     update = {"kind": "uri:enum-value-update", "path": "/phase", "value": "ACCEPTED"}
-    reply: dict[str, Any] = api.post(f"{ROOT}/sessions/{offer}", update)
+    reply: dict[str, Any] = api.post(f"{EXECUTION}/sessions/{offer}", update)
     return reply
 
 

@@ -7,6 +7,7 @@ from cyclopts import App, Parameter
 from shared.client.cli.commands.partitions import HEADS, row
 from shared.client.cli.options import FIRST, PLAIN, Output, Paging, add
 from shared.client.errors import UsageError
+from shared.client.paths import OPS
 
 
 def register(app: App) -> None:
@@ -35,7 +36,7 @@ def status(*, output: Output = PLAIN) -> None:
     from shared.client.errors import FailedError
 
     with Api() as api:
-        reply = api.get("/ops/v1/status")
+        reply = api.get(f"{OPS}/status")
     if output.json:
         show.document(reply)
     else:
@@ -82,7 +83,7 @@ def list_dead(*, paging: Paging = FIRST, output: Output = PLAIN) -> None:
     from shared.client.cli.api import Api
 
     with Api() as api:
-        page = api.get("/ops/v1/dead", size=paging.size, token=paging.token)
+        page = api.get(f"{OPS}/dead", size=paging.size, token=paging.token)
     if output.json:
         show.document(page)
         return
@@ -117,7 +118,7 @@ def replay(
     from shared.client.cli.api import Api
 
     with Api() as api:
-        done = api.post("/ops/v1/dead/replay", {"all": True} if every else {"sequences": list(sequences)})
+        done = api.post(f"{OPS}/dead/replay", {"all": True} if every else {"sequences": list(sequences)})
     if output.json:
         show.document(done)
     else:
