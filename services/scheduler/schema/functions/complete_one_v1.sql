@@ -13,6 +13,7 @@ DECLARE
     _runs boolean;
     _epoch integer;
     _next tasks;
+    _event outbox; -- in a variable: effect_event_v1 is expanded in place only then
 BEGIN
     UPDATE tasks SET status = {task.completed}, ended_at = now()
     WHERE id = _task AND attempt = _attempt AND status IN ({task.open}) AND remaining = 0 AND cardinality(outputs) = 1
@@ -44,5 +45,6 @@ BEGIN
         RETURN QUERY SELECT * FROM count_down_v1(ARRAY[_result], _partitions, _credits);
     END IF;
 
-    RETURN NEXT effect_event_v1(emit_task_changed_v1(_session, ARRAY[_task], ARRAY[_result]));
+    _event := emit_task_changed_v1(_session, ARRAY[_task], ARRAY[_result]);
+    RETURN NEXT effect_event_v1(_event);
 END $$;

@@ -23,6 +23,7 @@ DECLARE
     _made uuid[];
     _made_sessions uuid[];
     _of record;
+    _event outbox;
 BEGIN
     WITH reported AS MATERIALIZED (
         SELECT * FROM unnest(_tasks, _attempts, _counts) AS u(id, attempt, outputs) ORDER BY id
@@ -80,6 +81,7 @@ BEGIN
         )
         SELECT ended.session, ended.tasks, made.results FROM ended LEFT JOIN made USING (session)
     LOOP
-        RETURN NEXT effect_event_v1(emit_task_changed_v1(_of.session, _of.tasks, _of.results));
+        _event := emit_task_changed_v1(_of.session, _of.tasks, _of.results);
+        RETURN NEXT effect_event_v1(_event);
     END LOOP;
 END $$;
