@@ -100,6 +100,22 @@ TOLD: dict[str, tuple[str, dict[str, Any], str]] = {
         {"meta": {"uuid": ID, "messages": []}, "site": "site-a", "phase": "OFFERED", "reasons": ["2 cores free"]},
         "2 cores free",
     ),
+    "operation": (
+        f"/operations/v1/operations/{ID}",
+        {
+            "name": f"operations/{ID}",
+            "metadata": {
+                "kind": "archive",
+                "target": "datasets/a/b",
+                "state": "running",
+                "step": "pack",
+                "message": "it waits",
+                "progress": {"files": {"done": 2, "total": 5}},
+            },
+            "done": False,
+        },
+        "2 of 5 files",
+    ),
 }
 
 

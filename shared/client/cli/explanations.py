@@ -9,7 +9,7 @@ import msgspec
 from shared.client.cli.api import Api
 from shared.client.cli.commands.partitions import notes
 from shared.client.errors import FailedError, NotFoundError
-from shared.client.paths import ARCHIVER, COMPUTE, DATA, EXECUTION, segment
+from shared.client.paths import ARCHIVER, COMPUTE, DATA, EXECUTION, OPERATIONS, segment
 
 Document = dict[str, Any]
 
@@ -123,6 +123,15 @@ def _offer(_: Api, kind: str, found: Document) -> Explanation:
     return Explanation(kind, found, f"offer {meta['uuid']} of {found['site']} is {found['phase']}", reasons)
 
 
+def _operation(_: Api, kind: str, found: Document) -> Explanation:
+    at, error = found["metadata"], found.get("error")
+    reasons = [f"step: {at['step']}"] if at["step"] else []
+    for unit, amount in at.get("progress", {}).items():
+        reasons.append(f"{amount['done']} of {amount.get('total') or 'unknown'} {unit}")
+    reasons += [text for text in (at.get("message", ""), error["message"] if error else "") if text]
+    return Explanation(kind, found, f"{found['name']} ({at['kind']} {at['target']}) is {at['state']}", reasons)
+
+
 def _partition(found: Document) -> Explanation:
     summary = f"partition {found['name']}: {found['workers']} workers, {found['waiting']} tasks waiting"
     return Explanation("partition", found, summary, list(notes(found)))
@@ -136,4 +145,5 @@ _BY_ID: Final[tuple[tuple[str, str, Callable[[Api, str, Document], Explanation]]
     ("retrieval", f"{DATA}/retrievals/{{id}}", _retrieval),
     ("job", f"{DATA}/jobs/{{id}}", _job),
     ("offer", f"{EXECUTION}/sessions/{{id}}", _offer),
+    ("operation", f"{OPERATIONS}/{{id}}", _operation),
 )

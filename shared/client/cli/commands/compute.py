@@ -108,7 +108,7 @@ def explain(id: str, /, *, output: Output = PLAIN) -> None:
     Parameters
     ----------
     id
-        Of a task, a session, a result, a submission, a retrieval, a job or an offer; the pid of a dataset; the name of a
+        Of a task, a session, a result, a submission, a retrieval, a job, an offer or an operation; the pid of a dataset; the name of a
         partition.
 
     Examples:
