@@ -22,7 +22,6 @@ DOMAINS: Final = [
     Domain(prefix=archiver.ROOT, routes=archiver.ROUTES, encoded_slash=True),
     Domain(prefix=execution.ROOT, routes=execution.ROUTES),
     Domain(prefix=operations.ROOT, routes=operations.ROUTES),
-    Domain(prefix=operations.ROOT, routes=operations.ROUTES),
     Domain(prefix=ops.ROOT, routes=[*ops.ROUTES, *identity.ROUTES]),
     Domain(prefix="", routes=[*events.ROUTES, *health.ROUTES]),
 ]

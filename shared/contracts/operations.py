@@ -104,6 +104,8 @@ class OperationList(Page, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 
 class OperationPage(msgspec.Struct, frozen=True):
+    """A page of operations. `next`: the token of the next page, empty on the last one."""
+
     items: list[Operation]
     next: str = ""
 

@@ -170,6 +170,8 @@ def test_a_route_whose_message_does_not_have_a_segment_of_its_address_cannot_be_
         Domain(prefix="/own", routes=things(""))
     with pytest.raises(AssertionError, match="twice"):
         Application(SimpleNamespace(), [Domain(prefix="", routes=[*things(""), *things("")])])  # type: ignore[arg-type]
+    with pytest.raises(AssertionError, match="two domains"):
+        Application(SimpleNamespace(), [*DOMAINS, DOMAINS[0]])  # type: ignore[arg-type]
 
 
 def test_the_document_says_of_each_parameter_what_is_read() -> None:

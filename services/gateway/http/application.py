@@ -34,6 +34,8 @@ class Application:
 
     def __init__(self, edge: Edge, domains: list[Domain]) -> None:
         self._edge = edge
+        prefixes = [domain.prefix for domain in domains]
+        assert len({*prefixes}) == len(prefixes), f"a prefix has two domains: {prefixes}"
         by_length = sorted(domains, key=lambda domain: len(domain.prefix), reverse=True)
         self._domains = [(domain, Router(domain.routes)) for domain in by_length]
 
