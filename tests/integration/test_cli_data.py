@@ -188,8 +188,10 @@ async def test_an_upload_that_was_killed_sends_no_file_twice(
     process = await cli.start("archive", pid, source)
 
     async def there() -> list[str]:
+        """Whole ones: of a request whose body never came, because its sender was killed, SeaweedFS keeps an empty object."""
         found = await datasets.find(pid)
-        return await stored(shared_system, f"landing/{found['id']}/") if found else []
+        objects = await stored(shared_system, f"landing/{found['id']}/") if found else {}
+        return [key for key, size in objects.items() if size == int(Path(key).stem)]
 
     async def some() -> bool:
         return len(await there()) >= 20 or process.returncode is not None
@@ -280,10 +282,11 @@ async def test_other_files_under_the_same_pid(cli: Cli, datasets: Datasets, pid:
 # -- values of results
 
 
-async def stored(system: Processes, prefix: str) -> list[str]:
+async def stored(system: Processes, prefix: str) -> dict[str, int]:
+    """The objects with that prefix, and their bytes."""
     async with of_stack(system.stack).s3_client() as s3:
         found = await s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix)  # the first 1,000
-        return [entry["Key"] for entry in found.get("Contents", ())]
+        return {entry["Key"]: entry["Size"] for entry in found.get("Contents", ())}
 
 
 async def test_what_is_damaged_is_named_the_rest_comes_back_and_archiving_repairs_it(
@@ -377,7 +380,7 @@ async def test_values_go_up_and_come_down(shared_system: Processes, cli: Cli, ed
         assert [one["status"] for one in gone] == ["deleted", "deleted"]
 
     async def none_left() -> bool:
-        return await stored(shared_system, f"results/{session}/") == []
+        return await stored(shared_system, f"results/{session}/") == {}
 
     await wait_until(none_left)
     assert (await cli("download", names[0], "-o", tmp_path / "again")).code == 1
