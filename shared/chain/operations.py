@@ -19,6 +19,7 @@ from shared.contracts.operations import (
     operation_name,
     operation_place,
 )
+from shared.runtime.admission import Admission
 from shared.runtime.retry import Backoff
 from shared.service.access import owned
 from shared.service.context import Context
@@ -26,8 +27,12 @@ from shared.service.paging import fitting, place_of, token_of
 from shared.service.service import Service
 from shared.service.unit import Unit
 
-WAITS: Final = 200
-"""Waits that one process answers side by side, apart from other requests."""
+PLACES: Final = 200
+"""Requests that may wait in one process, apart from other requests."""
+PLACES_OF_ONE: Final = 50
+"""Requests of one user that may wait in one process."""
+AT_ONCE: Final = 2 * PLACES
+"""Requests to wait that are taken at a time: those for which there is no place are refused."""
 _LOOKS: Final = Backoff(first=0.05, ceiling=1)
 """Between two looks at an operation that somebody waits for."""
 
@@ -37,13 +42,14 @@ class Operations:
 
     def __init__(self, chains: Chains) -> None:
         self._chains, self._pool = chains, chains.units.pool
+        self._admission = Admission("requests that wait for operations", most=PLACES, of_one=PLACES_OF_ONE)
 
     def register(self, service: Service) -> None:
         """Registers the handlers."""
         name = self._chains.service
         service.on(OPERATION_GET[name], self.get)
         service.on(OPERATION_LIST[name], self.list)
-        service.on(OPERATION_WAIT[name], self.wait, seconds=40, at_once=WAITS)
+        service.on(OPERATION_WAIT[name], self.wait, seconds=40, at_once=AT_ONCE)
         service.on(OPERATION_CANCEL[name], self.cancel)
 
     async def get(self, ctx: Context, asked: OperationRef) -> Operation:
@@ -61,6 +67,10 @@ class Operations:
 
     async def wait(self, ctx: Context, asked: OperationWait) -> Operation:
         """NotFound also when another service goes on with it meanwhile."""
+        async with self._admission.admit(ctx.user):
+            return await self._wait(ctx, asked)
+
+    async def _wait(self, ctx: Context, asked: OperationWait) -> Operation:
         looks = 0
         try:
             async with asyncio.timeout(asked.timeout):
