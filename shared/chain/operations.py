@@ -1,6 +1,7 @@
 """The chains of a service that are operations, shown to their owners: got, listed, waited for, cancelled."""
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -43,6 +44,7 @@ class Operations:
     def __init__(self, chains: Chains) -> None:
         self._chains, self._pool = chains, chains.units.pool
         self._admission = Admission("requests that wait for operations", most=PLACES, of_one=PLACES_OF_ONE)
+        self._stopping = asyncio.Event()
 
     def register(self, service: Service) -> None:
         """Registers the handlers."""
@@ -51,6 +53,10 @@ class Operations:
         service.on(OPERATION_LIST[name], self.list)
         service.on(OPERATION_WAIT[name], self.wait, seconds=40, at_once=AT_ONCE)
         service.on(OPERATION_CANCEL[name], self.cancel)
+
+    def stop(self) -> None:
+        """Everybody who waits is answered as things are: they ask the next process. To be called before the service stops."""
+        self._stopping.set()
 
     async def get(self, ctx: Context, asked: OperationRef) -> Operation:
         """How far an operation of the asker's is."""
@@ -71,15 +77,17 @@ class Operations:
             return await self._wait(ctx, asked)
 
     async def _wait(self, ctx: Context, asked: OperationWait) -> Operation:
-        looks = 0
-        try:
-            async with asyncio.timeout(asked.timeout):
-                while not (found := await self.get(ctx, asked)).done:
-                    await asyncio.sleep(_LOOKS.delay(looks))
-                    looks += 1
+        loop, looks = asyncio.get_running_loop(), 0
+        until = loop.time() + asked.timeout
+        while True:
+            found = await self.get(ctx, asked)
+            left = until - loop.time()
+            if found.done or left <= 0 or self._stopping.is_set():
                 return found
-        except TimeoutError:
-            return await self.get(ctx, asked)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _LOOKS.delay(looks))):
+                    await self._stopping.wait()
+            looks += 1
 
     async def cancel(self, unit: Unit, ctx: Context, asked: OperationRef) -> Operation:
         """Conflict if it has ended, or cannot be cancelled where it is. Harmless when it is cancelled, or being cancelled, already."""

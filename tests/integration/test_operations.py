@@ -208,3 +208,14 @@ async def test_one_users_waits_leave_the_others_places(bench: NatsBench) -> None
     assert isinstance(other, Operation)
     assert other.done
     assert not (await operations.wait(ALICE, OperationWait(mine, timeout=0))).done, "the places are free again"
+
+
+async def test_who_waits_is_answered_as_things_are_when_the_process_stops(bench: NatsBench) -> None:
+    id, operations = await start(bench, pack=["later"] * 1000), Operations(bench.chains)
+    waiting = asyncio.create_task(operations.wait(ALICE, OperationWait(id, timeout=30)))
+    await waits(bench, id)
+    assert not waiting.done()
+    operations.stop()
+    async with asyncio.timeout(5):
+        for answer in (await waiting, await operations.wait(ALICE, OperationWait(id, timeout=30))):
+            assert (answer.name, answer.metadata.state) == (operation_name(id), "running")
