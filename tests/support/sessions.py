@@ -53,7 +53,8 @@ class Sessions:
 
     async def submit(self, session: str, *tasks: dict[str, Any]) -> list[str]:
         """The ids of the tasks."""
-        made = await self.post(f"/sessions/{session}/submissions", {"tasks": tasks}, 201)
+        path = f"/sessions/{session}/submissions?id={ids.submission_id()}"  # so that they stay in the order of time
+        made = await self.post(path, {"tasks": tasks}, 201)
         return [str(ids.task_id(UUID(made["id"]), line)) for line in range(len(tasks))]
 
     async def statuses(self, tasks: Sequence[str]) -> list[str]:
