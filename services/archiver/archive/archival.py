@@ -113,13 +113,20 @@ class Archiving:
             await self._report_validated(ctx, state.dataset)
 
     async def delete_from_lts(self, ctx: StepContext, state: OfDataset) -> None:
-        """Deletes the copies, unless the dataset counts as archived: then the datablocks may not be in staging any more."""
+        """Deletes the copies of datablocks that are in staging too; none if the dataset counts as archived.
+
+        What is nowhere else stays as it is: the next archive job validates it where it lies.
+        """
         row = await datasets.lock_id(self._units.pool, state.dataset)
         assert row is not None
         if row["retrievable"]:
             return
         for block in await datablocks.of_dataset(self._units.pool, state.dataset):
             layout.check_storage(block["archive_id"], block["storage"], self._storage)
+            staged = await self._objects.head(block["staging_key"])
+            if staged is None or staged.size != block["packed_size"]:
+                log.warning("datablock.not_staged", datablock=str(block["id"]), archive_id=block["archive_id"])
+                continue
             await self._lts.delete([block["archive_id"], layout.manifest_key(block["archive_id"])])
             await datablocks.move(self._units.pool, block["id"], "take back")
 
@@ -142,6 +149,9 @@ class Archiving:
         ctx.commit(gone)
 
     async def report_failure(self, ctx: StepContext, state: OfDataset) -> None:
-        """The job has failed; the dataset may be archived again, since its datablocks are still in staging."""
+        """The job has failed; the dataset may be archived again, since its datablocks are still in staging.
+
+        Whether it is retrievable stays as it is: it becomes so when all is validated, and no failure takes that back.
+        """
         catalogue.commit_job(ctx, state.job, "fail", ctx.error)
-        catalogue.commit_lifecycle(ctx, state.dataset, "fail", archivable=True, retrievable=False)
+        catalogue.commit_lifecycle(ctx, state.dataset, "fail", archivable=True)
