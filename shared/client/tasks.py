@@ -24,6 +24,7 @@ from shared.contracts.compute import (
     TaskSpec,
     Where,
 )
+from shared.contracts.ids import submission_id
 
 NDJSON: Final = "application/x-ndjson"
 _encode = msgspec.json.Encoder().encode_lines
@@ -54,7 +55,9 @@ class Tasks:
         InvalidError names the first line that is wrong, in `problem["field"]`.
         """
         content: Any = tasks if isinstance(tasks, bytes | AsyncIterable) else _encode(list(tasks))
-        query = {"options": msgspec.json.encode(options).decode()} if options is not None else None
+        query: dict[str, Any] = {"options": msgspec.json.encode(options).decode()} if options is not None else {}
+        if not key:  # an id of our own makes it one as well, and keeps a session's submissions in the order of time
+            query["id"] = str(submission_id())
         path = f"{COMPUTE}/sessions/{session}/submissions"
         headers = {"Content-Type": NDJSON}
         return await self._http.ask("POST", path, Submission, content=content, query=query, headers=headers, key=key)

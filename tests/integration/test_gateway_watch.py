@@ -76,8 +76,9 @@ async def test_what_happens_while_the_snapshot_is_read_comes_after_it(gateway: G
     session = gateway.scheduler.session().id
     pages(gateway, session)
     held = gateway.scheduler.holding["session.states"] = asyncio.Event()
+    before = len(gateway.scheduler.asked("session.states"))  # by other tests
     async with watching(gateway.http, session) as watcher:
-        await wait_until(lambda: gateway.scheduler.asked("session.states"))
+        await wait_until(lambda: len(gateway.scheduler.asked("session.states")) > before)
         await tell(gateway, session, *range(10, 310))
         held.set()
         await wait_until(lambda: len(watcher.completed()) == 300, on_timeout=lambda: watcher.names)

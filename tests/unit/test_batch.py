@@ -47,7 +47,7 @@ def test_columns_are_as_long_as_what_they_tell() -> None:
 def test_seconds_tell_one_example_of_each_function() -> None:
     batch = Batch([ReportBatch("w", [completed()])])
     rows = [
-        {"kind": 1, "id": TASK, "partition": 7, "function": "f"},
-        {"kind": 3, "id": OTHER, "partition": 7, "function": "g"},
+        {"kind": "ended", "id": TASK, "partition": 7, "function": "f"},
+        {"kind": "event", "id": OTHER, "partition": 7, "function": "g"},
     ]
     assert batch.seconds(rows) == [(7, "f", 0.5)]

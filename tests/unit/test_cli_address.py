@@ -64,7 +64,7 @@ VERBS = [("session", verb) for verb in ("pause", "resume", "close", "cancel", "s
 
 
 def test_every_command_has_json_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    names = [name for name in build() if not name.startswith("-") and name not in ("dead", "partition", "storage")]
+    names = [name for name in build() if not name.startswith("-") and name not in ("dead", "operation", "partition", "storage")]
     assert {"status", "watch", "events", "explain", "submit", "download"} <= set(names)
     for command in (
         *((name,) for name in names),
@@ -72,6 +72,7 @@ def test_every_command_has_json_and_examples(capsys: pytest.CaptureFixture[str])
         ("storage", "init"),
         ("dead", "list"),
         ("dead", "replay"),
+        *(("operation", verb) for verb in ("show", "wait", "cancel")),
         *(("partition", verb) for verb in ("list", "create", "update", "delete")),
         *VERBS,
     ):

@@ -76,6 +76,7 @@ def submit(
     from shared.client.cli import show
     from shared.client.cli.api import Api
     from shared.client.paths import COMPUTE
+    from shared.contracts.ids import submission_id
 
     given = {"function": function, "partition": partition, "priority": priority}
     options = {name: value for name, value in given.items() if value is not None}
@@ -90,7 +91,7 @@ def submit(
                 f"{COMPUTE}/sessions/{session}/submissions",
                 content=_read(source, quiet=output.json),
                 headers={"Content-Type": "application/x-ndjson"},
-                query={"options": json.dumps(options)} if options else None,
+                query={"id": submission_id()} | ({"options": json.dumps(options)} if options else {}),
             )
         except RefusedError:
             if new:  # nobody knows of it
