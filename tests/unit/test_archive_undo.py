@@ -85,7 +85,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> None:
 async def after(report: Any, damaged: int) -> tuple[ArchiveState, bool, bool]:
     """The dataset's state, archivable and retrievable, after the handler of a chain that was cancelled."""
     step, unit, tables = RecordedStep(), MemoryUnit(), Tables(damaged)
-    unit.connection = tables  # type: ignore[assignment]
+    unit.connection = tables
     await report(step, STATE)
     for work in step.commits:
         await work(unit)

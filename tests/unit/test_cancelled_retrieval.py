@@ -48,7 +48,7 @@ class Retriever:
             raise NotFound
         self.running.remove(asked.operation)
         told = OperationMetadata("retrieve", "datasets/p/1", ctx.user, "cancelled", "", NOW, NOW, 1)
-        return Operation(operation_name(JOB), True, told)
+        return Operation(operation_name(JOB), told, done=True)
 
 
 @pytest.fixture
