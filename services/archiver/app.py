@@ -66,7 +66,8 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             service
         )
         Jobs(pool, chains, declared).register(service)
-        Operations(chains).register(service)
+        operations = Operations(chains)
+        operations.register(service)
         checks = {"database": lambda: ping(pool), "objects": objects.check, "lts": lts.check}
         serve_health(service, checks, clock)
         await service.start()
@@ -78,6 +79,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             sweep = Sweep(units, objects, clock, timedelta(seconds=settings.pack.landing_seconds))
             by_age = group.create_task(Loop("landing", EVERY, sweep.run_once).run())
             await stop.wait()
+            operations.stop()
             await service.stop()
             await runner.stop()
             relaying.cancel()

@@ -42,7 +42,8 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         chains = Chains(bus, units, "retriever", retrieve.chain)
         expiry = timedelta(seconds=settings.keep.download_seconds)
         Retrievals(pool, bus, chains, retrieve, objects, clock, expiry).register(service)
-        Operations(chains).register(service)
+        operations = Operations(chains)
+        operations.register(service)
         checks = {"database": lambda: ping(pool), "objects": objects.check, "lts": lts.check}
         serve_health(service, checks, clock)
         await service.start()
@@ -54,6 +55,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             sweep = Sweep(units, objects, clock, timedelta(seconds=settings.keep.retrieval_seconds))
             by_age = group.create_task(Loop("retrieval", EVERY, sweep.run_once).run())
             await stop.wait()
+            operations.stop()
             await service.stop()
             await runner.stop()
             relaying.cancel()

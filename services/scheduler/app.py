@@ -68,6 +68,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             reports = group.create_task(compute.reports.run())
             await stop.wait()
             compute.waits.stop()
+            compute.operations.stop()
             await service.stop()
             await compute.cleanup.stop()
             await compute.chains.stop()

@@ -1,6 +1,7 @@
 """The chains of a service that are operations, shown to their owners: got, listed, waited for, cancelled."""
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -19,6 +20,7 @@ from shared.contracts.operations import (
     operation_name,
     operation_place,
 )
+from shared.runtime.admission import Admission
 from shared.runtime.retry import Backoff
 from shared.service.access import owned
 from shared.service.context import Context
@@ -26,8 +28,12 @@ from shared.service.paging import fitting, place_of, token_of
 from shared.service.service import Service
 from shared.service.unit import Unit
 
-WAITS: Final = 200
-"""Waits that one process answers side by side, apart from other requests."""
+PLACES: Final = 200
+"""Requests that may wait in one process, apart from other requests."""
+PLACES_OF_ONE: Final = 50
+"""Requests of one user that may wait in one process."""
+AT_ONCE: Final = 2 * PLACES
+"""Requests to wait that are taken at a time: those for which there is no place are refused."""
 _LOOKS: Final = Backoff(first=0.05, ceiling=1)
 """Between two looks at an operation that somebody waits for."""
 
@@ -37,14 +43,20 @@ class Operations:
 
     def __init__(self, chains: Chains) -> None:
         self._chains, self._pool = chains, chains.units.pool
+        self._admission = Admission("requests that wait for operations", most=PLACES, of_one=PLACES_OF_ONE)
+        self._stopping = asyncio.Event()
 
     def register(self, service: Service) -> None:
         """Registers the handlers."""
         name = self._chains.service
         service.on(OPERATION_GET[name], self.get)
         service.on(OPERATION_LIST[name], self.list)
-        service.on(OPERATION_WAIT[name], self.wait, seconds=40, at_once=WAITS)
+        service.on(OPERATION_WAIT[name], self.wait, seconds=40, at_once=AT_ONCE)
         service.on(OPERATION_CANCEL[name], self.cancel)
+
+    def stop(self) -> None:
+        """Everybody who waits is answered as things are: they ask the next process. To be called before the service stops."""
+        self._stopping.set()
 
     async def get(self, ctx: Context, asked: OperationRef) -> Operation:
         """How far an operation of the asker's is."""
@@ -61,15 +73,21 @@ class Operations:
 
     async def wait(self, ctx: Context, asked: OperationWait) -> Operation:
         """NotFound also when another service goes on with it meanwhile."""
-        looks = 0
-        try:
-            async with asyncio.timeout(asked.timeout):
-                while not (found := await self.get(ctx, asked)).done:
-                    await asyncio.sleep(_LOOKS.delay(looks))
-                    looks += 1
+        async with self._admission.admit(ctx.user):
+            return await self._wait(ctx, asked)
+
+    async def _wait(self, ctx: Context, asked: OperationWait) -> Operation:
+        loop, looks = asyncio.get_running_loop(), 0
+        until = loop.time() + asked.timeout
+        while True:
+            found = await self.get(ctx, asked)
+            left = until - loop.time()
+            if found.done or left <= 0 or self._stopping.is_set():
                 return found
-        except TimeoutError:
-            return await self.get(ctx, asked)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _LOOKS.delay(looks))):
+                    await self._stopping.wait()
+            looks += 1
 
     async def cancel(self, unit: Unit, ctx: Context, asked: OperationRef) -> Operation:
         """Conflict if it has ended, or cannot be cancelled where it is. Harmless when it is cancelled, or being cancelled, already."""

@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
 
+from services.scheduler.compute.sessions import closing
 from services.scheduler.compute.sessions.cleanup import Cleanup
 from services.scheduler.compute.submissions.ending import first_open_task
 from services.scheduler.compute.sweep import Sweep
@@ -13,6 +15,8 @@ from services.scheduler.spans import task_span
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.db.pool import open_pool
+from shared.service.outbox import Relay
+from shared.service.unit import Units
 from tests.support.compute_rig import Rig, open_rig, spec
 from tests.support.compute_sweep import sweep
 from tests.support.servers import Servers
@@ -111,3 +115,17 @@ async def test_a_close_that_was_interrupted_is_finished_slice_by_slice(
     assert max(len(frame.cancelled) for frame in rig.frames(session)) <= 6
     await sweep(rig, pool).run_once()
     assert await pool.fetchval("SELECT ended FROM submissions WHERE id = $1", id)
+
+
+async def test_a_session_that_goes_while_it_is_looked_at_keeps_no_other_from_closing(
+    rig: Rig, pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = ids.uuid7()
+
+    async def late(db: Any, sessions: Any) -> list[UUID]:  # its row was still there
+        return [gone]
+
+    monkeypatch.setattr(closing, "candidates", late)
+    round = closing.Closing(Units(pool, Relay(rig.bus, pool, "scheduler")))
+    round.touch(str(gone))
+    assert await round.run_once() == 0

@@ -1,5 +1,6 @@
 """Chains that are shown as operations: what their owners see of them, and what they may do, on real NATS and PostgreSQL."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
@@ -8,9 +9,9 @@ import pytest
 import pytest_asyncio
 from nats.aio.msg import Msg
 
-from shared.chain.operations import Operations
+from shared.chain.operations import PLACES_OF_ONE, Operations
 from shared.chain.store import OperationOf
-from shared.contracts.errors import Conflict, NotFound
+from shared.contracts.errors import Conflict, NotFound, RateLimited
 from shared.contracts.ids import uuid7
 from shared.contracts.operations import Amount, Operation, OperationList, OperationRef, OperationWait, operation_name
 from shared.service.context import Context, speaking_for
@@ -191,3 +192,30 @@ async def test_one_that_another_service_goes_on_with_is_shown_no_longer(
         await operations.wait(ALICE, OperationWait(id))
     assert (await bench.chains.wait(id)).status == "done"
     assert not any(one.done for one in events), "its end is the other's to tell"
+
+
+async def test_one_users_waits_leave_the_others_places(bench: NatsBench) -> None:
+    mine, theirs = await start(bench, pack=["later"] * 1000), await start(bench, owner="bob")
+    operations = Operations(bench.chains)
+    *waited, refused, other = await asyncio.gather(
+        *(operations.wait(ALICE, OperationWait(mine, timeout=0)) for _ in range(PLACES_OF_ONE + 1)),
+        operations.wait(BOB, OperationWait(theirs)),
+        return_exceptions=True,
+    )
+    assert all(isinstance(one, Operation) for one in waited)
+    assert isinstance(refused, RateLimited)
+    assert "at most 50 requests that wait for operations of a user" in str(refused)
+    assert isinstance(other, Operation)
+    assert other.done
+    assert not (await operations.wait(ALICE, OperationWait(mine, timeout=0))).done, "the places are free again"
+
+
+async def test_who_waits_is_answered_as_things_are_when_the_process_stops(bench: NatsBench) -> None:
+    id, operations = await start(bench, pack=["later"] * 1000), Operations(bench.chains)
+    waiting = asyncio.create_task(operations.wait(ALICE, OperationWait(id, timeout=30)))
+    await waits(bench, id)
+    assert not waiting.done()
+    operations.stop()
+    async with asyncio.timeout(5):
+        for answer in (await waiting, await operations.wait(ALICE, OperationWait(id, timeout=30))):
+            assert (answer.name, answer.metadata.state) == (operation_name(id), "running")

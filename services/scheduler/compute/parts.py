@@ -53,7 +53,7 @@ class Parts:
     background   coroutines that run until they are cancelled
     reports      takes the reports of workers, until it is stopped
     chains       runs the chains that purge and delete sessions, from its `start` to its `stop`
-    waits, cleanup   have something under way when the process ends: to be stopped
+    waits, operations, cleanup   have something under way when the process ends: to be stopped
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class Parts:
         removal = Removal(bus, units, RemovalSteps(units, dispatch, workers, cleanup, objects), clock)
         self.chains = Runner(bus, removal.chains)
         orphans = OrphanedObjects(pool, objects)
-        self.waits = Waits(bus, pool)
+        self.waits, self.operations = Waits(bus, pool), Operations(removal.chains)
         lists = InputLists(pool, objects)
         self.endpoints: list[Endpoints] = [
-            Operations(removal.chains),
+            self.operations,
             Sessions(pool, partitions, dispatch, waiting, cleanup, removal, heavy),
             Submissions(units, partitions, dispatch, release, failures, lists),
             Subtasks(partitions, lists),

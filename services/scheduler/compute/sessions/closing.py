@@ -17,6 +17,7 @@ from services.scheduler.compute.submissions import ending
 from services.scheduler.machine import MACHINES
 from services.scheduler.spans import task_span
 from shared.contracts import subjects
+from shared.contracts.errors import NotFound
 from shared.contracts.events import SessionChanged
 from shared.contracts.states import SessionStatus, SubmissionStatus, name_of
 from shared.db.sql import Db, Row, load
@@ -63,7 +64,10 @@ class Closing:
             return False
         self._open.pop(session, None)
         async with self._units.begin() as unit:
-            await store.lock(unit.connection, session)
+            try:
+                await store.lock(unit.connection, session)
+            except NotFound:  # deleted since it was looked at
+                return False
             row = await close(unit.connection, session)
             if row is not None:
                 changed = SessionChanged(session, name_of(SessionStatus.CLOSED), row["version"])
