@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -68,7 +69,9 @@ class Lease:
                 self.ended.set()
 
 
-def context(units: Units, chain: Chain[Any], row: Row, action: Action) -> StepContext:
+def context(
+    units: Units, chain: Chain[Any], row: Row, action: Action, monotonic: Callable[[], float] = time.monotonic
+) -> StepContext:
     """What the run of a claimed step is given."""
 
     async def save(state: msgspec.Struct) -> None:
@@ -86,6 +89,7 @@ def context(units: Units, chain: Chain[Any], row: Row, action: Action) -> StepCo
         error=here.error,
         save=save,
         report=report,
+        monotonic=monotonic,
     )
 
 

@@ -143,7 +143,7 @@ class Runner:
         self._leases[row.id] = lease
         try:
             what = action(chain, row.position)
-            ctx = context(self._units, chain, row, what)
+            ctx = context(self._units, chain, row, what, self._chains.clock.monotonic)
             outcome: Outcome = Stopped()
             state = None
             if not row.position.cancelling:
@@ -196,6 +196,8 @@ class Runner:
     ) -> None:
         async with self._units.begin() as unit:
             current = await store.lock_claimed(unit.connection, row)
+            if ctx.unsaved:
+                current = await store.save_progress(unit.connection, row, msgspec.json.encode(ctx.unsaved))
             succeeded = isinstance(outcome, Succeeded)
             if succeeded:
                 for work in ctx.commits:

@@ -36,13 +36,13 @@ class RecordedStep(StepContext):
 
     def __init__(self, step: str = "step") -> None:
         self.amounts: dict[str, Amount] = {}
-        super().__init__(uuid7(), "test", step, tries=0, fault=Fault.NONE, error="", save=self._keep, report=self._note)
+        super().__init__(uuid7(), "test", step, tries=0, fault=Fault.NONE, error="", save=self._keep)
 
     async def _keep(self, state: msgspec.Struct) -> None:
         pass
 
-    async def _note(self, progress: dict[str, Amount]) -> None:
-        self.amounts |= progress
+    async def progress(self, **amounts: Amount) -> None:
+        self.amounts |= amounts
 
 
 class ManualClock:
@@ -175,11 +175,7 @@ class MemoryChains:
 
         async def report(progress: dict[str, Amount]) -> None:
             async with self.begin() as unit:
-                now = self._row(row.id)
-                merged = msgspec.json.decode(now.progress, type=dict[str, Amount]) | progress
-                now = msgspec.structs.replace(now, progress=msgspec.json.encode(merged), revision=now.revision + 1)
-                self.rows[row.id] = now
-                emit_operation(unit, chain, now)
+                emit_operation(unit, chain, self._save_progress(row.id, progress))
 
         here = row.position
         ctx = StepContext(
@@ -189,6 +185,7 @@ class MemoryChains:
             error=here.error,
             save=save,
             report=report,
+            monotonic=self.clock.monotonic,
         )
         self.rows[row.id] = msgspec.structs.replace(row, leased=True, claim=row.claim + 1, runner="memory")
         outcome, state = await run(chain, row.state, what, ctx)
@@ -197,8 +194,16 @@ class MemoryChains:
         except Exception as error:
             await self._commit(chain, row.id, Failed(Fault.SYSTEM, f"{type(error).__name__}: {error}"), None, ctx)
 
+    def _save_progress(self, id: UUID, progress: dict[str, Amount]) -> Row:
+        row = self._row(id)
+        merged = msgspec.json.encode(msgspec.json.decode(row.progress, type=dict[str, Amount]) | progress)
+        self.rows[id] = msgspec.structs.replace(row, progress=merged, revision=row.revision + 1)
+        return self.rows[id]
+
     async def _commit(self, chain: Chain[Any], id: UUID, outcome: Any, state: bytes | None, ctx: StepContext) -> None:
         async with self.begin() as unit:
+            if ctx.unsaved:
+                self._save_progress(id, ctx.unsaved)
             if isinstance(outcome, Succeeded):
                 for work in ctx.commits:
                     await work(unit)

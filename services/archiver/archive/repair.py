@@ -50,23 +50,16 @@ class Repairing:
         ctx.commit(partial(self._mark, state=state))
 
     async def _mark(self, unit: Unit, *, state: OfDataset) -> None:
-        """The dataset is archived as before; or still damaged, if more damage was found meanwhile."""
-        row = await self._count(unit, state=state)
+        """Counts the damaged datablocks anew: the dataset is archived as before, or it is still damaged."""
+        await datasets.lock_id(unit.connection, state.dataset)
+        row = await datasets.count_damaged(unit.connection, state.dataset)
         verb = "fail" if row["damaged"] else "archive"
         if row["archive_state"] in ARCHIVE.sources(verb):
             target = ARCHIVE.target(verb)
             await catalogue.set_lifecycle(unit, row["id"], archivable=bool(row["damaged"]), archive_state=target)
 
     async def report_failure(self, ctx: StepContext, state: OfDataset) -> None:
-        """The job has failed. What is whole may still be retrieved, and the dataset may be archived again."""
+        """The job has failed. What is whole may still be retrieved. The dataset may be archived again if something is damaged still;
+        if nothing is (the chain was cancelled behind its last validation), it is archived: staging is empty, and nothing is to do."""
         catalogue.commit_job(ctx, state.job, "fail", ctx.error)
-        ctx.commit(partial(self._recount, state=state))
-        catalogue.commit_lifecycle(ctx, state.dataset, "fail", archivable=True)
-
-    async def _recount(self, unit: Unit, *, state: OfDataset) -> None:
-        await self._count(unit, state=state)
-
-    async def _count(self, unit: Unit, *, state: OfDataset) -> Row:
-        """The dataset, locked, with its damaged datablocks counted anew."""
-        await datasets.lock_id(unit.connection, state.dataset)
-        return await datasets.count_damaged(unit.connection, state.dataset)
+        ctx.commit(partial(self._mark, state=state))

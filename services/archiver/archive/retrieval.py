@@ -24,9 +24,8 @@ class Forwarding:
 
     async def hand_to_retriever(self, ctx: StepContext, state: OfDataset) -> None:
         """Makes the retrieval, with the job's id. UserError if the retriever refuses it."""
-        asked = RetrievalCreate(state.pid, id=state.job, job=state.job)
         try:
-            await ask(self._bus, RETRIEVAL_CREATE, asked, speaking_for(state.owner))
+            await self._create(state)
         except HeadraceError as error:
             if error.retryable:
                 raise
@@ -34,9 +33,23 @@ class Forwarding:
         ctx.hand_over()
         catalogue.commit_job(ctx, state.job, "forward")
 
+    async def _create(self, state: OfDataset) -> None:
+        """Repeating it is harmless: the retrieval has the job's id."""
+        asked = RetrievalCreate(state.pid, id=state.job, job=state.job)
+        await ask(self._bus, RETRIEVAL_CREATE, asked, speaking_for(state.owner))
+
     async def cancel_retrieval(self, ctx: StepContext, state: OfDataset) -> None:
-        """The retriever may have it already: then it is cancelled there too, unless it has ended."""
+        """Cancels it at the retriever too, unless it has ended there.
+
+        The step may have been stopped while the retriever was at its request, which a cancel would overtake and find nothing.
+        So it is made once more first: behind that answer it is there, or it was refused.
+        """
         assert state.job is not None
+        try:
+            await self._create(state)
+        except HeadraceError as error:
+            if error.retryable:
+                raise
         with contextlib.suppress(NotFound, Conflict):
             asked, owner = OperationRef(state.job), speaking_for(state.owner)
             await ask(self._bus, OPERATION_CANCEL["retriever"], asked, owner)

@@ -1,6 +1,5 @@
 """The retrieval chain: long-term storage → retrieval storage, validated; then to those who wait."""
 
-from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -14,10 +13,10 @@ from shared.chain.context import StepContext
 from shared.chain.declare import Chain, critical, retry
 from shared.chain.errors import Later, UserError
 from shared.chain.machine import Fault
+from shared.chain.tally import Tally
 from shared.contracts import subjects
 from shared.contracts.catalogue import JobStatus
 from shared.contracts.errors import AlreadyExists, Invalid, NotFound, Unavailable, Unreadable
-from shared.contracts.operations import Amount
 from shared.objects.hashing import Sha256
 from shared.objects.port import Objects, Store
 from shared.runtime.log import log
@@ -87,12 +86,11 @@ class Retrieve:
     async def download_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
         """Copies datablocks to retrieval storage; one that is there already, from an earlier retrieval or run, is not copied again."""
         blocks = [block for block in await store.datablocks(self._units.pool, state.retrieval) if not block["damage"]]
-        there: list[Row] = []
-        await ctx.progress(**_amounts(there, blocks))
+        tally = Tally("", blocks, [])
+        await ctx.progress(**tally.amounts())
         for block in blocks:
             if await self._bring(state, block):
-                there.append(block)
-                await ctx.progress(**_amounts(there, blocks))
+                await ctx.progress(**tally.add(block))
 
     async def _bring(self, state: Retrieving, block: Row) -> bool:
         """Whether it is in retrieval storage; False if it is damaged on long-term storage, which the catalogue knows then."""
@@ -131,8 +129,8 @@ class Retrieve:
     async def validate_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
         """Reads the datablocks in retrieval storage. One that differs is removed, so that the next try copies it again."""
         blocks = [block for block in await store.datablocks(self._units.pool, state.retrieval) if not block["damage"]]
-        validated = [block for block in blocks if block["retrieved"]]
-        await ctx.progress(**_amounts(validated, blocks, "validated_"))
+        tally = Tally("validated_", blocks, [block for block in blocks if block["retrieved"]])
+        await ctx.progress(**tally.amounts())
         for block in blocks:
             if block["retrieved"]:
                 continue
@@ -150,8 +148,7 @@ class Retrieve:
                 await self._objects.delete([key])
                 raise CorruptError(f"{block['archive_id']} in retrieval storage hashes to {digest.hex()}")
             await store.set_retrieved(self._units.pool, state.retrieval, block["datablock"])
-            validated.append(block)
-            await ctx.progress(**_amounts(validated, blocks, "validated_"))
+            await ctx.progress(**tally.add(block))
         if not any(block["retrieved"] for block in await store.datablocks(self._units.pool, state.retrieval)):
             raise UserError(await self._damage(state))  # trying again would find the same
 
@@ -197,9 +194,3 @@ class Retrieve:
             self._units.pool, state.retrieval, "cancelled" if ctx.fault is Fault.CANCELLED else "failed"
         )
         ctx.emit(subjects.event("retrieval", "changed", state.retrieval), event)
-
-
-def _amounts(done: Sequence[Row], all: Sequence[Row], prefix: str = "") -> dict[str, Amount]:
-    """How many of the datablocks that are not damaged, and how many bytes of them."""
-    size = Amount(sum(one["packed_size"] for one in done), sum(one["packed_size"] for one in all))
-    return {f"{prefix}datablocks": Amount(len(done), len(all)), f"{prefix}bytes": size}

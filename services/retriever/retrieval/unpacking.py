@@ -11,6 +11,7 @@ from services.retriever.retrieval.state import CorruptError, Retrieving
 from services.retriever.retrieval.store import Row, retrieval_key
 from shared.chain.context import StepContext
 from shared.contracts import subjects
+from shared.contracts.events import RetrievalChanged
 from shared.contracts.operations import Amount
 from shared.contracts.topology import INLINE_LIMIT
 from shared.contracts.work import Output
@@ -40,6 +41,10 @@ class Unpacking:
             nonlocal produced
             async with gate:
                 await self._produce(state, session, row)
+                async with self._units.begin() as unit:
+                    await store.set_produced(unit.connection, state.retrieval, row["result"])
+                    event = RetrievalChanged(state.retrieval, state.pid, "running", produced + 1, total)
+                    unit.emit(subjects.event("retrieval", "changed", state.retrieval), event)
             async with counting:
                 produced += 1
                 await ctx.progress(results=Amount(produced, total))
@@ -58,10 +63,6 @@ class Unpacking:
             used = await self._peers.complete(state.owner, output)
             if not used and output.object is not None:
                 await self._objects.delete([output.object])
-        async with self._units.begin() as unit:
-            await store.set_produced(unit.connection, state.retrieval, result)
-            event = await store.changed(unit.connection, state.retrieval, "running")
-            unit.emit(subjects.event("retrieval", "changed", state.retrieval), event)
 
     async def _value(self, session: UUID, row: Row) -> Output:
         """The value of a result: the range of the tar that is the file."""

@@ -1,13 +1,12 @@
 """Datablocks. Each change of state is one guarded UPDATE: None, or no row, if the machine does not allow it from where the datablock is."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from services.archiver.catalogue.machine import BLOCK, MACHINES, BlockState
 from shared.contracts.catalogue import Damage, Datablock, DatablockReport
 from shared.contracts.ids import uuid7
-from shared.contracts.operations import Amount
 from shared.db.sql import Db, load
 from shared.runtime.clock import rfc3339
 
@@ -73,17 +72,6 @@ async def damaged(db: Db, dataset: UUID, size: int) -> list[Row]:
 async def counts(db: Db, dataset: UUID) -> list[Row]:
     """For each `state`: how many `datablocks` are in it, and their tars' bytes (`size`)."""
     return await Q.counts.fetch(db, dataset=dataset)
-
-
-async def progress(db: Db, dataset: UUID, states: Collection[BlockState]) -> tuple[Amount, Amount]:
-    """How many of a dataset's datablocks are in one of `states`, and how many bytes these tars have."""
-    rows = await counts(db, dataset)
-    done = [row for row in rows if row["state"] in states]
-    return _amount("datablocks", done, rows), _amount("size", done, rows)
-
-
-def _amount(column: str, done: Iterable[Row], all: Iterable[Row]) -> Amount:
-    return Amount(sum(row[column] for row in done), sum(row[column] for row in all))
 
 
 async def storages(db: Db, dataset: UUID) -> list[str]:
