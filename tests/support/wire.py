@@ -1,10 +1,11 @@
-"""The wire Structs of each contract, and one example of each. `python -m tests.support.wire` writes what is missing.
+"""The wire Structs of each contract, and one example of each. `python -m tests.support.wire` writes those of a new version.
 
-A Struct that changes needs a new VERSION in its module; the files of the versions before stay as they are, and must still
-decode.
+A Struct that is added or changed needs a new VERSION in its module; the files of the versions before stay as they are, and
+must still decode.
 """
 
 import inspect
+import sys
 import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -139,17 +140,52 @@ def _plain(hint: Any, name: str, seed: int) -> Any:
     }[hint]
 
 
+def folder(name: str) -> Path:
+    """Where the files of a contract's present version are."""
+    return GOLDEN / name / f"v{VERSIONS[name]}"
+
+
+def files(name: str) -> dict[str, bytes]:
+    """What belongs into that folder: an example of each Struct, and the schema of all."""
+    module = MODULES[name]
+    made = {f"{kind}.json": msgspec.json.encode(example(struct)) for kind, struct in structs(module).items()}
+    made["schema.json"] = msgspec.json.format(msgspec.json.encode(schema(module)))
+    return {file: data + b"\n" for file, data in made.items()}
+
+
+def changed(name: str) -> list[str]:
+    """The Structs that are not as that folder has them: other, new or gone. None as long as there is no such folder."""
+    there = folder(name)
+    if not there.exists():
+        return []
+    file = there / "schema.json"
+    stored = msgspec.json.decode(file.read_bytes()) if file.exists() else {}
+    now = msgspec.json.decode(msgspec.json.encode(schema(MODULES[name])))
+    without_example = {kind for kind in now if not (there / f"{kind}.json").exists()}
+    return sorted({kind for kind in stored.keys() | now.keys() if stored.get(kind) != now.get(kind)} | without_example)
+
+
+def advice(name: str) -> str:
+    """What to do about `changed`, which is not empty; an empty text if it is."""
+    if not (names := changed(name)):
+        return ""
+    return (
+        f"{', '.join(names)}: not as in {folder(name)}. Raise VERSION in {MODULES[name].__file__}; or, if version "
+        f"{VERSIONS[name]} is on no other branch yet, delete that folder. Then run python -m tests.support.wire"
+    )
+
+
 def main() -> None:
-    """Writes the golden files of versions that have none; nothing is ever overwritten."""
-    for name, module in MODULES.items():
-        folder = GOLDEN / name / f"v{VERSIONS[name]}"
-        folder.mkdir(parents=True, exist_ok=True)
-        files = {f"{kind}.json": msgspec.json.encode(example(struct)) for kind, struct in structs(module).items()}
-        files["schema.json"] = msgspec.json.format(msgspec.json.encode(schema(module)))
-        for file, data in files.items():
-            if not (folder / file).exists():
-                (folder / file).write_bytes(data + b"\n")
-                print(f"wrote {folder / file}")
+    """Writes the golden files of versions that have none. What is there stays; if it differs from the code, nothing is written."""
+    if wrong := [text for text in map(advice, MODULES) if text]:
+        sys.exit("\n".join(wrong))
+    for name in MODULES:
+        if folder(name).exists():
+            continue
+        folder(name).mkdir(parents=True)
+        for file, data in files(name).items():
+            (folder(name) / file).write_bytes(data)
+            print(f"wrote {folder(name) / file}")
 
 
 if __name__ == "__main__":

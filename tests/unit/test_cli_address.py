@@ -64,7 +64,11 @@ VERBS = [("session", verb) for verb in ("pause", "resume", "close", "cancel", "s
 
 
 def test_every_command_has_json_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    names = [name for name in build() if not name.startswith("-") and name not in ("dead", "operation", "partition", "storage")]
+    names = [
+        name
+        for name in build()
+        if not name.startswith("-") and name not in ("dead", "operation", "partition", "storage")
+    ]
     assert {"status", "watch", "events", "explain", "submit", "download"} <= set(names)
     for command in (
         *((name,) for name in names),
