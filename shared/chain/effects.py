@@ -1,6 +1,6 @@
 """Carries out what a move of a chain entails: due steps and schedules on STEPS, events through the outbox."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -78,8 +78,3 @@ def emit_operation(unit: Unit, chain: Chain[Any] | None, row: Row) -> None:
     """Publishes, with the commit of `unit`, the operation that the chain is shown as, if it is one."""
     if row.operation is not None:
         unit.emit(subjects.event("operation", "changed", row.id), operation_of(chain, row))
-
-
-def is_later(row: Row, now: datetime) -> bool:
-    """Whether a chain waits for its time."""
-    return row.position.due_at is not None and row.position.due_at > now

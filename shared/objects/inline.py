@@ -2,7 +2,6 @@
 `inline:<result>`, or the object's key.
 """
 
-from typing import Final
 from uuid import UUID
 
 from shared.contracts.compute import Value
@@ -12,22 +11,10 @@ from shared.contracts.work import Output
 from shared.objects.layout import result_key
 from shared.objects.port import Data, Objects
 
-_PREFIX: Final = "inline:"
-
 
 def fits(size: int) -> bool:
     """Whether a value of `size` bytes travels inline."""
     return size <= INLINE_LIMIT
-
-
-def inline_id(result: UUID) -> str:
-    """The opaque id of a value that lies in the result's own row."""
-    return f"{_PREFIX}{result}"
-
-
-def is_inline(opaque: str) -> bool:
-    """Whether the value lies in the row, not in object storage. No key begins like this (layout)."""
-    return opaque.startswith(_PREFIX)
 
 
 def inline(result: UUID, value: bytes) -> Output:

@@ -75,7 +75,7 @@ APPLICATION = Application(
 )
 
 
-async def ask(method: str, target: str, body: bytes = b"") -> tuple[int, str, bytes]:
+async def ask(method: str, target: str, body: bytes = b"", content_type: str = "") -> tuple[int, str, bytes]:
     """Status, media type and body of the answer."""
     path, _, query = target.partition("?")
     sent: list[Any] = []
@@ -87,7 +87,8 @@ async def ask(method: str, target: str, body: bytes = b"") -> tuple[int, str, by
         sent.append(message)
 
     decoded = path.replace("%2F", "/")
-    scope = {"type": "http", "method": method, "path": decoded, "raw_path": path.encode(), "headers": []}
+    given = [(b"content-type", content_type.encode())] if content_type else []
+    scope = {"type": "http", "method": method, "path": decoded, "raw_path": path.encode(), "headers": given}
     await APPLICATION(scope | {"query_string": query.encode()}, receive, send)
     headers = dict(sent[0]["headers"])
     assert b"traceparent" in headers
@@ -155,6 +156,14 @@ async def test_null_is_not_unset_and_the_address_goes_beside_the_body() -> None:
     assert await ask("PATCH", "/a", b'{"note":null}') == (200, "application/json", b'["a",null]')
     status, _, body = await ask("PATCH", "/a", b'{"name":"b"}')
     assert (status, msgspec.json.decode(body)["field"]) == (400, "name")
+
+
+async def test_only_json_is_taken_and_an_empty_body_whatever_its_type() -> None:
+    form = "application/x-www-form-urlencoded"  # what curl says of an empty body too
+    assert await ask("PATCH", "/a", b"", form) == (200, "application/json", b'["a","unset"]')
+    assert (await ask("PATCH", "/a", b"{}", "application/json; charset=utf-8"))[0] == 200
+    status, _, body = await ask("PATCH", "/a", b"note=1", form)
+    assert (status, msgspec.json.decode(body)["field"]) == (415, "Content-Type")
 
 
 async def test_the_methods_of_an_address() -> None:

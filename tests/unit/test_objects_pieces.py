@@ -16,7 +16,7 @@ from shared.contracts.ids import uuid7
 from shared.contracts.topology import INLINE_LIMIT
 from shared.objects import layout
 from shared.objects.hashing import INLINE, Sha256, crc32, sha256
-from shared.objects.inline import fetch, fits, inline_id, is_inline, keep
+from shared.objects.inline import fetch, fits, keep
 from shared.objects.multipart import MOST_PARTS, PART, part_length
 from shared.objects.pieces import cut
 from shared.objects.settings import ObjectsSettings
@@ -115,12 +115,6 @@ async def test_small_values_travel_inline_and_large_ones_are_stored() -> None:
     assert len(objects.objects) == 1
     with pytest.raises(Internal):
         await fetch(objects, Value(result, 0))
-
-
-def test_opaque_ids_tell_where_a_value_lies() -> None:
-    session, result = uuid7(), uuid7()
-    assert is_inline(inline_id(result))
-    assert not is_inline(layout.result_key(session, result))
 
 
 def test_settings_come_from_the_environment_and_hide_the_secret() -> None:

@@ -17,7 +17,7 @@ from services.gateway.events.feed import Event, Feed, stream_extent
 from services.gateway.events.place import Place, WatchPlace
 from shared.bus.client import Bus
 from shared.contracts.compute import SessionGet, StatesQuery
-from shared.contracts.endpoint import Endpoint
+from shared.contracts.endpoint import Query
 from shared.contracts.endpoints.compute import SESSION_GET, SESSION_STATES
 from shared.contracts.errors import RateLimited, TimedOut, Unavailable
 from shared.runtime.retry import Backoff, retry
@@ -29,7 +29,7 @@ Answer = TypeVar("Answer")
 class Ask(Protocol):
     """Asks the scheduler as the reader."""
 
-    def __call__(self, endpoint: Endpoint[Message, Answer], message: Message) -> Awaitable[Answer]: ...
+    def __call__(self, endpoint: Query[Message, Answer], message: Message) -> Awaitable[Answer]: ...
 
 
 BEGIN: Final = "snapshot.begin"
@@ -139,7 +139,7 @@ class SessionWatch:
         self.is_following = True
         self._after = WatchPlace(opened)
 
-    async def _patiently(self, endpoint: Endpoint[Any, Answer], message: Any) -> Answer:
+    async def _patiently(self, endpoint: Query[Any, Answer], message: Any) -> Answer:
         """Reading may be repeated: a scheduler that is being replaced does not end the watch."""
         found: Answer = await retry(lambda: self._ask(endpoint, message), on=_PASSING, backoff=_RETRY, attempts=TRIES)
         return found

@@ -1,7 +1,7 @@
 """One request as a route's handler sees it: who asks, the headers, the body, and the way to the services."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -9,7 +9,7 @@ import msgspec
 from services.gateway.edge import Edge
 from services.gateway.http.asgi import Receive, Scope
 from services.gateway.http.errors import UnsupportedMedia, invalid
-from shared.contracts.endpoint import Endpoint
+from shared.contracts.endpoint import Endpoint, Query
 from shared.contracts.errors import Invalid, TooLarge
 from shared.service.ask import ask, ask_raw
 from shared.service.context import Context
@@ -90,10 +90,10 @@ class Request:
         return bytes(body)
 
     async def json(self, kind: type[T], limit: int = BODY_LIMIT, hint: str = "") -> T:
-        """The body as a Struct; Invalid naming the field otherwise. An empty body is `{}`."""
-        if self.media_type not in ("", "application/json"):
-            raise UnsupportedMedia(f"{self.media_type!r} is not taken here; application/json is", field="Content-Type")
+        """The body as a Struct; Invalid naming the field otherwise. An empty body is `{}`, whatever type it is said to have."""
         body = await self.raw(limit, hint)
+        if body and self.media_type not in ("", "application/json"):
+            raise UnsupportedMedia(f"{self.media_type!r} is not taken here; application/json is", field="Content-Type")
         try:
             str(body, "utf-8")  # the decoder does not look into what it skips or passes on
             found = msgspec.json.decode(body or b"{}", type=kind)
@@ -102,16 +102,9 @@ class Request:
         check_texts(found, body)
         return found
 
-    async def ask(
-        self,
-        endpoint: Endpoint[Message, T],
-        message: Message,
-        *,
-        headers: Mapping[str, str] | None = None,
-        timeout: float = 30,
-    ) -> T:
-        """Asks a service on behalf of the caller, once per idempotency key; its decoded answer."""
-        return await ask(self.edge.bus, endpoint, message, self.context, headers=headers, timeout=timeout)
+    async def ask(self, endpoint: Query[Message, T], message: Message, *, timeout: float = 30) -> T:
+        """Asks a service, on behalf of the caller, for what changes nothing; its decoded answer."""
+        return await ask(self.edge.bus, endpoint, message, self.context, timeout=timeout)
 
     async def ask_raw(self, endpoint: Endpoint[Any, Any], message: Any, *, timeout: float = 30) -> bytes:
         """Asks a service on behalf of the caller, once per idempotency key; its answer as it came."""

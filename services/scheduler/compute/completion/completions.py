@@ -21,15 +21,15 @@ class Completions:
 
     async def complete(self, batch: Batch) -> None:
         """All the completed tasks of a batch that created nothing."""
-        checksums, credits = batch.checksums(), self._dispatch.credits()
+        checksums = batch.checksums()
         if checksums[0]:
             async with self._pool.acquire() as db, db.transaction():
-                rows = await store.complete(db, batch.columns(), credits)
+                rows = await store.complete(db, batch.columns(), self._dispatch.credits())
                 await store.keep_checksums(db, checksums)
         elif (one := batch.one()) is not None:
-            rows = await store.complete_one(self._pool, *one, credits)
+            rows = await store.complete_one(self._pool, *one, self._dispatch.credits())
         else:  # one round trip, which is what nearly all tasks take
-            rows = await store.complete(self._pool, batch.columns(), credits)
+            rows = await store.complete(self._pool, batch.columns(), self._dispatch.credits())
         await self._release.after(rows, batch)
         if sum(row["tasks"] for row in rows if row["kind"] == ENDED) < len(batch.completed):
             await self._not_counted(batch)
