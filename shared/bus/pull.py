@@ -7,7 +7,7 @@ consumer that was lost and made again. Backpressure: a new request goes out only
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from shared.bus.client import Bus
+from shared.bus.request_status import is_over
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff
 
@@ -26,18 +27,6 @@ MOST_BYTES = 4 * 1024 * 1024
 once are more than the server keeps for a connection that does not read fast enough, and it would end it ("slow consumer").
 Twice the largest message at least: a request that the first message does not fit into is refused."""
 _SECOND = 1_000_000_000
-_NOTHING_HAPPENED = frozenset({"404", "408"})
-_FULFILLED = frozenset({"Batch Completed", "Message Size Exceeds MaxBytes"})
-"""What the server says, as 409, of a request with `max_bytes` of which nothing more will come. Tried: without `max_bytes` it
-says nothing when a batch is complete."""
-
-
-def is_over(headers: Mapping[str, str]) -> bool:
-    """Whether a status message only says that a request has ended.
-
-    Its time is up, nothing is there, all of it has come, or the next message does not fit into its bytes.
-    """
-    return headers.get("Status") in _NOTHING_HAPPENED or headers.get("Description") in _FULFILLED
 
 
 def delivery(message: Msg) -> tuple[int, int]:

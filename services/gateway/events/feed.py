@@ -17,7 +17,8 @@ from nats.aio.subscription import Subscription
 
 from services.gateway.events.place import Place
 from shared.bus.client import Bus
-from shared.bus.pull import MOST_BYTES, is_over
+from shared.bus.pull import MOST_BYTES
+from shared.bus.request_status import is_over
 from shared.bus.topology import api
 from shared.contracts.errors import Unavailable
 from shared.contracts.ids import uuid7
