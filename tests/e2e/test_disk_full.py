@@ -135,7 +135,7 @@ async def test_the_job_goes_on_when_there_is_room_again(disk: SmallDisk, expecte
         await wait_until(computing, timeout=60, every=0.01, on_timeout=lambda: running.said)
         await full_for_a_while(disk, running, times=2)
 
-        await wait_until(lambda: running.process.returncode is not None, timeout=120, on_timeout=lambda: running.said)
+        await wait_until(lambda: running.process.returncode is not None, timeout=60, on_timeout=lambda: running.said)
         assert running.process.returncode == 0, running.said
     assert running.said.count("what is acknowledged is kept") == 2
     assert {path.name: path.read_bytes() for path in (running.home / "out").iterdir()} == expected

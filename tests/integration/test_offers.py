@@ -184,7 +184,7 @@ async def test_no_site_is_ever_overbooked(sites: Sites) -> None:
     replies = await asyncio.gather(*(ask() for _ in range(50)))
     offers = [reply.offer for reply in replies if reply.offer is not None]
     assert sorted(offer.cores for offer in offers) == [1, 2, 2, 2]
-    assert {reply.reason for reply in replies if reply.result == "NO"} == {"1 core wanted, and 0 of 7 are free"}
+    assert {reply.reason for reply in replies if reply.result == "NO"} == {"1 core requested, and 0 of 7 are free"}
     assert await sites.free("site-a") == 0
 
 

@@ -71,10 +71,10 @@ def test_at_least_the_minimum_and_never_more_than_the_maximum() -> None:
 @pytest.mark.parametrize(
     ("free", "request_", "data", "reason"),
     [
-        (ALL, wanting(cores=Between(5)), [], "5 cores wanted, and there are 4"),
-        (Free(1, 8), wanting(cores=Between(2)), [], "2 cores wanted, and 1 of 4 are free"),
-        (Free(0, 8), wanting(), [], "1 core wanted, and 0 of 4 are free"),
-        (ALL, wanting(memory=Between(9)), [], "9 GiB wanted, and there are 8"),
+        (ALL, wanting(cores=Between(5)), [], "5 cores requested, and there are 4"),
+        (Free(1, 8), wanting(cores=Between(2)), [], "2 cores requested, and 1 of 4 are free"),
+        (Free(0, 8), wanting(), [], "1 core requested, and 0 of 4 are free"),
+        (ALL, wanting(memory=Between(9)), [], "9 GiB requested, and there are 8"),
         (ALL, wanting(), [ASTROPY, Lost("cannot tell where x is")], "cannot tell where x is"),
         (ALL, wanting(), [Located("p", 1, [])], "no long-term storage holds all of p"),
     ],

@@ -57,7 +57,7 @@ class Uploads:
         """Registered files, each looked for in the landing zone."""
         row = await datasets.find_owned(self._db, ctx, asked.pid)
         _check_open(row)
-        await self._keep(row)  # first: from now on the sweep leaves alone what is said to be there
+        await self._keep(row)  # first: from now on the sweep leaves alone what is reported as uploaded
         rows = await files.page(self._db, row["id"], place_of(asked, str) or "", asked.size + 1)
         gate = asyncio.Semaphore(AT_ONCE)
 

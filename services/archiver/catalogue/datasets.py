@@ -96,7 +96,7 @@ class Datasets:
         row = await catalogue.set_lifecycle(
             unit,
             row["id"],
-            # A damaged dataset may be archived again until it is whole, whatever is said of a retrieval of it.
+            # A damaged dataset may be archived again until it is whole, whatever a retrieval of it reports.
             archivable=None if row["damaged"] else asked.archivable,
             retrievable=asked.retrievable,
             on_disk=asked.is_on_central_disk,

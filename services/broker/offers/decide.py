@@ -103,9 +103,9 @@ def _moving(one: Located, move: float) -> str:
 
 def _lacks(unit: str, needed: Between, has: int, free: int) -> str:
     if needed.min > has:
-        return f"{_count(needed.min, unit)} wanted, and there are {has}"
+        return f"{_count(needed.min, unit)} requested, and there are {has}"
     if needed.min > free:
-        return f"{_count(needed.min, unit)} wanted, and {free} of {has} are free"
+        return f"{_count(needed.min, unit)} requested, and {free} of {has} are free"
     return ""
 
 

@@ -90,7 +90,7 @@ class Request:
         return bytes(body)
 
     async def json(self, kind: type[T], limit: int = BODY_LIMIT, hint: str = "") -> T:
-        """The body as a Struct; Invalid naming the field otherwise. An empty body is `{}`, whatever type it is said to have."""
+        """The body as a Struct; Invalid naming the field otherwise. An empty body is `{}`, whatever its Content-Type."""
         body = await self.raw(limit, hint)
         if body and self.media_type not in ("", "application/json"):
             raise UnsupportedMedia(f"{self.media_type!r} is not taken here; application/json is", field="Content-Type")

@@ -126,7 +126,7 @@ class Recovery:
 
 
 def holds_since(workers: Mapping[str, LiveWorker], since: float) -> list[tuple[UUID, int, str]]:
-    """Task, attempt and worker of all that workers have said to hold since then, in the order of tasks."""
+    """Task, attempt and worker of all that workers have reported as held since then, in the order of tasks."""
     return sorted(
         (task, attempt, name)
         for name, worker in workers.items()
