@@ -34,6 +34,7 @@ class Home:
         self.path = path.absolute()
         self.logs = self.path / "logs"
         self.token_file = self.path / "token"
+        self.keys = self.path / "keys"
         self.lock_fd = -1
 
     def open(self, *, floor: int = DISK_FLOOR) -> None:

@@ -14,6 +14,7 @@ from typing import Protocol, Self
 
 import msgspec
 
+from deploy import keys
 from deploy.local import ports, s3
 from deploy.local.home import Home, write_private
 from deploy.local.janitor import Janitor
@@ -111,6 +112,7 @@ class Stack:
                 *(f"s3.{user}" for user in S3_USERS),
             ]
         )
+        keys.make(self.home.keys, [service for service in SERVICES if service != "broker"])
         self.nats = Nats(self.home, self.ports["nats"], self.ports["nats.monitor"])
         self.postgres = Postgres(self.home, self.ports["postgres"], self.secrets, self._postgres_settings)
         self.storages = Storages(self.home)
@@ -217,6 +219,9 @@ class Stack:
         }
         if process in SERVICES:
             settings["DATABASE_URL"] = self.database_url(process)
+            settings["ISSUERS_FILE"] = str(self.home.keys / keys.PUBLIC)
+        if process in SERVICES and process != "broker":  # each site's has its own
+            settings["DELEGATION_KEY_FILE"] = str(keys.private_file(self.home.keys, process))
         if process == "gateway":
             settings["HTTP_HOST"] = "127.0.0.1"
             settings["HTTP_PORT"] = str(self.ports["http"])

@@ -53,7 +53,9 @@ async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event,
         await watches.start()
         stack.push_async_callback(watches.stop)
         auth, worksteps = Auth(tokens, clock), Worksteps(base.pool)
-        edge = Edge(base.bus, objects, auth, tokens, worksteps, stop)
+        edge = Edge(
+            base.bus, objects, auth, tokens, worksteps, stop, requests_per_second=settings.http_requests_per_second
+        )
         app = Application(edge, [*DOMAINS, openapi.domain(DOMAINS, __version__)])
         certificate = (settings.tls_certificate_file, settings.tls_key_file)
         await serve(app, settings.http_host, settings.http_port, stop, certificate=certificate, limits=limits)

@@ -4,18 +4,22 @@ import asyncio
 from typing import Final
 
 from services.gateway.execution.worksteps import Worksteps
+from services.gateway.http.rates import Rates
 from services.gateway.identity.auth import Auth
 from services.gateway.identity.tokens import Tokens
 from services.gateway.ops.system_status import Readiness
 from shared.bus.client import Bus
 from shared.objects.port import Objects
 from shared.runtime.admission import Admission
+from shared.runtime.clock import SystemClock
 
 STREAMS: Final = 1000
 """Answers that go on until the client hangs up, at a time."""
 STREAMS_OF_ONE: Final = 64
 """Such answers of one user, at a time."""
 
+FAILURES: Final = 10
+"""Requests a second without a valid token from one address; ten times as many at once."""
 TRANSFERS: Final = 48
 """Values on their way between clients and object storage, at a time: fewer than the store's client has connections."""
 TRANSFERS_OF_ONE: Final = 16
@@ -23,13 +27,28 @@ TRANSFERS_OF_ONE: Final = 16
 
 
 class Edge:
-    """`stopping` is set when the process ends: answers that go on for ever stop then. `streams`, `transfers`: the places."""
+    """`stopping` is set when the process ends: answers that go on for ever stop then. `streams`, `transfers`: the places.
+
+    requests_per_second   of one user; twice as many at once
+    rates, failures       requests by user, and requests without a valid token by address
+    """
 
     def __init__(
-        self, bus: Bus, objects: Objects, auth: Auth, tokens: Tokens, worksteps: Worksteps, stopping: asyncio.Event
+        self,
+        bus: Bus,
+        objects: Objects,
+        auth: Auth,
+        tokens: Tokens,
+        worksteps: Worksteps,
+        stopping: asyncio.Event,
+        *,
+        requests_per_second: int,
     ) -> None:
+        clock, rate = SystemClock(), requests_per_second
+        self.rates = Rates("requests of a user", clock, per_second=rate, burst=2 * rate)
+        self.failures = Rates("requests without a valid token", clock, per_second=FAILURES, burst=10 * FAILURES)
         self.bus, self.objects, self.auth, self.tokens, self.worksteps = bus, objects, auth, tokens, worksteps
-        self.readiness = Readiness(bus)
+        self.readiness = Readiness(bus, clock)
         self.stopping = stopping
         self.streams = Admission("event streams", most=STREAMS, of_one=STREAMS_OF_ONE)
         self.transfers = Admission("transfers", most=TRANSFERS, of_one=TRANSFERS_OF_ONE, waiting=256)

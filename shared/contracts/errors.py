@@ -38,9 +38,10 @@ class HeadraceError(Exception):
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
 
-    def __init__(self, message: str = "", *, field: str = "") -> None:
+    def __init__(self, message: str = "", *, field: str = "", retry_after: int = 1) -> None:
+        """`retry_after`: seconds after which another try makes sense, if the error is retryable."""
         self.message = message or (self.__doc__ or "").strip()
-        self.field = field
+        self.field, self.retry_after = field, retry_after
         super().__init__(self.message)
 
     def body(self, trace: str = "") -> ErrorBody:

@@ -28,6 +28,7 @@ def decoder(request: Any) -> Callable[[bytes], Any]:
 
     def typed(data: bytes) -> Any:
         try:
+            check_utf8(data)
             found = decode(data or b"{}")
         except MALFORMED as error:
             raise invalid(error) from None
@@ -35,6 +36,12 @@ def decoder(request: Any) -> Callable[[bytes], Any]:
         return found
 
     return typed
+
+
+def check_utf8(data: bytes) -> None:
+    """UnicodeDecodeError if this is not UTF-8: the JSON decoder does not look into what it passes on as it came."""
+    if not data.isascii():
+        str(data, "utf-8")
 
 
 def invalid(error: Exception) -> Invalid:

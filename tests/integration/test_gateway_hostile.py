@@ -149,7 +149,7 @@ ODD: list[tuple[str, str, dict[str, str], bytes, int]] = [
     ("lines without end", f"POST {SESSION}/submissions", {"Content-Type": "application/x-ndjson"}, b"x" * 2 * MIB, 413),
     ("an announced terabyte", "POST /compute/v1/sessions", {"Content-Length": "1000000000000"}, b"", 413),
     ("a token of 10 KiB", "GET /compute/v1/sessions", {"Authorization": "Bearer " + "x" * 10_240}, b"", 401),
-    ("two tokens", "GET /compute/v1/sessions", {"Authorization": "Bearer x", "authorization": "Bearer y"}, b"", 401),
+    ("two tokens", "GET /compute/v1/sessions", {"Authorization": "Bearer x", "authorization": "Bearer y"}, b"", 400),
     ("a range of many parts", "GET /health/live", {"Range": "bytes=" + "0-1," * 1000 + "0-1"}, b"", 200),
     ("an expectation that is not known", "GET /health/live", {"Expect": "the impossible"}, b"", 200),
 ]

@@ -77,6 +77,19 @@ APPLICATION = Application(
 
 async def ask(method: str, target: str, body: bytes = b"", content_type: str = "") -> tuple[int, str, bytes]:
     """Status, media type and body of the answer."""
+    status, headers, found = await answer(method, target, body, content_type)
+    return status, headers.get(b"content-type", b"").decode(), found
+
+
+async def allowed(method: str, target: str) -> str:
+    """The methods that the answer names."""
+    return (await answer(method, target))[1][b"allow"].decode()
+
+
+async def answer(
+    method: str, target: str, body: bytes = b"", content_type: str = ""
+) -> tuple[int, dict[bytes, bytes], bytes]:
+    """Status, headers and body of the answer."""
     path, _, query = target.partition("?")
     sent: list[Any] = []
 
@@ -92,7 +105,7 @@ async def ask(method: str, target: str, body: bytes = b"", content_type: str = "
     await APPLICATION(scope | {"query_string": query.encode()}, receive, send)
     headers = dict(sent[0]["headers"])
     assert b"traceparent" in headers
-    return sent[0]["status"], headers.get(b"content-type", b"").decode(), b"".join(one["body"] for one in sent[1:])
+    return sent[0]["status"], headers, b"".join(one["body"] for one in sent[1:])
 
 
 ID = UUID("01a22e97-cc3a-7291-9543-bc5800000000")
@@ -168,8 +181,17 @@ async def test_only_json_is_taken_and_an_empty_body_whatever_its_type() -> None:
 
 async def test_the_methods_of_an_address() -> None:
     assert (await ask("OPTIONS", "/a"))[0] == 204
+    assert (await allowed("OPTIONS", "/a")) == (await allowed("DELETE", "/a")) == "GET, HEAD, OPTIONS, PATCH"
     assert (await ask("OPTIONS", "/a/b"))[0] == 404
     assert (await ask("PATCH", "/fixed"))[0] == 405, "a fixed segment goes before a named one"
+
+
+async def test_head_is_answered_as_a_get_without_its_body() -> None:
+    status, media, body = await ask("HEAD", "/a?count=3")
+    assert (status, media, body) == (200, "application/json", b"")
+    assert (await ask("HEAD", "/a?count=x"))[0] == 400
+    assert (await ask("HEAD", "/fixed"))[0] == 500
+    assert (await ask("HEAD", "/a/b"))[0] == 404
 
 
 def test_a_route_whose_message_does_not_have_a_segment_of_its_address_cannot_be_made() -> None:

@@ -184,6 +184,9 @@ REFUSED: list[tuple[str, list[bytes], int]] = [
     ("a TLS hello", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"], 400),
     ("CONNECT", [b"CONNECT example.org:80 HTTP/1.1\r\n\r\n"], 400),
     ("CONNECT with an offer", [b"CONNECT a:80 HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"], 400),
+    ("two hosts", [b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"], 400),
+    ("two tokens", [b"GET / HTTP/1.1\r\nAuthorization: Bearer a\r\nauthorization: Bearer b\r\n\r\n"], 400),
+    ("two keys", [b"POST / HTTP/1.1\r\nIdempotency-Key: a\r\nIdempotency-Key: a\r\n\r\n"], 400),
     ("a bad chunk", [CHUNKED, b"x\r\n"], 400),
 ]
 
@@ -207,6 +210,8 @@ ACCEPTED: list[tuple[str, list[bytes], int]] = [
     ("an extension", [CHUNKED + b"1;a=b\r\nx\r\n0\r\nTrailer: a\r\n\r\n"], 1),
     ("a large body", [b"POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n", *[b"x" * 100_000] * 10], 1),
     ("blank lines first", [b"\r\n\r\n" + GET % b""], 1),
+    ("a host each", [GET % b"" + GET % b""], 2),
+    ("fields that may come twice", [b"GET / HTTP/1.1\r\nAccept: a\r\nAccept: b\r\n\r\n"], 1),
     ("an escaped path", [b"GET /%00%2e%2e/%2e HTTP/1.1\r\n\r\n"], 1),
     ("HTTP/1.0", [b"GET / HTTP/1.0\r\n\r\n"], 1),
 ]
@@ -355,6 +360,9 @@ STAYS: list[tuple[str, list[Step], int]] = [
     ("half a head", [b"GET", 11.0], 408),
     ("a slow body", [_to("") + b"\r\n", b"x", 31.0], 408),
     ("a slow body that the route does not read", [_to("held") + b"\r\n", b"x", 31.0], 408),
+    ("two hosts", [b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"], 400),
+    ("two tokens", [b"GET / HTTP/1.1\r\nAuthorization: Bearer a\r\nauthorization: Bearer b\r\n\r\n"], 400),
+    ("two keys", [b"POST / HTTP/1.1\r\nIdempotency-Key: a\r\nIdempotency-Key: a\r\n\r\n"], 400),
     ("a bad chunk", [CHUNKED, b"1\r\nx\r\n", b"zz\r\n"], 400),
     ("a bad trailer", [CHUNKED, b"1\r\nx\r\n0\r\n" + b"A: b\r\n" * 101], 431),
 ]

@@ -8,10 +8,12 @@ import pytest
 from msgspec import inspect as kinds
 
 from services.gateway.routes import ROUTES
-from shared.contracts.compute import TaskSpec
+from services.scheduler.compute.submissions.chunk import decode_tasks
+from shared.contracts.compute import SubmissionCreate, TaskSpec
 from shared.contracts.endpoint import Endpoint
 from shared.contracts.endpoints import ENDPOINTS
 from shared.contracts.errors import Invalid
+from shared.contracts.ids import uuid7
 from shared.service.decode import check_texts, decoder, nul
 from tests.support.json_texts import texts
 from tests.support.wire import example
@@ -53,6 +55,7 @@ def bounds(kind: Any, at: str, seen: set[Any]) -> Iterator[tuple[str, int | None
             yield from bounds(part, at, seen)
 
 
+ID = uuid7()
 REQUESTS = {
     **{endpoint.name: endpoint.line or endpoint.request for endpoint in ENDPOINTS},
     **{
@@ -102,3 +105,14 @@ def test_a_lone_surrogate_is_no_json(text: bytes) -> None:
     decode = decoder(dict[str, str])
     with pytest.raises(Invalid):
         decode(b'{"a":"' + text + b'"}')
+
+
+@pytest.mark.parametrize("payload", [b'"\xff"', b'{"a": "\xc3"}', b'"\xed\xa0\x80"', b'"\xc0\x80"'], ids=range(4))
+def test_raw_json_is_utf8_too(payload: bytes) -> None:
+    line = b'{"payload": %b}' % payload
+    with pytest.raises(Invalid) as refused:
+        decode_tasks(b'{}\n{"payload": "\xc3\xa9"}\n' + line)
+    assert refused.value.field == "tasks[2]"
+    session = msgspec.json.encode(ID)
+    with pytest.raises(Invalid, match="not UTF-8"):
+        decoder(SubmissionCreate)(b'{"session": %b, "tasks": [%b]}' % (session, line))

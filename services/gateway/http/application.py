@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -9,18 +10,22 @@ import structlog
 from services.gateway.edge import Edge
 from services.gateway.http.asgi import Message, Receive, Response, Scope, Send
 from services.gateway.http.domain import Domain
-from services.gateway.http.errors import MethodNotAllowed
+from services.gateway.http.errors import MethodNotAllowed, headers
 from services.gateway.http.reply import Reply
 from services.gateway.http.request import ClientGoneError, Request
 from services.gateway.http.routing import Router, segments
 from shared.bus import trace
-from shared.contracts.errors import HeadraceError, Internal
+from shared.contracts.errors import HeadraceError, Internal, Unauthenticated
 from shared.runtime.log import log
 from shared.service.context import Context
 from shared.service.middleware.permission import require
 
 _QUIET = ("/health/", "/metrics")
 """Addresses whose successes are logged at level debug: they are asked for all the time."""
+
+
+class _HeadAnsweredError(Exception):
+    """HEAD was answered: whatever would have made the body is to stop."""
 
 
 def span_of(header: str | None) -> str:
@@ -53,6 +58,9 @@ class Application:
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"traceparent", parent.encode())]
             await send(message)
+            if scope["method"] == "HEAD":
+                await send({"type": "http.response.body", "body": b""})
+                raise _HeadAnsweredError
 
         path = scope["path"]
         request = Request(self._edge, scope, receive, Context(user="", via="http", trace=parent))
@@ -61,10 +69,13 @@ class Application:
             try:
                 try:
                     await (await self._response(domain, router, request))(scope, receive, send_traced)
+                except _HeadAnsweredError:
+                    pass
                 except Exception as error:
                     if status:  # the answer has begun: all that is left is to end the connection
                         raise
-                    await _refusal(domain, error, trace.trace_id(parent))(scope, receive, send_traced)
+                    with suppress(_HeadAnsweredError):
+                        await _refusal(domain, error, trace.trace_id(parent))(scope, receive, send_traced)
             finally:
                 trace.current.reset(token)
                 write = log.debug if path.startswith(_QUIET) and status < 400 else log.info
@@ -80,18 +91,31 @@ class Application:
     async def _response(self, domain: Domain, router: Router, request: Request) -> Response:
         scope = request.scope
         routes, values = router.find(segments(scope, encoded_slash=domain.encoded_slash))
-        route = routes.get(scope["method"])
+        method = scope["method"]
+        route = routes.get("GET" if method == "HEAD" else method)
         if route is None:
-            if scope["method"] == "OPTIONS":
-                return Reply(status=204, headers={"Allow": ", ".join(sorted((*routes, "OPTIONS")))})
-            raise MethodNotAllowed
+            allowed = MethodNotAllowed([*routes, "OPTIONS", *(["HEAD"] if "GET" in routes else [])])
+            if method == "OPTIONS":
+                return Reply(status=204, headers=headers(allowed))
+            raise allowed
         if route.needs is not None:
-            request.context = await self._edge.auth.context(request.header(b"authorization"), request.context.trace)
+            request.context = await self._caller(request)
             require(request.context, route.needs)
         try:
             return await route.handler(request, await route.read(request, values, domain.read_query))
         except ClientGoneError:
             return Reply(status=499)
+
+    async def _caller(self, request: Request) -> Context:
+        """Who asks. RateLimited, before anything is done, if that user, or the address of who is none, asks too often."""
+        try:
+            found = await self._edge.auth.context(request.header(b"authorization"), request.context.trace)
+        except Unauthenticated:
+            client = request.scope.get("client") or ("",)
+            self._edge.failures.take(client[0])
+            raise
+        self._edge.rates.take(found.user)
+        return found
 
 
 def _refusal(domain: Domain, error: Exception, traced: str) -> Any:

@@ -4,6 +4,8 @@
 request that is wrong (`tasks[3].inputs[0]`), `trace` what to search the logs for.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from services.gateway.http.reply import Reply
@@ -17,6 +19,11 @@ class MethodNotAllowed(HeadraceError):
     """This address does not take that method."""
 
     code, status = "method_not_allowed", 405
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        """`allowed`: the methods that it does take."""
+        self.allow = ", ".join(sorted(allowed))
+        super().__init__(f"this address takes {self.allow}" if self.allow else "")
 
 
 class UnsupportedMedia(HeadraceError):
@@ -52,10 +59,12 @@ def problem(error: HeadraceError, trace: str) -> Problem:
 
 def headers(error: HeadraceError) -> dict[str, str]:
     """The headers that the error's status demands beside the body."""
+    if isinstance(error, MethodNotAllowed):
+        return {"Allow": error.allow}
     if error.status == 401:
         return {"WWW-Authenticate": 'Bearer realm="headrace"'}
-    if error.status in (429, 503):
-        return {"Retry-After": "1"}
+    if error.status in (429, 503, 507):
+        return {"Retry-After": str(error.retry_after)}
     return {}
 
 

@@ -13,7 +13,7 @@ from shared.contracts.endpoint import Endpoint, Query
 from shared.contracts.errors import Invalid, TooLarge
 from shared.service.ask import ask, ask_raw
 from shared.service.context import Context
-from shared.service.decode import MALFORMED, check_texts
+from shared.service.decode import MALFORMED, check_texts, check_utf8
 
 T = TypeVar("T")
 Message = TypeVar("Message")
@@ -95,7 +95,7 @@ class Request:
         if body and self.media_type not in ("", "application/json"):
             raise UnsupportedMedia(f"{self.media_type!r} is not taken here; application/json is", field="Content-Type")
         try:
-            str(body, "utf-8")  # the decoder does not look into what it skips or passes on
+            check_utf8(body)
             found = msgspec.json.decode(body or b"{}", type=kind)
         except MALFORMED as error:
             raise invalid(error, where="body") from None

@@ -12,10 +12,13 @@ from shared.contracts.endpoints.health import CHECK
 from shared.contracts.errors import HeadraceError
 from shared.contracts.health import Health, HealthCheck
 from shared.contracts.topology import STREAMS
+from shared.runtime.clock import Clock
 from shared.service.ask import ask
 
 HEALTH_WITHIN = 2.0
 """Seconds in which a service has to answer the question for its health."""
+READY_FOR = 0.5
+"""Seconds for which an answer to `/health/ready` holds."""
 
 
 class ConsumerState(msgspec.Struct, frozen=True):
@@ -50,16 +53,18 @@ async def health(bus: Bus) -> list[Health]:
 
 
 class Readiness:
-    """Asks all services for their health once for all callers who ask meanwhile: anybody may ask, without a token."""
+    """Asks all services for their health at most twice a second, however many ask us: anybody may, without a token."""
 
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
+    def __init__(self, bus: Bus, clock: Clock) -> None:
+        self._bus, self._clock = bus, clock
         self._round: asyncio.Task[list[Health]] | None = None
+        self._began = 0.0
 
     async def health(self) -> list[Health]:
-        """The health of all services."""
-        if self._round is None or self._round.done():
-            self._round = asyncio.create_task(health(self._bus))
+        """The health of all services, as of the last half second."""
+        now = self._clock.monotonic()
+        if self._round is None or (self._round.done() and now - self._began > READY_FOR):
+            self._round, self._began = asyncio.create_task(health(self._bus)), now
         return await asyncio.shield(self._round)
 
 

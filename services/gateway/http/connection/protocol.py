@@ -21,6 +21,20 @@ from services.gateway.http.connection.limits import RequestTimeout, TooManyConne
 from shared.contracts.errors import HeadraceError, Invalid
 from shared.runtime.log import log
 
+_ONCE: Final = frozenset(
+    {
+        b"host",
+        b"authorization",
+        b"content-type",
+        b"cookie",
+        b"idempotency-key",
+        b"if-match",
+        b"last-event-id",
+        b"origin",
+        b"range",
+    }
+)
+"""Fields of which a request may have one: of two, a proxy before us and we might each believe another."""
 _PER_BODY_BYTE: Final = 16
 """Bytes around each byte of a body that comes in chunks: a chunk of one byte has five."""
 
@@ -37,6 +51,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._target = self._fields = self._size = 0
         self._ended = self._chunked = self._over = False
         self._again = b""
+        self._seen: set[bytes] = set()
         self._around = self._window = 0
         self._held = bytearray()
         self._refusal: HeadraceError | None = None
@@ -148,6 +163,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._target = self._fields = self._size = 0
         self._chunked = False
+        self._seen.clear()
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -160,7 +176,11 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._reading is Reading.BODY:  # of a trailer: it may not change what the request was when it began
             self._limits.check_head(0, self._fields, 0)
             return
-        if name.lower() == b"transfer-encoding":
+        if (lower := name.lower()) in _ONCE:
+            if lower in self._seen:
+                raise Invalid("a request has this field once", field=name.decode("latin-1"))
+            self._seen.add(lower)
+        elif lower == b"transfer-encoding":
             if self._chunked or value.lower() != b"chunked":
                 raise Invalid("the only transfer coding that is taken is chunked", field="Transfer-Encoding")
             self._chunked = True

@@ -13,7 +13,7 @@ from shared.contracts import ids
 from shared.contracts.compute import Options, TaskSpec
 from shared.contracts.errors import Invalid
 from shared.service.context import Context
-from shared.service.decode import MALFORMED, check_texts, invalid
+from shared.service.decode import MALFORMED, check_texts, check_utf8, invalid
 
 _decode_all = msgspec.json.Decoder(TaskSpec).decode_lines
 _decode_line = msgspec.json.Decoder(TaskSpec).decode
@@ -85,6 +85,7 @@ def decode_tasks(data: bytes) -> list[TaskSpec]:
 
 def _decode_lines(data: bytes) -> list[TaskSpec]:
     try:
+        check_utf8(data)
         return _decode_all(data)
     except msgspec.ValidationError as error:
         wrong = invalid(error)
@@ -92,6 +93,7 @@ def _decode_lines(data: bytes) -> list[TaskSpec]:
     except MALFORMED as whole:
         for number, line in enumerate(data.split(b"\n")):
             try:
+                check_utf8(line)
                 _decode_line(line)
             except MALFORMED as error:
                 raise Invalid(f"not JSON: {invalid(error).message}", field=f"tasks[{number}]") from None
