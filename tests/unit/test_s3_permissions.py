@@ -1,10 +1,13 @@
 """The keys of the object store, as data: each opens its own prefixes, and no other."""
 
+import json
+import sys
 from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
 
+from deploy.s3.__main__ import main
 from deploy.s3.permissions import IMPORTERS, USERS, policy, rights
 from shared.objects.layout import MARKER
 
@@ -69,3 +72,9 @@ def test_imports_are_read_only_and_only_where_they_are_allowed() -> None:
     assert rights("worker", ("shelf/",))["shelf/"] == ("read",)
     assert "shelf/" not in rights("worker")
     assert "shelf/" not in rights("archiver", ("shelf/",))
+
+
+def test_the_command_prints_a_policy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["deploy.s3", "worker", "--bucket", "mine", "--imports", "shelf"])
+    main()
+    assert json.loads(capsys.readouterr().out) == policy("worker", "mine", ("shelf/",))
