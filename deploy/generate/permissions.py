@@ -1,7 +1,9 @@
-"""docs/permissions.md: what each user of the bus may publish and subscribe to, as deploy/nats/permissions.py says."""
+"""docs/permissions.md: what each user of the bus may publish and subscribe to (deploy/nats/permissions.py), and what each key of
+the object store may do (deploy/s3/permissions.py)."""
 
 from deploy.generate.markdown import table
 from deploy.nats.permissions import CALLS, NOUNS, SHARED_NOUNS, Permissions, users
+from deploy.s3.permissions import RIGHTS, USERS
 
 _ABOUT = {
     "gateway": "the HTTP edge",
@@ -37,7 +39,20 @@ def files() -> dict[str, str]:
     ]
     for name, allowed in users().items():
         lines += ["", f"## {name}", "", f"{_ABOUT[name][0].upper()}{_ABOUT[name][1:]}.", "", *_lists(allowed)]
+    lines += ["", *_object_store()]
     return {"docs/permissions.md": "\n".join(lines) + "\n"}
+
+
+def _object_store() -> list[str]:
+    rows = [(user, f"`{prefix}`", ", ".join(verbs)) for user in USERS for prefix, verbs in RIGHTS[user].items()]
+    return [
+        "## The object store",
+        "",
+        "Made from `deploy/s3/permissions.py`. Each user has a key of its own; what is not listed is refused. Every key reads",
+        "`headrace-storage.json`. Those who read `results/` also read the prefixes of HEADRACE_IMPORT_PREFIXES; the broker has no more.",
+        "",
+        *table(("key of", "prefix", "may"), rows),
+    ]
 
 
 def _lists(allowed: Permissions) -> list[str]:

@@ -34,6 +34,7 @@ class Home:
         self.path = path.absolute()
         self.logs = self.path / "logs"
         self.token_file = self.path / "token"
+        self.keys = self.path / "keys"
         self.lock_fd = -1
 
     def open(self, *, floor: int = DISK_FLOOR) -> None:
@@ -45,7 +46,7 @@ class Home:
         self._make()
         self._take_lock()
         try:
-            self.logs.mkdir(exist_ok=True)
+            self.logs.mkdir(mode=0o700, exist_ok=True)
             if not self.token_file.exists():
                 write_private(self.token_file, secrets.token_urlsafe(32) + "\n")
         except BaseException:
@@ -68,9 +69,9 @@ class Home:
                     "remove it, or name another folder with --home"
                 )
             self.path.chmod(0o700)
-            for file in self.path.iterdir():  # secrets among them, perhaps of an earlier version or another umask
-                if file.is_file() and not file.is_symlink():
-                    file.chmod(file.stat().st_mode & 0o700)
+            for entry in self.path.iterdir():  # secrets among them, perhaps of an earlier version or another umask
+                if (entry.is_file() or entry.is_dir()) and not entry.is_symlink():
+                    entry.chmod(entry.stat().st_mode & 0o700)
         except OSError as error:
             raise HomeError(f"{self.path} cannot be used: {error.strerror}") from error
 

@@ -42,7 +42,7 @@ class Nats:
 
     async def prepare(self) -> None:
         """Makes the folder and the configuration."""
-        self.store.mkdir(exist_ok=True)
+        self.store.mkdir(mode=0o700, exist_ok=True)
         self.configure()
 
     def configure(self) -> None:
@@ -56,7 +56,7 @@ class Nats:
             passwords={name: secrets[f"nats.{name}"] for name in (*users(people), SYSTEM)},
         )
         write_private(self._config, json.dumps(settings, indent=2) + "\n")
-        self._home.context("headrace").parent.mkdir(parents=True, exist_ok=True)
+        self._home.context("headrace").parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, user in (("headrace", "admin"), *((person, person) for person in people)):
             context = self._context(user, secrets[f"nats.{user}"])
             write_private(self._home.context(name), json.dumps(context, indent=2) + "\n")
@@ -121,4 +121,4 @@ class Nats:
     def wipe(self) -> None:
         """Deletes all that JetStream has stored. Only while the server is down."""
         shutil.rmtree(self.store)
-        self.store.mkdir()
+        self.store.mkdir(mode=0o700)

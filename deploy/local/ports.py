@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from deploy.local.home import write_private
+
 _RANGE = range(20_000, 32_000)
 """Below the range from which Linux takes the ports of outgoing connections, so that none of those gets in the way."""
 PAIR_DISTANCE = 10_000
@@ -81,5 +83,5 @@ def choose(
         chosen[name] = port
         if second:
             chosen[second] = port + PAIR_DISTANCE
-    file.write_text(json.dumps(chosen, indent=2) + "\n")
+    write_private(file, json.dumps(chosen, indent=2) + "\n")
     return chosen

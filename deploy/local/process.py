@@ -22,6 +22,10 @@ STABLE = 30.0
 """Seconds after which a process counts as stable: its next end is its first, and the pause is short again."""
 
 
+UMASK = 0o077
+"""What a process makes is for its owner only, wherever it makes it."""
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """A program to run as a child process.
 
@@ -88,6 +92,7 @@ class Process:
         identity: dict[str, Any] = {}
         if command.user is not None:
             identity = {"user": command.user, "group": pwd.getpwuid(command.user).pw_gid, "extra_groups": []}
+        self.log.touch(mode=0o600)
         with self.log.open("ab") as out:
             self._process = await asyncio.create_subprocess_exec(
                 *command.argv,
@@ -97,6 +102,7 @@ class Process:
                 stdout=out,
                 stderr=out,
                 process_group=0,
+                umask=UMASK,
                 **identity,
             )
         self._janitor.watch(self._process.pid, command.tier, command.stop, command.grace)

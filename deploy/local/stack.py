@@ -14,6 +14,7 @@ from typing import Protocol, Self
 
 import msgspec
 
+from deploy import keys
 from deploy.local import ports, s3
 from deploy.local.home import Home, write_private
 from deploy.local.janitor import Janitor
@@ -22,6 +23,7 @@ from deploy.local.postgres import Postgres
 from deploy.local.process import BACKOFF, Command, Event, OnEvent, Process, ending
 from deploy.local.storages import Storages
 from deploy.nats.permissions import users
+from deploy.s3.permissions import USERS as S3_USERS
 from shared.contracts.subjects import SERVICES
 from shared.runtime.retry import retry
 
@@ -60,6 +62,7 @@ class Stack:
     on_event           called for each event of a process
     throwaway          the data are not needed afterwards: stop without care for them
     postgres_settings  more of PostgreSQL's settings, on top of ours
+    imports            prefixes of the bucket under which objects may be imported as results
     """
 
     def __init__(
@@ -70,12 +73,13 @@ class Stack:
         start: Collection[str] = ("nats", "postgres", "s3"),
         throwaway: bool = False,
         postgres_settings: Mapping[str, str] | None = None,
+        imports: Collection[str] = (),
     ) -> None:
         self.home = Home(home)
         self.on_event = on_event
         self._started_servers = start
         self._throwaway = throwaway
-        self._postgres_settings = postgres_settings or {}
+        self._postgres_settings, self._imports = postgres_settings or {}, tuple(imports)
         self._reserved_ports = contextlib.ExitStack()
         self.processes: dict[str, Process] = {}
 
@@ -105,13 +109,15 @@ class Stack:
                 "postgres",
                 *(f"postgres.{service}" for service in SERVICES),
                 "s3",
+                *(f"s3.{user}" for user in S3_USERS),
             ]
         )
+        keys.make(self.home.keys, [service for service in SERVICES if service != "broker"])
         self.nats = Nats(self.home, self.ports["nats"], self.ports["nats.monitor"])
         self.postgres = Postgres(self.home, self.ports["postgres"], self.secrets, self._postgres_settings)
         self.storages = Storages(self.home)
         self.storages.make_folder(LTS, self.home.path / "lts")
-        self.s3 = s3.S3(self.home, self.ports, self.secrets, throwaway=self._throwaway)
+        self.s3 = s3.S3(self.home, self.ports, self.secrets, imports=self._imports, throwaway=self._throwaway)
         self.servers: dict[str, Server] = {server.name: server for server in (self.nats, self.postgres, self.s3)}
 
     async def _start(self) -> None:
@@ -200,22 +206,28 @@ class Stack:
 
     def env(self, process: str) -> dict[str, str]:
         """The settings of a service, or of `worker`: its own users and passwords, and nobody else's."""
+        access_key, secret_key = self.s3.key(process)
         settings = {
             "NATS_URL": self.nats.url,
             "NATS_USER": process,
             "NATS_PASSWORD": self.secrets[f"nats.{process}"],
             "S3_ENDPOINT": self.s3.url,
-            "S3_ACCESS_KEY": self.s3.access_key,
-            "S3_SECRET_KEY": self.s3.secret_key,
+            "S3_ACCESS_KEY": access_key,
+            "S3_SECRET_KEY": secret_key,
             "S3_REGION": s3.REGION,
             "S3_BUCKET": s3.BUCKET,
         }
         if process in SERVICES:
             settings["DATABASE_URL"] = self.database_url(process)
+            settings["ISSUERS_FILE"] = str(self.home.keys / keys.PUBLIC)
+        if process in SERVICES and process != "broker":  # each site's has its own
+            settings["DELEGATION_KEY_FILE"] = str(keys.private_file(self.home.keys, process))
         if process == "gateway":
             settings["HTTP_HOST"] = "127.0.0.1"
             settings["HTTP_PORT"] = str(self.ports["http"])
             settings["ADMIN_TOKEN_FILE"] = str(self.home.token_file)
+        if process == "scheduler" and self._imports:
+            settings["IMPORT_PREFIXES"] = ",".join(self._imports)
         if process in ("archiver", "retriever"):
             settings["LTS_URL"] = (self.home.path / "lts").as_uri()
             settings["LTS_NAME"] = LTS

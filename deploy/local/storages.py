@@ -27,7 +27,7 @@ class Storages:
     def make_folder(self, name: str, folder: Path) -> None:
         """Makes a folder that is long-term storage, once."""
         if self.id(name) is None:
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
             self._record(name, init_folder(folder, name, in_use=True).id)
 
     async def make_bucket(self, settings: ObjectsSettings) -> None:

@@ -18,6 +18,7 @@ from nats.errors import NoRespondersError
 
 from shared.bus import topology, trace
 from shared.bus.connection import Connection
+from shared.bus.delegations import Delegations
 from shared.bus.publish import LARGEST, PubAck, Publisher, encode, stored
 from shared.contracts import headers as h
 from shared.contracts.errors import ErrorBody, HeadraceError, Internal, TimedOut, TooLarge, Unavailable, from_body
@@ -42,22 +43,32 @@ OnConnected = Callable[[frozenset[str]], Awaitable[None]]
 
 
 class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`nats_replicas`: how many servers of a cluster keep each stream; the same for every service."""
+    """`nats_replicas`: how many servers of a cluster keep each stream; the same for every service.
+
+    `delegation_key_file`: this service's private key, with which it signs for whom it asks; `issuers_file`: the public keys of all
+    services (`python -m deploy.keys` makes both). Workers have neither.
+    """
 
     nats_url: str = "nats://127.0.0.1:4222"
     nats_user: str = ""
     nats_password: str = ""
     nats_replicas: Literal[1, 3, 5] = 1
+    delegation_key_file: str = ""
+    issuers_file: str = ""
 
 
 class Bus:
     """One connection of a process. `apply_topology`: False for those who may not change streams: workers, tools.
 
     `name`: of the process, as the server shows it. `replicas`: how many servers of a cluster keep each stream.
+    `delegations`: signs for whom this process asks, and checks for whom others do.
     """
 
-    def __init__(self, name: str, *, apply_topology: bool = True, replicas: int = 1) -> None:
+    def __init__(
+        self, name: str, *, apply_topology: bool = True, replicas: int = 1, delegations: Delegations | None = None
+    ) -> None:
         self.name, self.replicas = name, replicas
+        self.delegations = delegations or Delegations()
         self.nc: Any = Connection()
         self.incarnations: dict[str, str] = {}
         self._lost: set[str] = set()
@@ -73,7 +84,8 @@ class Bus:
     @classmethod
     async def connect(cls, settings: BusSettings, name: str, *, apply_topology: bool = True) -> "Bus":
         """Connects, waiting for a server that is not up yet, and applies the topology. StartFailed after two minutes."""
-        bus = cls(name, apply_topology=apply_topology, replicas=settings.nats_replicas)
+        delegations = Delegations.load(settings.delegation_key_file, settings.issuers_file)
+        bus = cls(name, apply_topology=apply_topology, replicas=settings.nats_replicas, delegations=delegations)
         user = settings.nats_user
 
         async def connect() -> None:

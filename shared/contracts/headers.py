@@ -4,6 +4,10 @@ from typing import Final
 
 TRACE: Final = "traceparent"
 """W3C trace context, from the HTTP request to the last task. NATS's own message tracing reads it too (ADR-41)."""
+DELEGATION: Final = "Hr-Delegation"
+"""For whom a service asks, on `hr.rpc`: signed (`shared/contracts/delegation.py`). On commands the subject's user token counts."""
+GRANT: Final = "Hr-Grant"
+"""Beside a request to a site's broker: a delegation that the broker passes on with what it asks for the user."""
 USER: Final = "Hr-User"
 """The user for whom a service asks, on `hr.rpc`; on commands the subject's user token counts instead."""
 ROLES: Final = "Hr-Roles"
@@ -12,6 +16,8 @@ GROUPS: Final = "Hr-Groups"
 """The groups of the user, with commas between them; counts where Hr-User does."""
 VIA: Final = "Hr-Via"
 """The service that passes the request on for the user."""
+BARE: Final = ("Hr-User", "Hr-Roles", "Hr-Groups")
+"""Headers by which a user was once named without a signature. They are worth nothing: a request with one of them is refused."""
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 """The same key from the same user gives the same answer and acts once."""
 

@@ -204,12 +204,9 @@ class S3Objects:
         call = Caller(self._prober, self.call.bucket, 0, self.call.backoff)
         try:
             async with asyncio.timeout(PATIENCE):
-                await call("head_bucket")
                 await self._guard.admit(await Bucket(call).marker(), str(self.bucket))
         except TimeoutError:
             return f"{self.bucket}: no answer within {PATIENCE:g} s"
-        except NotFound:
-            return f"there is no bucket {self.call.bucket!r}"
         except HeadraceError as error:
             return error.message
         return "ok"

@@ -37,7 +37,7 @@ class Caller:
             try:
                 return await getattr(self.client, verb)(Bucket=self.bucket, **arguments)
             except Exception as error:
-                known = translate(error, key)
+                known = translate(error, self.bucket, key)
                 if known is None:
                     raise
                 if not isinstance(known, Unavailable) or time.monotonic() >= until:

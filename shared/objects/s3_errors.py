@@ -30,20 +30,20 @@ def code_of(error: ClientError) -> tuple[int, str]:
     return answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0), str(answer.get("Error", {}).get("Code", ""))
 
 
-def translate(error: Exception, key: str) -> HeadraceError | None:
+def translate(error: Exception, bucket: str, key: str) -> HeadraceError | None:
     """The error to raise instead; None: not one of the store's. Only Unavailable is worth another try."""
     if isinstance(error, AWAY):
         return Unavailable(f"object storage is away ({type(error).__name__})")
     if isinstance(error, ClientError):
-        return _refusal(*code_of(error), key)
+        return _refusal(*code_of(error), bucket, key)
     if isinstance(error, BotoCoreError):
         return Internal(f"object storage: {type(error).__name__}")
     return None
 
 
-def _refusal(status: int, code: str, key: str) -> HeadraceError:
+def _refusal(status: int, code: str, bucket: str, key: str) -> HeadraceError:
     if code == "NoSuchBucket":
-        return Unavailable("object storage has no such bucket (yet)")
+        return Unavailable(f"object storage has no bucket {bucket!r} (yet)")
     if status == 404:
         return NotFound(f"there is no object {key!r}")
     if status == 412 or code.startswith("BucketAlready"):

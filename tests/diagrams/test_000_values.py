@@ -22,12 +22,11 @@ from tests.support.sessions import COMPUTE, task
 VALUE = bytes(range(256)) * 256
 """64 KiB."""
 LONG = VALUE * 64
-IMPORTS = {"scheduler": {"HEADRACE_IMPORT_PREFIXES": "shelf"}}
 
 
 @pytest.fixture(scope="module")
 async def world() -> AsyncIterator[World]:
-    async with observed(env=IMPORTS) as world:
+    async with observed(imports=("shelf/",)) as world:
         yield world
 
 

@@ -21,7 +21,7 @@ from shared.worker.log_buffer import LogBuffer
 KEY, SECRET = "results/of-somebody", b"nobody else may read this"
 
 PROBE = r"""
-import http.client, json, socket, ssl, subprocess, sys
+import glob, http.client, json, socket, ssl, subprocess, sys
 ports, weed = json.loads(sys.argv[1]), sys.argv[2]
 path = "/buckets/headrace/results/of-somebody"
 found = {}
@@ -41,6 +41,20 @@ for part in ("master", "volume", "filer", "admin", "s3"):
         ("GET", "/1,01"), ("PUT", "/1,01"), ("DELETE", "/1,01"),
     ):
         found[f"{part} {method} {target}"] = ask(ports[f"s3.{part}"], method, target, b"mine" if method == "PUT" else None)
+
+sockets = {}
+for path in glob.glob("/tmp/seaweedfs-*.sock"):
+    if not path.rpartition("-")[2].removesuffix(".sock") in {str(port) for port in ports.values()}:
+        continue
+    for method, target in (("GET", "/buckets/headrace/results/of-somebody"), ("GET", "/headrace/results/of-somebody"), ("DELETE", "/buckets/headrace?recursive=true")):
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(10)
+            door.connect(path)
+            door.sendall(f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            try:
+                sockets[f"{path} {method} {target}"] = door.recv(2000).decode("utf-8", "replace")
+            except OSError:
+                sockets[f"{path} {method} {target}"] = ""
 
 stranger = ssl.create_default_context()
 stranger.check_hostname, stranger.verify_mode = False, ssl.CERT_NONE
@@ -62,7 +76,7 @@ try:
     seen = shell.stdout + shell.stderr
 except subprocess.TimeoutExpired as waited:  # it tries for ever
     seen = (waited.stdout or b"") + (waited.stderr or b"")
-print(json.dumps({"http": found, "grpc": grpc, "shell": seen.decode("utf-8", "replace")}))
+print(json.dumps({"http": found, "sockets": sockets, "grpc": grpc, "shell": seen.decode("utf-8", "replace")}))
 """
 
 
@@ -97,6 +111,10 @@ async def test_a_command_gets_nothing_at_the_ports_behind_the_store(stack: Stack
         assert answered == {}
         assert not [door for door, (_, token, _) in seen["http"].items() if token]
         assert {door: reply for door, reply in seen["grpc"].items() if reply} == {}
+        assert seen["sockets"]
+        assert [
+            door for door, reply in seen["sockets"].items() if reply and reply.split()[1] not in ("403", "404")
+        ] == []
         assert SECRET.decode() not in json.dumps(seen)
         assert b"".join([piece async for piece in objects.get(KEY)]) == SECRET
 

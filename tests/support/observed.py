@@ -2,7 +2,7 @@
 
 import fnmatch
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -166,12 +166,16 @@ async def watching(system: Processes, subject: str = "hr.>") -> AsyncIterator[Wo
 
 @asynccontextmanager
 async def observed(
-    subject: str = "hr.>", *, workers: int = 0, env: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    subject: str = "hr.>",
+    *,
+    workers: int = 0,
+    env: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    imports: Collection[str] = (),
 ) -> AsyncIterator[World]:
     """A system of its own, watched from the moment at which it is ready. Its workers have one slot each, and the functions of
-    the tests. `env`: settings of a service, by its name."""
+    the tests. `env`: settings of a service, by its name. `imports`: prefixes from which objects may be imported."""
     with folder() as home:
-        async with Processes(home) as system:
+        async with Processes(home, imports=imports) as system:
             await system.start(workers=workers, app=FUNCTIONS, slots=1, env=env)
             async with watching(system, subject) as world:
                 yield world

@@ -6,7 +6,7 @@ A process that died fails the test, unless the test killed it.
 import json
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar
@@ -31,8 +31,8 @@ SMALL = {"archiver": {"HEADRACE_DATABLOCK_MIB": "1"}}
 class Processes:
     """`async with Processes(folder) as system: await system.start(workers=2)`."""
 
-    def __init__(self, home: Path) -> None:
-        self.stack = Stack(home, throwaway=True)
+    def __init__(self, home: Path, *, imports: Collection[str] = ()) -> None:
+        self.stack = Stack(home, throwaway=True, imports=imports)
         self.processes: dict[str, Process] = {}
         self._killed: set[str] = set()
         self.restarts: Counter[str] = Counter()

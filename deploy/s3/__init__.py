@@ -1,0 +1,1 @@
+"""Who may do what in the object store: a key for each service, and one for workers."""
