@@ -27,7 +27,7 @@ test: $(STAMP) ## Run the tests (ARGS=… for pytest)
 	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(STAMP) ## The property tests, the explorer and the mix of behaviours for hours: more, and others each time (ARGS=… for pytest)
-	@HEADRACE_SOAK=1 $(BIN)/python -m pytest --numprocesses=3 tests/property tests/chaos/test_behaviours.py $(ARGS)
+	@HEADRACE_SOAK=1 $(BIN)/python -m pytest --numprocesses=3 tests/property tests/chaos/test_behaviours.py tests/integration/test_openapi_answers.py $(ARGS)
 
 check: $(STAMP) ## What CI checks before the tests: lint, format, types, import rules, generated files
 	$(BIN)/ruff check

@@ -54,7 +54,14 @@ async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event,
         stack.push_async_callback(watches.stop)
         auth, worksteps = Auth(tokens, clock), Worksteps(base.pool)
         edge = Edge(
-            base.bus, objects, auth, tokens, worksteps, stop, requests_per_second=settings.http_requests_per_second
+            base.bus,
+            objects,
+            auth,
+            tokens,
+            worksteps,
+            stop,
+            requests_per_second=settings.http_requests_per_second,
+            failures_per_second=settings.http_failures_per_second,
         )
         app = Application(edge, [*DOMAINS, openapi.domain(DOMAINS, __version__)])
         certificate = (settings.tls_certificate_file, settings.tls_key_file)

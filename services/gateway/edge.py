@@ -18,8 +18,6 @@ STREAMS: Final = 1000
 STREAMS_OF_ONE: Final = 64
 """Such answers of one user, at a time."""
 
-FAILURES: Final = 10
-"""Requests a second without a valid token from one address; ten times as many at once."""
 TRANSFERS: Final = 48
 """Values on their way between clients and object storage, at a time: fewer than the store's client has connections."""
 TRANSFERS_OF_ONE: Final = 16
@@ -30,6 +28,7 @@ class Edge:
     """`stopping` is set when the process ends: answers that go on for ever stop then. `streams`, `transfers`: the places.
 
     requests_per_second   of one user; twice as many at once
+    failures_per_second   requests without a valid token of one address; ten times as many at once
     rates, failures       requests by user, and requests without a valid token by address
     """
 
@@ -43,10 +42,11 @@ class Edge:
         stopping: asyncio.Event,
         *,
         requests_per_second: int,
+        failures_per_second: int,
     ) -> None:
-        clock, rate = SystemClock(), requests_per_second
+        clock, rate, failures = SystemClock(), requests_per_second, failures_per_second
         self.rates = Rates("requests of a user", clock, per_second=rate, burst=2 * rate)
-        self.failures = Rates("requests without a valid token", clock, per_second=FAILURES, burst=10 * FAILURES)
+        self.failures = Rates("requests without a valid token", clock, per_second=failures, burst=10 * failures)
         self.bus, self.objects, self.auth, self.tokens, self.worksteps = bus, objects, auth, tokens, worksteps
         self.readiness = Readiness(bus, clock)
         self.stopping = stopping

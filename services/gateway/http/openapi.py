@@ -76,7 +76,11 @@ def _operation(route: Route, known: dict[Any, dict[str, Any]], components: dict[
         operation["description"] = f"Needs the permission `{route.needs}`."
     if route.body is not None:
         schema = known.get(route.body, _BYTES)
-        operation["requestBody"] = {"required": True, "content": {media: {"schema": schema} for media in route.takes}}
+        optional = route.stream is None and not any(one.required for one in msgspec.structs.fields(route.body))
+        operation["requestBody"] = {
+            "required": not optional,
+            "content": {media: {"schema": schema} for media in route.takes},
+        }
     return operation
 
 
