@@ -34,6 +34,11 @@ async def close_to_public(inside: "asyncpg.Connection[Any]") -> None:
     await Q.close_to_public.execute(inside)
 
 
+async def close_templates(admin: "asyncpg.Connection[Any]") -> None:
+    """Nobody but superusers comes into the databases that a server has from its start."""
+    await Q.close_templates.execute(admin)
+
+
 async def schemas(inside: "asyncpg.Connection[Any]") -> None:
     """In the database of this connection: a schema for each service that only its role can see."""
     await close_to_public(inside)

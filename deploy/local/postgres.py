@@ -130,6 +130,7 @@ class Postgres:
             await database.create(admin, "headrace")
             await database.roles(admin, {s: self._secrets[f"postgres.{s}"] for s in SERVICES})
             await database.close_to_public(admin)
+            await database.close_templates(admin)
         finally:
             await admin.close()
         inside = await asyncpg.connect(self.url("headrace"))

@@ -36,6 +36,11 @@ BEGIN
     REVOKE ALL ON SCHEMA public FROM PUBLIC;
 END $$;
 
+-- name: close_templates
+-- The databases that a server has from its start: by default every role may connect to them, and take up connections, and
+-- disturb whoever makes a database (CREATE DATABASE needs its template for itself).
+REVOKE ALL ON DATABASE template1, postgres FROM PUBLIC;
+
 -- name: schema
 DO $$
 DECLARE

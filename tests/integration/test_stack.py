@@ -37,9 +37,11 @@ async def test_a_service_reads_no_other_services_tables(database: Database) -> N
         await broker.close()
 
 
-async def test_a_role_cannot_enter_another_database(database: Database) -> None:
+@pytest.mark.parametrize("name", ["postgres", "template1"])
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_role_cannot_enter_another_database(database: Database, service: str, name: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await asyncpg.connect(database.servers.service_url("broker", "postgres"))
+        await asyncpg.connect(database.servers.service_url(service, name))
 
 
 async def test_objects_are_stored_and_guarded(s3: Bucket, servers: Servers) -> None:

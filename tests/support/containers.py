@@ -124,6 +124,7 @@ async def _postgres_answers(servers: Servers) -> None:
     try:
         await databases.roles(admin, servers.postgres_passwords)
         await databases.close_to_public(admin)
+        await databases.close_templates(admin)
     finally:
         await admin.close()
 

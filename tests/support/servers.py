@@ -127,6 +127,7 @@ async def of_addresses(nats_url: str, postgres_url: str, s3: tuple[str, str, str
     admin = await asyncpg.connect(postgres_url)
     try:
         await databases.roles(admin, passwords)
+        await databases.close_templates(admin)
     finally:
         await admin.close()
     return Servers(
