@@ -3,7 +3,7 @@
 import msgspec
 
 from shared.objects.lts import LtsSettings
-from shared.objects.settings import ObjectsSettings
+from shared.objects.settings import AddressSeconds, ObjectsSettings
 from shared.service.bootstrap import ServiceSettings
 
 
@@ -12,7 +12,7 @@ class PackSettings(msgspec.Struct, frozen=True, kw_only=True):
     address to upload to is valid. `landing_seconds`: how long an upload stays that is not continued."""
 
     datablock_mib: int = 20_000
-    upload_seconds: int = 24 * 3600
+    upload_seconds: AddressSeconds = 900
     landing_seconds: int = 7 * 24 * 3600
 
 

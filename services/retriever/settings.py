@@ -3,7 +3,7 @@
 import msgspec
 
 from shared.objects.lts import LtsSettings
-from shared.objects.settings import ObjectsSettings
+from shared.objects.settings import AddressSeconds, ObjectsSettings
 from shared.service.bootstrap import ServiceSettings
 
 
@@ -11,7 +11,7 @@ class KeepSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`download_seconds`: how long an address to download from is valid. `retrieval_seconds`: how long a datablock stays in
     retrieval storage after it was asked for, or brought back, and after the last address of it has expired."""
 
-    download_seconds: int = 24 * 3600
+    download_seconds: AddressSeconds = 900
     retrieval_seconds: int = 24 * 3600
 
 

@@ -10,6 +10,7 @@ from shared.client.errors import NotFoundError
 from shared.client.http import Http
 from shared.client.paging import items, plain_items
 from shared.client.paths import ARCHIVER, DATA, segment
+from shared.client.upload_addresses import Address
 from shared.contracts import catalogue as k
 
 UPLOADS = 500
@@ -97,10 +98,10 @@ class OneDataset:
         body = {"pid": self.pid, "dataFileList": msgspec.to_builtins(list(files))}
         await self._http.post(f"{DATA}/origdatablocks", body | ({"replace": True} if replace else {}))
 
-    async def sign(self, paths: Iterable[str]) -> Mapping[str, str]:
-        """An address to upload to for each path, at most 1,000. The addresses are secrets, and valid for a day."""
+    async def sign(self, paths: Iterable[str]) -> Mapping[str, Address]:
+        """An address to upload to for each path, at most 1,000. The addresses are secrets, and valid for 15 minutes at most."""
         signed = await self._http.post(f"{ARCHIVER}/upload/urls", {"pid": self.pid, "paths": list(paths)})
-        return {one["path"]: one["url"] for one in signed["urls"]}
+        return {one["path"]: Address(one["url"], one.get("headers", {})) for one in signed["urls"]}
 
     async def finish(self) -> dict[str, Any]:
         """All of its files are uploaded: it is packed from now on."""

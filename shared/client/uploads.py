@@ -1,7 +1,7 @@
 """Bytes straight to object storage, at addresses that were signed for it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from typing import Final, Protocol
 
@@ -9,6 +9,7 @@ import httpx
 
 from shared.client.errors import ClientError, FailedError, UnreachableError
 from shared.client.object_storage import ObjectStorage
+from shared.client.upload_addresses import Addresses
 from shared.runtime.retry import Backoff
 
 AT_ONCE: Final = 4
@@ -35,7 +36,7 @@ class Source(Protocol):
 async def upload_all(
     storage: ObjectStorage,
     sources: Iterable[Source],
-    urls: Mapping[str, str],
+    addresses: Addresses,
     advance: Callable[[int], None] = _ignore,
     *,
     arrived: Callable[[], None] = lambda: None,
@@ -51,7 +52,7 @@ async def upload_all(
     async def one(source: Source) -> None:
         async with places:
             if not stop.is_set():
-                await upload(storage, urls[source.path], source, advance, tries=tries, stop=stop)
+                await upload(storage, addresses, source, advance, tries=tries, stop=stop)
                 arrived()
 
     tasks = [asyncio.create_task(one(source)) for source in sources]
@@ -74,42 +75,51 @@ class _StoppedError(ClientError):
 
 async def upload(
     storage: ObjectStorage,
-    url: str,
+    addresses: Addresses,
     source: Source,
     advance: Callable[[int], None] = _ignore,
     *,
     tries: int = TRIES,
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Uploads one source; tries again while object storage is away. FailedError if it is refused.
+    """Uploads one source; tries again while object storage is away, and with a new address when that has expired. FailedError if
+    it is refused.
 
     `stop`: once it is set, no further block is sent, and nothing is tried again.
     """
     stop = stop or asyncio.Event()
-    failures = 0
+    failures, expired = 0, False
     while True:
+        address = await addresses.of(source.path)
         sent = _Counter(advance, stop)
         problem: ClientError
         try:
-            # With its length: an address that is signed for one PUT takes no chunks.
-            headers = {"Content-Length": str(source.size)}
+            # With its length, which is signed: chunks are refused.
+            headers = {**address.headers, "Content-Length": str(source.size)}
             async with aclosing(source.blocks()) as blocks:
                 # Read before the request begins: a small file leaves together with the request's head.
                 first = await anext(blocks, b"")
                 content = sent.counted(first, blocks)
-                response = await storage.client(url).put(url, content=content, headers=headers)
+                client = storage.client(address.url)
+                response = await client.put(address.url, content=content, headers=headers)
         except httpx.TransportError as error:
             problem = UnreachableError(
                 f"{source.path}: object storage does not answer: {error or type(error).__name__}"
             )
         else:
             if response.is_success:
+                addresses.arrived(source.path)
                 return
             problem = FailedError(f"{source.path} was not taken: object storage answered {response.status_code}")
+            if response.status_code == httpx.codes.FORBIDDEN and not expired:
+                sent.undo()
+                addresses.refused(source.path)
+                expired = True
+                continue
             if response.status_code < 500 and response.status_code != 429:
                 raise problem
         sent.undo()
-        failures += 1
+        failures, expired = failures + 1, False
         if failures == tries or stop.is_set():
             raise problem
         await asyncio.sleep(BACKOFF.delay(failures - 1))

@@ -6,10 +6,14 @@ too: `s3.S3Objects`, and the fake of shared/testing.
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from datetime import timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
+from shared.contracts.errors import Invalid
+
+LONGEST_EXPIRY: Final = timedelta(minutes=15)
+"""How long an address for others is valid at most: who needs more time asks for another."""
 Data = bytes | bytearray | memoryview | AsyncIterable[bytes]
 """What can be put: bytes, or a stream of them. A stream that raises leaves nothing behind."""
 
@@ -20,6 +24,20 @@ class Stored(msgspec.Struct, frozen=True):
     key: str
     size: int
     sha256: str = ""
+
+
+class SignedPut(msgspec.Struct, frozen=True):
+    """An address that writes one object, in one PUT. `url` is a secret: it may not be logged. `headers`: to be sent with it."""
+
+    url: str
+    headers: dict[str, str]
+
+
+def check_expiry(expires: timedelta) -> None:
+    """Invalid unless an address may be valid for so long."""
+    if not timedelta(seconds=1) <= expires <= LONGEST_EXPIRY:
+        minutes = int(LONGEST_EXPIRY.total_seconds()) // 60
+        raise Invalid(f"an address is valid for 1 s to {minutes} minutes", field="expires")
 
 
 class Store(Protocol):
@@ -78,7 +96,7 @@ class Store(Protocol):
 
 
 class Objects(Store, Protocol):
-    """A store that others can be sent to, with an address that expires."""
+    """A store that others can be sent to, with an address that expires: after LONGEST_EXPIRY at most, otherwise Invalid."""
 
     async def presign_get(self, key: str, expires: timedelta, filename: str = "") -> str:
         """A URL that reads this object until it expires. It is a secret: it may not be logged.
@@ -87,6 +105,9 @@ class Objects(Store, Protocol):
         """
         ...
 
-    async def presign_put(self, key: str, expires: timedelta) -> str:
-        """A URL that writes this object until it expires, in one PUT. It is a secret: it may not be logged."""
+    async def presign_put(self, key: str, expires: timedelta, *, size: int, sha256: str) -> SignedPut:
+        """An address that writes this object until it expires, with these very bytes: `size` of them, that hash to `sha256` (hex).
+
+        Both are signed, so that the store refuses any other body. A store that passes over checksums refuses other sizes only.
+        """
         ...

@@ -9,7 +9,7 @@ always after the store has answered that something is not there.
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -27,15 +27,13 @@ from shared.objects.identity import FRESH, Freshness, Guard, Record
 from shared.objects.layout import MARKER, check_key
 from shared.objects.multipart import PART, Multipart, part_length
 from shared.objects.pieces import Piece, cut
-from shared.objects.port import Data, Stored
+from shared.objects.port import Data, SignedPut, Stored, check_expiry
 from shared.objects.s3_calls import Caller
 from shared.objects.settings import ObjectsSettings
 from shared.runtime.retry import Backoff
 
 MOST_KEYS: Final = 1000
 """Keys that one delete request takes."""
-LONGEST_EXPIRY: Final = timedelta(days=7)
-"""S3's limit for presigned URLs."""
 PATIENCE: Final = 2.0
 """Seconds in which a store answers that is well; a service's health has to answer in 3."""
 _WRITER: Final = "headrace-writer"
@@ -184,17 +182,18 @@ class S3Objects:
         await self._marker.now()  # what is not in the list is not there
 
     async def presign_get(self, key: str, expires: timedelta, filename: str = "") -> str:
-        extra = {}
+        extra: dict[str, str | int] = {}
         if filename:
             extra["ResponseContentDisposition"] = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
         return await self._presign("get_object", key, expires, extra)
 
-    async def presign_put(self, key: str, expires: timedelta) -> str:
-        return await self._presign("put_object", key, expires, {})
+    async def presign_put(self, key: str, expires: timedelta, *, size: int, sha256: str) -> SignedPut:
+        checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
+        signed: dict[str, str | int] = {"ContentLength": size, "ChecksumSHA256": checksum}
+        return SignedPut(await self._presign("put_object", key, expires, signed), {"x-amz-checksum-sha256": checksum})
 
-    async def _presign(self, verb: str, key: str, expires: timedelta, extra: dict[str, str]) -> str:
-        if not timedelta(seconds=1) <= expires <= LONGEST_EXPIRY:
-            raise Invalid(f"a URL lives from 1 s to {LONGEST_EXPIRY.days} days", field="expires")
+    async def _presign(self, verb: str, key: str, expires: timedelta, extra: Mapping[str, str | int]) -> str:
+        check_expiry(expires)
         parameters = {"Bucket": self.call.bucket, "Key": check_key(key), **extra}
         await self._marker.recent()
         url = await self._public.generate_presigned_url(verb, parameters, ExpiresIn=int(expires.total_seconds()))

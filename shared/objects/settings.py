@@ -1,9 +1,15 @@
 """Where object storage is and how to be let in."""
 
+from typing import Annotated
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
+
+from shared.objects.port import LONGEST_EXPIRY
+
+AddressSeconds = Annotated[int, msgspec.Meta(ge=1, le=int(LONGEST_EXPIRY.total_seconds()))]
+"""How long an address that is handed out is valid."""
 
 
 class ObjectsSettings(msgspec.Struct, frozen=True, kw_only=True):

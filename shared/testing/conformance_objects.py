@@ -18,6 +18,7 @@ from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound, 
 from shared.objects.layout import MARKER
 from shared.objects.port import Objects, Store, Stored
 
+EMPTY = hashlib.sha256(b"").hexdigest()
 Replaced = Callable[[str], AbstractAsyncContextManager[Callable[[], list[str]]]]
 """Puts something else where the storage is, for a block: `missing` (nothing), `empty` (a storage's place without a marker),
 `other` (another storage of the same name), `named` (a storage of another name). Gives a function: what is written there."""
@@ -281,20 +282,23 @@ class StoreConformance:
 class ObjectsConformance(StoreConformance):
     """And addresses for others."""
 
-    @pytest.mark.parametrize("expires", [timedelta(0), timedelta(days=8)])
+    @pytest.mark.parametrize("expires", [timedelta(0), timedelta(minutes=15, seconds=1)])
     async def test_urls_live_for_a_while(self, objects: Objects, expires: timedelta) -> None:
         with pytest.raises(Invalid):
             await objects.presign_get(fresh(), expires)
+        with pytest.raises(Invalid):
+            await objects.presign_put(fresh(), expires, size=1, sha256=EMPTY)
 
     async def test_no_address_of_a_storage_that_is_not_there(self, objects: Objects, replaced: Replaced) -> None:
         async with replaced("empty"):
-            for call in (objects.presign_get, objects.presign_put):
-                with pytest.raises(Unavailable):
-                    await call(fresh(), timedelta(minutes=1))
+            with pytest.raises(Unavailable):
+                await objects.presign_get(fresh(), timedelta(minutes=1))
+            with pytest.raises(Unavailable):
+                await objects.presign_put(fresh(), timedelta(minutes=1), size=0, sha256=EMPTY)
 
     async def test_keys_without_an_address(self, objects: Objects) -> None:
         for key in ("", "../up", "a\nb"):
             with pytest.raises(Invalid):
                 await objects.presign_get(key, timedelta(minutes=1))
             with pytest.raises(Invalid):
-                await objects.presign_put(key, timedelta(minutes=1))
+                await objects.presign_put(key, timedelta(minutes=1), size=0, sha256=EMPTY)

@@ -1,6 +1,7 @@
 """Object storage in memory, held to the same suite as the real one (`conformance_objects`)."""
 
 import hashlib
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing, contextmanager
 from datetime import timedelta
@@ -10,7 +11,7 @@ from shared.contracts.errors import AlreadyExists, Conflict, Invalid, NotFound, 
 from shared.objects.identity import Guard, encode, new
 from shared.objects.layout import check_key
 from shared.objects.pieces import cut
-from shared.objects.port import Data, Stored
+from shared.objects.port import Data, SignedPut, Stored, check_expiry
 
 CHUNK = 64 * 1024
 
@@ -119,12 +120,12 @@ class MemoryObjects:
     async def presign_get(self, key: str, expires: timedelta, filename: str = "") -> str:
         return await self._presign("get", key, expires) + (f"&filename={quote(filename, safe='')}" if filename else "")
 
-    async def presign_put(self, key: str, expires: timedelta) -> str:
-        return await self._presign("put", key, expires)
+    async def presign_put(self, key: str, expires: timedelta, *, size: int, sha256: str) -> SignedPut:
+        url = await self._presign("put", key, expires)
+        return SignedPut(f"{url}&size={size}", {"x-amz-checksum-sha256": b64encode(bytes.fromhex(sha256)).decode()})
 
     async def _presign(self, verb: str, key: str, expires: timedelta) -> str:
-        if not timedelta(seconds=1) <= expires <= timedelta(days=7):
-            raise Invalid("a URL lives from 1 s to 7 days", field="expires")
+        check_expiry(expires)
         await self._reach()
         return f"memory://{verb}/{quote(check_key(key))}?expires={int(expires.total_seconds())}"
 

@@ -52,7 +52,7 @@ async def test_upload(world: World) -> None:
     # 4  C → A: PID;  5  A → C: Presigned Upload URL
     signed = await edge.ask("POST", f"{ARCHIVER}/upload/urls", json={"pid": PID, "paths": list(FILES)})
     assert signed.status_code == 200
-    urls = {one["path"]: one["url"] for one in signed.json()["urls"]}
+    urls = {one["path"]: one for one in signed.json()["urls"]}
     assert urls.keys() == FILES.keys()
     await arrows.next("hr.rpc.archiver.upload.sign", pid=PID)
     assert await world.objects("") == {}
@@ -60,7 +60,8 @@ async def test_upload(world: World) -> None:
     # 6  C → L: Upload dataset: by its address alone, past all services
     async with httpx.AsyncClient(trust_env=False) as client:
         for path, data in FILES.items():
-            assert (await client.put(urls[path], content=data)).status_code == 200
+            url, headers = urls[path]["url"], urls[path]["headers"]
+            assert (await client.put(url, content=data, headers=headers)).status_code == 200
     landed = await world.objects("landing/")
     assert landed == {f"landing/{dataset['id']}/{path}": data for path, data in FILES.items()}
 

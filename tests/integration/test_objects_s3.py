@@ -1,7 +1,9 @@
 """The S3 adapter on a real store: the suite, URLs for others, and what is left behind."""
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -19,6 +21,7 @@ from shared.objects.settings import ObjectsSettings
 from shared.objects.storage_init import init_bucket
 from shared.testing.conformance_objects import ObjectsConformance, Replaced, fresh, noise, stream, whole
 from tests.support.buckets import Bucket
+from tests.support.wait import wait_until
 
 MIB = 1024 * 1024
 
@@ -101,8 +104,9 @@ async def test_a_large_object_goes_and_comes_in_pieces(settings: ObjectsSettings
 async def test_urls_work_for_whoever_has_them(objects: S3Objects) -> None:
     key = fresh("result ü.bin")
     async with httpx.AsyncClient() as user:
-        put = await objects.presign_put(key, timedelta(minutes=5))
-        assert (await user.put(put, content=b"from outside")).is_success
+        sha256 = hashlib.sha256(b"from outside").hexdigest()
+        put = await objects.presign_put(key, timedelta(minutes=5), size=12, sha256=sha256)
+        assert (await user.put(put.url, content=b"from outside", headers=put.headers)).is_success
         get = await objects.presign_get(key, timedelta(minutes=5), filename='a "b" ü.bin')
         answer = await user.get(get)
         assert answer.content == b"from outside"
@@ -111,6 +115,72 @@ async def test_urls_work_for_whoever_has_them(objects: S3Objects) -> None:
         assert (await user.put(get, content=b"x")).status_code == 403
         assert (await user.get(get.replace(key.split("/")[1], "other"))).status_code == 403
     assert await objects.read(key, limit=99) == b"from outside"
+
+
+TEN = b"0123456789"
+
+
+async def chunks(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+async def test_an_address_takes_only_the_bytes_that_it_was_signed_for(objects: S3Objects) -> None:
+    """Find 3 of issue 11: 5 MB to a file of 10 bytes. What is signed is the size, the hash, the object, the verb, and for how long."""
+    key, other = fresh(), fresh()
+    put = await objects.presign_put(key, timedelta(minutes=5), size=10, sha256=hashlib.sha256(TEN).hexdigest())
+    lie = {"x-amz-checksum-sha256": base64.b64encode(hashlib.sha256(b"9876543210").digest()).decode()}
+    bodies: list[tuple[bytes | AsyncIterator[bytes], dict[str, str], str]] = [
+        (b"x" * 5_000_000, put.headers, put.url),
+        (b"x" * 11, put.headers, put.url),
+        (b"x" * 9, put.headers, put.url),
+        (b"", put.headers, put.url),
+        (chunks(b"x" * 5_000_000), put.headers, put.url),
+        (chunks(TEN), put.headers, put.url),
+        (b"9876543210", put.headers, put.url),
+        (b"9876543210", lie, put.url),
+        (b"9876543210", {}, put.url),
+        (TEN, {}, put.url),
+        (TEN, put.headers | {"x-amz-copy-source": f"/{objects.call.bucket}/{MARKER}"}, put.url),
+        (TEN, put.headers, put.url.replace(key, other)),
+        (TEN, put.headers, put.url.replace("X-Amz-Expires=300", "X-Amz-Expires=9000")),
+        (TEN, put.headers, put.url + "&partNumber=1&uploadId=1"),
+        (TEN, put.headers, put.url + "&tagging"),
+        (TEN, put.headers, put.url + "&acl"),
+    ]
+    async with httpx.AsyncClient(trust_env=False) as user:
+        for content, headers, url in bodies:
+            answer = await user.put(url, content=content, headers=headers)
+            assert answer.status_code in (400, 403), (answer.status_code, headers, url.partition("?")[0])
+        for verb in ("GET", "DELETE", "HEAD"):
+            assert (await user.request(verb, put.url)).status_code == 403
+        assert [await objects.head(each) for each in (key, other)] == [None, None]
+        assert (await user.put(put.url, content=TEN, headers=put.headers)).is_success
+    stored = await objects.head(key)
+    assert stored is not None
+    assert (stored.size, stored.sha256) == (10, hashlib.sha256(TEN).hexdigest())
+
+
+async def test_an_address_of_an_empty_object(objects: S3Objects) -> None:
+    key = fresh()
+    put = await objects.presign_put(key, timedelta(minutes=5), size=0, sha256=hashlib.sha256(b"").hexdigest())
+    async with httpx.AsyncClient(trust_env=False) as user:
+        assert (await user.put(put.url, content=b"x", headers=put.headers)).status_code == 403
+        assert (await user.put(put.url, content=b"", headers=put.headers)).is_success
+    assert await objects.read(key, limit=1) == b""
+
+
+async def test_an_address_ends(objects: S3Objects) -> None:
+    key = fresh()
+    await objects.put(key, TEN)
+    put = await objects.presign_put(key, timedelta(seconds=1), size=10, sha256=hashlib.sha256(TEN).hexdigest())
+    get = await objects.presign_get(key, timedelta(seconds=1))
+    async with httpx.AsyncClient(trust_env=False) as user:
+
+        async def ended() -> bool:
+            answers = [await user.put(put.url, content=TEN, headers=put.headers), await user.get(get)]
+            return [answer.status_code for answer in answers] == [403, 403]
+
+        await wait_until(ended)
 
 
 async def test_urls_name_the_public_address(settings: ObjectsSettings) -> None:

@@ -117,7 +117,7 @@ class DataRig:
         signed = await self.ask("archiver.upload.sign", k.UploadSign(pid, list(files)), k.UploadUrls, user=user)
         async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             for one in signed.urls:
-                (await http.put(one.url, content=files[one.path])).raise_for_status()
+                (await http.put(one.url, content=files[one.path], headers=one.headers)).raise_for_status()
 
     async def finish(self, pid: str) -> None:
         await self.ask("archiver.upload.finish", k.DatasetRef(pid), k.Dataset)

@@ -39,7 +39,8 @@ class Datasets:
     async def upload(self, pid: str, files: Mapping[str, bytes]) -> None:
         signed = await self.post(f"{ARCHIVER}/upload/urls", {"pid": pid, "paths": list(files)}, 200)
         async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
-            sent = await asyncio.gather(*(http.put(one["url"], content=files[one["path"]]) for one in signed["urls"]))
+            puts = (http.put(one["url"], content=files[one["path"]], headers=one["headers"]) for one in signed["urls"])
+            sent = await asyncio.gather(*puts)
         assert all(answer.status_code == 200 for answer in sent)
 
     async def finish(self, pid: str) -> None:

@@ -99,8 +99,15 @@ def test_an_upload_is_tried_again_but_not_for_ever(
     monkeypatch.setattr(facility, "put", moody)
     assert run(["archive", PID, str(folder), "--json"]) == 0
     assert len([asked for asked, _ in edge.seen if asked == "PUT /s3/one"]) == 3
+    signed = len(edge.asked("POST /archiver/api/v1/upload/urls"))
     facility.forget()
-    script = iter([403])
+    script = iter([403])  # the address has expired: another is asked for, once
+    assert run(["archive", PID, str(folder), "--json"]) == 0
+    assert len([asked for asked, _ in edge.seen if asked == "PUT /s3/one"]) == 3 + 2
+    assert len(edge.asked("POST /archiver/api/v1/upload/urls")) == signed + 2
+    facility.forget()
+    capsys.readouterr()
+    script = iter([403, 403])
     assert run(["archive", PID, str(folder)]) == 1
     assert "one was not taken: object storage answered 403" in capsys.readouterr().err
     script = iter([500] * uploads.TRIES)
@@ -145,7 +152,7 @@ def test_an_upload_goes_on_with_the_file_at_which_it_was_broken_off(
         answer = sign(headers, body)
         if signed == 1:
             for path in sorted(source)[sent:]:
-                edge.answers[f"PUT /s3/{path}"] = (403, b"")
+                edge.answers[f"PUT /s3/{path}"] = (400, b"")
         return answer
 
     edge.answers["POST /archiver/api/v1/upload/urls"] = break_off

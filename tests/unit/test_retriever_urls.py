@@ -41,7 +41,7 @@ async def test_no_addresses_of_what_was_swept_a_moment_ago(swept: bool) -> None:
     objects, nothing = MemoryObjects(), SimpleNamespace()
     await objects.put(retrieval_key("a/a_0.tar"), b"x")
     given: Any = (nothing, nothing, nothing)
-    handler = Retrievals(Pool(swept), *given, objects, SystemClock(), timedelta(hours=1))
+    handler = Retrievals(Pool(swept), *given, objects, SystemClock(), timedelta(minutes=15))
     context = Context("ann")
     if swept:
         with pytest.raises(Conflict, match="make another"):

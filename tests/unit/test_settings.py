@@ -3,6 +3,8 @@
 import msgspec
 import pytest
 
+from services.archiver.settings import PackSettings
+from services.retriever.settings import KeepSettings
 from shared.runtime.settings import load
 
 
@@ -20,6 +22,14 @@ class Example(msgspec.Struct, frozen=True):
 def test_what_is_set_is_read_and_the_rest_has_its_default() -> None:
     env = {"HEADRACE_HTTP_PORT": "80", "HEADRACE_NATS_URL": "nats://x:1", "HEADRACE_VERBOSE": "true", "HTTP_PORT": "9"}
     assert load(Example, env) == Example(Inner("nats://x:1"), 80, 15.0, True)
+
+
+@pytest.mark.parametrize("seconds", ["0", "901", "86400"])
+def test_addresses_of_object_storage_are_valid_for_15_minutes_at_most(seconds: str) -> None:
+    for kind, name in ((PackSettings, "HEADRACE_UPLOAD_SECONDS"), (KeepSettings, "HEADRACE_DOWNLOAD_SECONDS")):
+        with pytest.raises(SystemExit, match=name):
+            load(kind, {name: seconds})
+        load(kind, {name: "900"})
 
 
 @pytest.mark.parametrize(

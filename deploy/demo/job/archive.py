@@ -11,6 +11,7 @@ from shared.client.datasets import archive_status
 from shared.client.errors import FailedError
 from shared.client.files import File
 from shared.client.polling import Pause
+from shared.client.upload_addresses import Addresses
 from shared.client.uploads import upload_all
 
 OPEN: Final = frozenset({"filesNotReadyYet", "missingFilesError"})
@@ -44,8 +45,8 @@ class Archive:
         for _ in uploaded:
             arrived()
         if missing:
-            urls = await self._dataset.sign(file.path for file in missing)
-            await upload_all(self._client.object_storage, missing, urls, arrived=arrived, tries=TRIES)
+            addresses = Addresses(self._dataset.sign, (file.path for file in missing))
+            await upload_all(self._client.object_storage, missing, addresses, arrived=arrived, tries=TRIES)
 
     async def pack(self, note: Note) -> dict[str, Any]:
         """The dataset when its datablocks are made."""

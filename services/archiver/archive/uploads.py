@@ -83,19 +83,21 @@ class Uploads:
             known = await files.at_in_damaged(self._db, row["id"], asked.paths)
         else:
             _check_open(row)
-            known = set(await files.at(self._db, row["id"], asked.paths))
+            known = await files.at(self._db, row["id"], asked.paths)
         for place, path in enumerate(asked.paths):
             if path not in known:
                 raise NotFound(f"dataset {asked.pid} has no file {path!r}", field=f"paths[{place}]")
-        urls = [await self._signed(row["id"], path) for path in asked.paths]
+        urls = [await self._signed(row["id"], known[path]) for path in asked.paths]
         fits, more = fitting(urls, len(urls))
         if more:
             raise TooLarge(f"the addresses of {len(urls)} files do not fit into a message: ask for at most {len(fits)}")
         return UploadUrls(urls, rfc3339(await self._keep(row)))
 
-    async def _signed(self, dataset: UUID, path: str) -> UploadUrl:
+    async def _signed(self, dataset: UUID, file: Row) -> UploadUrl:
         await asyncio.sleep(0)  # signing is work of about a millisecond: others have their turn in between
-        return UploadUrl(path, await self._objects.presign_put(layout.landing_key(dataset, path), self._expiry))
+        key = layout.landing_key(dataset, file["path"])
+        signed = await self._objects.presign_put(key, self._expiry, size=file["size"], sha256=file["chk"])
+        return UploadUrl(file["path"], signed.url, signed.headers)
 
     async def finish(self, unit: Unit, ctx: Context, asked: DatasetRef) -> Dataset:
         """Starts the post-upload chain. Repeated while that is under way: should it fail, it is started again, for it may have
@@ -116,8 +118,8 @@ class Uploads:
 
 
 def is_uploaded(stored: Stored | None, size: int, chk: str) -> bool:
-    """Whether a file need not be sent again. Few stores know the hash of what others put there; what has the right size and is
-    not the right file is found out when it is packed, and removed then."""
+    """Whether a file need not be sent again. A store that knows no hash of what others put there may have taken other bytes of
+    the right size: that is found out when it is packed, and they are removed then."""
     return stored is not None and stored.size == size and stored.sha256 in ("", chk)
 
 

@@ -54,7 +54,7 @@ from shared.contracts.catalogue.names import (
 )
 from shared.contracts.catalogue.uploads import UploadFile, UploadPage, UploadQuery, UploadSign, UploadUrl, UploadUrls
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 __all__ = [
     "LONGEST_PATH",

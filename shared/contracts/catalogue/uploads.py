@@ -40,10 +40,12 @@ class UploadSign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UploadUrl(msgspec.Struct, frozen=True):
-    """`url` is a secret: it writes this file until it expires, in one PUT."""
+    """`url` is a secret: it writes this file, and no other bytes, until it expires, in one PUT with these `headers` and the file's
+    Content-Length. Once it has expired, the same request gives another."""
 
     path: str
     url: str
+    headers: dict[str, str] = {}
 
 
 class UploadUrls(msgspec.Struct, frozen=True):

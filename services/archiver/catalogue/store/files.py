@@ -65,9 +65,9 @@ async def at(db: Db, dataset: UUID, paths: Sequence[str]) -> dict[str, Row]:
     return {row["path"]: row for row in await Q.at.fetch(db, dataset=dataset, paths=paths)}
 
 
-async def at_in_damaged(db: Db, dataset: UUID, paths: Sequence[str]) -> set[str]:
-    """Those of `paths` that lie in damaged datablocks."""
-    return {row["path"] for row in await Q.at_in_damaged.fetch(db, dataset=dataset, paths=paths)}
+async def at_in_damaged(db: Db, dataset: UUID, paths: Sequence[str]) -> dict[str, Row]:
+    """Those of `paths` that lie in damaged datablocks, by path."""
+    return {row["path"]: row for row in await Q.at_in_damaged.fetch(db, dataset=dataset, paths=paths)}
 
 
 async def of_dataset(db: Db, dataset: UUID) -> list[File]:

@@ -37,7 +37,7 @@ LIMIT 1;
 SELECT path, size, chk, origdatablock FROM files WHERE dataset = :dataset AND path = ANY(:paths::text[]) ORDER BY path;
 
 -- name: at_in_damaged
-SELECT f.path FROM files f JOIN datablocks b ON b.id = f.datablock
+SELECT f.path, f.size, f.chk FROM files f JOIN datablocks b ON b.id = f.datablock
 WHERE f.dataset = :dataset AND f.path = ANY(:paths::text[]) AND b.state = {datablock.damaged};
 
 -- name: of_dataset

@@ -109,20 +109,21 @@ async def _archive(
 
 
 async def _upload(client: Any, dataset: Any, files: Sequence[Any], advance: Any) -> None:
-    """Portion by portion: an address is valid for a day."""
+    """Portion by portion, so that few tasks and addresses are under way at once."""
     from shared.client.cli.register import OPEN
     from shared.client.datasets import archive_status
     from shared.client.files import portions
+    from shared.client.upload_addresses import Addresses
     from shared.client.uploads import upload_all
 
     for portion in portions(files):
+        addresses = Addresses(dataset.sign, [file.path for file in portion])
         try:
-            urls = await dataset.sign([file.path for file in portion])
-        except RefusedError as error:
+            await upload_all(client.object_storage, portion, addresses, advance)
+        except RefusedError as error:  # no address was given
             if error.status == 409 and archive_status(await dataset.get()) not in OPEN:
                 return  # an earlier call had found that all is there, and it was
             raise
-        await upload_all(client.object_storage, portion, urls, advance)
 
 
 def _source(paths: Sequence[Path]) -> str:
