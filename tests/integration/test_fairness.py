@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from services.scheduler.dispatch.pace import PER_SLOT
+from services.scheduler.dispatch.pace import Pace
 from shared.contracts import compute as c
 from shared.contracts import ids
 from shared.worker import App, Task
@@ -76,5 +76,22 @@ async def test_what_comes_at_once_does_not_count_on_the_same_room(rig: Rig) -> N
     await rig.submit(session, [c.TaskSpec()])
     await wait_until(queued)
     await asyncio.gather(*(rig.submit(session, [c.TaskSpec()] * 5) for _ in range(40)))
-    window = PER_SLOT * 2
+    window = Pace().window(0)
     assert await wait_until(queued) <= window
+
+
+async def test_a_user_with_many_sessions_has_one_share(rig: Rig) -> None:
+    """Three sessions of one user at the highest priority, and one of another at the lowest: both get the same."""
+    name, tasks = await create(rig), 400
+    many = [await rig.session(name, function="nap", priority=99) for _ in range(3)]
+    one = await rig.session(name, user="bob", function="nap", priority=1)
+    for session in many:
+        await rig.submit(session, [c.TaskSpec()] * tasks)
+    bobs = await rig.submit(one, [c.TaskSpec()] * tasks, user="bob")
+    async with rig.worker(app, partition=name, slots=SLOTS):
+        await wait_until(lambda: BEGAN.count(bobs) == tasks, on_timeout=lambda: BEGAN.count(bobs))
+        last = len(BEGAN) - BEGAN[::-1].index(bobs)
+        for session in many:
+            await rig.ask("session.cancel", c.SessionRef(session), c.Session)
+    began = BEGAN[BEGAN.index(bobs) : last]
+    assert len(began) < 2.5 * tasks, "four shares would be 4"

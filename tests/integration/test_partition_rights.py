@@ -6,12 +6,16 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from services.scheduler.dispatch.pace import Pace
 from shared.contracts import ids
 from tests.support.compute_rig import Rig, open_rig, spec
 from tests.support.manual_worker import hand
 from tests.support.partitions_rig import GATES, METERS, app, create, explain, get, measure, says, update
 from tests.support.servers import Servers
 from tests.support.wait import wait_until
+
+WINDOW = Pace().window(2)
+"""Tasks in the queue for two slots, while nobody knows how long they take."""
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +29,7 @@ async def rig(servers: Servers) -> AsyncIterator[Rig]:
 
 @pytest.mark.parametrize("by", ["task", "session"])
 async def test_a_higher_priority_begins_first_though_it_came_last(rig: Rig, by: str) -> None:
-    """What was in the queue already, 4 tasks a slot, is ahead of it, and nothing else."""
+    """What was in the queue already is ahead of it, and nothing else."""
     name, gate = await create(rig), str(uuid4())
     async with rig.worker(app, partition=name, slots=2):
         low = await rig.session(name, priority=1)
@@ -35,7 +39,7 @@ async def test_a_higher_priority_begins_first_though_it_came_last(rig: Rig, by: 
         await rig.submit(low, [measure(name, "low") for _ in range(60)])
 
         async def queued() -> bool:
-            return (await get(rig, name)).outstanding == 8
+            return (await get(rig, name)).outstanding == WINDOW
 
         await wait_until(queued, on_timeout=lambda: get(rig, name))
         options = {"priority": 50} if by == "task" else {}
@@ -45,8 +49,8 @@ async def test_a_higher_priority_begins_first_though_it_came_last(rig: Rig, by: 
             await rig.all_ended(session)
     began = METERS[name].began
     last = max(place for place, mark in enumerate(began) if mark == "high")
-    assert began.index("high") <= 8 + 2
-    assert last < 8 + 10 + 2, began
+    assert began.index("high") <= WINDOW + 2
+    assert last < WINDOW + 10 + 2, began
 
 
 async def test_the_higher_partition_begins_first_though_it_came_last(rig: Rig) -> None:
@@ -59,13 +63,13 @@ async def test_the_higher_partition_begins_first_though_it_came_last(rig: Rig) -
         await rig.submit(first, [measure(low, "low") for _ in range(40)])
 
         async def queued() -> bool:
-            return (await get(rig, low)).outstanding == 8
+            return (await get(rig, low)).outstanding == WINDOW
 
         await wait_until(queued, on_timeout=lambda: get(rig, low))
         last = await rig.submit(second, [measure(low, "high") for _ in range(8)])
 
         async def chosen() -> bool:
-            return (await get(rig, high)).outstanding == 8
+            return (await get(rig, high)).outstanding == WINDOW
 
         await wait_until(chosen, on_timeout=lambda: get(rig, high))
         GATES[gate].set()
@@ -73,7 +77,7 @@ async def test_the_higher_partition_begins_first_though_it_came_last(rig: Rig) -
         await rig.all_ended(first)
     began = METERS[low].began
     assert began[:2] == ["first", "first"]
-    assert max(place for place, mark in enumerate(began) if mark == "high") < 2 + 8 + 4, began
+    assert max(place for place, mark in enumerate(began) if mark == "high") < 2 + 8 + WINDOW, began
 
 
 async def test_explain_counts_who_is_ahead(rig: Rig) -> None:

@@ -230,7 +230,7 @@ async def test_a_max_that_is_lowered_takes_back_the_queue(rig: Rig) -> None:
         await update(rig, name, max=0)
         await wait_until(lambda: says(rig, ids.task_id(id, 19), "is 0: nothing new begins"))
         await update(rig, name, max=None)
-        await wait_until(lambda: _moved(rig, name, 3))
+        await wait_until(lambda: _moved(rig, name, 2))
 
 
 async def _moved(rig: Rig, name: str, more: int) -> bool:

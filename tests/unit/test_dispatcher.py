@@ -61,12 +61,19 @@ class Tables:
         passed = placeable is not None and self.one is not None and self.one not in placeable
         if passed or self.cursor == len(self.functions):
             return []
-        lane = {"session": SESSION, "submission": SUBMISSION, "priority": 1, "trace": "", "applications": False}
+        lane = {
+            "session": SESSION,
+            "submission": SUBMISSION,
+            "priority": 1,
+            "owner": "ann",
+            "trace": "",
+            "applications": False,
+        }
         return [{**lane, "cursor": self.cursor, "upto": len(self.functions)}]
 
     async def released(self, number: int, limit: int) -> list[Any]:
         self._ask("released")
-        return [{"priority": 1, "session": SESSION}] if self.ready else []
+        return [{"priority": 1, "session": SESSION, "owner": "ann"}] if self.ready else []
 
     async def take_lane(self, number: int, lane: Any, count: int) -> list[Any]:
         self._ask("take_lane")

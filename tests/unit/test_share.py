@@ -1,17 +1,19 @@
-"""Sharing credit: priority first, then everybody the same, and nothing left over while somebody waits."""
+"""Sharing credit: users the same, their higher priorities first, sessions the same; nothing left over while somebody waits."""
 
+from collections import Counter
 from uuid import uuid4
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scheduler.dispatch.share import Lane, share
+from services.scheduler.dispatch.share import Lane, Share
 
 ONE, TWO, THREE = sorted(uuid4() for _ in range(3))
+SESSIONS = {"a1": ONE, "a2": TWO, "b": THREE}
 
 
-def given_to(credit: int, *lanes: Lane) -> dict[object, int]:
-    return {lane.source: n for lane, n in share(credit, lanes)}
+def given_to(credit: int, *lanes: Lane, share: Share | None = None) -> dict[object, int]:
+    return {lane.source: n for lane, n in (share or Share()).share(credit, lanes)}
 
 
 def test_the_higher_priority_takes_all_it_wants() -> None:
@@ -32,6 +34,33 @@ def test_lanes_of_one_session_share_its_turns_in_their_order() -> None:
     assert given_to(20, *lanes) == {"first": 4, "second": 6, "other": 10}
 
 
+def test_users_get_the_same_however_many_sessions_and_whatever_priority_they_have() -> None:
+    alice = [Lane(99, ONE, 100, "a1", "alice"), Lane(99, TWO, 100, "a2", "alice"), Lane(1, TWO, 100, "a3", "alice")]
+    bob = Lane(1, THREE, 100, "b", "bob")
+    assert given_to(40, *alice, bob) == {"a1": 10, "a2": 10, "b": 20}
+    assert given_to(400, *alice, bob) == {"a1": 100, "a2": 100, "a3": 100, "b": 100}
+
+
+def test_credit_that_comes_one_by_one_goes_in_turn() -> None:
+    share, had = Share(), Counter[object]()
+    waiting = {"a1": 30, "a2": 500, "b": 60}
+    for _ in range(100):
+        lanes = [Lane(1, SESSIONS[name], n, name, name[0]) for name, n in waiting.items()]  # type: ignore[arg-type]
+        for name, n in given_to(1, *lanes, share=share).items():
+            had[name] += n
+            waiting[str(name)] -= n
+    assert had == {"a1": 25, "a2": 25, "b": 50}
+
+
+def test_who_comes_later_is_neither_behind_nor_ahead() -> None:
+    share = Share()
+    alone = Lane(1, ONE, 10_000, "a", "alice")
+    for _ in range(100):
+        given_to(50, alone, share=share)
+    both = (alone, Lane(1, TWO, 10_000, "b", "bob"))
+    assert given_to(50, *both, share=share) == {"a": 25, "b": 25}
+
+
 _lanes = st.lists(
     st.builds(Lane, st.integers(1, 3), st.sampled_from([ONE, TWO, THREE]), st.integers(0, 40)), max_size=8
 )
@@ -39,7 +68,7 @@ _lanes = st.lists(
 
 @given(credit=st.integers(0, 100), lanes=_lanes)
 def test_nothing_is_wasted_and_nothing_given_twice(credit: int, lanes: list[Lane]) -> None:
-    given = share(credit, lanes)
+    given = Share().share(credit, lanes)
     assert sum(n for _, n in given) == min(credit, sum(lane.waiting for lane in lanes))
     assert all(0 < n <= lane.waiting for lane, n in given)
     for priority in (2, 3):  # whoever is lower gets something only when the higher ones have all they want

@@ -16,7 +16,7 @@ from services.scheduler.dispatch.placement import Placement
 from services.scheduler.dispatch.queue import Queue
 from services.scheduler.dispatch.ready import ReadyTasks
 from services.scheduler.dispatch.registry import Registry
-from services.scheduler.dispatch.share import Lane, share
+from services.scheduler.dispatch.share import Lane
 from shared.contracts.compute import Value
 from shared.db.sql import Row
 from shared.runtime.log import log
@@ -62,13 +62,15 @@ class Dispatcher:
         credit, number = partition.credit, partition.number
         in_lanes = await self._ready.lanes(number, LANES, partition.functions.open)
         released = await self._ready.released(number, LANES)
-        lanes = [Lane(row["priority"], row["session"], credit, None) for row in released]
-        lanes += [Lane(row["priority"], row["session"], row["upto"] - row["cursor"], row) for row in in_lanes]
+        lanes = [Lane(row["priority"], row["session"], credit, None, row["owner"]) for row in released]
+        lanes += [
+            Lane(row["priority"], row["session"], row["upto"] - row["cursor"], row, row["owner"]) for row in in_lanes
+        ]
         if not lanes:
             partition.window_full = False
             return 0
         published = 0
-        for lane, count in share(credit, lanes):
+        for lane, count in partition.share.share(credit, lanes):
             if lane.source is None:  # among them what was just placed, though more of its function wait
                 rows = await self._ready.take_released(number, lane.priority, lane.session, count)
                 placeable = partition.functions.offered

@@ -14,11 +14,13 @@ AHEAD = 0.15
 LARGEST = 5_000
 """Most tasks of a window: what two cores end in about `AHEAD` when the tasks do nothing."""
 PER_SLOT = 4
-"""Tasks for each slot of a live worker: the smallest window, and the one until a task has ended."""
+"""Tasks for each slot of a live worker: the smallest window of tasks that are not slow."""
+SLOW = 0.5
+"""Seconds of a task from which on one that waits in the queue costs others more than it saves: what is there goes by no turn."""
 WEIGHT = 0.2
 """Weight of the newest measurement in the moving average (0 to 1)."""
 KEPT = 1.0
-"""Seconds without a task that ended, after which the pace is unknown again."""
+"""Seconds without a task that ended, after which the pace is unknown again; of slow tasks, as long as three of them take more."""
 
 
 class Pace:
@@ -33,14 +35,15 @@ class Pace:
         """A task's code has run so long."""
         known = self._known()
         self._seconds = seconds if known is None else known + WEIGHT * (seconds - known)
-        self._until = self._clock() + KEPT
+        self._until = self._clock() + KEPT + (3 * self._seconds if self._seconds >= SLOW else 0)
 
     def _known(self) -> float | None:
         return self._seconds if self._clock() < self._until else None
 
     def window(self, slots: int) -> int:
         """How many tasks may be outstanding, with so many slots of live workers."""
-        floor = PER_SLOT * max(2, slots)
-        if (seconds := self._known()) is None:
-            return floor
-        return max(floor, min(LARGEST, int(slots * AHEAD / max(seconds, 1e-6))))
+        slots = max(2, slots)
+        seconds = self._known()
+        if seconds is None or seconds >= SLOW:  # also those of which nobody knows: the first that ends says more
+            return slots + slots // 2
+        return max(PER_SLOT * slots, min(LARGEST, int(slots * AHEAD / max(seconds, 1e-6))))

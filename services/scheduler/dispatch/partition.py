@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from services.scheduler.dispatch.functions import Functions
 from services.scheduler.dispatch.pace import Pace
+from services.scheduler.dispatch.share import Share
 from shared.contracts.work import Beat
 
 
@@ -36,7 +37,7 @@ class Partition:
     def __init__(self, number: int, name: str, *, priority: int = 1, reserve: int = 0, max: int | None = None) -> None:
         self.number, self.name = number, name
         self.priority, self.reserve, self.max = priority, reserve, max
-        self.pace, self.functions = Pace(), Functions()
+        self.pace, self.functions, self.share = Pace(), Functions(), Share()
         self.workers: dict[str, LiveWorker] = {}
         self.dispatched_here = self.window_full = False
         self.outstanding = self.held = 0

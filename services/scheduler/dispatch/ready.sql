@@ -14,8 +14,8 @@ WITH RECURSIVE step AS (
           AND (:functions::text[] IS NULL OR l.function IS NULL OR l.function = ANY(:functions))
         ORDER BY l.priority DESC, l.session DESC LIMIT 1) n
 )
-SELECT l.submission, l.session, l.priority, l.cursor, l.upto, l.trace, l.applications
-FROM (SELECT step.* FROM step JOIN sessions e ON e.id = step.session WHERE e.status = {session.running} LIMIT :limit) AS turn
+SELECT l.submission, l.session, l.priority, l.cursor, l.upto, l.trace, l.applications, turn.owner
+FROM (SELECT step.*, e.owner FROM step JOIN sessions e ON e.id = step.session WHERE e.status = {session.running} LIMIT :limit) AS turn
 CROSS JOIN LATERAL (
     SELECT l.*, s.trace, s.applications FROM lanes l JOIN submissions s ON s.id = l.submission
     WHERE l.partition = :partition AND l.priority = turn.priority AND l.session = turn.session AND l.cursor < l.upto
@@ -33,7 +33,7 @@ WITH RECURSIVE step AS (
         WHERE r.partition = :partition AND (r.priority, r.session) < (s.priority, s.session)
         ORDER BY r.priority DESC, r.session DESC LIMIT 1) n
 )
-SELECT step.priority, step.session FROM step JOIN sessions e ON e.id = step.session
+SELECT step.priority, step.session, e.owner FROM step JOIN sessions e ON e.id = step.session
 WHERE e.status = {session.running} LIMIT :limit;
 
 -- name: take_lane
