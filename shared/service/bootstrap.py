@@ -43,14 +43,15 @@ async def open_service(
     *schemas: SchemaFiles,
     connections: int = 8,
     planner: dict[str, str] | None = None,
+    apply_topology: bool = True,
 ) -> AsyncIterator[ServiceBase]:
     """Migrates the schema `name`, connects, and closes both at the end. `schemas`: the tables beside our own.
 
-    `planner`: PostgreSQL's settings for the pool's connections.
+    `planner`: PostgreSQL's settings for the pool's connections. `apply_topology`: False for a site's, which may not change streams.
     """
     async with await open_pool(settings.database_url, name, largest=connections, settings=planner) as pool:
         await migrate(pool, name, SCHEMA, *schemas)
-        bus = await Bus.connect(settings, name)
+        bus = await Bus.connect(settings, name, apply_topology=apply_topology)
         try:
             relay = Relay(bus, pool, name)
             units = Units(pool, relay)

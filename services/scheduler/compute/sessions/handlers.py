@@ -4,7 +4,7 @@ from uuid import UUID
 
 from services.scheduler.compute.lists import lists
 from services.scheduler.compute.removal.chains import Removal
-from services.scheduler.compute.sessions import cleanup_store, store
+from services.scheduler.compute.sessions import cleanup_store, of_offer, store
 from services.scheduler.compute.sessions.cleanup import Cleanup
 from services.scheduler.compute.sessions.store import session_of
 from services.scheduler.heavy_reads import AT_ONCE, HeavyReads
@@ -83,11 +83,16 @@ class Sessions:
             raise Invalid(
                 f"{request.options.partition!r} is not among the session's partitions", field="options.partition"
             )
-        row = await store.create(unit.connection, ctx.user, partitions, request)
+        id = of_offer.session_id(ctx, partitions)
+        if id is not None and (row := await store.find(unit.connection, id)) is not None:  # it was opened before
+            check(ctx, row)
+            return session_of(row)
+        row = await store.create(unit.connection, ctx.user, partitions, request, id)
         return _emit(unit, row, "created")
 
     async def get(self, ctx: Context, request: SessionGet) -> Session:
         """A session, and where its tasks are if that is asked for."""
+        of_offer.check(ctx, request.session)
         row = await store.get(self._db, request.session)
         check(ctx, row)
         if not request.counts:
@@ -126,6 +131,7 @@ class Sessions:
 
     async def close(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
         """What waits is cancelled (see `Cleanup`), what workers are known to run finishes."""
+        of_offer.check(ctx, request.session)
         row = await self._move(unit, ctx, "close", request.session, cleanup=True)
         unit.after.append(lambda: self._cleanup.begin(request.session))
         return _emit(unit, row, "closed")
