@@ -16,7 +16,14 @@ from shared.contracts import subjects
 from shared.contracts.compute import Counts
 from shared.contracts.endpoints.execution import OFFER_REQUEST
 from shared.contracts.errors import Invalid, Unavailable
-from shared.contracts.execution import KINDS, Between, Compute, ExecutionRequest, OfferReply, OfferRequest
+from shared.contracts.execution import (
+    KINDS,
+    Between,
+    Compute,
+    ExecutionRequest,
+    OfferReply,
+    OfferRequest,
+)
 from shared.contracts.ids import uuid7
 from shared.service.context import Context
 from shared.service.service import Service

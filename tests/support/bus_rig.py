@@ -37,9 +37,12 @@ WORD_FAIL = Query("archiver", "word", "fail", Word, Said, None, "Fails as it is 
 
 
 @asynccontextmanager
-async def connected(servers: Servers, user: str = "archiver", *, topology: bool = True) -> AsyncIterator[Bus]:
+async def connected(
+    servers: Servers, user: str = "archiver", *, topology: bool = True, site: str = ""
+) -> AsyncIterator[Bus]:
+    """`site`: whose broker it is, if it is one: those make no streams."""
     applies = topology and user != "broker"
-    bus = await Bus.connect(BusSettings(**servers.bus(user)), user, apply_topology=applies)
+    bus = await Bus.connect(BusSettings(**servers.bus(user, site)), user, apply_topology=applies)
     try:
         yield bus
     finally:

@@ -36,12 +36,13 @@ Document = dict[str, Any]
 
 
 class Sites:
-    """`located`: what the archiver's stand-in says of a dataset. `told`: the events of offers, in order."""
+    """`located`: what the archiver's stand-in says of a dataset. `told`: the events of offers, in order. `locating`: who asked it."""
 
     def __init__(self, gateway: Gateway, database: Database, s3: Bucket, bus: Bus) -> None:
         self.gateway, self._database, self._s3, self.bus = gateway, database, s3, bus
         self.located: dict[str, Located | HeadraceError] = {PID: Located(PID, 1_887_957, ["lts-a"])}
         self.told: list[OfferChanged] = []
+        self.locating: list[Context] = []
         self._running: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
 
     @property
@@ -97,6 +98,7 @@ class Sites:
         return self.scheduler.sessions[UUID(offer["session"])]
 
     async def archive(self, ctx: Context, asked: DatasetRef) -> Located:
+        self.locating.append(ctx)
         found = self.located.get(asked.pid, NotFound(f"there is no dataset {asked.pid}", field="pid"))
         if isinstance(found, HeadraceError):
             raise found
