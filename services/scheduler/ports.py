@@ -72,7 +72,7 @@ class Workers(Protocol):
         """What was chosen of a session, or lay with a worker without having begun, waits for its turn again."""
 
     async def control(self, session: UUID, control: Control) -> None:
-        """Tells all workers something about a session's tasks."""
+        """Sends a control message about a session's tasks to all workers."""
 
 
 class Waiting(Protocol):

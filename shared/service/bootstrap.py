@@ -48,7 +48,7 @@ async def open_service(
 
     `planner`: PostgreSQL's settings for the pool's connections.
     """
-    async with await open_pool(settings.database_url, name, largest=connections, settings=planner) as pool:
+    async with await open_pool(settings.database_url, name, max_size=connections, settings=planner) as pool:
         await migrate(pool, name, SCHEMA, *schemas)
         bus = await Bus.connect(settings, name)
         try:
