@@ -27,6 +27,7 @@ SWEEP = 1.0
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
+    """Runs the broker until `stop` is set. StartFailed if a server that it needs cannot be reached."""
     about = f"The agent of {settings.site}: offers, reservations, execution sessions."
     async with AsyncExitStack() as stack:
         base = await stack.enter_async_context(

@@ -71,7 +71,7 @@ class FunctionExecutable(
 
 
 class Between(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """At least `min`; up to `max` where there is more (none said: `min`)."""
+    """At least `min`; up to `max` where there is more (none given: `min`)."""
 
     min: Amount = 1
     max: Amount | None = None

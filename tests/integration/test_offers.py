@@ -252,7 +252,7 @@ async def test_a_site_that_is_silent_is_waited_for_until_the_deadline(
     ("located", "reason"),
     [
         (None, f"there is no dataset {PID}"),
-        (Unavailable("the database is away; try again"), f"cannot tell where {PID} is"),
+        (Unavailable("the database is away; try again"), f"where {PID} is cannot be looked up now"),
     ],
 )
 async def test_data_that_nobody_can_place(sites: Sites, ann: httpx.AsyncClient, located: Any, reason: str) -> None:

@@ -184,7 +184,7 @@ async def test_a_read_while_the_database_is_away_says_so_and_goes_on_when_it_is_
     url = database.url("archiver")
     async with (
         Proxy(urlsplit(url).port or 0) as line,
-        await open_pool(line.url(url), "archiver", largest=1) as pool,
+        await open_pool(line.url(url), "archiver", max_size=1) as pool,
     ):
 
         async def read(ctx: Context, word: Word) -> Said:

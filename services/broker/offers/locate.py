@@ -26,5 +26,5 @@ async def _one(bus: Bus, grant: str, data: Data, within: float) -> Located | Los
     except msgspec.ValidationError:
         return Lost(f"{pid} is not a dataset's pid")
     except HeadraceError as error:
-        # What the archiver says of itself would tell nobody more: it is in the log under the same trace.
-        return Lost(f"cannot tell where {pid} is" if error.retryable else error.message)
+        # The archiver's own problem would help nobody who reads an offer: it is in the log under the same trace.
+        return Lost(f"where {pid} is cannot be looked up now" if error.retryable else error.message)
