@@ -85,7 +85,7 @@ class Sessions:
             )
         id = of_offer.session_id(ctx, partitions)
         if id is not None and (row := await store.find(unit.connection, id)) is not None:  # it was opened before
-            check(ctx, row)
+            check_owner(ctx, row)
             return session_of(row)
         row = await store.create(unit.connection, ctx.user, partitions, request, id)
         return _emit(unit, row, "created")
