@@ -2,7 +2,7 @@
 the object store may do (deploy/s3/permissions.py)."""
 
 from deploy.generate.markdown import table
-from deploy.nats.permissions import CALLS, NOUNS, SHARED_NOUNS, Permissions, users
+from deploy.nats.permissions import NOUNS, SHARED_NOUNS, SITES, Permissions, site_user, users
 from deploy.s3.permissions import RIGHTS, USERS
 
 _ABOUT = {
@@ -10,7 +10,7 @@ _ABOUT = {
     "scheduler": "sessions, results, tasks",
     "archiver": "datasets in",
     "retriever": "datasets out",
-    "broker": "a site's agent",
+    site_user(SITES[0]): "the broker of a site: an example, one user a site",
     "worker": "every worker process",
     "admin": "the operator and the `nats` tool",
     "alice": "somebody who publishes commands: an example, one user a person",
@@ -25,11 +25,9 @@ def files() -> dict[str, str]:
         "Made from `deploy/nats/permissions.py` by `python -m deploy.generate`: edit there, where the reasons are too.",
         "`deploy/nats/accounts.py` turns it into the server's accounts. What is on neither list is refused.",
         "",
-        "Services and `admin` are in the account `HEADRACE`, workers in `WORKERS`, each person in `PERSON_<name>`",
-        "(adr/0019-accounts.md). What a worker or a person publishes, their accounts import from `HEADRACE`; an answer to it",
-        "goes to `_R_.…` there.",
-        "",
-        *table(("service", "asks"), [(name, ", ".join(asked)) for name, asked in CALLS.items()]),
+        "Services and `admin` are in the account `HEADRACE`, workers in `WORKERS`, the broker of each site in `SITE_<name>`, each",
+        "person in `PERSON_<name>` (adr/0019-accounts.md). What a worker, a site or a person publishes, their accounts import from",
+        "`HEADRACE`; an answer to it goes to `_R_.…` there. What one service asks another is in shared/contracts/asks.py.",
         "",
         f"Every service publishes its own {' and '.join(f'`{noun}`' for noun in SHARED_NOUNS)} events, and those of these nouns:",
         "",
@@ -37,7 +35,7 @@ def files() -> dict[str, str]:
         "",
         "The user `system` belongs to NATS's system account, for `nats server …`; it sees nothing of Headrace.",
     ]
-    for name, allowed in users().items():
+    for name, allowed in users(sites=SITES[:1]).items():
         lines += ["", f"## {name}", "", f"{_ABOUT[name][0].upper()}{_ABOUT[name][1:]}.", "", *_lists(allowed)]
     lines += ["", *_object_store()]
     return {"docs/permissions.md": "\n".join(lines) + "\n"}

@@ -22,8 +22,9 @@ from deploy.local.nats import Nats
 from deploy.local.postgres import Postgres
 from deploy.local.process import BACKOFF, Command, Event, OnEvent, Process, ending
 from deploy.local.storages import Storages
-from deploy.nats.permissions import users
+from deploy.nats.permissions import BROKER, OF_FACILITY, SITES, site_user, users
 from deploy.s3.permissions import USERS as S3_USERS
+from shared.contracts.delegation import SITE_ISSUER
 from shared.contracts.subjects import SERVICES
 from shared.runtime.retry import retry
 
@@ -34,6 +35,11 @@ START_LIMIT = 60.0
 POLL = 0.05
 RESTARTS = 5
 """Tries to start what ran before: after a SIGKILL, PostgreSQL's own children hold its memory for a moment."""
+
+
+def issuer(service: str, site: str) -> str:
+    """As whom a service signs."""
+    return f"{SITE_ISSUER}{site}" if service == BROKER else service
 
 
 class Server(Protocol):
@@ -112,7 +118,7 @@ class Stack:
                 *(f"s3.{user}" for user in S3_USERS),
             ]
         )
-        keys.make(self.home.keys, [service for service in SERVICES if service != "broker"])
+        keys.make(self.home.keys, [*OF_FACILITY, *(issuer(BROKER, site) for site in SITES)])
         self.nats = Nats(self.home, self.ports["nats"], self.ports["nats.monitor"])
         self.postgres = Postgres(self.home, self.ports["postgres"], self.secrets, self._postgres_settings)
         self.storages = Storages(self.home)
@@ -204,13 +210,14 @@ class Stack:
 
     # -- what others need to know
 
-    def env(self, process: str) -> dict[str, str]:
-        """The settings of a service, or of `worker`: its own users and passwords, and nobody else's."""
+    def env(self, process: str, site: str = "local") -> dict[str, str]:
+        """The settings of a service, or of `worker`: its own users and passwords, and nobody else's. `site`: a broker's."""
+        user = site_user(site) if process == BROKER else process
         access_key, secret_key = self.s3.key(process)
         settings = {
             "NATS_URL": self.nats.url,
-            "NATS_USER": process,
-            "NATS_PASSWORD": self.secrets[f"nats.{process}"],
+            "NATS_USER": user,
+            "NATS_PASSWORD": self.secrets[f"nats.{user}"],
             "S3_ENDPOINT": self.s3.url,
             "S3_ACCESS_KEY": access_key,
             "S3_SECRET_KEY": secret_key,
@@ -220,8 +227,9 @@ class Stack:
         if process in SERVICES:
             settings["DATABASE_URL"] = self.database_url(process)
             settings["ISSUERS_FILE"] = str(self.home.keys / keys.PUBLIC)
-        if process in SERVICES and process != "broker":  # each site's has its own
-            settings["DELEGATION_KEY_FILE"] = str(keys.private_file(self.home.keys, process))
+            settings["DELEGATION_KEY_FILE"] = str(keys.private_file(self.home.keys, issuer(process, site)))
+        if process == BROKER:
+            settings["SITE"] = site
         if process == "gateway":
             settings["HTTP_HOST"] = "127.0.0.1"
             settings["HTTP_PORT"] = str(self.ports["http"])

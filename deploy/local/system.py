@@ -7,10 +7,8 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from deploy import keys
 from deploy.local.process import SERVICES, WORKERS, Command, Event
 from deploy.local.stack import Stack, StartError
-from shared.contracts.delegation import SITE_ISSUER
 from shared.contracts.subjects import SERVICES as SERVICE_NAMES
 
 APP = "deploy.local.functions:app"
@@ -36,15 +34,8 @@ def service(stack: Stack, name: str) -> Command:
 
 def broker(stack: Stack, site: str, storages: str = "") -> Command:
     """The broker of `site-<site>`; `storages`: the long-term storages that are near it."""
-    made, issuer = service(stack, "broker"), f"{SITE_ISSUER}site-{site}"
-    keys.make(stack.home.keys, [issuer])
-    env = {
-        **made.env,
-        "HEADRACE_SITE": f"site-{site}",
-        "HEADRACE_SITE_STORAGES": storages,
-        "HEADRACE_DELEGATION_KEY_FILE": str(keys.private_file(stack.home.keys, issuer)),
-    }
-    return msgspec.structs.replace(made, name=f"broker-{site}", env=env)
+    env = {**stack.env("broker", f"site-{site}"), "HEADRACE_SITE_STORAGES": storages}
+    return msgspec.structs.replace(service(stack, "broker"), name=f"broker-{site}", env=env)
 
 
 def worker(

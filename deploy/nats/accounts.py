@@ -1,4 +1,4 @@
-"""Who is apart from whom on the bus: an account for the system, one for its workers, one for each person.
+"""Who is apart from whom on the bus: an account for the system, one for its workers, one for each site, one for each person.
 
 Who sends a request chooses the subject of its reply, and the server checks no permission for that: the answer, or the
 acknowledgement of a stored command, would be published there with the rights of who answers. Accounts end this: outside
@@ -13,7 +13,17 @@ from typing import Any, Final
 
 import msgspec
 
-from deploy.nats.permissions import Permissions, person, users, worker
+from deploy.nats.permissions import (
+    BROKER,
+    OF_FACILITY,
+    SITES,
+    Permissions,
+    person,
+    site,
+    site_user,
+    users,
+    worker,
+)
 from shared.contracts import subjects
 
 SYSTEM: Final = "system"
@@ -24,6 +34,8 @@ MOST: Final = {"max_connections": 64, "max_subscriptions": 1000}
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _TAKEN: Final = frozenset({*subjects.SERVICES, subjects.WORKER, SYSTEM, "admin", "headrace"})
+_SITES: Final = f"{BROKER}-"
+"""How the users of the sites' brokers begin."""
 
 
 class Export(msgspec.Struct, frozen=True):
@@ -45,6 +57,8 @@ EXPORTS: Final = (
     WATCHES,
     PULLS,
     *(Export(subject) for subject in worker().publish if subject != PULLS.subject),
+    *(Export(subject) for subject in site("*").publish),
+    *(Export(subject, answers="") for subject in site("*").subscribe if not subjects.is_reply(subject)),
     Export("hr.ctl.>", answers=""),
     Export("hr.evt.>", answers=""),
 )
@@ -54,12 +68,14 @@ use is what it imports. So another person is another account, and no change to t
 
 def is_person(name: str) -> bool:
     """Whether somebody may be called so: a token of a subject that no service has."""
-    return _NAME.fullmatch(name) is not None and name not in _TAKEN
+    return _NAME.fullmatch(name) is not None and name not in _TAKEN and not name.startswith(_SITES)
 
 
-def accounts(people: Iterable[str], passwords: Mapping[str, str], *, events: bool = False) -> dict[str, Any]:
+def accounts(
+    people: Iterable[str], passwords: Mapping[str, str], *, sites: Iterable[str] = SITES, events: bool = False
+) -> dict[str, Any]:
     """The `accounts` block. `passwords`: of every user; `events`: people may subscribe to all events."""
-    made = users(people, events=events)
+    made = users(people, sites=sites, events=events)
 
     def login(name: str) -> dict[str, Any]:
         allowed = made[name]
@@ -72,7 +88,7 @@ def accounts(people: Iterable[str], passwords: Mapping[str, str], *, events: boo
             },
         }
 
-    inside = (*subjects.SERVICES, "admin")
+    inside = (*OF_FACILITY, "admin")
     return {
         "HEADRACE": {
             "jetstream": "enabled",
@@ -80,6 +96,10 @@ def accounts(people: Iterable[str], passwords: Mapping[str, str], *, events: boo
             "users": [login(name) for name in inside],
         },
         "WORKERS": {"imports": _imports(worker()), "users": [login(subjects.WORKER)]},
+        **{
+            f"SITE_{name}": {"imports": _imports(site(name)), "limits": MOST, "users": [login(site_user(name))]}
+            for name in sites
+        },
         "SYSTEM": {"users": [{"user": SYSTEM, "password": passwords[SYSTEM]}]},
         **{
             f"PERSON_{name}": {

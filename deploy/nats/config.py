@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from deploy.nats.accounts import accounts
+from deploy.nats.permissions import SITES
 from shared.contracts.topology import MESSAGE_LIMIT
 
 STORE_LIMIT: Final = 1 << 40
@@ -17,11 +18,12 @@ def server(
     store: Path,
     people: Iterable[str],
     passwords: Mapping[str, str],
+    sites: Iterable[str] = SITES,
     events: bool = False,
     host: str = "127.0.0.1",
     sync: str = "1s",
 ) -> dict[str, Any]:
-    """One server with JetStream on disk. `people`: those who have a user of their own; `passwords`: of every user.
+    """One server with JetStream on disk. `people`: those who have a user of their own; `passwords`: of every user; `sites`: whose brokers have one.
 
     `events`: people may subscribe to all events. `sync`: how often it flushes; `always` in production on one replica.
     The user `system` belongs to the system account: `nats server …` asks there. Nobody is let in without a name.
@@ -37,6 +39,6 @@ def server(
         # Without a limit of ours the server takes a share of what is free, and on a small disk refuses streams that
         # have a limit of their own; a disk that is really full it notices by itself.
         "jetstream": {"store_dir": str(store), "sync_interval": sync, "max_file_store": STORE_LIMIT},
-        "accounts": accounts(tuple(people), passwords, events=events),
+        "accounts": accounts(tuple(people), passwords, sites=tuple(sites), events=events),
         "system_account": "SYSTEM",
     }

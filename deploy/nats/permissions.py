@@ -1,12 +1,14 @@
-"""Who may publish and subscribe to what: one NATS user per service, one for workers, one for each person who publishes.
+"""Who may publish and subscribe to what: one NATS user per service, one for each site, one for workers, one for each person who publishes.
 
 Derived from shared/contracts. The rules:
 
-- A service subscribes to its own requests and answers them; it asks the services that CALLS names; it publishes the events of the
-  nouns that it owns (NOUNS) and the dead letters of the streams that it consumes.
+- A service subscribes to its own requests and answers them; it asks what `shared/contracts/asks.py` states, subject by subject; it
+  publishes the events of the nouns that it owns (NOUNS) and the dead letters of the streams that it consumes.
+- A site's broker is no service of the facility: each has a user and an account of its own. It hears what is asked of its own site,
+  asks what a site may, publishes events of offers, and has nothing to do with JetStream.
 - But for such replays only the scheduler publishes tasks, and only workers report.
 - A user's commands carry the user's name, and no other user can publish under it. That is how the owner knows who speaks.
-  Only the gateway can, which speaks for users anyway (Hr-User) and puts dead letters back when an operator says so.
+  Only the gateway can, which speaks for users anyway and puts dead letters back when an operator says so.
 - Events do not carry an owner, so people may not subscribe to them on the bus unless the operator trusts them with all of them
   (`users(…, events=True)`). The gateway shows to each their own: over HTTP, and on the bus to who asks under the own name
   (`hr.watch.<user>.…`, docs/events.md).
@@ -22,17 +24,15 @@ from typing import Final
 import msgspec
 
 from shared.contracts import subjects, topology
+from shared.contracts.asks import ASKS
 from shared.contracts.endpoints import ENDPOINTS
 from shared.contracts.permissions import ROLES, WORKER
 
-CALLS: Final = {
-    "gateway": ("scheduler", "archiver", "retriever", "broker"),
-    "scheduler": ("retriever", "archiver"),
-    "archiver": ("scheduler", "retriever"),
-    "retriever": ("archiver", "scheduler"),
-    "broker": ("scheduler", "retriever", "archiver", "gateway"),
-}
-"""Who asks whom, beside itself."""
+BROKER: Final = "broker"
+OF_FACILITY: Final = tuple(name for name in subjects.SERVICES if name != BROKER)
+"""The services that are the facility's own; each site has a broker."""
+SITES: Final = ("local", "site-a", "site-b")
+"""The sites of `make run` and of the tests; `local` is that of a broker that names none."""
 
 NOUNS: Final = {
     "gateway": ("workstep", "offerset", "callback", "user", "token"),
@@ -42,7 +42,7 @@ NOUNS: Final = {
     ),
     "archiver": ("dataset", "origdatablock", "datablock", "upload", "archive"),
     "retriever": ("retrieval",),
-    "broker": ("offer", "reservation", "step", "site"),
+    "broker": ("offer",),
 }  # fmt: skip
 """The nouns of each service's events. Every service also publishes events of its chains, of the operations that they are to users, and
 of the commands that it has carried out."""
@@ -65,6 +65,16 @@ IMPORTED_REPLIES: Final = "_R_.>"
 def inbox(user: str) -> str:
     """The replies of `user`; a client connects with `inbox_prefix=f"_INBOX_{user}"`."""
     return f"_INBOX_{user}.>"
+
+
+def site_user(site: str) -> str:
+    """The user of the bus that the broker of a site is."""
+    return f"{BROKER}-{site}"
+
+
+def asked_by(service: str) -> list[str]:
+    """The subjects that a service asks, as `shared/contracts/asks.py` states them."""
+    return sorted({one.subject.replace("{site}", "*") for one in ASKS[service].all})
 
 
 def _consumed_by(service: str) -> Iterable[str]:
@@ -99,17 +109,16 @@ def _jetstream(service: str) -> list[str]:
 
 
 def service(name: str) -> Permissions:
-    """What one of the five may do."""
+    """What one of the facility's own services may do."""
     publish = [
         *_jetstream(name),
         "$JS.ACK.>",
-        *(f"hr.rpc.{other}.>" for other in (name, *CALLS[name])),
-        f"hr.cmd.{name}.>",
+        *asked_by(name),
         subjects.steps_of(name),
         subjects.schedule(name, ">"),
         *(subjects.event(noun, "*", ">") for noun in (*NOUNS[name], *SHARED_NOUNS)),
         *(subjects.dead(stream, "*") for stream in _consumed_by(name)),
-        *(inbox(user) for user in (*subjects.SERVICES, "admin")),
+        *(inbox(user) for user in (*OF_FACILITY, "admin")),
         IMPORTED_REPLIES,
     ]
     subscribe = [inbox(name), "$SRV.>", f"hr.rpc.{name}.>", "hr.evt.>"]
@@ -119,7 +128,7 @@ def service(name: str) -> Permissions:
             subscribe += ["hr.beat.worker.>", "hr.ctl.scheduler.>"]
         case "gateway":
             subscribe += [subjects.watch("*", "*")]
-            publish += ["$SRV.>", "hr.offer.request", "hr.broker.>"]
+            publish += ["$SRV.>"]
             # An operator's replay of a dead letter puts it back on the subject that it had.
             publish += [
                 subject
@@ -127,9 +136,28 @@ def service(name: str) -> Permissions:
                 for subject in stream.subjects
             ]
             publish += ["hr.step.>"]
-        case "broker":
-            subscribe += ["hr.offer.request", "hr.broker.>"]
     return Permissions(tuple(publish), tuple(subscribe))
+
+
+def site(name: str) -> Permissions:
+    """The broker of a site: answers what is asked of its own site, and asks what a site may.
+
+    It makes no streams and no consumers and pulls from none; its events are stored like a worker's reports.
+    """
+    return Permissions(
+        (
+            *asked_by(BROKER),
+            *(subjects.event(noun, "*", ">") for noun in NOUNS[BROKER]),
+            *(inbox(user) for user in ("gateway", "admin")),
+        ),
+        (
+            inbox(site_user(name)),
+            *(f"$SRV.*{end}" for end in ("", ".broker", ".broker.*")),
+            subjects.OFFER_REQUEST,
+            subjects.broker(name, "*"),
+            subjects.rpc(BROKER, "health", "check"),
+        ),
+    )
 
 
 def worker() -> Permissions:
@@ -155,10 +183,13 @@ def person(name: str, *, events: bool = False) -> Permissions:
     )
 
 
-def users(people: Iterable[str] = ("alice",), *, events: bool = False) -> dict[str, Permissions]:
+def users(
+    people: Iterable[str] = ("alice",), *, sites: Iterable[str] = SITES, events: bool = False
+) -> dict[str, Permissions]:
     """Every user of the bus. `admin` is for the operator and the `nats` tool. `events`: people may subscribe to all events."""
     return {
-        **{name: service(name) for name in subjects.SERVICES},
+        **{name: service(name) for name in OF_FACILITY},
+        **{site_user(name): site(name) for name in sites},
         subjects.WORKER: worker(),
         "admin": EVERYTHING,
         **{name: person(name, events=events) for name in people},

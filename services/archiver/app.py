@@ -36,6 +36,7 @@ from shared.service.health import serve_health
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
+    """Runs the archiver until `stop` is set. StartFailed if a server that it needs cannot be reached."""
     about = "Datasets in: datablocks packed, stored, validated, registered."
     clock = SystemClock()
     async with AsyncExitStack() as stack:

@@ -17,6 +17,8 @@ class PackSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
+    """All settings of the archiver, by what they are for."""
+
     service: ServiceSettings
     objects: ObjectsSettings
     lts: LtsSettings

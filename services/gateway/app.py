@@ -7,6 +7,7 @@ from pathlib import Path
 from services.gateway import __version__
 from services.gateway.edge import Edge
 from services.gateway.events.watch_endpoint import WatchEndpoint
+from services.gateway.execution.grants import Grants
 from services.gateway.execution.worksteps import Worksteps
 from services.gateway.http import openapi
 from services.gateway.http.application import Application
@@ -17,6 +18,7 @@ from services.gateway.identity.tokens import Tokens
 from services.gateway.routes import DOMAINS
 from services.gateway.schema import SCHEMA
 from services.gateway.settings import Settings
+from shared.contracts.endpoints.sites import SITE_GRANT
 from shared.db.pool import ping
 from shared.objects.known_storages import recorder
 from shared.objects.s3 import open_objects
@@ -47,12 +49,14 @@ async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event,
         objects = await stack.enter_async_context(open_objects(storage, record=recorder(base.pool)))
         checks = {"database": lambda: ping(base.pool), "objects": objects.check}
         serve_health(base.service, checks, clock)
+        worksteps = Worksteps(base.pool)
+        base.service.on(SITE_GRANT, Grants(base.bus.delegations, worksteps).renew)
         await base.service.start()
         stack.push_async_callback(base.service.stop)
         watches = WatchEndpoint(base.bus)
         await watches.start()
         stack.push_async_callback(watches.stop)
-        auth, worksteps = Auth(tokens, clock), Worksteps(base.pool)
+        auth = Auth(tokens, clock)
         edge = Edge(
             base.bus,
             objects,

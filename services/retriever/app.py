@@ -28,6 +28,7 @@ from shared.service.health import serve_health
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
+    """Runs the retriever until `stop` is set. StartFailed if a server that it needs cannot be reached."""
     about = "From long-term storage back to users and tasks."
     clock = SystemClock()
     async with AsyncExitStack() as stack:

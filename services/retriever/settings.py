@@ -16,6 +16,8 @@ class KeepSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
+    """All settings of the retriever, by what they are for."""
+
     service: ServiceSettings
     objects: ObjectsSettings
     lts: LtsSettings

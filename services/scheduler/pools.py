@@ -11,8 +11,8 @@ from services.scheduler.heavy_reads import PLACES, SECONDS
 from shared.db.pool import open_pool
 
 WALKS = {"enable_bitmapscan": "off"}
-"""For all. Ids come in order, and much is taken slice by slice in their order. Of a million tasks that have just come nobody has told
-the planner: it would collect all that are left of them, and sort them, for each slice."""
+"""For all. Ids come in order, and much is taken slice by slice in their order. The planner has no statistics of a
+million tasks that have just come: it would collect all that are left of them, and sort them, for each slice."""
 
 LEAN = {
     **WALKS,
@@ -39,8 +39,8 @@ class Pools(msgspec.Struct, frozen=True):
 async def open_pools(database_url: str) -> AsyncIterator[Pools]:
     """Beside the service's own pool, which is for everything else. Closes them at the end."""
     async with AsyncExitStack() as stack:
-        completer = await open_pool(database_url, "scheduler", largest=2, settings=LEAN)
+        completer = await open_pool(database_url, "scheduler", max_size=2, settings=LEAN)
         await stack.enter_async_context(completer)
-        lists = await open_pool(database_url, "scheduler", largest=PLACES, settings=LISTS)
+        lists = await open_pool(database_url, "scheduler", max_size=PLACES, settings=LISTS)
         await stack.enter_async_context(lists)
         yield Pools(completer, lists)

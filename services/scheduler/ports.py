@@ -65,6 +65,9 @@ class Dispatch(Protocol):
 class Workers(Protocol):
     """Asked of dispatch: the queue of a session, and its workers."""
 
+    async def purge_queue(self, session: UUID) -> None:
+        """Deletes the session's tasks from the queue, and leaves those that workers hold."""
+
     async def empty_queue(self, session: UUID, event: str, epoch: int = LAST_EPOCH) -> None:
         """Empties the session's queue; workers hear what to do with what they hold (`event`, `epoch`: see Control)."""
 
@@ -72,7 +75,7 @@ class Workers(Protocol):
         """What was chosen of a session, or lay with a worker without having begun, waits for its turn again."""
 
     async def control(self, session: UUID, control: Control) -> None:
-        """Tells all workers something about a session's tasks."""
+        """Sends a control message about a session's tasks to all workers."""
 
 
 class Waiting(Protocol):

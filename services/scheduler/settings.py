@@ -24,6 +24,8 @@ class ImportSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
+    """All settings of the scheduler, by what they are for."""
+
     service: ServiceSettings
     objects: ObjectsSettings
     leases: LeaseSettings = LeaseSettings()

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import msgspec
 
 from shared.contracts.asks import FOR_ITSELF, FOR_USERS
-from shared.contracts.delegation import VALID, Delegation, unlawful
+from shared.contracts.delegation import VALID, Delegation, site_of, unlawful
 from shared.contracts.errors import Internal, Unauthenticated
 
 MOST_KEPT: Final = 10_000
@@ -77,7 +77,8 @@ class Delegations:
         if kept is not None and now < kept[0]:
             return kept[1]
         user, roles, groups, scope = who
-        made = self.sign(Delegation(self.issuer, user, (operation,), int(now) + VALID, roles, groups, scope))
+        site = site_of(self.issuer)
+        made = self.sign(Delegation(self.issuer, user, (operation,), int(now) + VALID, roles, groups, scope, site))
         if len(self._signed) >= MOST_KEPT:
             self._signed.clear()
         self._signed[key] = (now + VALID / 2, made)
@@ -94,6 +95,13 @@ class Delegations:
 
     def check(self, header: str, operation: str) -> Delegation:
         """What the header says. Unauthenticated, with the reason, if it is no good for `operation` (a subject) now."""
+        found = self.read(header)
+        if operation not in found.operations:
+            raise _refused(f"the delegation is not for {operation}")
+        return found
+
+    def read(self, header: str) -> Delegation:
+        """What the header says, whatever it is for. Unauthenticated, with the reason, if it is no good now."""
         found = self._checked.get(header)
         if found is None:
             found = self._verified(header)
@@ -102,9 +110,7 @@ class Delegations:
             self._checked[header] = found
         if found.expires <= self._now():
             self._checked.pop(header, None)
-            raise Unauthenticated("the delegation has expired", field="Hr-Delegation")
-        if operation not in found.operations:
-            raise Unauthenticated(f"the delegation is not for {operation}", field="Hr-Delegation")
+            raise _refused("the delegation has expired")
         return found
 
     def _verified(self, header: str) -> Delegation:

@@ -59,7 +59,7 @@ class Effects:
         assert here.due_at is not None
         step = StepDue(row.id, row.epoch, row.kind, row.version, row.step_name, here.tries)
         target = subjects.step(self.service, row.kind, row.step_name)
-        # Everything that tells one due step from another, and one republishing from the next.
+        # Everything that distinguishes one due step from another, and one republishing from the next.
         id = f"{row.id}:{row.epoch}:{row.step_name}:{here.tries}:{rfc3339(here.due_at)}:{row.sweeps}"
         headers = {"Nats-Msg-Id": id}
         if row.trace:

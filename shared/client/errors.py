@@ -20,6 +20,7 @@ class ClientError(Exception):
     """Anything that the client raises."""
 
     def problem_details(self) -> dict[str, Any]:
+        """The problem document of the reply (RFC 9457); status and detail at least."""
         """The error as a JSON document, as RFC 9457 names its fields."""
         return {"detail": str(self)}
 

@@ -16,7 +16,7 @@ from shared.objects.layout import in_words, path_fault
 
 BLOCK = 1024 * 1024
 ROOM = 100 * 1024
-"""Bytes of the paths of one portion: what is said of it, addresses too, has to fit into a message."""
+"""Bytes of the paths of one portion: its entries, addresses included, have to fit into a message."""
 
 
 class File(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from shared.client.paths import DATA
 from shared.client.polling import Pause
 from shared.client.sessions import Id
 from shared.contracts.ids import uuid7
-from shared.contracts.retrieval import Download, Downloads, Retrieval, RetrievalCreate, Wanted
+from shared.contracts.retrieval import Download, Downloads, RequestedFile, Retrieval, RetrievalCreate
 
 
 class Retrievals:
@@ -19,7 +19,9 @@ class Retrievals:
     def __init__(self, http: Http) -> None:
         self._http = http
 
-    async def create(self, pid: str, *, session: UUID | None = None, results: Iterable[Wanted] = ()) -> Retrieval:
+    async def create(
+        self, pid: str, *, session: UUID | None = None, results: Iterable[RequestedFile] = ()
+    ) -> Retrieval:
         """Begins to bring a dataset back. With `session`, it gives `results` of that session the files as their values."""
         asked = RetrievalCreate(pid, uuid7(), session=session, results=list(results))
         return await self._http.ask("POST", f"{DATA}/retrievals", Retrieval, body=asked)

@@ -85,7 +85,7 @@ class Tasks:
         return items(self._http, f"{COMPUTE}/tasks/{task}/attempts", AttemptPage)
 
     async def log(self, task: Id, *, attempt: int | None = None, start: int = 0) -> TaskLog:
-        """What an attempt (the latest, if none is said) has printed, from character `start` on: the next 256 KiB."""
+        """What an attempt (the latest, if none is given) has printed, from character `start` on: the next 256 KiB."""
         query = {"attempt": attempt, "start": start}
         return await self._http.ask("GET", f"{COMPUTE}/tasks/{task}/logs", TaskLog, query=query)
 

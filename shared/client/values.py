@@ -120,7 +120,7 @@ async def download_value(http: Http, result: str, to: Path, advance: Callable[[i
     try:
         async with ObjectStorage() as storage:
             with resumable(to.with_name(f"{to.name}.{about['id']}.part")) as part:
-                if not checksum:  # nobody could tell whether the beginning is right
+                if not checksum:  # nothing shows whether the beginning is right
                     part.file.truncate(0)
                 await download(storage, source, part, report)
                 part.place(to)

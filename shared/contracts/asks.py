@@ -7,10 +7,10 @@ from typing import Any, Final
 import msgspec
 
 from shared.contracts.endpoint import Endpoint
-from shared.contracts.endpoints import ENDPOINTS, health, operations, retrieval
+from shared.contracts.endpoints import ENDPOINTS, health, operations, retrieval, sites
 from shared.contracts.endpoints import catalogue as k
 from shared.contracts.endpoints import compute as c
-from shared.contracts.permissions import ROLES, WORKER
+from shared.contracts.permissions import ROLES, SITE, WORKER
 
 Endpoints = tuple[Endpoint[Any, Any], ...]
 
@@ -34,8 +34,12 @@ class Asks(msgspec.Struct, frozen=True):
 
 
 HEALTH: Final[Endpoints] = tuple(health.CHECK.values())
-OF_USERS: Final[Endpoints] = tuple(one for one in ENDPOINTS if one.needs is not None and one.needs not in ROLES[WORKER])
-"""What the gateway asks for users: everything but what is a worker's."""
+OF_USERS: Final[Endpoints] = tuple(
+    one for one in ENDPOINTS if one.needs is not None and one.needs not in ROLES[WORKER] | ROLES[SITE]
+)
+"""What the gateway asks for users: everything but what is a worker's or a site's."""
+AT_OFFER: Final[Endpoints] = (c.SESSION_CREATE, c.SESSION_GET, c.SESSION_CLOSE)
+"""What a site asks for the owner of an accepted offer, about the one session that the offer has become."""
 
 ASKS: Final[dict[str, Asks]] = {
     "gateway": Asks(for_users=OF_USERS, for_itself=HEALTH),
@@ -48,7 +52,9 @@ ASKS: Final[dict[str, Asks]] = {
             *(c.SESSION_GET, c.RESULT_GET, c.RESULT_COMPLETE, c.RESULT_ABORT),
         )
     ),
-    "broker": Asks(),
+    "broker": Asks(
+        by_grant=(k.DATASET_LOCATE, *AT_OFFER), for_itself=(sites.SITE_ENTER, sites.SITE_PARTITION, sites.SITE_GRANT)
+    ),
 }
 """By service."""
 

@@ -18,6 +18,8 @@ SITE_ISSUER: Final = "broker."
 """How the issuer of a site begins; its name follows: `broker.site-a`."""
 VALID: Final = 60
 """Seconds for which a delegation of one request is good. A new one is signed when half of that is over."""
+GRANTED: Final = 3600
+"""Seconds for which what the gateway gives a site for an accepted offer is good. The site asks again when half of that is over."""
 CLOCK_SKEW: Final = 30
 """Seconds by which the clocks of two machines may differ."""
 
@@ -45,6 +47,12 @@ class Delegation(msgspec.Struct, frozen=True, omit_defaults=True):
     scope: tuple[str, ...] | None = None
     site: str = ""
     offer: UUID | None = None
+
+
+class Granted(msgspec.Struct, frozen=True):
+    """A delegation for a site's broker, as it stands in the header Hr-Delegation."""
+
+    delegation: str
 
 
 def site_of(issuer: str) -> str:

@@ -4,7 +4,7 @@ What IVOA names has IVOA's name and place here (`kind`, `meta`, `phase`, `expire
 Each site has one broker, or replicas of it that share a database and a queue group.
 
 The operations are in `shared/contracts/endpoints/execution.py`; docs/endpoints.md is the table made from it.
-Who asks is in the header Hr-User; to others than its owner an offer does not exist. A site is also a partition of its name:
+Who asks is in the delegation; to others than its owner an offer does not exist. A site is also a partition of its name:
 accepting an offer makes a compute session there.
 """
 
@@ -71,7 +71,7 @@ class FunctionExecutable(
 
 
 class Between(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """At least `min`; up to `max` where there is more (none said: `min`)."""
+    """At least `min`; up to `max` where there is more (none given: `min`)."""
 
     min: Amount = 1
     max: Amount | None = None

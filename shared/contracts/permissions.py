@@ -16,11 +16,14 @@ EXECUTION_WRITE: Final = "execution:write"
 OPS: Final = "ops"
 WORK: Final = "work"
 """To do the tasks of a partition: what workers need, and no user has."""
+AT_SITE: Final = "site"
+"""To have a partition, and hold accepted offers: what a site's broker needs, and no user has."""
 
 ADMIN: Final = "admin"
 """A role, and the name of the only user who has it: sees and changes what others own."""
 USER: Final = "user"
 WORKER: Final = "worker"
+SITE: Final = "site"
 
 _LOOK: Final = frozenset({COMPUTE_READ, DATA_READ, EXECUTION_READ})
 _CHANGE: Final = frozenset({COMPUTE_WRITE, DATA_WRITE, EXECUTION_WRITE})
@@ -30,6 +33,7 @@ ROLES: Final[dict[str, frozenset[str]]] = {
     USER: _LOOK | _CHANGE,
     "reader": _LOOK,
     WORKER: frozenset({WORK}),
+    SITE: frozenset({AT_SITE}),
 }
 """The permissions of each role."""
 

@@ -17,7 +17,7 @@ from shared.contracts.paging import PageSize
 VERSION: Final = 2
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RequestedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The retrieval gives `result` its value: the bytes of the file at `path`."""
 
     path: FilePath
@@ -34,7 +34,7 @@ class RetrievalCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     id: UUID | None = None
     job: UUID | None = None
     session: UUID | None = None
-    results: Annotated[list[Wanted], msgspec.Meta(max_length=MOST_FILES)] = []
+    results: Annotated[list[RequestedFile], msgspec.Meta(max_length=MOST_FILES)] = []
 
 
 class RetrievalRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

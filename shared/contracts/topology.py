@@ -1,4 +1,4 @@
-"""The streams and their consumers, whole: what is not said here is the server's default.
+"""The streams and their consumers, whole: what is not given here is the server's default.
 
 Applied at start and on every reconnect (an update that omits a field resets it, and after a loss of storage the streams
 have to be there before anything is published). Times are in seconds, sizes in bytes.

@@ -82,7 +82,7 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
 
 
 class Logged(msgspec.Struct, frozen=True, tag="logged"):
-    """What the task's code printed. `start`: characters (code points) printed before. Told before the task's end is."""
+    """What the task's code printed. `start`: characters (code points) printed before. Reported before the task's end is."""
 
     task: UUID
     attempt: int
@@ -93,7 +93,7 @@ class Logged(msgspec.Struct, frozen=True, tag="logged"):
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):
     """A result's value: `data` of at most 16 KiB, or the key of an `object` stored for it. `size` in bytes.
 
-    `sha256`: of an object, in hex; it is kept with the result, and need not be said.
+    `sha256`: of an object, in hex; it is kept with the result, and need not be given.
     """
 
     id: UUID
@@ -119,7 +119,7 @@ class Completed(msgspec.Struct, frozen=True, tag="completed", omit_defaults=True
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """`kind`: `error` (its own code raised: final), `timeout` (max_duration passed: final), `lost` (infrastructure: retried),
-    `cancelled` (its code was stopped because the scheduler said so; counts for a CANCELLING task only), `returned` (this worker
+    `cancelled` (its code was stopped because the scheduler asked for it; counts for a CANCELLING task only), `returned` (this worker
     cannot run it, or keep what it made: it waits for its turn again, and no retry is used up)."""
 
     task: UUID

@@ -37,7 +37,7 @@ ACCESS_DENIED = (
 )
 """At start the roles and the database may come later than we do."""
 
-RERUN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
+RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 """The transaction was rolled back and may simply run again."""
 
 
@@ -49,15 +49,15 @@ async def _keep(connection: Any) -> None:
 
 
 async def open_pool(
-    url: str, schema: str, *, smallest: int = 1, largest: int = 8, settings: dict[str, str] | None = None
+    url: str, schema: str, *, min_size: int = 1, max_size: int = 8, settings: dict[str, str] | None = None
 ) -> "asyncpg.Pool[Any]":
     """A pool on `url` with `schema` as its search path. Waits for a server that is not up yet; StartFailed after two minutes."""
 
     async def connect() -> "asyncpg.Pool[Any]":
         return await asyncpg.create_pool(
             url,
-            min_size=smallest,
-            max_size=largest,
+            min_size=min_size,
+            max_size=max_size,
             timeout=10,
             command_timeout=60,
             max_inactive_connection_lifetime=0,  # what a connection has prepared is worth keeping
@@ -83,7 +83,7 @@ def translate(error: Exception) -> HeadraceError | None:
     """The error that a caller should see for one of asyncpg's; None: not one that a caller can do anything about."""
     if isinstance(error, asyncpg.DiskFullError):
         return Unavailable("the database's disk is full; try again when there is room")
-    if isinstance(error, (*AWAY, *RERUN)):
+    if isinstance(error, (*AWAY, *RETRYABLE)):
         return Unavailable("the database is away; try again")
     return None
 

@@ -5,7 +5,7 @@ Each package that has tables has such a folder, and says so in its `__init__.py`
 **Numbered files** hold tables, types, indexes and data. Each is applied once, in the order of their names, and never changed
 afterwards. **Functions** are applied whenever their text has changed, so that each is defined once and is read as it is.
 Both may name states (`{task.completed}`, shared/db/sql.py). Sets of states (`{task.open}`) are for functions alone: a set may
-grow, and what a numbered file said would stay as it was on databases that are there already.
+grow, and what a numbered file made would stay as it was on databases that are there already.
 
 What the callers of a function know of it (arguments, and the rows it returns) never changes: such a change is a new function, `_v2`. The
 old one stays for processes of the version before, and a numbered file of the next version drops it (docs/adr/0030-schema-files.md).

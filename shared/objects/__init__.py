@@ -7,7 +7,7 @@
 - `inline`   values small enough to travel in messages instead
 
 Three rules. A key is written once, by one writer (`if_absent`), so that nobody's bytes are overwritten and a repeat after a
-lost answer can be told from a clash. An object is whole or not there: an upload that fails, in the source or on the way,
+lost answer can be distinguished from a clash. An object is whole or not there: an upload that fails, in the source or on the way,
 is aborted. What was put was hashed while it passed, and each request carries its own checksum, which the store verifies;
 that is why the client's second checksum and the signing of payloads are off: they are most of its CPU time and add nothing.
 """

@@ -143,6 +143,7 @@ class Folder:
 
 
 def write(out: BinaryIO, piece: Piece) -> None:
+    """Writes all of `piece`. OSError if the disk is full."""
     rest = memoryview(piece)
     while rest:  # a disk that fills up takes a part before it refuses
         rest = rest[out.write(rest) :]

@@ -19,7 +19,7 @@ def owned(ctx: Context, row: R | None, missing: NotFound) -> R:
     return row
 
 
-def check(ctx: Context, row: Mapping[str, Any], what: str = "session") -> None:
+def check_owner(ctx: Context, row: Mapping[str, Any], what: str = "session") -> None:
     """NotFound, naming the field `what`, if the row is not the asker's: whether an id is taken is nobody else's business."""
     if row["owner"] != ctx.user and not ctx.is_admin:
         raise NotFound(f"there is no such {what}", field=what)

@@ -1,5 +1,6 @@
 """What every service begins with: its migrated schema, its connection to the bus, its outbox and its endpoints."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,8 @@ from shared.contracts.endpoints import of_service
 from shared.db.migrate import migrate
 from shared.db.pool import open_pool
 from shared.db.schema import SchemaFiles
+from shared.runtime.loop import Loop
+from shared.service.inbox import FORGET_EVERY, forget_keys
 from shared.service.outbox import Relay
 from shared.service.schema import SCHEMA
 from shared.service.service import Service
@@ -43,18 +46,24 @@ async def open_service(
     *schemas: SchemaFiles,
     connections: int = 8,
     planner: dict[str, str] | None = None,
+    apply_topology: bool = True,
 ) -> AsyncIterator[ServiceBase]:
     """Migrates the schema `name`, connects, and closes both at the end. `schemas`: the tables beside our own.
 
-    `planner`: PostgreSQL's settings for the pool's connections.
+    `planner`: PostgreSQL's settings for the pool's connections. `apply_topology`: False for a site's, which may not change streams.
     """
-    async with await open_pool(settings.database_url, name, largest=connections, settings=planner) as pool:
+    async with await open_pool(settings.database_url, name, max_size=connections, settings=planner) as pool:
         await migrate(pool, name, SCHEMA, *schemas)
-        bus = await Bus.connect(settings, name)
+        bus = await Bus.connect(settings, name, apply_topology=apply_topology)
         try:
             relay = Relay(bus, pool, name)
             units = Units(pool, relay)
             service = Service(bus, units, name, version, description, of_service(name))
-            yield ServiceBase(pool, bus, relay, units, service)
+            forgetting = asyncio.create_task(Loop("inbox", FORGET_EVERY, lambda: forget_keys(pool)).run())
+            try:
+                yield ServiceBase(pool, bus, relay, units, service)
+            finally:
+                forgetting.cancel()
+                await asyncio.wait([forgetting])
         finally:
             await bus.close()

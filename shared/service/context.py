@@ -1,6 +1,7 @@
 """Who asks, and with what: what a handler knows beside the request."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from uuid import UUID
 
 import msgspec
 
@@ -13,7 +14,9 @@ class Context(msgspec.Struct, frozen=True):
     user      the name; empty for a worker, or a service that asks for itself
     groups    the groups that the user is in
     roles     what gives the user permissions (`shared/contracts/permissions.py`)
-    via       the way in: `http`, `command`, `watch`, or the name of the service that passed the request on
+    via       the way in: `http`, `command`, `watch`, or who has signed for the user: a service, or `broker.<site>`
+    site      the site that asks, for itself or with a delegation of its own; empty: no site
+    offer     the accepted offer under which the site asks for the user; None: no offer
 
     subject   of the message; empty over HTTP
     headers   of the message
@@ -26,6 +29,8 @@ class Context(msgspec.Struct, frozen=True):
     groups: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     via: str = ""
+    site: str = ""
+    offer: UUID | None = None
     subject: str = ""
     headers: Mapping[str, str] = {}
     trace: str = ""

@@ -27,7 +27,7 @@ _NO_SUCH = 404
 _SAMPLE = 2048
 """Bytes of a message's body that a list shows."""
 _SUBJECT = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)
-_DROPPED = ("nats-", "hr-dead-", *(name.lower() for name in (h.USER, h.ROLES, h.GROUPS, h.VIA)))
+_DROPPED = ("nats-", "hr-dead-", *(name.lower() for name in (h.DELEGATION, h.GRANT, *h.BARE)))
 """Beginnings of headers, in lower case, that are not sent back: the bus's, ours, and claims of who asks."""
 _ORIGINS = {
     stream.name.lower(): (worker_consumer("*").filter,)

@@ -5,13 +5,20 @@ The key, the work and the reply are one transaction: what is rolled back has not
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from datetime import timedelta
+from typing import Final
 
 from shared.contracts.errors import AlreadyExists
 from shared.db.sql import Db, load
 from shared.service.context import Context
 
 Q = load(__file__, "inbox.sql")
+KEPT: Final = timedelta(days=7)
+"""How long a key acts once."""
+MOST: Final = 5000
+"""Keys that are deleted in one statement."""
+FORGET_EVERY: Final = 600.0
+"""Seconds between two looks for old keys."""
 
 
 async def once(db: Db, context: Context, data: bytes, work: Callable[[], Awaitable[bytes]]) -> bytes:
@@ -32,6 +39,11 @@ async def once(db: Db, context: Context, data: bytes, work: Callable[[], Awaitab
     return reply
 
 
-async def forget_keys(db: Any) -> None:
-    """Deletes keys that are older than seven days."""
-    await Q.forget_keys.execute(db)
+async def forget_keys(db: Db, most: int = MOST) -> int:
+    """Deletes keys that are older than `KEPT`, `most` in a statement. Returns how many."""
+    forgotten = 0
+    while True:
+        status = await Q.forget_keys.execute(db, age=KEPT, most=most)
+        forgotten += (count := int(status.split()[-1]))
+        if count < most:
+            return forgotten

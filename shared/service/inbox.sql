@@ -9,4 +9,8 @@ SELECT subject, digest, reply FROM inbox WHERE owner = :owner AND key = :key;
 UPDATE inbox SET reply = :reply WHERE owner = :owner AND key = :key;
 
 -- name: forget_keys
-DELETE FROM inbox WHERE created_at < now() - interval '7 days';
+WITH old AS (
+    SELECT owner, key FROM inbox WHERE created_at < now() - :age::interval
+    ORDER BY created_at LIMIT :most FOR UPDATE SKIP LOCKED
+)
+DELETE FROM inbox i USING old WHERE i.owner = old.owner AND i.key = old.key;

@@ -251,7 +251,7 @@ class Service:
         began = time.perf_counter()
         traced, logged = "", False
         try:
-            ctx = of_request(request.subject, request.headers)
+            ctx = of_request(request.subject, request.headers, self._bus.delegations)
             traced, logged = ctx.trace, True  # the middleware logs what goes wrong in the handler
             reply = await one.handler(ctx, request.data)
             logged = False

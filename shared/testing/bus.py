@@ -16,12 +16,15 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 from nats.nuid import NUID
 
 from shared.bus.client import Bus
+from shared.bus.delegations import Delegations
 from shared.bus.publish import Publisher
+from shared.contracts.subjects import SERVICES
 from shared.testing.streams import Streams, matches
 
 OnMessage = Callable[[Msg], Awaitable[None]]
@@ -35,10 +38,12 @@ class MemoryBroker:
         self.streams = Streams(self._deliver)
         self._subscriptions: list[_Subscription] = []
         self._turn = count()
+        self._keys = MemoryKeys()
 
     async def connect(self, name: str, *, apply_topology: bool = True) -> Bus:
-        """A connection, with the topology applied as the real one has it."""
-        bus = Bus(name, apply_topology=apply_topology)
+        """A connection, with the topology applied as the real one has it. A service signs, as whom it is called."""
+        delegations = Delegations(name, self._keys.signature(name), self._keys) if name in SERVICES else Delegations()
+        bus = Bus(name, apply_topology=apply_topology, delegations=delegations)
         bus.nc = MemoryClient(self)
         bus._publisher = Publisher(bus.nc)
         await bus._publisher.start()
@@ -92,6 +97,25 @@ class MemoryBroker:
             taker = members[next(self._turn) % len(members)]
             taker.put(subject or to, data, reply, headers)
         return bool(groups)
+
+
+class MemoryKeys:
+    """A key pair for each issuer that asks for one."""
+
+    def __init__(self) -> None:
+        self._private: dict[str, Ed25519PrivateKey] = {}
+
+    def signature(self, issuer: str) -> Callable[[bytes], bytes]:
+        """Signs as `issuer`."""
+        return self._private.setdefault(issuer, Ed25519PrivateKey.generate()).sign
+
+    def is_signed(self, issuer: str, payload: bytes, signature: bytes) -> bool:
+        """Whether the issuer's key has signed it; a signature of Ed25519 is always the same for the same bytes."""
+        return issuer in self._private and self._private[issuer].sign(payload) == signature
+
+    def refresh(self) -> bool:
+        """They never change."""
+        return False
 
 
 class _Subscription:

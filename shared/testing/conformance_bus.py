@@ -18,6 +18,7 @@ from shared.contracts.topology import REPORTS, TASKS, worker_consumer
 from shared.contracts.work import Beat, BeatReply, Failed, ReportBatch
 from shared.service import dead
 from shared.service.context import Context
+from shared.service.middleware.identity import headers_of
 from shared.service.middleware.poison import bury
 from shared.service.service import Service
 
@@ -69,7 +70,8 @@ class BusConformance:
         await service.start()
         await flushed(bus)
         subject = "hr.rpc.scheduler.word.echo"
-        assert await other.request(subject, Word("hi"), Word, headers={"Hr-User": "ann"}) == Word("hi for ann")
+        headers = headers_of(Context("ann"), other.delegations, subject)
+        assert await other.request(subject, Word("hi"), Word, headers=headers) == Word("hi for ann")
         with pytest.raises(NotFound) as raised:
             await other.request(subject, Word("unknown"), Word)
         assert raised.value.field == "text"

@@ -18,6 +18,7 @@ from shared.runtime.log import log
 from shared.worker import stdio
 from shared.worker.children import Children
 from shared.worker.commands import Commands
+from shared.worker.delivery import Delivery
 from shared.worker.exit_guard import guard_asyncio_tasks
 from shared.worker.functions import App
 from shared.worker.health import Health
@@ -201,9 +202,11 @@ class Agent:
             for queue in self.queues:
                 queue.rank = reply.ranks.get(queue.partition, 0)
             sent = dict(beat.holds)
-            for task in reply.stop:  # by now it may be here as a later attempt, which the heartbeat did not name
-                if (held := self.held.get(task)) is not None and held.work.attempt <= sent.get(task, -1):
-                    await self._release(held, "cancelled")
+            stopped = [held for task in reply.stop if (held := self.held.get(task)) is not None]
+            # By now it may be here as a later attempt, which the heartbeat did not name.
+            await self._release(
+                [held for held in stopped if held.work.attempt <= sent.get(held.work.id, -1)], "cancelled"
+            )
 
     def _beat(self) -> Beat:
         names = [queue.partition for queue in self.queues]
@@ -231,23 +234,31 @@ class Agent:
             return
         self._stopped.note(session, control)
         named = None if control.tasks is None else dict(control.tasks)
-        for held in self.held.all():
-            if held.delivery.session != session or 0 < control.epoch < held.delivery.epoch:
-                continue  # of another session, or chosen since
-            if named is None or held.work.attempt <= named.get(held.work.id, -1):
-                await self._release(held, control.event)
+        await self._release(
+            [
+                held
+                for held in self.held.all()
+                if held.delivery.session == session
+                and not 0 < control.epoch < held.delivery.epoch  # chosen since
+                and (named is None or held.work.attempt <= named.get(held.work.id, -1))
+            ],
+            control.event,
+        )
 
-    async def _release(self, held: HeldTask, event: str) -> None:
-        if held.started_at is None:
-            await self._drop_waiting(held)
-        elif event in STOPPING_EVENTS:
-            self.slots.stop(held, "cancelled", STOPPING_EVENTS[event])
+    async def _release(self, tasks: Sequence[HeldTask], event: str) -> None:
+        """Drops those that wait, then stops those that run: a slot that becomes free must not begin one that was to be dropped."""
+        running = [held for held in tasks if held.started_at is not None]
+        reported = [delivery for held in tasks if held.started_at is None and (delivery := self._drop_waiting(held))]
+        if event in STOPPING_EVENTS:
+            for held in running:
+                self.slots.stop(held, "cancelled", STOPPING_EVENTS[event])
+        for delivery in reported:
+            await delivery.ack()
 
-    async def _drop_waiting(self, held: HeldTask) -> None:
-        """Forgets a task without a report; its message is acknowledged when the other tasks in it are reported."""
+    def _drop_waiting(self, held: HeldTask) -> Delivery | None:
+        """Forgets a task without a report; its message, if all other tasks in it are reported: then it is to be acknowledged."""
         self.held.drop(held)
         if held.start_reported:
-            return
+            return None
         held.delivery.unreported -= 1
-        if held.delivery.unreported == 0:
-            await held.delivery.ack()
+        return held.delivery if held.delivery.unreported == 0 else None

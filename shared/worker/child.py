@@ -77,7 +77,7 @@ class Channel:
         return nonce, decode_call(memoryview(b"".join(parts))[HEAD.size :])
 
     def ready(self) -> None:
-        """Tells the worker that the functions are loaded."""
+        """Reports to the worker that the functions are loaded."""
         self._write(HEAD.pack(0, READY, 0))
 
     def progress(self, nonce: int, fraction: float, message: str) -> None:

@@ -15,21 +15,21 @@ from deploy.demo.__main__ import APP
 from deploy.demo.job import job
 from deploy.local import system
 from deploy.local.stack import Stack
-from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.execution import Site
 from tests.support.folders import folder
 from tests.support.main_job import Made, MainJob
 from tests.support.servers import of_stack
+from tests.support.speaking import speaking
 from tests.support.wait import wait_until
 
 
 class ShortOffers(Stack):
     """An offer whose answer was lost with its broker holds its site's cores for 20 s, not for five minutes."""
 
-    def env(self, process: str) -> dict[str, str]:
+    def env(self, process: str, site: str = "local") -> dict[str, str]:
         more = {"HEADRACE_OFFER_SECONDS": "20"} if process == "broker" else {}
-        return {**super().env(process), **more}
+        return {**super().env(process, site), **more}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,9 @@ async def _sites_are_free(stack: Stack) -> None:
 
     async def free(site: str) -> bool:
         try:
-            answer = await bus.request(subjects.broker(site, "ping"), b"{}", headers={h.USER: "admin"}, timeout=2)
+            subject = subjects.broker(site, "ping")
+            headers = speaking(str(stack.home.keys), "admin", subject)
+            answer = await bus.request(subject, b"{}", headers=headers, timeout=2)
             seen = msgspec.json.decode(answer.data, type=Site)
         except (NatsError, msgspec.MsgspecError):  # its broker is on its way back
             return False

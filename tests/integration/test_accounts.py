@@ -13,10 +13,12 @@ from nats.errors import Error, NoRespondersError
 from deploy.local import people
 from deploy.local.home import Home, HomeError
 from deploy.local.stack import Stack
+from deploy.nats.permissions import asked_by
 from services.gateway.events.watch_endpoint import WatchEndpoint
 from shared.bus import topology
 from shared.bus.client import Bus
 from shared.contracts import subjects
+from shared.contracts.endpoints.sites import SITE_ENTER
 from shared.contracts.topology import STREAMS, TASKS, worker_consumer
 from tests.support.bus_rig import connected
 from tests.support.servers import Servers, of_nats, settled
@@ -133,6 +135,71 @@ async def test_a_workers_reply_subject_is_no_lever(nats: Servers, scheduler: Bus
     assert await listener.stored() == expected
     await worker.close()
     await admin.close()
+
+
+async def test_a_sites_reply_subject_is_no_lever(nats: Servers, scheduler: Bus) -> None:
+    """Not by what it asks, not by the acknowledgement of an event: a site-run broker is not the facility."""
+    admin, site = await nats.connect(), await nats.connect("broker-site-a")
+    enter, event = SITE_ENTER.subject, subjects.event("offer", "offered", "0192")
+    listener = Listener(admin, ("hr.evt.offer.", *asked_by("broker")))  # what it may ask anyway
+
+    async def answer(message: Any) -> None:
+        await scheduler.nc.publish(message.reply, b"{}")
+
+    await scheduler.nc.subscribe(enter, cb=answer)
+    await settled(scheduler.nc)
+    await listener.start()
+    for lever in LEVERS:
+        await site.publish(enter, b"{}", reply=lever)
+        await site.publish(event, b"{}", reply=lever)
+    assert (await site.request(enter, b"{}", timeout=LIMIT)).data == b"{}"
+    stored = json.loads((await site.request(event, b"{}", timeout=LIMIT)).data)
+    assert stored == {"stream": "EVENTS", "seq": TAKEN + 1}
+    await settled(admin)
+    assert listener.heard == []
+    assert await listener.stored() == {stream.name: 0 for stream in STREAMS} | {"EVENTS": TAKEN + 1}
+    await site.close()
+    await admin.close()
+
+
+async def test_a_site_reaches_no_stream_and_no_other_site(nats: Servers, scheduler: Bus) -> None:
+    problems: list[str] = []
+
+    async def note(error: Exception) -> None:
+        problems.append(str(error).lower())
+
+    site = await nats.connect("broker-site-a", error_cb=note)
+    published = (
+        *("$JS.API.STREAM.UPDATE.TASKS", "$JS.API.STREAM.CREATE.EVENTS", "$JS.API.STREAM.PURGE.TASKS", "$JS.API.INFO"),
+        *("$JS.API.CONSUMER.CREATE.EVENTS.x.hr.evt.>", "$JS.API.CONSUMER.MSG.NEXT.COMMANDS.commands-scheduler"),
+        *("hr.rpc.scheduler.session.delete", "hr.rpc.scheduler.partition.create", "hr.rpc.scheduler.result.value"),
+        *("hr.broker.site-b.accept", "hr.evt.session.closed.0192", "hr.cmd.alice.scheduler.session.create"),
+        *(
+            "hr.report.site-a",
+            "hr.task.site-a.5.0192",
+            "_INBOX_scheduler.x",
+            "_INBOX_broker-site-b.x",
+            "hr.dead.commands.x",
+        ),
+    )
+    heard = (
+        "hr.evt.>",
+        "hr.broker.site-b.*",
+        "hr.rpc.scheduler.>",
+        "hr.cmd.>",
+        "_INBOX_gateway.>",
+        "hr.task.>",
+        "hr.ctl.>",
+        ">",
+    )
+    for subject in published:
+        await site.publish(subject, b"{}")
+    for subject in heard:
+        await site.subscribe(subject)
+    await settled(site)
+    await wait_until(lambda: len(problems) == len(published) + len(heard), on_timeout=lambda: problems)
+    assert all("permissions violation" in problem for problem in problems)
+    await site.close()
 
 
 async def test_traces_of_messages_go_nowhere_else(nats: Servers, scheduler: Bus) -> None:

@@ -15,6 +15,7 @@ from shared.service.context import Context
 from shared.service.service import Service
 from tests.support.bus_rig import Said, Word, connected
 from tests.support.servers import Servers, settled
+from tests.support.speaking import speaking
 
 SUBJECT = "hr.offer.request"
 WORD = Query[Word, Any]("broker", "offer", "request", Word, object, None, "Answers.", at=SUBJECT)
@@ -47,7 +48,9 @@ async def test_all_answer_and_it_ends_when_there_are_enough(nats: Servers, gatew
         for text in ("a", "b", "b", "error", "junk"):
             await answering(bus, text)
         began = time.perf_counter()
-        async with ask_many(gateway, SUBJECT, Word("?"), Said, within=10, headers={"Hr-User": "ann"}) as answers:
+        async with ask_many(
+            gateway, SUBJECT, Word("?"), Said, within=10, headers=speaking(nats.keys, "ann", SUBJECT)
+        ) as answers:
             assert await answers.until(lambda found: len(found) == 2)
             assert sorted(answers.found, key=str) == [Said("a", "ann"), Said("b", "ann")], "one of each group"
             assert await answers.until(lambda found: bool(answers.errors))

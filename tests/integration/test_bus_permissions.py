@@ -5,21 +5,24 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deploy.nats.permissions import NOUNS
-from shared.contracts.subjects import SERVICES
+from deploy.nats.permissions import NOUNS, OF_FACILITY
 from tests.support.servers import Servers, settled
 from tests.support.wait import wait_until
 
 NOT_THEIRS = {
     **{
         service: f"hr.evt.{noun}.changed.1"
-        for service, (noun, *_) in zip(SERVICES, (NOUNS[other] for other in (*SERVICES[1:], SERVICES[0])), strict=True)
+        for service, (noun, *_) in zip(
+            OF_FACILITY, (NOUNS[other] for other in (*OF_FACILITY[1:], "broker")), strict=True
+        )
     },
+    "broker-site-a": "hr.evt.session.closed.0192",
     "worker": "hr.task.default.5.0192",
     "alice": "hr.cmd.bob.scheduler.session.create",
 }
 THEIRS = {
-    **{service: f"hr.step.{service}.chain.step" for service in SERVICES},
+    **{service: f"hr.step.{service}.chain.step" for service in OF_FACILITY},
+    "broker-site-a": "hr.evt.offer.offered.0192",
     "worker": "hr.report.default",
     "alice": "hr.cmd.alice.scheduler.session.create",
 }

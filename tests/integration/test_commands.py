@@ -18,6 +18,7 @@ from shared.service import commands
 from tests.support.bus_rig import Bench, Said, Word, connected, open_bench
 from tests.support.databases import Database
 from tests.support.servers import Servers
+from tests.support.speaking import speaking
 from tests.support.wait import wait_until
 
 SAY = subjects.command("alice", "archiver", "word", "say")
@@ -58,7 +59,7 @@ async def empty(bench: Bench) -> bool:
 
 
 async def test_a_command_waits_for_its_service_and_its_outcome_is_told(bench: Bench, alice: Bus) -> None:
-    ack = await alice.publish(SAY, Word("hello", 2), headers={h.USER: "mallory"})
+    ack = await alice.publish(SAY, Word("hello", 2), headers=speaking(bench.keys, "mallory", SAY))
     await bench.service.start()
     done = await outcome(bench, ack)
     assert isinstance(done, CommandDone)
@@ -151,7 +152,7 @@ async def test_a_flood_of_one_user_is_refused_and_others_are_heard(bench: Bench,
 
 async def test_an_idempotency_key_gives_the_same_answer_once(bench: Bench, alice: Bus) -> None:
     await bench.service.start()
-    headers = {h.USER: "alice", h.IDEMPOTENCY_KEY: "k1"}
+    headers = speaking(bench.keys, "alice", RPC) | {h.IDEMPOTENCY_KEY: "k1"}
     first = await bench.bus.request(RPC, Word("mine"), Said, headers=headers)
     assert await bench.bus.request(RPC, Word("mine"), Said, headers=headers) == first
     assert bench.acted == 1
@@ -160,7 +161,7 @@ async def test_an_idempotency_key_gives_the_same_answer_once(bench: Bench, alice
             await bench.bus.request(RPC, other, Said, headers=headers)
         assert told.value.field == h.IDEMPOTENCY_KEY
     # The key is its owner's: another user may use the same. A command under it is the same request.
-    await bench.bus.request(RPC, Word("theirs"), Said, headers={**headers, h.USER: "bob"})
+    await bench.bus.request(RPC, Word("theirs"), Said, headers=headers | speaking(bench.keys, "bob", RPC))
     done = await outcome(bench, await alice.publish(SAY, Word("mine"), headers={h.IDEMPOTENCY_KEY: "k1"}))
     assert isinstance(done, CommandDone)
     assert msgspec.json.decode(done.reply, type=Said) == first
@@ -169,7 +170,7 @@ async def test_an_idempotency_key_gives_the_same_answer_once(bench: Bench, alice
 
 async def test_the_same_key_at_the_same_time_acts_once(bench: Bench) -> None:
     await bench.service.start()
-    headers = {h.USER: "alice", h.IDEMPOTENCY_KEY: "k2"}
+    headers = speaking(bench.keys, "alice", RPC) | {h.IDEMPOTENCY_KEY: "k2"}
     calls = (bench.bus.request(RPC, Word("mine"), Said, headers=headers) for _ in range(5))
     assert len(set(await asyncio.gather(*calls))) == 1
     assert await bench.said() == ["mine"]
@@ -177,7 +178,7 @@ async def test_the_same_key_at_the_same_time_acts_once(bench: Bench) -> None:
 
 async def test_a_refusal_does_not_use_up_its_key(bench: Bench) -> None:
     await bench.service.start()
-    headers = {h.USER: "alice", h.IDEMPOTENCY_KEY: "k3"}
+    headers = speaking(bench.keys, "alice", RPC) | {h.IDEMPOTENCY_KEY: "k3"}
     for _ in range(2):
         with pytest.raises(NotFound):
             await bench.bus.request(RPC, Word("refuse"), Said, headers=headers)

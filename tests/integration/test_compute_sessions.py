@@ -7,9 +7,12 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from nats.aio.msg import Msg
 
+from shared.bus import topology
+from shared.bus.client import Bus
 from shared.contracts import compute as c
-from shared.contracts import ids
+from shared.contracts import ids, subjects
 from shared.contracts.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.contracts.operations import Amount, Operation, OperationRef, OperationWait
 from shared.objects.layout import result_key, session_prefix
@@ -180,6 +183,33 @@ async def test_cancel_ends_everything_and_stops_what_runs(rig: Rig) -> None:
         with pytest.raises(Conflict, match="CANCELLED"):
             await rig.submit(session, [spec()])
         await wait_until(lambda: len(set(rig.framed(session, "cancelled"))) == 22)
+
+
+async def test_nothing_begins_in_a_slot_that_a_heartbeats_answer_frees(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heartbeats are answered between the session's change and the message that stops its tasks, which a slow purge holds up."""
+    partition, beats, purge = await rig.partition(), [0], topology.purge
+
+    async def count(message: Msg) -> None:
+        beats[0] += 1
+
+    async def slow_purge(bus: Bus, stream: str, subject: str) -> int:
+        if subject == subjects.tasks_of_session(session):
+            after = beats[0] + 3
+            await wait_until(lambda: beats[0] >= after)
+        return await purge(bus, stream, subject)
+
+    async with rig.worker(app, partition=partition, slots=1) as worker:
+        session = await rig.session(partition)
+        id = await rig.submit(session, [spec("hold", str(uuid4())), *(spec() for _ in range(20))])
+        await rig.until(ids.task_id(id, 0), "processing")
+        await rig.bus.nc.subscribe(subjects.beat(worker.name), cb=count)
+        monkeypatch.setattr(topology, "purge", slow_purge)
+        await lead(rig, session, "cancel")
+        assert (await rig.until(ids.task_id(id, 0), "cancelled")).error == "its session was cancelled"
+        assert await statuses(rig, id, *range(1, 21)) == ["cancelled"] * 20
+        assert not [task for task in RAN if ids.submission_of(task) == id and ids.line_of(task)]
 
 
 async def test_a_closed_session_and_a_paused_one_can_be_cancelled(rig: Rig) -> None:

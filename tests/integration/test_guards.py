@@ -13,7 +13,7 @@ from shared.service.schema import SCHEMA as OUTBOX
 from tests.support.databases import Database
 
 STOP, FAIL, WAITING = TASK.sources("stop"), TASK.sources("fail"), sorted(TASK.sets["waiting"])
-COMPLETE, RERUN = TASK.sources("complete"), TASK.sources("rerun")
+COMPLETE, RETRYABLE = TASK.sources("complete"), TASK.sources("rerun")
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ async def test_functions_guard_with_the_states_of_the_table(functions: dict[str,
         "complete_one_v1": [COMPLETE],
         "complete_parent_v1": [COMPLETE, session],
         "end_v1": [STOP, STOP, FAIL, WAITING],
-        "rerun_v1": [RERUN],
+        "rerun_v1": [RETRYABLE],
         "count_down_v1": [TASK.sources("hold")],
         "choose_v1": [session],
         "submit_v1": [session],

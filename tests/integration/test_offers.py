@@ -12,12 +12,18 @@ import httpx
 import msgspec
 import pytest
 
-from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.compute import Counts
 from shared.contracts.endpoints.execution import OFFER_REQUEST
 from shared.contracts.errors import Invalid, Unavailable
-from shared.contracts.execution import KINDS, Between, Compute, ExecutionRequest, OfferReply, OfferRequest
+from shared.contracts.execution import (
+    KINDS,
+    Between,
+    Compute,
+    ExecutionRequest,
+    OfferReply,
+    OfferRequest,
+)
 from shared.contracts.ids import uuid7
 from shared.service.context import Context
 from shared.service.service import Service
@@ -26,6 +32,7 @@ from tests.support.bus_rig import connected
 from tests.support.databases import Database
 from tests.support.offers_rig import PID, Document, Sites, open_sites, request, see, set_phase, until, wanted
 from tests.support.servers import Servers
+from tests.support.speaking import speaking
 from tests.support.wait import wait_until
 
 SOON = 0.3
@@ -83,8 +90,8 @@ async def test_both_sites_answer_and_the_one_with_the_data_is_best(sites: Sites,
     assert stored.json() == made
     assert await see(ann, a) == a
     await wait_until(lambda: sites.phases(b["meta"]["uuid"]) == ["OFFERED"])
-    created = [(ctx.user, asked.name) for ctx, asked in sites.scheduler.asked("partition.create")]
-    assert sorted(created) == [("admin", "site-a"), ("admin", "site-b")]
+    entered = [(ctx.user, ctx.site, ctx.roles, asked.name) for ctx, asked in sites.scheduler.asked("site.enter")]
+    assert sorted(entered) == [("", site, ("site",), site) for site in ("site-a", "site-b")]
 
 
 async def test_a_site_whose_workers_have_not_the_function_offers_nothing(sites: Sites, ann: httpx.AsyncClient) -> None:
@@ -171,7 +178,7 @@ async def test_the_sweep_says_so_too(sites: Sites, ann: httpx.AsyncClient) -> No
     await wait_until(lambda: sites.phases(offer["meta"]["uuid"]) == ["OFFERED", "EXPIRED"])
 
 
-async def test_no_site_is_ever_overbooked(sites: Sites) -> None:
+async def test_no_site_is_ever_overbooked(sites: Sites, nats: Servers) -> None:
     """With two replicas of it, which share a queue group: one of them answers."""
     await sites.start("site-a", site_cores=7, site_memory_gib=100)
     await sites.start("site-a", replica="site-a-2", site_cores=7, site_memory_gib=100)
@@ -179,7 +186,8 @@ async def test_no_site_is_ever_overbooked(sites: Sites) -> None:
 
     async def ask() -> OfferReply:
         asked = OfferRequest(uuid7(), ExecutionRequest(compute=compute), 30)
-        return await sites.bus.request(subjects.OFFER_REQUEST, asked, OfferReply, timeout=30, headers={h.USER: "ann"})
+        headers = speaking(nats.keys, "ann", subjects.OFFER_REQUEST)
+        return await sites.bus.request(subjects.OFFER_REQUEST, asked, OfferReply, timeout=30, headers=headers)
 
     replies = await asyncio.gather(*(ask() for _ in range(50)))
     offers = [reply.offer for reply in replies if reply.offer is not None]
@@ -188,12 +196,11 @@ async def test_no_site_is_ever_overbooked(sites: Sites) -> None:
     assert await sites.free("site-a") == 0
 
 
-async def test_the_same_question_reserves_once(sites: Sites) -> None:
+async def test_the_same_question_reserves_once(sites: Sites, nats: Servers) -> None:
     await sites.start("site-a")
     asked = OfferRequest(uuid7(), ExecutionRequest(), 5)
-    replies = [
-        await sites.bus.request(subjects.OFFER_REQUEST, asked, OfferReply, headers={h.USER: "ann"}) for _ in range(2)
-    ]
+    headers = speaking(nats.keys, "ann", subjects.OFFER_REQUEST)
+    replies = [await sites.bus.request(subjects.OFFER_REQUEST, asked, OfferReply, headers=headers) for _ in range(2)]
     assert replies[0] == replies[1]
     assert await sites.free("site-a") == 1
 
@@ -245,7 +252,7 @@ async def test_a_site_that_is_silent_is_waited_for_until_the_deadline(
     ("located", "reason"),
     [
         (None, f"there is no dataset {PID}"),
-        (Unavailable("the database is away; try again"), f"cannot tell where {PID} is"),
+        (Unavailable("the database is away; try again"), f"where {PID} is cannot be looked up now"),
     ],
 )
 async def test_data_that_nobody_can_place(sites: Sites, ann: httpx.AsyncClient, located: Any, reason: str) -> None:

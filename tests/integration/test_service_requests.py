@@ -21,6 +21,7 @@ from tests.support.bus_rig import Bench, Said, Word, connected, open_bench
 from tests.support.databases import Database
 from tests.support.proxy import Proxy
 from tests.support.servers import Servers
+from tests.support.speaking import speaking
 from tests.support.wait import wait_until
 
 ECHO, FAIL, SAY = "hr.rpc.archiver.word.echo", "hr.rpc.archiver.word.fail", "hr.rpc.archiver.word.say"
@@ -41,7 +42,7 @@ async def bench(nats: Servers, database: Database) -> AsyncIterator[Bench]:
 
 async def test_a_request_is_answered_and_knows_who_asks(bench: Bench, nats: Servers) -> None:
     async with connected(nats, "gateway", topology=False) as gateway:
-        said = await gateway.request(ECHO, Word("ab", 2), Said, headers={h.USER: "ann"})
+        said = await gateway.request(ECHO, Word("ab", 2), Said, headers=speaking(nats.keys, "ann", ECHO))
         assert said == Said("abab", "ann")
         assert await gateway.request(ECHO, b'{"text": "x"}', Said) == Said("x", "")
 
@@ -183,7 +184,7 @@ async def test_a_read_while_the_database_is_away_says_so_and_goes_on_when_it_is_
     url = database.url("archiver")
     async with (
         Proxy(urlsplit(url).port or 0) as line,
-        await open_pool(line.url(url), "archiver", largest=1) as pool,
+        await open_pool(line.url(url), "archiver", max_size=1) as pool,
     ):
 
         async def read(ctx: Context, word: Word) -> Said:

@@ -180,7 +180,7 @@ async def left(db: Any, submission: UUID) -> dict[str, int]:
 
 async def gone(rig: Rig, db: Any, submission: UUID) -> None:
     """The sweep has nothing left to take: once it was there, all of it is gone."""
-    async with await open_pool(rig.database.url("scheduler"), "scheduler", largest=1) as pool:
+    async with await open_pool(rig.database.url("scheduler"), "scheduler", max_size=1) as pool:
         once = sweep(rig, pool)
 
         async def nothing() -> bool:  # the parent's end may not have been stored yet

@@ -171,6 +171,28 @@ async def test_what_comes_after_archiving_changes_nothing_and_is_swept(rig: Data
         assert {path: file.read() for path, file in found.items() if file is not None} == files
 
 
+async def test_an_upload_that_is_being_cancelled_cannot_be_finished_again(rig: DataRig, pid: str) -> None:
+    """Its chain would look at nothing again when it has ended: the request would be forgotten."""
+    made = await rig.register(pid, {"a": b"one"})
+    await rig.finish(pid)
+    await rig.until(pid, "missingFilesError")
+    chain = "(SELECT chain FROM archiver.datasets WHERE id = $1)"
+    await rig.sql(
+        "UPDATE archiver.chains SET status = 1, cancelling = true, due_at = now() + interval '1 hour', "
+        f"lease_until = now() + interval '1 hour', ended_at = NULL WHERE id = {chain}",
+        made.id,
+    )
+    await rig.upload(pid, {"a": b"one"})
+    with pytest.raises(Conflict, match="is being cancelled"):
+        await rig.finish(pid)
+    await rig.sql(
+        f"UPDATE archiver.chains SET status = 5, cancelling = false, due_at = NULL, ended_at = now() WHERE id = {chain}",
+        made.id,
+    )
+    await rig.finish(pid)
+    await rig.until(pid, "datasetCreated")
+
+
 # -- abandon
 
 

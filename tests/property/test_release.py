@@ -22,7 +22,7 @@ from shared.contracts import ids
 from shared.contracts.states import ResultStatus, TaskStatus
 from shared.contracts.work import Completed
 from shared.db.migrate import migrate
-from shared.db.pool import RERUN, open_pool
+from shared.db.pool import RETRYABLE, open_pool
 from shared.runtime.retry import Backoff, retry
 from shared.service.schema import SCHEMA as OUTBOX
 from tests.support.compute_rig import new_database
@@ -160,7 +160,7 @@ async def _all_as_modelled(pool: "asyncpg.Pool[Any]", graph: Graph, model: Model
 
 async def again(call: Any) -> Any:
     """As the completer does: what was rolled back for a deadlock runs again."""
-    return await retry(call, on=RERUN, backoff=Backoff(first=0.005, ceiling=0.05))
+    return await retry(call, on=RETRYABLE, backoff=Backoff(first=0.005, ceiling=0.05))
 
 
 @pytest.mark.parametrize("seed", range(8))

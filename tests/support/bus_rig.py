@@ -37,8 +37,12 @@ WORD_FAIL = Query("archiver", "word", "fail", Word, Said, None, "Fails as it is 
 
 
 @asynccontextmanager
-async def connected(servers: Servers, user: str = "archiver", *, topology: bool = True) -> AsyncIterator[Bus]:
-    bus = await Bus.connect(BusSettings(**servers.bus(user)), user, apply_topology=topology)
+async def connected(
+    servers: Servers, user: str = "archiver", *, topology: bool = True, site: str = ""
+) -> AsyncIterator[Bus]:
+    """`site`: whose broker it is, if it is one: those make no streams."""
+    applies = topology and user != "broker"
+    bus = await Bus.connect(BusSettings(**servers.bus(user, site)), user, apply_topology=applies)
     try:
         yield bus
     finally:
@@ -48,11 +52,11 @@ async def connected(servers: Servers, user: str = "archiver", *, topology: bool 
 class Bench:
     """The archiver's place on the bus with a table `said`, one row a word. `acted`: how often the handler ran.
 
-    `held`: words whose handler waits.
+    `held`: words whose handler waits. `keys`: the folder of those who may sign.
     """
 
-    def __init__(self, bus: Bus, pool: Any, relay: Relay) -> None:
-        self.bus, self.pool, self.relay = bus, pool, relay
+    def __init__(self, bus: Bus, pool: Any, relay: Relay, keys: str) -> None:
+        self.bus, self.pool, self.relay, self.keys = bus, pool, relay, keys
         self.units = Units(pool, relay)
         self.service = Service(bus, self.units, "archiver", "1.2.3", "what the tests ask")
         self.acted = 0
@@ -100,4 +104,4 @@ async def open_bench(servers: Servers, database: Database, *, poll_every: float 
     ):
         await migrate(pool, "archiver", SCHEMA)
         await pool.execute("CREATE TABLE said (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, text text NOT NULL)")
-        yield Bench(bus, pool, Relay(bus, pool, "archiver", poll_every=poll_every))
+        yield Bench(bus, pool, Relay(bus, pool, "archiver", poll_every=poll_every), servers.keys)

@@ -31,6 +31,7 @@ from tests.support.buckets import new_bucket
 from tests.support.compute_functions import PATH
 from tests.support.databases import Database
 from tests.support.servers import Servers
+from tests.support.speaking import speaking
 from tests.support.wait import LIMIT, wait_until
 
 T = TypeVar("T")
@@ -61,8 +62,8 @@ class Rig:
         headers: dict[str, str] | None = None,
     ) -> T:
         """`name`: noun and verb, such as `session.get`."""
-        sent = {h.USER: user, **({h.IDEMPOTENCY_KEY: key} if key else {}), **(headers or {})}
         subject = subjects.rpc("scheduler", *name.split("."))
+        sent = speaking(self.servers.keys, user, subject) | ({h.IDEMPOTENCY_KEY: key} if key else {}) | (headers or {})
         return await self.bus.request(subject, request, reply, headers=sent, timeout=20)
 
     # -- what users do

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import secrets
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -85,6 +86,7 @@ async def run() -> AsyncIterator[Servers]:
             s3_endpoint=f"http://{s3_at}",
             s3_access_key="headrace",
             s3_secret_key=s3_secret,
+            keys=tempfile.mkdtemp(prefix="headrace-keys-"),
         )
         checks = (_nats_answers, _postgres_answers, _s3_answers)
         await asyncio.gather(*(_until(check, servers) for check in checks))

@@ -21,7 +21,6 @@ from services.retriever.settings import KeepSettings
 from services.retriever.settings import Settings as RetrieverSettings
 from shared.bus.client import Bus, BusSettings
 from shared.contracts import catalogue as k
-from shared.contracts import headers as h
 from shared.contracts import retrieval as r
 from shared.contracts import subjects
 from shared.contracts.health import Health, HealthCheck
@@ -35,6 +34,7 @@ from tests.support.compute_rig import forget_streams, new_database
 from tests.support.databases import Database
 from tests.support.folders import folder
 from tests.support.servers import Servers
+from tests.support.speaking import speaking
 from tests.support.wait import LIMIT, wait_until
 
 T = TypeVar("T")
@@ -51,9 +51,9 @@ class DataRig:
     async def ask(self, name: str, request: Any, reply: type[T], *, user: str = "ann") -> T:
         """`name`: service, noun and verb, such as `archiver.dataset.get`."""
         service, noun, verb = name.split(".")
-        return await self.bus.request(
-            subjects.rpc(service, noun, verb), request, reply, headers={h.USER: user}, timeout=20
-        )
+        subject = subjects.rpc(service, noun, verb)
+        headers = speaking(self.servers.keys, user, subject)
+        return await self.bus.request(subject, request, reply, headers=headers, timeout=20)
 
     async def sql(self, query: str, *values: object) -> list[Any]:
         admin = await asyncpg.connect(self.database.admin_url)

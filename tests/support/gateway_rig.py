@@ -19,6 +19,7 @@ from shared.contracts import compute as c
 from shared.contracts.endpoint import Endpoint
 from shared.contracts.endpoints import compute as e
 from shared.contracts.endpoints.health import CHECK
+from shared.contracts.endpoints.sites import SITE_ENTER, SITE_PARTITION
 from shared.contracts.errors import NotFound
 from shared.contracts.health import Health, HealthCheck
 from shared.contracts.ids import uuid7
@@ -88,6 +89,8 @@ class Scheduler:
             (e.PARTITION_LIST, lambda *_: c.PartitionPage([c.Partition("default", 1, 2, 0)])),
             (e.PARTITION_CREATE, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
             (e.PARTITION_GET, lambda _, asked: c.Partition(asked.name, 1, 2, 0, functions=["echo"])),
+            (SITE_ENTER, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
+            (SITE_PARTITION, lambda _, asked: c.Partition(asked.name, 1, 2, 0, functions=["echo"])),
             (e.PARTITION_UPDATE, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
             (e.PARTITION_DELETE, lambda _, asked: c.Partition(asked.name, 0, 0, 0)),
             (e.RESULT_CREATE, self._create_results),
@@ -243,7 +246,7 @@ async def running(
 
 
 async def _bus(stack: AsyncExitStack, servers: Servers, name: str) -> Bus:
-    bus = await Bus.connect(BusSettings(**servers.bus(name)), name)
+    bus = await Bus.connect(BusSettings(**servers.bus(name)), name, apply_topology=name != "broker")
     stack.push_async_callback(bus.close)
     return bus
 

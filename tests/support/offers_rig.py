@@ -13,7 +13,6 @@ import msgspec
 from services.broker.app import main
 from services.broker.settings import Settings
 from shared.bus.client import Bus, BusSettings
-from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.catalogue import DatasetRef, Located
 from shared.contracts.compute import Session
@@ -29,6 +28,7 @@ from tests.support.buckets import Bucket
 from tests.support.databases import Database
 from tests.support.gateway_rig import Gateway, Scheduler, running
 from tests.support.servers import Servers
+from tests.support.speaking import speaking
 from tests.support.wait import LIMIT, wait_until
 
 PID = "headrace/astropy"
@@ -36,12 +36,13 @@ Document = dict[str, Any]
 
 
 class Sites:
-    """`located`: what the archiver's stand-in says of a dataset. `told`: the events of offers, in order."""
+    """`located`: what the archiver's stand-in says of a dataset. `told`: the events of offers, in order. `locating`: who asked it."""
 
     def __init__(self, gateway: Gateway, database: Database, s3: Bucket, bus: Bus) -> None:
         self.gateway, self._database, self._s3, self.bus = gateway, database, s3, bus
         self.located: dict[str, Located | HeadraceError] = {PID: Located(PID, 1_887_957, ["lts-a"])}
         self.told: list[OfferChanged] = []
+        self.locating: list[Context] = []
         self._running: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
 
     @property
@@ -50,15 +51,15 @@ class Sites:
 
     async def start(self, site: str, *, replica: str = "", **settings: Any) -> None:
         """A broker, until it makes offers. `settings`: as the environment would say them, in lower case."""
-        base = ServiceSettings(**self.gateway.servers.bus("broker"), database_url=self._database.url("broker"))
+        base = ServiceSettings(**self.gateway.servers.bus("broker", site), database_url=self._database.url("broker"))
         made = Settings(
             service=base, objects=ObjectsSettings(**msgspec.structs.asdict(self._s3)), site=site, **settings
         )
-        before = len(self.scheduler.asked("partition.create"))
+        before = len(self.scheduler.asked("site.enter"))
         stop = asyncio.Event()
         task = asyncio.create_task(main(made, stop))
         self._running[replica or site] = stop, task
-        await wait_until(lambda: task.done() or len(self.scheduler.asked("partition.create")) > before)
+        await wait_until(lambda: task.done() or len(self.scheduler.asked("site.enter")) > before)
         await wait_until(lambda: task.done() or self._lives(site))
         if task.done():
             task.result()
@@ -85,8 +86,9 @@ class Sites:
             await self.stop(name)
 
     async def free(self, site: str) -> int:
-        headers = {h.USER: "admin"}
-        return (await self.bus.request(subjects.broker(site, "ping"), SitePing(), Site, headers=headers)).cores_free
+        subject = subjects.broker(site, "ping")
+        headers = speaking(self.gateway.servers.keys, "admin", subject)
+        return (await self.bus.request(subject, SitePing(), Site, headers=headers)).cores_free
 
     def phases(self, offer: str) -> list[str]:
         """What was told of an offer, in order."""
@@ -96,6 +98,7 @@ class Sites:
         return self.scheduler.sessions[UUID(offer["session"])]
 
     async def archive(self, ctx: Context, asked: DatasetRef) -> Located:
+        self.locating.append(ctx)
         found = self.located.get(asked.pid, NotFound(f"there is no dataset {asked.pid}", field="pid"))
         if isinstance(found, HeadraceError):
             raise found

@@ -1,7 +1,9 @@
 """Addresses and passwords of the servers that the tests use, wherever they come from."""
 
 import os
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -12,8 +14,10 @@ import nats
 from botocore.config import Config
 from nats.aio.client import Client
 
+from deploy import keys
 from deploy.local import database as databases
 from deploy.local.stack import Stack
+from deploy.nats.permissions import BROKER, site_user
 from shared.contracts.subjects import SERVICES
 
 
@@ -27,7 +31,10 @@ async def settled(client: Client) -> None:
 
 
 class Servers(msgspec.Struct, frozen=True):
-    """`postgres_url`: as a superuser. `nats_logins`: user → password; empty: a server that asks for none."""
+    """`postgres_url`: as a superuser. `nats_logins`: user → password; empty: a server that asks for none.
+
+    `keys`: the folder with the keys of whoever signs; empty: nobody does.
+    """
 
     nats_url: str
     nats_logins: Mapping[str, str]
@@ -37,21 +44,38 @@ class Servers(msgspec.Struct, frozen=True):
     s3_access_key: str
     s3_secret_key: str
     s3_region: str = "us-east-1"
+    keys: str = ""
 
-    def bus(self, user: str) -> dict[str, str]:
-        """The fields of BusSettings for one of the bus's users."""
-        known = user in self.nats_logins
+    def bus(self, user: str, site: str = "") -> dict[str, str]:
+        """The fields of BusSettings for one of the bus's users. `site`: whose broker it is, if it is one.
+
+        The administrator is the tests' own: it signs as the gateway would.
+        """
+        login = site_user(site or "local") if user == BROKER else user
+        known = login in self.nats_logins
         return {
             "nats_url": self.nats_url,
-            "nats_user": user if known else "",
-            "nats_password": self.nats_logins[user] if known else "",
+            "nats_user": login if known else "",
+            "nats_password": self.nats_logins[login] if known else "",
+            **self._keys(user, site),
+        }
+
+    def _keys(self, user: str, site: str) -> dict[str, str]:
+        issuer = {"admin": "gateway", "broker": f"broker.{site or 'local'}"}.get(user, user)
+        if not self.keys or not keys.is_issuer(issuer):
+            return {}
+        keys.make(Path(self.keys), [issuer])
+        return {
+            "delegation_key_file": str(keys.private_file(Path(self.keys), issuer)),
+            "issuers_file": str(Path(self.keys) / keys.PUBLIC),
         }
 
     async def connect(self, user: str = "admin", **options: Any) -> Client:
         """A plain connection to the bus."""
         login = self.bus(user)
         if login["nats_user"]:
-            options |= {"user": user, "password": login["nats_password"], "inbox_prefix": f"_INBOX_{user}".encode()}
+            name = login["nats_user"]
+            options |= {"user": name, "password": login["nats_password"], "inbox_prefix": f"_INBOX_{name}".encode()}
         return await nats.connect(self.nats_url, **{"connect_timeout": 5, **options})
 
     async def forget(self, stream: str, consumer: str = "") -> None:
@@ -105,6 +129,7 @@ def of_nats(stack: Stack) -> Servers:
         s3_endpoint="",
         s3_access_key="",
         s3_secret_key="",
+        keys=str(stack.home.keys),
     )
 
 
@@ -118,6 +143,7 @@ def of_stack(stack: Stack) -> Servers:
         s3_endpoint=stack.s3.url,
         s3_access_key=stack.s3.access_key,
         s3_secret_key=stack.s3.secret_key,
+        keys=str(stack.home.keys),
     )
 
 
@@ -138,6 +164,7 @@ async def of_addresses(nats_url: str, postgres_url: str, s3: tuple[str, str, str
         s3_endpoint=s3[0],
         s3_access_key=s3[1],
         s3_secret_key=s3[2],
+        keys=tempfile.mkdtemp(prefix="headrace-keys-"),
     )
 
 

@@ -18,7 +18,7 @@ PEOPLE = ("alice", "bob")
 MADE = accounts(PEOPLE, {name: name for name in (*users(PEOPLE), "system")})
 
 
-@pytest.mark.parametrize("name", ["PERSON_alice", "PERSON_bob", "WORKERS"])
+@pytest.mark.parametrize("name", ["PERSON_alice", "PERSON_bob", "WORKERS", "SITE_site-a", "SITE_local"])
 def test_what_an_account_imports_is_exported_in_the_same_way(name: str) -> None:
     for imported in MADE[name]["imports"]:
         [(kind, source)] = imported.items()
@@ -28,6 +28,13 @@ def test_what_an_account_imports_is_exported_in_the_same_way(name: str) -> None:
         for user in MADE[name]["users"]:
             allowed = user["permissions"]["publish" if kind == "service" else "subscribe"]["allow"]
             assert source["subject"] in allowed, "the permissions are the second wall"
+
+
+def test_a_site_has_an_account_of_its_own_without_jetstream() -> None:
+    made = MADE["SITE_site-a"]
+    assert "jetstream" not in made
+    assert [user["user"] for user in made["users"]] == ["broker-site-a"]
+    assert "broker" not in {user["user"] for account in MADE.values() for user in account.get("users", ())}
 
 
 def test_a_person_imports_nothing_but_the_own_commands_and_watches() -> None:
@@ -61,7 +68,23 @@ def test_names_of_people(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "a.b", "*", ">", "a b", "-a", "x" * 64, "é", "a\n", *subjects.SERVICES, "worker", "admin", "system"]
+    "name",
+    [
+        "",
+        "a.b",
+        "*",
+        ">",
+        "a b",
+        "-a",
+        "x" * 64,
+        "é",
+        "a\n",
+        *subjects.SERVICES,
+        "worker",
+        "admin",
+        "system",
+        "broker-x",
+    ],
 )
 def test_names_that_nobody_may_have(name: str) -> None:
     assert not is_person(name)

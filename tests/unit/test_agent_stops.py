@@ -4,11 +4,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from nats.aio.msg import Msg
 
 from shared.bus.pull import Pull, delivery
 from shared.contracts import subjects
 from shared.contracts.work import BeatReply, Completed, Failed, Progress
-from tests.support.agent_rig import Rig, gates, ran, rig, stubborn
+from tests.support.agent_rig import Rig, app, gates, open_rig, ran, rig, stubborn
 from tests.support.wait import wait_until
 
 __all__ = ["rig"]
@@ -115,6 +116,37 @@ async def test_what_a_heartbeats_answer_stops_is_reported_too(rig: Rig) -> None:
     assert await rig.ended(running) == Failed(running.id, 0, "cancelled", WHY)
     await wait_until(lambda: not rig.queued())
     assert not [report for report in rig.reports() if report.task == waiting.id]
+
+
+@pytest.mark.parametrize("by", ["control", "heartbeat"])
+async def test_what_is_dropped_does_not_begin_in_the_slot_that_is_freed(
+    monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """The acknowledgement of what is dropped first takes until what ran has ended."""
+    acknowledge = Pull.ack
+    async with open_rig(app, slots=2) as rig:
+        running, waiting = [rig.work("cleans_up") for _ in range(2)], [rig.work() for _ in range(2)]
+
+        async def slow_ack(self: Pull, message: Msg) -> None:
+            await rig.ended(running[0])
+            await acknowledge(self, message)
+
+        for work in running:
+            await rig.send(work)
+            await rig.runs(work)
+        for work in waiting:
+            await rig.send(work)
+        await rig.waits(*waiting)
+        monkeypatch.setattr(Pull, "ack", slow_ack)
+        if by == "control":
+            await rig.control("cancelled")
+        else:
+            rig.reply = BeatReply([work.id for work in (*running, *waiting)], 60.0)
+            await rig.bus.nc.publish(subjects.HEARTBEAT_REQUEST, b"")
+        for work in running:
+            assert await rig.ended(work) == Failed(work.id, 0, "cancelled", WHY)
+        await wait_until(lambda: not rig.agent.held.all())
+        assert not [report for report in rig.reports() if report.task in {work.id for work in waiting}]
 
 
 async def test_an_answer_about_an_attempt_does_not_stop_the_next_one(rig: Rig) -> None:

@@ -42,7 +42,7 @@ def test_data_that_are_here_are_said_to_be() -> None:
 def test_a_function_that_no_live_worker_of_the_site_has_is_not_offered() -> None:
     asked = ExecutionRequest(executable=FunctionExecutable(function="echo"))
     assert decide(SITE, ALL, asked, [], ["other"]) == No("no live worker of the site has function 'echo'")
-    assert decide(SITE, ALL, asked, [], None) == No("cannot tell which functions its workers have")
+    assert decide(SITE, ALL, asked, [], None) == No("which functions its workers have is not known now")
     assert isinstance(decide(SITE, ALL, asked, [], ["echo"]), Terms)
 
 

@@ -39,6 +39,13 @@ async def bus(broker: MemoryBroker) -> AsyncIterator[Bus]:
 
 @pytest.fixture
 async def other(broker: MemoryBroker) -> AsyncIterator[Bus]:
+    bus = await broker.connect("gateway", apply_topology=False)
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def worker(broker: MemoryBroker) -> AsyncIterator[Bus]:
     bus = await broker.connect("worker", apply_topology=False)
     yield bus
     await bus.close()
@@ -92,7 +99,7 @@ async def echo(task: Task) -> object:
 
 
 async def test_a_worker_runs_what_the_queue_holds_and_acks_when_its_report_is_stored(
-    broker: MemoryBroker, bus: Bus, other: Bus
+    broker: MemoryBroker, bus: Bus, worker: Bus
 ) -> None:
     asked: list[Confirm] = []
 
@@ -125,7 +132,7 @@ async def test_a_worker_runs_what_the_queue_holds_and_acks_when_its_report_is_st
     broker.redeliver()
     await bus.publish(subjects.task("default", 9, session), TaskBatch(session, 1, works[:5]))
 
-    agent = Agent(other, MemoryObjects(), app, Children("none"), name="w", partitions=["default"], slots=2)
+    agent = Agent(worker, MemoryObjects(), app, Children("none"), name="w", partitions=["default"], slots=2)
     stop = asyncio.Event()
     running = asyncio.create_task(agent.run(stop))
 

@@ -4,6 +4,7 @@ import pytest
 from nats.protocol.parser import Parser
 
 from shared.bus.connection import LARGEST_HEADERS, Connection
+from shared.bus.delegations import Delegations
 from shared.contracts.errors import Invalid
 from shared.contracts.headers import UNREADABLE
 from shared.service.middleware.identity import of_command, of_request
@@ -24,7 +25,10 @@ from shared.service.middleware.identity import of_command, of_request
 async def test_headers_that_cannot_be_read_are_refused_by_who_needs_them(raw: bytes) -> None:
     headers = await Connection().read_headers(raw)
     assert list(headers or {}) == [UNREADABLE]
-    for call in (lambda: of_request("hr.rpc.s.n.v", headers), lambda: of_command("hr.cmd.a.s.n.v", headers, "1")):
+    for call in (
+        lambda: of_request("hr.rpc.s.n.v", headers, Delegations()),
+        lambda: of_command("hr.cmd.a.s.n.v", headers, "1"),
+    ):
         with pytest.raises(Invalid) as refused:
             call()
         assert refused.value.field == "headers"
@@ -66,6 +70,6 @@ async def test_any_subject_that_the_server_takes_is_read(subject: bytes) -> None
 @pytest.mark.parametrize("key", ["k" * 256, "a\x00b", "a\nb", "\ufffd", "\u202e"])
 def test_an_idempotency_key_that_is_none_is_refused(key: str) -> None:
     with pytest.raises(Invalid) as refused:
-        of_request("hr.rpc.s.n.v", {"Idempotency-Key": key})
+        of_request("hr.rpc.s.n.v", {"Idempotency-Key": key}, Delegations())
     assert refused.value.field == "Idempotency-Key"
-    assert of_request("hr.rpc.s.n.v", {"Idempotency-Key": "k" * 255}).key == "k" * 255
+    assert of_request("hr.rpc.s.n.v", {"Idempotency-Key": "k" * 255}, Delegations()).key == "k" * 255

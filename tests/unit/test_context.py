@@ -3,29 +3,61 @@
 import pytest
 
 from shared.bus import trace
+from shared.bus.delegations import Delegations
 from shared.contracts import permissions
-from shared.contracts.errors import Forbidden
+from shared.contracts.errors import Forbidden, Unauthenticated
 from shared.service.context import Context
 from shared.service.middleware.identity import headers_of, of_command, of_request, of_watch
 from shared.service.middleware.permission import require
+from shared.testing.bus import MemoryKeys
 
 PARENT = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
 
 
+REQUEST = "hr.rpc.scheduler.session.get"
+KEYS = MemoryKeys()
+GATEWAY = Delegations("gateway", KEYS.signature("gateway"), KEYS)
+
+
+def asked(user: str, roles: tuple[str, ...] = (), **headers: str) -> Context:
+    """The context of a request that the gateway has passed on."""
+    signed = headers_of(Context(user, roles=roles), GATEWAY, REQUEST)
+    return of_request(REQUEST, signed | headers, GATEWAY)
+
+
 def test_a_requests_context_is_in_its_headers() -> None:
-    ctx = of_request("hr.rpc.s.n.v", {"Hr-User": "ann", "Idempotency-Key": "k", "traceparent": PARENT})
+    ctx = asked("ann", ("reader", "operator"), **{"Idempotency-Key": "k", "traceparent": PARENT})
     assert (ctx.user, ctx.key, ctx.trace, ctx.durable, ctx.is_admin) == ("ann", "k", PARENT, False, False)
-    assert of_request("hr.rpc.s.n.v", {"Hr-User": "admin"}).is_admin
-    nobody = of_request("hr.rpc.s.n.v", None)
-    assert (nobody.user, nobody.key, nobody.is_admin) == ("", "", False)
+    assert (ctx.roles, ctx.via, ctx.subject) == (("reader", "operator"), "gateway", REQUEST)
+    assert asked("admin", ("admin",)).is_admin
+    assert asked("ann").roles == (), "nothing is assumed of whom the gateway knows"
 
 
-def test_roles_are_what_the_gateway_says_or_what_the_name_alone_lets_assume() -> None:
-    assert of_request("hr.rpc.s.n.v", {"Hr-User": "ann", "Hr-Roles": "reader,operator"}).roles == ("reader", "operator")
-    assert of_request("hr.rpc.s.n.v", {"Hr-User": "ann", "Hr-Roles": ""}).roles == ()
-    assert of_request("hr.rpc.s.n.v", {"Hr-User": "ann"}).roles == ("user",)
-    assert of_request("hr.rpc.s.n.v", {"Hr-User": "admin"}).roles == ("admin",)
-    assert of_request("hr.rpc.s.n.v", {}).roles == ("worker",)
+def test_who_shows_no_delegation_is_nobody() -> None:
+    nobody = of_request(REQUEST, None, GATEWAY)
+    assert (nobody.user, nobody.roles, nobody.key, nobody.is_admin) == ("", ("worker",), "", False)
+    itself = of_request(REQUEST, headers_of(None, GATEWAY, REQUEST), GATEWAY)
+    assert (itself.user, itself.roles, itself.via) == ("", (), "gateway")
+    assert headers_of(None, Delegations(), REQUEST) == {}, "a worker asks for itself"
+
+
+@pytest.mark.parametrize("name", ["Hr-User", "Hr-Roles", "Hr-Groups"])
+@pytest.mark.parametrize("value", ["ann", "admin", ""])
+def test_a_bare_name_is_refused(name: str, value: str) -> None:
+    with pytest.raises(Unauthenticated) as refused:
+        of_request(REQUEST, {name: value}, GATEWAY)
+    assert refused.value.field == name
+
+
+def test_a_bare_name_beside_a_delegation_changes_nothing() -> None:
+    ctx = asked("ann", ("user",), **{"Hr-User": "admin", "Hr-Roles": "admin", "Hr-Groups": "staff"})
+    assert (ctx.user, ctx.roles, ctx.groups) == ("ann", ("user",), ())
+
+
+def test_a_delegation_of_another_operation_is_refused() -> None:
+    signed = headers_of(Context("ann"), GATEWAY, "hr.rpc.scheduler.session.list")
+    with pytest.raises(Unauthenticated):
+        of_request(REQUEST, signed, GATEWAY)
 
 
 def test_no_header_gives_a_command_roles_or_groups() -> None:
@@ -37,7 +69,7 @@ def test_no_header_gives_a_command_roles_or_groups() -> None:
 
 def test_who_asks_is_passed_on_whole() -> None:
     ann = Context("ann", groups=("physics", "staff"), roles=("reader",), via="http")
-    there = of_request("hr.rpc.s.n.v", headers_of(ann, "gateway"))
+    there = of_request(REQUEST, headers_of(ann, GATEWAY, REQUEST), GATEWAY)
     assert (there.user, there.groups, there.roles, there.via) == ("ann", ann.groups, ann.roles, "gateway")
 
 

@@ -60,8 +60,8 @@ def test_only_partitions_that_are_dispatched_here_and_have_no_max_give_credit_to
     mine, full, limited, other = (Partition(n, f"p{n}", max=9 if n == 3 else None) for n in range(1, 5))
     made = Scheduler(Wire(), mine, full, limited, other, here={1, 2, 3})
     full.outstanding = full.window
-    mine.outstanding = 1
-    assert made.credit.columns() == ([1], [free() - 1])
+    mine.outstanding = 3
+    assert made.credit.columns() == ([1], [free() - 3])
     assert limited.credit > 0
 
 

@@ -54,7 +54,7 @@ async def check(ctx: Context, asked: HealthCheck) -> Health:
 
 async def test_a_service_does_not_start_without_a_handler_that_is_expected() -> None:
     bus = await MemoryBroker().connect("gateway")
-    service = Service(bus, None, "gateway", "1.0.0", "", of_service("gateway"))
+    service = Service(bus, None, "gateway", "1.0.0", "", [health.CHECK["gateway"]])
     with pytest.raises(RuntimeError, match=r"without a handler: gateway\.health\.check"):
         await service.start()
     serve_health(service, {}, SystemClock())

@@ -11,7 +11,8 @@ def paced(*seconds: float) -> Pace:
 
 
 def test_it_begins_with_a_few_tasks_for_each_slot() -> None:
-    assert Pace().window(0) == Pace().window(1) == 3
+    assert Pace().window(0) == 2 * PER_SLOT
+    assert Pace().window(1) == Pace().window(2) == 3
     assert Pace().window(10) == 15
 
 

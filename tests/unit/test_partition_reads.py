@@ -10,9 +10,9 @@ from services.scheduler.dispatch.registry import Registry
 from services.scheduler.heavy_reads import PLACES_OF_ONE, HeavyReads
 from shared.contracts.compute import PartitionRef
 from shared.contracts.paging import Page
-from shared.service.middleware.identity import of_request
+from shared.service.context import speaking_for
 
-ANN = of_request("hr.rpc.scheduler.partition.get", {"Hr-User": "ann"})
+ANN = speaking_for("ann")
 
 
 class Tables:

@@ -48,7 +48,7 @@ def sources(pixels: Pixels, of: Statistics) -> Sources:
 def _source(
     x: npt.NDArray[np.intp], y: npt.NDArray[np.intp], above: Pixels, its: npt.NDArray[np.bool], flux: float
 ) -> Source | None:
-    """The source of these of the bright pixels; None if its flux is larger than float64 can tell."""
+    """The source of these of the bright pixels; None if its flux is too large for float64."""
     if not np.isfinite(flux):
         return None
     weight = above[its] / above[its].max()  # a weight times a coordinate must not overflow

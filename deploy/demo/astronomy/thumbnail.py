@@ -44,6 +44,6 @@ def _stretched(pixels: Pixels) -> npt.NDArray[np.uint8]:
     low, high = np.percentile(pixels[finite], CUT)
     with np.errstate(all="ignore"):
         part = np.clip((pixels[finite] - low) / (high - low), 0, 1)
-    part = np.where(np.isfinite(part), part, SOFTENING)  # all alike, or farther apart than float64 can tell: dark grey
+    part = np.where(np.isfinite(part), part, SOFTENING)  # all alike, or too far apart for float64: dark grey
     grey[finite] = np.rint(1 + 254 * np.arcsinh(part / SOFTENING) / np.arcsinh(1 / SOFTENING))
     return grey

@@ -13,7 +13,7 @@ from shared.client.files import File
 from shared.client.polling import Pause
 from shared.contracts.compute import NewResult, Session
 from shared.contracts.ids import result_id, task_id, uuid7
-from shared.contracts.retrieval import Wanted
+from shared.contracts.retrieval import RequestedFile
 
 LOOK: Final = 0.15
 """Seconds between two looks, at most."""
@@ -48,7 +48,7 @@ class Compute:
 
     async def retrieve(self) -> UUID:
         """The id of the retrieval that gives the inputs their values."""
-        files = [Wanted(name, id) for name, id in self._inputs.items()]
+        files = [RequestedFile(name, id) for name, id in self._inputs.items()]
         return (await self._client.retrievals.create(self._pid, session=self._session, results=files)).id
 
     async def until_retrieved(self, retrieval: UUID, progress: Progress) -> None:

@@ -12,7 +12,9 @@ from services.archiver.catalogue.machine import ARCHIVE, ArchiveState
 from services.archiver.catalogue.store import datasets, files
 from services.archiver.catalogue.store.datasets import Row
 from services.archiver.catalogue.store.files import File
+from shared.chain import store as chain_store
 from shared.chain.chains import Chains
+from shared.chain.operation import state_of
 from shared.contracts import subjects
 from shared.contracts.catalogue import (
     Dataset,
@@ -106,6 +108,10 @@ class Uploads:
         if row["archive_state"] not in ARCHIVE.sources("pack"):
             return datasets.dataset_of(row)
         if await has_live_chain(self._chains, row):
+            if await _is_being_cancelled(unit, row["chain"]):  # its end looks at nothing again
+                raise Conflict(
+                    f"the upload of {asked.pid} is being cancelled: finish it when that is over", field="pid"
+                )
             await datasets.set_finish_again(unit.connection, row["id"])
             return datasets.dataset_of(row)
         if not row["files"]:
@@ -115,6 +121,12 @@ class Uploads:
         row = await datasets.set_chain(unit.connection, row["id"], chain)
         unit.emit(subjects.event("upload", "finished", row["id"]), datasets.changed(row))
         return datasets.dataset_of(row)
+
+
+async def _is_being_cancelled(unit: Unit, chain: UUID) -> bool:
+    """Locks the chain: a cancel that comes later knows what was promised before."""
+    found = await chain_store.lock(unit.connection, chain)
+    return found is not None and state_of(found) == "cancelling"
 
 
 def is_uploaded(stored: Stored | None, size: int, chk: str) -> bool:

@@ -5,6 +5,6 @@
 SELECT locks.lock('offers.' || :site);
 
 -- name: held
--- An offer that has expired holds nothing, also before the sweep has said so.
+-- An offer that has expired holds nothing, also before the sweep has marked it.
 SELECT coalesce(sum(cores), 0)::integer AS cores, coalesce(sum(memory), 0)::integer AS memory
 FROM offers WHERE site = :site AND holds AND (phase <> {offer.offered} OR expires_at > :now);

@@ -58,7 +58,7 @@ def decide(
     """The terms on which the site would run it, or why it would not. `functions`: of its live workers; None: nobody knows."""
     if request.executable is not None:
         if functions is None:
-            return No("cannot tell which functions its workers have")
+            return No("which functions its workers have is not known now")
         if request.executable.function not in functions:
             return No(f"no live worker of the site has function {request.executable.function!r}")
     for one in data:

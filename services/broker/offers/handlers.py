@@ -6,10 +6,12 @@ from uuid import UUID
 
 from services.broker.offers import capacity, store
 from services.broker.offers.decide import No, Place, decide
+from services.broker.offers.grant import accepted
 from services.broker.offers.locate import locate
 from services.broker.offers.transitions import Offers
 from services.broker.sessions.compute import ComputeSessions
 from shared.bus.client import Bus
+from shared.contracts import headers as h
 from shared.contracts.endpoints.execution import (
     OFFER_ACCEPT,
     OFFER_GET,
@@ -59,7 +61,7 @@ class Handlers:
             return OfferReply(site, "NO", reason="its partition is not there yet")
         within = asked.within * WAITING
         data, functions = await asyncio.gather(
-            locate(self._bus, ctx, request.data, within), self._functions(request, within)
+            locate(self._bus, ctx.headers.get(h.GRANT, ""), request.data, within), self._functions(request, within)
         )
         async with self._units.begin() as unit:
             db, now = unit.connection, self._clock.now()
@@ -80,7 +82,9 @@ class Handlers:
 
     async def accept(self, ctx: Context, asked: OfferRef) -> Offer:
         """The offer, with the compute session that it has become."""
-        return await self._change(ctx, asked, self._offers.accept)
+        row = await self._owned(ctx, asked.offer)
+        grant = accepted(self._bus.delegations, ctx.headers.get(h.GRANT, ""), row)
+        return store.offer_of(await self._offers.accept(asked.offer, grant))
 
     async def reject(self, ctx: Context, asked: OfferRef) -> Offer:
         """The offer, rejected."""

@@ -11,21 +11,20 @@ from shared.contracts.endpoints.catalogue import DATASET_LOCATE
 from shared.contracts.errors import HeadraceError
 from shared.contracts.execution import Data, DatasetData
 from shared.service.ask import ask
-from shared.service.context import Context
 
 
-async def locate(bus: Bus, context: Context, data: list[Data], within: float) -> list[Located | Lost]:
-    """One answer for each, in order. `within`: seconds that the archiver has."""
-    return list(await asyncio.gather(*(_one(bus, context, one, within) for one in data)))
+async def locate(bus: Bus, grant: str, data: list[Data], within: float) -> list[Located | Lost]:
+    """One answer for each, in order. `grant`: the user's, for this; `within`: seconds that the archiver has."""
+    return list(await asyncio.gather(*(_one(bus, grant, one, within) for one in data)))
 
 
-async def _one(bus: Bus, context: Context, data: Data, within: float) -> Located | Lost:
+async def _one(bus: Bus, grant: str, data: Data, within: float) -> Located | Lost:
     pid = data.pid if isinstance(data, DatasetData) else data.location
     try:
         asked = msgspec.convert({"pid": pid}, DatasetRef)
-        return await ask(bus, DATASET_LOCATE, asked, context, timeout=within)
+        return await ask(bus, DATASET_LOCATE, asked, grant=grant, timeout=within)
     except msgspec.ValidationError:
         return Lost(f"{pid} is not a dataset's pid")
     except HeadraceError as error:
-        # What the archiver says of itself would tell nobody more: it is in the log under the same trace.
-        return Lost(f"cannot tell where {pid} is" if error.retryable else error.message)
+        # The archiver's own problem would help nobody who reads an offer: it is in the log under the same trace.
+        return Lost(f"where {pid} is cannot be looked up now" if error.retryable else error.message)

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from services.broker.offers.decide import Terms
+from services.broker.offers.grant import Grant
 from services.broker.offers.machine import MACHINE, options
 from shared.contracts.errors import NotFound
 from shared.contracts.events import OfferChanged
@@ -100,6 +101,12 @@ async def move(db: Db, offer: UUID, verb: str, *, holds: bool, messages: str, no
 async def set_session(db: Db, offer: UUID, session: UUID) -> Row:
     """The offer with its compute session; one that it has already stays."""
     row: Row = await Q.set_session.fetchrow(db, id=offer, session=session)
+    return row
+
+
+async def set_delegation(db: Db, offer: UUID, grant: Grant) -> Row:
+    """The offer, with what its site acts with for the owner from now on."""
+    row: Row = await Q.set_delegation.fetchrow(db, id=offer, delegation=grant.delegation, ends=grant.ends)
     return row
 
 

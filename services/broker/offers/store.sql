@@ -22,6 +22,9 @@ WHERE id = :id AND phase = ANY(:sources::smallint[]) RETURNING *;
 -- Whatever has become of the offer meanwhile: a compute session that nobody knows of would never be closed.
 UPDATE offers SET session = coalesce(session, :session) WHERE id = :id RETURNING *;
 
+-- name: set_delegation
+UPDATE offers SET delegation = :delegation, delegation_ends = :ends WHERE id = :id RETURNING *;
+
 -- name: free_capacity
 UPDATE offers SET holds = false WHERE id = :id AND holds;
 

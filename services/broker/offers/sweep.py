@@ -1,16 +1,16 @@
 """The sweep of a site's offers: expires those whose time is over, makes the compute session of accepted ones that a killed process left
 without, and ends those whose compute session was closed. The guards make repeats harmless."""
 
-from typing import Any
 from uuid import UUID
 
-import asyncpg
-
 from services.broker.offers import store
+from services.broker.offers.grant import is_due, renewed
 from services.broker.offers.transitions import Offers
 from services.broker.sessions.compute import ComputeSessions
+from shared.bus.client import Bus
 from shared.contracts.errors import HeadraceError
 from shared.contracts.execution import Phase
+from shared.runtime.clock import Clock
 from shared.runtime.log import log
 from shared.service.unit import Units
 
@@ -23,9 +23,10 @@ class Sweep:
     """Looks at the site's offers that hold something, a page at a time."""
 
     def __init__(
-        self, pool: "asyncpg.Pool[Any]", units: Units, offers: Offers, compute: ComputeSessions, page: int = PAGE
+        self, bus: Bus, units: Units, offers: Offers, compute: ComputeSessions, clock: Clock, page: int = PAGE
     ) -> None:
-        self._pool, self._units, self._offers, self._compute = pool, units, offers, compute
+        self._bus, self._units, self._offers, self._compute, self._clock = bus, units, offers, compute, clock
+        self._pool = units.pool
         self._page, self._after = page, FIRST
 
     async def run_once(self) -> int:
@@ -43,6 +44,8 @@ class Sweep:
         return done
 
     async def _look(self, row: store.Row) -> int:
+        if store.phase_of(row) is not Phase.OFFERED and is_due(row["delegation_ends"], self._clock.now()):
+            row = await store.set_delegation(self._pool, row["id"], await renewed(self._bus, row))
         match store.phase_of(row):
             case Phase.OFFERED:
                 return await self._offers.expire(row["id"])
@@ -51,10 +54,10 @@ class Sweep:
                 await self._offers.start(row)
                 return 1
             case Phase.AVAILABLE | Phase.RUNNING:
-                over = await self._compute.is_over(row["session"], row["owner"])
+                over = await self._compute.is_over(row["session"], row["delegation"])
                 return await self._move(row, "end") if over else 0
             case Phase.RELEASING:
-                quiet = await self._compute.is_quiet(row["session"], row["owner"])
+                quiet = await self._compute.is_quiet(row["session"], row["delegation"])
                 return await self._move(row, "complete") if quiet else 0
             case Phase.CANCELLED:
                 return await self._let_go(row)
@@ -66,13 +69,13 @@ class Sweep:
         Where it was cancelled while its compute session was being made, the same key finds that session.
         """
         try:
-            session = row["session"] or await self._compute.open(row["id"], row["owner"], store.request_of(row))
+            session = row["session"] or await self._compute.open(row["id"], row["delegation"], store.request_of(row))
         except HeadraceError as error:
             if error.retryable:
                 raise
         else:
-            await self._compute.close(session, row["owner"])
-            if not await self._compute.is_quiet(session, row["owner"]):
+            await self._compute.close(session, row["delegation"])
+            if not await self._compute.is_quiet(session, row["delegation"]):
                 return 0
         await store.free_capacity(self._pool, row["id"])
         return 1

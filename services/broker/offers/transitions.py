@@ -7,6 +7,7 @@ next accept or the sweep makes the same session and goes on.
 from uuid import UUID
 
 from services.broker.offers import store
+from services.broker.offers.grant import Grant
 from services.broker.offers.machine import ENDS, MACHINE
 from services.broker.sessions.compute import ComputeSessions
 from shared.contracts import subjects
@@ -26,11 +27,13 @@ class Offers:
     def __init__(self, units: Units, compute: ComputeSessions, clock: Clock, site: str) -> None:
         self._units, self._compute, self._clock, self.site = units, compute, clock, site
 
-    async def accept(self, offer: UUID) -> store.Row:
-        """From OFFERED to a compute session; the same answer when it is asked again."""
+    async def accept(self, offer: UUID, grant: Grant) -> store.Row:
+        """From OFFERED to a compute session; the same answer when it is asked again. `grant`: to act for the owner with."""
         async with self._units.begin() as unit:
             row = await store.lock(unit.connection, self.site, offer)
             row = await self._expired(unit, row)
+            if store.phase_of(row) not in ENDS:
+                row = await store.set_delegation(unit.connection, offer, grant)
             if store.phase_of(row) is Phase.OFFERED:
                 row = await self.move(unit, row, "accept")
         phase = store.phase_of(row)
@@ -66,7 +69,7 @@ class Offers:
         """Makes the compute session of an accepted offer. The data are prepared when its tasks ask for them."""
         offer = row["id"]
         try:
-            session = await self._compute.open(offer, row["owner"], store.request_of(row))
+            session = await self._compute.open(offer, row["delegation"], store.request_of(row))
         except HeadraceError as error:
             if error.retryable:
                 raise

@@ -15,6 +15,8 @@ CREATE TABLE offers (
     memory integer NOT NULL,                        -- GiB
     holds boolean NOT NULL DEFAULT true,            -- cores and memory are not free for others
     session uuid,                                   -- the compute session, once it is known
+    delegation text,                                -- with which the site acts for the owner, since it was accepted
+    delegation_ends timestamptz,
     messages jsonb NOT NULL DEFAULT '[]',
     created_at timestamptz NOT NULL,
     changed_at timestamptz NOT NULL,

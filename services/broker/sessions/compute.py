@@ -1,28 +1,25 @@
-"""What a site asks of the scheduler: a partition of its own, and compute sessions in it."""
+"""What a site asks of the scheduler: a partition of its own, and compute sessions in it.
+
+`grant`: the delegation that the gateway has given the site for the offer (`offers/grant.py`).
+"""
 
 import asyncio
-import contextlib
 from uuid import UUID
 
 from shared.bus.client import Bus
 from shared.contracts import compute as c
 from shared.contracts.endpoints.compute import (
-    PARTITION_CREATE,
-    PARTITION_GET,
     SESSION_CLOSE,
     SESSION_CREATE,
     SESSION_GET,
 )
-from shared.contracts.errors import AlreadyExists, Conflict, HeadraceError, NotFound
+from shared.contracts.endpoints.sites import SITE_ENTER, SITE_PARTITION
+from shared.contracts.errors import Conflict, HeadraceError, NotFound
 from shared.contracts.execution import ExecutionRequest
-from shared.contracts.permissions import ADMIN
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff, retry
 from shared.service.ask import ask
-from shared.service.context import speaking_for
 
-_ADMIN = speaking_for(ADMIN)
-"""Partitions are the admin's to make."""
 _OVER = frozenset({"closed", "cancelled", "purged", "deleted"})
 
 
@@ -37,8 +34,7 @@ class ComputeSessions:
         """Makes the site's partition; asks until the scheduler answers. A partition that exists stays as it is."""
 
         async def make() -> None:
-            with contextlib.suppress(AlreadyExists):
-                await ask(self._bus, PARTITION_CREATE, c.PartitionCreate(self._site), _ADMIN)
+            await ask(self._bus, SITE_ENTER, c.PartitionRef(self._site))
 
         def log_failure(error: BaseException, tries: int) -> None:
             log.info("partition.not_made", site=self._site, error=repr(error), tries=tries)
@@ -49,38 +45,38 @@ class ComputeSessions:
     async def functions(self, within: float) -> frozenset[str] | None:
         """Those that live workers of the site's partition have; None: the scheduler does not say within so many seconds."""
         try:
-            found = await ask(self._bus, PARTITION_GET, c.PartitionRef(self._site), _ADMIN, timeout=within)
+            found = await ask(self._bus, SITE_PARTITION, c.PartitionRef(self._site), timeout=within)
         except HeadraceError as error:
             log.info("partition.not_known", site=self._site, error=repr(error))
             return None
         return frozenset(found.functions)
 
-    async def open(self, offer: UUID, owner: str, request: ExecutionRequest) -> UUID:
+    async def open(self, offer: UUID, grant: str, request: ExecutionRequest) -> UUID:
         """The compute session of an offer: the same one however often it is asked for."""
         options = c.Options(function=request.executable.function) if request.executable else c.Options()
         asked = c.SessionCreate([self._site], options, request.meta.name)
-        made = await ask(self._bus, SESSION_CREATE, asked, speaking_for(owner), key=f"offer:{offer}")
+        made = await ask(self._bus, SESSION_CREATE, asked, grant=grant, key=f"offer:{offer}")
         return made.id
 
-    async def close(self, session: UUID, owner: str) -> None:
+    async def close(self, session: UUID, grant: str) -> None:
         """Nothing new begins in it. Harmless when it is closed or gone."""
         try:
-            await ask(self._bus, SESSION_CLOSE, c.SessionRef(session), speaking_for(owner))
+            await ask(self._bus, SESSION_CLOSE, c.SessionRef(session), grant=grant)
         except (Conflict, NotFound):
             return
 
-    async def is_over(self, session: UUID, owner: str) -> bool:
+    async def is_over(self, session: UUID, grant: str) -> bool:
         """Whether nothing new can begin in it."""
         try:
-            found = await ask(self._bus, SESSION_GET, c.SessionGet(session), speaking_for(owner))
+            found = await ask(self._bus, SESSION_GET, c.SessionGet(session), grant=grant)
         except NotFound:
             return True
         return found.status in _OVER
 
-    async def is_quiet(self, session: UUID, owner: str) -> bool:
+    async def is_quiet(self, session: UUID, grant: str) -> bool:
         """Whether nothing runs in it any more; reads all of its tasks."""
         try:
-            found = await ask(self._bus, SESSION_GET, c.SessionGet(session, counts=True), speaking_for(owner))
+            found = await ask(self._bus, SESSION_GET, c.SessionGet(session, counts=True), grant=grant)
         except NotFound:
             return True
         return found.tasks is None or found.tasks.queued + found.tasks.running == 0

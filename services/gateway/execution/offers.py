@@ -7,9 +7,12 @@ from uuid import UUID, uuid5
 import msgspec
 
 from services.gateway.edge import Edge
+from services.gateway.execution.grants import grantee, signed
 from services.gateway.execution.ranking import messages, rank
 from services.gateway.execution.worksteps import PlacedOffer
 from shared.bus.many import Answers, ask_many
+from shared.contracts import headers as h
+from shared.contracts.endpoints.catalogue import DATASET_LOCATE
 from shared.contracts.endpoints.execution import OFFER_ACCEPT, OFFER_GET, OFFER_REJECT, OFFER_RELEASE, OFFER_REQUEST
 from shared.contracts.errors import HeadraceError
 from shared.contracts.execution import (
@@ -59,7 +62,10 @@ async def ask_sites(
     """
     bus = edge.bus
     offerset = uuid5(_OFFERSETS, f"{context.user} {key}") if key else uuid7()
-    message, headers = OfferRequest(offerset, request, within), headers_of(context, bus.name)
+    message = OfferRequest(offerset, request, within)
+    headers = headers_of(context, bus.delegations, OFFER_REQUEST.subject)
+    # Each site finds out where the data are.
+    headers[h.GRANT] = headers_of(context, bus.delegations, DATASET_LOCATE.subject)[h.DELEGATION]
     async with (
         ask_many(bus, OFFER_REQUEST.subject, message, OfferReply, within=within, headers=headers) as answers,
         ask_many(bus, PING, b"", BrokerPing, within=within) as pings,
@@ -99,9 +105,11 @@ async def accept(edge: Edge, context: Context, placed: PlacedOffer) -> Offer:
     A site that refuses it has not begun anything, and another may be accepted; of one that does not answer nobody knows, and it
     stays the one that was chosen until it is cancelled.
     """
-    await edge.worksteps.choose(placed.offerset, placed.id)
+    who = grantee(context, placed.owner)
+    await edge.worksteps.choose(placed.offerset, placed.id, msgspec.json.encode(who).decode())
+    headers, asked = {h.GRANT: signed(edge.bus.delegations, who, placed)}, OfferRef(placed.id)
     try:
-        found = await ask(edge.bus, OFFER_ACCEPT, OfferRef(placed.id), context, site=placed.site, timeout=30)
+        found = await ask(edge.bus, OFFER_ACCEPT, asked, context, site=placed.site, timeout=30, headers=headers)
     except HeadraceError as error:
         if not error.retryable:
             await edge.worksteps.drop_choice(placed.offerset, placed.id)

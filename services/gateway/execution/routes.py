@@ -142,7 +142,7 @@ ROUTES: Final = [
         path=f"{ROOT}/requests",
         needs=EXECUTION_WRITE,
         handler=request_offers,
-        summary="Asks every site for an offer; answers when all that live have said yes or no, after 2 s at the latest.",
+        summary="Asks every site for an offer; answers when all sites that live have answered, after 2 s at the latest.",
         message=RequestBody,
         reply=OfferSet,
     ),

@@ -113,13 +113,21 @@ class Worksteps:
         rows = await translated(Q.siblings.fetch(self._pool, offerset=offerset, offer=offer))
         return [(row["id"], row["site"]) for row in rows]
 
-    async def choose(self, offerset: UUID, offer: UUID) -> None:
-        """Marks the offer of a set that is accepted; Conflict if another one is already."""
-        chosen = await translated(Q.choose.fetchval(self._pool, offerset=offerset, offer=offer))
+    async def choose(self, offerset: UUID, offer: UUID, grantee: str) -> None:
+        """Marks the offer of a set that is accepted; Conflict if another one is already.
+
+        `grantee`: for whom its site may act from now on, as JSON.
+        """
+        chosen = await translated(Q.choose.fetchval(self._pool, offerset=offerset, offer=offer, grantee=grantee))
         if chosen != offer:
             raise Conflict(
                 f"offer {offer} cannot become ACCEPTED: {chosen} of the same offerset was, and the others are REJECTED"
             )
+
+    async def granted(self, offer: UUID, site: str) -> tuple[PlacedOffer, str] | None:
+        """An accepted offer of the site, and for whom the site may act; None if it is no such offer."""
+        row = await translated(Q.granted.fetchrow(self._pool, id=offer, site=site))
+        return None if row is None else (PlacedOffer(offer, site, row["offerset"], row["owner"]), row["grantee"])
 
     async def drop_choice(self, offerset: UUID, offer: UUID) -> None:
         """It came to nothing: another may be accepted. Harmless if it was not chosen."""

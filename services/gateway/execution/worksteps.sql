@@ -30,8 +30,14 @@ WHERE o.id = :id AND (:owner::text IS NULL OR s.owner = :owner);
 SELECT id, site FROM offers WHERE offerset = :offerset AND id <> :offer;
 
 -- name: choose
--- One offer of a set: the first that asks. Returns which; asking again for the same one does nothing.
-UPDATE offersets SET chosen = coalesce(chosen, :offer) WHERE id = :offerset RETURNING chosen;
+-- One offer of a set: the first that asks. Returns which; asking again for the same one does nothing but note for whom.
+WITH first AS (UPDATE offersets SET chosen = coalesce(chosen, :offer) WHERE id = :offerset RETURNING chosen),
+noted AS (UPDATE offers SET grantee = :grantee::jsonb WHERE id = :offer AND id = (SELECT chosen FROM first))
+SELECT chosen FROM first;
+
+-- name: granted
+SELECT o.offerset, s.owner, o.grantee FROM offers o JOIN offersets s ON s.id = o.offerset
+WHERE o.id = :id AND o.site = :site AND o.grantee IS NOT NULL;
 
 -- name: drop_choice
 UPDATE offersets SET chosen = NULL WHERE id = :offerset AND chosen = :offer;

@@ -20,7 +20,7 @@ async def live(request: Request, _: object) -> Response:
 
 
 async def ready(request: Request, _: object) -> Response:
-    """All five services answer and are well, or 503 saying which are not."""
+    """All five services answer and are well, or 503 with those that are not."""
     found = await request.edge.readiness.health()
     well = all(one.ok for one in found)
     body = {"ok": well, "services": {one.service: "ok" if one.ok else one.checks for one in found}}

@@ -40,6 +40,7 @@ CREATE TABLE offersets (
 CREATE TABLE offers (
     id uuid PRIMARY KEY,
     offerset uuid NOT NULL REFERENCES offersets,
-    site text NOT NULL
+    site text NOT NULL,
+    grantee jsonb                                   -- for whom the site may act, since it was accepted: user, roles, groups
 );
 CREATE INDEX offers_offerset ON offers (offerset);

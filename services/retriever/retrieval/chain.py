@@ -65,17 +65,17 @@ class Retrieve:
         await self._peers.lifecycle(state.owner, state.pid, "started")
 
     async def find_datablocks(self, ctx: StepContext, state: Retrieving) -> None:
-        """Stores what the catalogue knows: the datablocks with their checksums, and where the wanted files lie in them."""
+        """Stores what the catalogue knows: the datablocks with their checksums, and where the requested files lie in them."""
         blocks = await self._peers.datablocks(state.owner, state.pid)
         if not blocks:
             raise UserError(f"dataset {state.pid} has no datablocks")
-        rows = await store.wanted(self._units.pool, state.retrieval)
+        rows = await store.requested_files(self._units.pool, state.retrieval)
         paths = {row["path"] for row in rows}
         files = await self._peers.files(state.owner, state.pid, paths) if paths else []
         if missing := sorted(paths - {file.path for file in files}):
             raise UserError(f"dataset {state.pid} has no file {missing[0]!r}")
         needed = {file.datablock for file in files}
-        if paths:  # only the tars that hold what is wanted
+        if paths:  # only the tars that hold a requested file
             blocks = [block for block in blocks if block.id in needed]
 
         async def keep(unit: Unit) -> None:
@@ -160,7 +160,7 @@ class Retrieve:
         return f"damaged on long-term storage: {', '.join(names)}{more}" if blocks else ""
 
     async def produce_results(self, ctx: StepContext, state: Retrieving) -> None:
-        """Each wanted file becomes the value of its result, which releases the tasks that wait for nothing else."""
+        """Each requested file becomes the value of its result, which releases the tasks that wait for nothing else."""
         if state.session is not None:
             lost = await store.results_in_damaged(self._units.pool, state.retrieval)
             why = f"retrieval {state.retrieval} of {state.pid}: {await self._damage(state)}"

@@ -95,9 +95,9 @@ class Retrievals:
     async def _again(self, ctx: Context, asked: RetrievalCreate) -> Retrieval:
         assert asked.id is not None
         row = await self._seen(ctx, RetrievalRef(asked.id))
-        wanted = {(one["path"], one["result"]) for one in await store.wanted(self._db, asked.id)}
+        requested = {(one["path"], one["result"]) for one in await store.requested_files(self._db, asked.id)}
         same = (row["pid"], row["job"], row["session"]) == (asked.pid, asked.job, asked.session)
-        if not same or wanted != {(one.path, one.result) for one in asked.results}:
+        if not same or requested != {(one.path, one.result) for one in asked.results}:
             raise AlreadyExists(f"there is a retrieval {asked.id} already, and it is another", field="id")
         return await self._shown(row)
 

@@ -32,13 +32,13 @@ def archive_id(retrieval_key: str) -> str:
 
 
 async def insert(db: Db, id: UUID, owner: str, asked: RetrievalCreate) -> Row | None:
-    """A new retrieval with the results that are wanted of it; None if there is one of this id already."""
+    """A new retrieval with the results that are requested of it; None if there is one of this id already."""
     row: Row | None = await Q.insert.fetchrow(
-        db, id=id, pid=asked.pid, owner=owner, job=asked.job, session=asked.session, wanted=len(asked.results)
+        db, id=id, pid=asked.pid, owner=owner, job=asked.job, session=asked.session, requested=len(asked.results)
     )
     if row is not None:
         paths, results = [one.path for one in asked.results], [one.result for one in asked.results]
-        await Q.insert_wanted.execute(db, retrieval=id, paths=paths, results=results)
+        await Q.insert_files.execute(db, retrieval=id, paths=paths, results=results)
     return row
 
 
@@ -54,7 +54,7 @@ async def keep_addresses(db: Db, id: UUID, until: datetime) -> bool:
 
 
 async def add_datablocks(db: Db, id: UUID, found: Iterable[Datablock], files: Iterable[StoredFile]) -> None:
-    """What the catalogue knows: the datablocks to bring back, and where the wanted files lie in them. Waits for an eviction."""
+    """What the catalogue knows: the datablocks to bring back, and where the requested files lie in them. Waits for an eviction."""
     await Q.hold_evictions.execute(db)
     rows = [
         {
@@ -81,7 +81,7 @@ async def add_datablocks(db: Db, id: UUID, found: Iterable[Datablock], files: It
         }
         for file in files
     ]
-    await Q.place_wanted.executemany(db, places)
+    await Q.place_file.executemany(db, places)
 
 
 async def datablocks(db: Db, id: UUID) -> list[Row]:
@@ -114,9 +114,9 @@ async def set_copy(db: Db, id: UUID, datablock: UUID, copy: int, suspect: bool) 
     await Q.set_copy.execute(db, retrieval=id, datablock=datablock, copy=copy, suspect=suspect)
 
 
-async def wanted(db: Db, id: UUID) -> list[Row]:
-    """The files that are wanted, each for a result."""
-    return await Q.wanted.fetch(db, retrieval=id)
+async def requested_files(db: Db, id: UUID) -> list[Row]:
+    """The files that are requested, each for a result."""
+    return await Q.requested_files.fetch(db, retrieval=id)
 
 
 async def set_produced(db: Db, id: UUID, result: UUID) -> None:
@@ -125,7 +125,7 @@ async def set_produced(db: Db, id: UUID, result: UUID) -> None:
 
 
 async def producible(db: Db, id: UUID) -> list[Row]:
-    """The wanted files whose results have no value yet and whose datablocks are not damaged, with the archive id of each."""
+    """The requested files whose results have no value yet and whose datablocks are not damaged, with the archive id of each."""
     return await Q.producible.fetch(db, retrieval=id)
 
 
@@ -150,7 +150,7 @@ def retrieval_of(row: Row, status: str, step: str, error: str = "") -> Retrieval
         error or _damage(row),
         row["datablocks"],
         row["retrieved"],
-        row["wanted"],
+        row["requested"],
         row["produced"],
         rfc3339(row["created_at"]),
         row["size"],
@@ -178,4 +178,4 @@ async def changed(db: Db, retrieval: UUID, status: str) -> RetrievalChanged:
 
 def retrieval_changed(row: Row, status: str) -> RetrievalChanged:
     """The event of a retrieval as its row is; `status`: of its chain."""
-    return RetrievalChanged(row["id"], row["pid"], status_of(row, status), row["produced"], row["wanted"])
+    return RetrievalChanged(row["id"], row["pid"], status_of(row, status), row["produced"], row["requested"])

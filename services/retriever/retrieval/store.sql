@@ -1,11 +1,11 @@
--- Retrievals, the files that are wanted of them, and the datablocks that they bring back.
+-- Retrievals, the files that are requested of them, and the datablocks that they bring back.
 
 -- name: insert
-INSERT INTO retrievals (id, pid, owner, job, session, wanted) VALUES (:id, :pid, :owner, :job, :session, :wanted)
+INSERT INTO retrievals (id, pid, owner, job, session, requested) VALUES (:id, :pid, :owner, :job, :session, :requested)
 ON CONFLICT (id) DO NOTHING RETURNING *;
 
--- name: insert_wanted
-INSERT INTO wanted (retrieval, path, result) SELECT :retrieval, u.path, u.result
+-- name: insert_files
+INSERT INTO requested_files (retrieval, path, result) SELECT :retrieval, u.path, u.result
 FROM unnest(:paths::text[], :results::uuid[]) AS u(path, result);
 
 -- name: find
@@ -13,7 +13,7 @@ SELECT r.*, (SELECT count(*) FROM datablocks b WHERE b.retrieval = r.id) AS data
     (SELECT count(*) FROM datablocks b WHERE b.retrieval = r.id AND b.retrieved) AS retrieved,
     (SELECT count(*) FROM datablocks b WHERE b.retrieval = r.id AND b.damage <> '') AS damaged,
     (SELECT coalesce(sum(b.packed_size), 0)::bigint FROM datablocks b WHERE b.retrieval = r.id) AS size,
-    (SELECT count(*) FROM wanted w WHERE w.retrieval = r.id AND w.produced) AS produced
+    (SELECT count(*) FROM requested_files f WHERE f.retrieval = r.id AND f.produced) AS produced
 FROM retrievals r WHERE r.id = :id;
 
 -- name: keep_addresses
@@ -50,23 +50,23 @@ UPDATE datablocks SET damage = :damage WHERE retrieval = :retrieval AND databloc
 -- name: set_copy
 UPDATE datablocks SET copy = :copy, suspect = :suspect WHERE retrieval = :retrieval AND datablock = :datablock;
 
--- name: wanted
-SELECT * FROM wanted WHERE retrieval = :retrieval ORDER BY path;
+-- name: requested_files
+SELECT * FROM requested_files WHERE retrieval = :retrieval ORDER BY path;
 
--- name: place_wanted
-UPDATE wanted SET datablock = :datablock, start = :start, size = :size, chk = :chk
+-- name: place_file
+UPDATE requested_files SET datablock = :datablock, start = :start, size = :size, chk = :chk
 WHERE retrieval = :retrieval AND path = :path;
 
 -- name: set_produced
-UPDATE wanted SET produced = true WHERE retrieval = :retrieval AND result = :result;
+UPDATE requested_files SET produced = true WHERE retrieval = :retrieval AND result = :result;
 
 -- name: producible
-SELECT w.*, b.archive_id FROM wanted w JOIN datablocks b ON b.retrieval = w.retrieval AND b.datablock = w.datablock
-WHERE w.retrieval = :retrieval AND NOT w.produced AND b.damage = '' ORDER BY b.archive_id, w.start;
+SELECT f.*, b.archive_id FROM requested_files f JOIN datablocks b ON b.retrieval = f.retrieval AND b.datablock = f.datablock
+WHERE f.retrieval = :retrieval AND NOT f.produced AND b.damage = '' ORDER BY b.archive_id, f.start;
 
 -- name: results_in_damaged
-SELECT w.result FROM wanted w JOIN datablocks b ON b.retrieval = w.retrieval AND b.datablock = w.datablock
-WHERE w.retrieval = :retrieval AND NOT w.produced AND b.damage <> '' ORDER BY w.result;
+SELECT f.result FROM requested_files f JOIN datablocks b ON b.retrieval = f.retrieval AND b.datablock = f.datablock
+WHERE f.retrieval = :retrieval AND NOT f.produced AND b.damage <> '' ORDER BY f.result;
 
 -- name: results_not_produced
-SELECT result FROM wanted WHERE retrieval = :retrieval AND NOT produced ORDER BY result;
+SELECT result FROM requested_files WHERE retrieval = :retrieval AND NOT produced ORDER BY result;

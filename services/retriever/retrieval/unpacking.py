@@ -1,4 +1,4 @@
-"""The results of a retrieval: each wanted file, out of its tar in retrieval storage, becomes the value of its result."""
+"""The results of a retrieval: each requested file, out of its tar in retrieval storage, becomes the value of its result."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ class Unpacking:
         """Gives every result of `session` its value that has none yet and whose datablock is not damaged."""
         rows = await store.producible(self._units.pool, state.retrieval)
         gate, counting = asyncio.Semaphore(AT_ONCE), asyncio.Lock()
-        total = len(await store.wanted(self._units.pool, state.retrieval))
+        total = len(await store.requested_files(self._units.pool, state.retrieval))
         produced = total - len(await store.results_not_produced(self._units.pool, state.retrieval))
 
         async def one(row: Row) -> None:

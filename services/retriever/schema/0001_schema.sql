@@ -7,14 +7,14 @@ CREATE TABLE retrievals (
     owner text NOT NULL,                            -- the user
     job uuid,                                       -- the catalogue's job that it does, if there is one
     session uuid,                                   -- whose results it produces, if there is one
-    wanted integer NOT NULL DEFAULT 0,              -- how many results it produces
+    requested integer NOT NULL DEFAULT 0,           -- how many results it produces
     created_at timestamptz NOT NULL DEFAULT now(),
     addresses_until timestamptz,                    -- until when somebody may download without asking again
     evicted_at timestamptz,                         -- when datablocks of it were removed from retrieval storage
     retrieved_at timestamptz                        -- when the last datablock was brought back: it stays for a while from then on
 );
 
--- What the catalogue said of the datablocks when the retrieval began.
+-- What the catalogue knew of the datablocks when the retrieval began.
 CREATE TABLE datablocks (
     retrieval uuid NOT NULL REFERENCES retrievals ON DELETE CASCADE,
     datablock uuid NOT NULL,
@@ -34,7 +34,7 @@ CREATE INDEX datablocks_in_order ON datablocks (retrieval, archive_id);
 CREATE INDEX datablocks_of_archive_id ON datablocks (archive_id);
 
 -- Results that files are to become.
-CREATE TABLE wanted (
+CREATE TABLE requested_files (
     retrieval uuid NOT NULL REFERENCES retrievals ON DELETE CASCADE,
     path text COLLATE "C" NOT NULL,                 -- of the file in the dataset
     result uuid NOT NULL,

@@ -13,7 +13,6 @@ from services.scheduler.spans import task_span
 from shared.contracts.states import SubmissionStatus
 from shared.db.sql import Db, load
 from shared.runtime.log import log
-from shared.service.inbox import forget_keys
 from shared.service.unit import Units
 
 Q = load(__file__, "sweep.sql", MACHINES)
@@ -53,7 +52,6 @@ class Sweep:
             self.mark_ended,
             self._finish_cleanup,
             self._removal.expire,
-            self._forget_keys,
         ):
             try:
                 done += await part()
@@ -107,7 +105,3 @@ class Sweep:
 
     async def _finish_cleanup(self) -> int:
         return await self._cleanup.run_once(self._cleanup_age)
-
-    async def _forget_keys(self) -> int:
-        await forget_keys(self._pool)
-        return 0

@@ -24,9 +24,13 @@ class WorkerControl:
         """To all workers, by core NATS: one that is not connected does not get it."""
         await self._bus.publish_core(subjects.session_control(session), control)
 
+    async def purge_queue(self, session: UUID) -> None:
+        """Deletes the session's tasks from the queue, and leaves those that workers hold."""
+        await topology.purge(self._bus, TASKS.name, subjects.tasks_of_session(session))
+
     async def empty_queue(self, session: UUID, event: str, epoch: int = LAST_EPOCH) -> None:
         """Purges the session's tasks from the queue, then publishes to the workers (`event`, `epoch`: see `Control`)."""
-        await topology.purge(self._bus, TASKS.name, subjects.tasks_of_session(session))
+        await self.purge_queue(session)
         await self.control(session, Control(event, None, epoch))
         await self._gossip.wake()
 

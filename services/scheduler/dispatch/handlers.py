@@ -28,6 +28,7 @@ from shared.contracts.endpoints.compute import (
     PARTITION_LIST,
     PARTITION_UPDATE,
 )
+from shared.contracts.endpoints.sites import SITE_ENTER, SITE_PARTITION
 from shared.contracts.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from shared.contracts.paging import Page
 from shared.contracts.states import SessionStatus
@@ -52,6 +53,8 @@ class Partitions:
         service.on(PARTITION_DELETE, self.delete)
         service.on(PARTITION_GET, self.get)
         service.on(PARTITION_LIST, self.list)
+        service.on(SITE_ENTER, self.enter)
+        service.on(SITE_PARTITION, self.of_site)
 
     async def create(self, unit: Unit, ctx: Context, request: PartitionCreate) -> Partition:
         """Makes it, again if it was deleted; AlreadyExists if there is one of this name with other values."""
@@ -72,6 +75,24 @@ class Partitions:
             )
         unit.after.append(self._registry.refresh)
         return self._shown(row)
+
+    async def enter(self, unit: Unit, ctx: Context, request: PartitionRef) -> Partition:
+        """Makes the partition of the site that asks, again if it was deleted. One that is there stays as it is."""
+        _require_own(ctx, request.name)
+        db, usual = unit.connection, PartitionCreate(request.name)
+        row = await partitions.lock(db, request.name)
+        if row is None:
+            await partitions.create(db, request.name, usual.priority, usual.reserve, usual.max)
+            row = await partitions.lock(db, request.name)
+        if row["deleted_at"] is not None:
+            row = await partitions.update(db, request.name, usual.priority, usual.reserve, usual.max)
+        unit.after.append(self._registry.refresh)
+        return self._shown(row)
+
+    async def of_site(self, ctx: Context, request: PartitionRef) -> Partition:
+        """The partition of the site that asks."""
+        _require_own(ctx, request.name)
+        return await self.get(ctx, request)
 
     async def update(self, unit: Unit, ctx: Context, request: PartitionUpdate) -> Partition:
         """Changes what the request names."""
@@ -165,6 +186,11 @@ def _partition(
 def _require_admin(ctx: Context) -> None:
     if not ctx.is_admin:
         raise Forbidden("only an admin makes, changes and deletes partitions")
+
+
+def _require_own(ctx: Context, name: str) -> None:
+    if name != ctx.site:
+        raise Forbidden(f"the site {ctx.site!r} has the partition of its own name, and no other", field="name")
 
 
 def _check(reserve: int, limit: int | None) -> None:

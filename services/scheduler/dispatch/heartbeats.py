@@ -24,7 +24,7 @@ _decode = msgspec.json.Decoder(Beat).decode
 
 
 class Heartbeats:
-    """`every`: seconds between two beats of a worker, said in each answer."""
+    """`every`: seconds between two beats of a worker; each answer carries it."""
 
     def __init__(
         self, bus: Bus, pool: "asyncpg.Pool[Any]", registry: Registry, gossip: Gossip, clock: Clock, *, every: float

@@ -115,7 +115,7 @@ class Leases:
             held = await workers.held_by(self._pool, name)
             found, its_absent = lost_attempts(held, worker, self._absent, now, lease=self._lease, every=self._every)
             absent |= its_absent
-            why = "fell silent" if worker is None else "does not hold it any more, and has not said what became of it"
+            why = "fell silent" if worker is None else "does not hold it any more, and has not reported its end"
             for task, attempt in found:
                 lost.append(Failed(task, attempt, "lost", f"worker {name} {why}"))
                 had_by[task] = name

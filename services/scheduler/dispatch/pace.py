@@ -42,8 +42,9 @@ class Pace:
 
     def window(self, slots: int) -> int:
         """How many tasks may be outstanding, with so many slots of live workers."""
-        slots = max(2, slots)
-        seconds = self._known()
+        floor, seconds = PER_SLOT * max(2, slots), self._known()
+        if not slots:  # the first worker that comes finds something
+            return floor
         if seconds is None or seconds >= SLOW:  # also those of which nobody knows: the first that ends says more
-            return slots + slots // 2
-        return max(PER_SLOT * slots, min(LARGEST, int(slots * AHEAD / max(seconds, 1e-6))))
+            return max(3, slots + slots // 2)
+        return max(floor, min(LARGEST, int(slots * AHEAD / max(seconds, 1e-6))))

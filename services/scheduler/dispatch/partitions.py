@@ -54,6 +54,6 @@ async def open_tasks(db: Db, name: str, number: int) -> list[UUID]:
 
 
 async def counts(db: Db, numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """Tasks that run, and that are ready and wait, by partition. Lanes give an upper bound; 100,000 is the most that is said."""
+    """Tasks that run, and that are ready and wait, by partition. Lanes give an upper bound; 100,000 is the most that is counted."""
     rows = await Q.counts.fetch(db, partitions=list(numbers))
     return {row["id"]: (row["running"], row["waiting"]) for row in rows}

@@ -38,7 +38,7 @@ async def store_beat(db: Db, beat: Beat) -> None:
 
 
 async def ended_of(db: Db, holds: Sequence[tuple[UUID, int]]) -> list[UUID]:
-    """Those of these attempts that are over, or have a later one: nobody waits for them."""
+    """Those of these attempts that are over, have a later one, or wait in a cancelled session: they are to be stopped."""
     if not holds:
         return []
     attempts = dict(holds)

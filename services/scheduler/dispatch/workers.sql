@@ -13,9 +13,11 @@ SELECT name, beat_at FROM workers ORDER BY name;
 DELETE FROM workers WHERE name = ANY(:names::text[]);
 
 -- name: ended
--- Over, stopping, or tried anew since: nobody waits for that attempt.
+-- Over, stopping, or tried anew since: nobody waits for that attempt. So is what waits at a worker when its session was cancelled:
+-- its row is written a moment later, and until then it must not begin in the slot of a task that was stopped.
 SELECT t.id FROM unnest(:tasks::uuid[], :attempts::smallint[]) AS h(id, attempt) JOIN tasks t ON t.id = h.id
-WHERE t.status NOT IN ({task.failable}) OR t.attempt > h.attempt;
+WHERE t.status NOT IN ({task.failable}) OR t.attempt > h.attempt
+  OR t.status IN ({task.queued}) AND t.session IN (SELECT id FROM sessions WHERE status = {session.cancelled});
 
 -- name: holders
 SELECT DISTINCT worker FROM running;

@@ -97,7 +97,7 @@ CREATE TABLE tasks (
     worker text,
     error text,
     uncounted smallint NOT NULL DEFAULT 0,          -- attempts that do not count against max_retries
-    application jsonb,                              -- {name, version, namespace, service} as far as said
+    application jsonb,                              -- {name, version, namespace, service} as far as given
     parent uuid                                     -- the task that created it
 ) WITH (fillfactor = 50);
 
@@ -113,7 +113,7 @@ CREATE TABLE results (
     object text,                                    -- or the key in object storage
     created_at timestamptz NOT NULL,
     completed_at timestamptz,                       -- also when it was aborted
-    checksum bytea,                                 -- SHA-256, where whoever stored the value said it
+    checksum bytea,                                 -- SHA-256, where whoever stored the value gave it
     owned boolean NOT NULL DEFAULT true             -- false: the object was imported, and is not ours to remove
 ) WITH (fillfactor = 50);
 CREATE INDEX results_standalone ON results (session, id) WHERE standalone;
@@ -125,7 +125,7 @@ CREATE TABLE dependencies (
     PRIMARY KEY (result, task)
 );
 
--- Results of a submission with a parent: they become what is said here when the parent completes.
+-- Results of a submission with a parent: they get the value of this child's result when the parent completes.
 CREATE TABLE promised (
     submission uuid NOT NULL REFERENCES submissions ON DELETE CASCADE,
     id uuid NOT NULL,

@@ -58,7 +58,7 @@ CREATE TABLE running (
 );
 CREATE INDEX running_worker ON running (worker);
 
--- What workers said of themselves in their last heartbeat.
+-- The last heartbeat of each worker.
 CREATE TABLE workers (
     name text PRIMARY KEY,
     partition text NOT NULL,                        -- the first of those that it serves

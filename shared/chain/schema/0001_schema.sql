@@ -36,3 +36,5 @@ CREATE TABLE chains (
 CREATE INDEX chains_due ON chains (due_at) WHERE due_at IS NOT NULL;
 -- A user's operations, newest first.
 CREATE INDEX chains_operations ON chains (owner, created_at, id) WHERE operation <> '';
+-- Everybody's, for the administrator.
+CREATE INDEX chains_operations_of_all ON chains (created_at, id) WHERE operation <> '';

@@ -77,7 +77,7 @@ def run(arguments: list[str]) -> int:
     try:
         build()(arguments, exit_on_error=False, result_action="return_none")
     except CycloptsError:
-        return WRONG_USAGE  # cyclopts has said what is wrong
+        return WRONG_USAGE  # cyclopts has printed what is wrong
     except ClientError as error:
         from shared.client.cli.error_messages import exit_code, show_error
 
@@ -96,6 +96,7 @@ def _interrupt(*_: object) -> None:
 
 
 def main() -> None:
+    """The `headrace` command; exits with its status (docs: `headrace --help`)."""
     # Not Python's own handler, which asyncio replaces by one that waits for a blocked read of stdin.
     signal.signal(signal.SIGINT, _interrupt)
     sys.exit(run(sys.argv[1:]))

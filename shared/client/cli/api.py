@@ -59,9 +59,11 @@ class Api:
         return self.run(self.client.http.post(path, body, **options))
 
     def patch(self, path: str, body: Any) -> Any:
+        """The reply to a PATCH as plain JSON values."""
         return self.run(self.client.http.send("PATCH", path, body=body)).json()
 
     def delete(self, path: str) -> Any:
+        """The reply to a DELETE as plain JSON values."""
         return self.run(self.client.http.send("DELETE", path)).json()
 
 

@@ -15,7 +15,7 @@ def folded(path: str) -> str:
 
 
 class FileNames:
-    """The paths that a folder is to hold. FailedError for two that its disk cannot tell apart: one would replace the other."""
+    """The paths that a folder is to hold. FailedError for two that are the same to its disk: one would replace the other."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

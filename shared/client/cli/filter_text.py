@@ -1,4 +1,4 @@
-"""Filters as people write them: `status=error,priority>5` is an AND; said again, an OR."""
+"""Filters as people write them: `status=error,priority>5` is an AND; repeated, an OR."""
 
 import json
 import re

@@ -24,7 +24,7 @@ class Paging:
     """Which page of a list a command shows."""
 
     size: Annotated[int, Parameter(help="Most entries to show, 1 to 1000.")] = 100
-    token: Annotated[str | None, Parameter(help="Where the next page begins, as the last one said.")] = None
+    token: Annotated[str | None, Parameter(help="Where the next page begins, as the page before gives it.")] = None
 
 
 @Parameter(name="*")
@@ -46,6 +46,8 @@ class Filters:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Finding(Filters):
+    """Options of a list: which entries, and in which order."""
+
     sort: Annotated[
         str | None,
         Parameter(allow_leading_hyphen=True, help="Sorted by this field; with - before it, the other way round."),

@@ -39,6 +39,7 @@ class ProgressBoard:
         self._progress.stop()
 
     def show(self, session: dict[str, Any], counts: dict[str, int]) -> None:
+        """Prints a line for a session when its counts have changed. `counts`: tasks by status."""
         from rich.markup import escape
 
         from shared.client.cli import show

@@ -72,7 +72,7 @@ def difference(there: Iterable[dict[str, Any]], files: Sequence[File]) -> str | 
 
 
 def check_about(there: dict[str, Any], given: dict[str, str | None]) -> None:
-    """What was said on the command line is what the dataset says of itself. `given`: option → value, None: not said."""
+    """The metadata of a dataset from the options of the command line. `given`: option → value, None: not given."""
     for option, field in (("--name", "datasetName"), ("--group", "ownerGroup")):
         if given[option] is not None and given[option] != there[field]:
             raise FailedError(f"dataset {there['pid']} is there already, with {option} {there[field]!r}")

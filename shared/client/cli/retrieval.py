@@ -76,6 +76,7 @@ class CommandRetrieval:
                 yield from (file["path"] for file in self.files(datablock))
 
     def files(self, datablock: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The files of a datablock, page after page."""
         return self._api.each(self.dataset.files(datablock["datablock"]))
 
     def refused(self) -> None:

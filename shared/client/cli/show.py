@@ -21,6 +21,7 @@ GOOD = frozenset({"ok", "completed", "running", "visible"})
 
 
 def console() -> Console:
+    """A console for plain output: nothing coloured by its content, lines never wrapped."""
     return Console(highlight=False, soft_wrap=True)
 
 
@@ -92,6 +93,7 @@ def entity(thing: dict[str, Any]) -> None:
 
 
 def cell(value: Any) -> Text:
+    """A value as the text of a table's cell; characters that cannot be printed are blanks."""
     text = ", ".join(str(one) for one in value) if isinstance(value, list) else "" if value is None else str(value)
     style = "red" if text in BAD else "green" if text in GOOD else ""
     return Text("".join(c if c.isprintable() else " " for c in text), style=style)

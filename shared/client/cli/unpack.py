@@ -32,6 +32,8 @@ class Unpacked(msgspec.Struct):
 
 
 class Payload(msgspec.Struct, frozen=True):
+    """A file of a datablock: its tar member, the path that it is written to, and its SHA-256 in hex."""
+
     member: tarfile.TarInfo
     target: Path
     chk: str

@@ -62,7 +62,7 @@ class Dataset(Camel, frozen=True):
 
 
 class DatasetList(Page, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """Datasets, newest first: those that fit all that is said.
+    """Datasets, newest first: those that fit all of the conditions.
 
     search    is part of the pid, the name or the description, in upper or lower case
     status    of archiving
@@ -84,7 +84,7 @@ class DatasetPage(msgspec.Struct, frozen=True):
 
 
 class LifecycleUpdate(Camel, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is not said stays."""
+    """A field that is not given stays."""
 
     pid: Pid
     archivable: bool | None = None

@@ -1,6 +1,6 @@
 """Which tasks, results or sessions a list shows, and in which order.
 
-`where` is an OR of ANDs: `[[a, b], [c]]` is what fits a and b, or c; none said is all. `sort` is a field, `-` before it turns the
+`where` is an OR of ANDs: `[[a, b], [c]]` is what fits a and b, or c; none: all. `sort` is a field, `-` before it turns the
 order round. A field's kind says what it is compared with, and how:
 
 | kind     | value                                   | operators                                   |

@@ -20,7 +20,7 @@ DEFAULT_PARTITION: Final = "default"
 
 
 class Application(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Whose tasks these are, for workers that serve several applications. What is empty was not said."""
+    """Whose tasks these are, for workers that serve several applications. What is empty was not given."""
 
     name: str = ""
     version: str = ""
@@ -29,7 +29,7 @@ class Application(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How a task is to run. What is not said is inherited: task, then submission, then session, then the defaults.
+    """How a task is to run. What is not given is inherited: task, then submission, then session, then the defaults.
 
     partition      where it runs                                          (`default`)
     function       which of the workers' functions runs it                (the one named as the application)

@@ -25,7 +25,7 @@ class PartitionCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
 
 
 class PartitionUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is not said stays as it is; `max` null takes the limit away. Known to every scheduler within two seconds."""
+    """A field that is not given stays as it is; `max` null takes the limit away. Known to every scheduler within two seconds."""
 
     name: PartitionName
     priority: Urgency | msgspec.UnsetType = msgspec.UNSET
@@ -48,7 +48,7 @@ class Partition(msgspec.Struct, frozen=True):
     running       those of them that are known to run: for more than 100 ms
     waiting       ready tasks that wait for their turn in the tables; at most so many, counted up to 100,000
     functions     those that its live workers have
-    unplaced      of `waiting`: how many wait for a function that none of them has, by function; the 20 most wanted
+    unplaced      of `waiting`: how many wait for a function that none of them has, by function; the 20 with the most tasks
     unwell        live workers that can run nothing, or less than their slots, each with the reason; 20 of them
     """
 

@@ -113,7 +113,7 @@ class ResultRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ResultQuery(Page, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The results of a session: those that fit (see `filters`), in the order of their ids or as `sort` says.
 
-    `name`: so called, exactly. `ids`: just these (at most 1,000), whatever else is said.
+    `name`: so called, exactly. `ids`: just these (at most 1,000), whatever else is given.
     """
 
     session: UUID

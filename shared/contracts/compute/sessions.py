@@ -11,9 +11,9 @@ from shared.contracts.paging import Page
 
 
 class SessionCreate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`partitions`: those that its tasks may use (none said: `default`); the first is where tasks go that say nothing.
+    """`partitions`: those that its tasks may use (none given: `default`); the first is for tasks that name none.
 
-    `ttl`: seconds from now after which it is deleted with all that is in it, whatever its state (1 s to 10 years; none said:
+    `ttl`: seconds from now after which it is deleted with all that is in it, whatever its state (1 s to 10 years; none given:
     never). `close_when_done`: it is closed as soon as it has tasks and all of them have ended; running one of them again opens
     it until that has ended.
     """
@@ -55,8 +55,8 @@ class SessionList(Page, frozen=True, forbid_unknown_fields=True):
 class Counts(msgspec.Struct, frozen=True):
     """Tasks of a session by where they stand. `running` counts only those known to run for 100 ms or more.
 
-    `unplaced`: of those waiting, the ready ones whose function no live worker of their partition has, by function; the 20 most
-    wanted, and at most so many tasks.
+    `unplaced`: of those waiting, the ready ones whose function no live worker of their partition has, by function; the 20 with
+    the most tasks, and at most so many tasks.
     """
 
     total: int = 0

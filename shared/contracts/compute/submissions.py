@@ -18,7 +18,7 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     payload_result   the id of a result (its value is the payload; it may be given later: it counts as a dependency)
     inputs    the results it needs, in order: ids, or `@7` (the output of line 7 of this submission) or `@7.1` (its
               output number 1); only earlier lines, so that a submission cannot wait for itself
-    outputs   how many results it produces (1 unless said), or the ids of results created before
+    outputs   how many results it produces (1 unless given), or the ids of results created before
     function  which of the workers' functions runs it; the same as `options.function`, and goes before it
     options   over those of the submission and the session
     inputs_from   the id of a result whose value is a JSON list of what `inputs` may have: they follow those in `inputs`. It is

@@ -25,7 +25,7 @@ class TaskCancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TaskRerun(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Another attempt for tasks that ended badly, and for those that ended only because of them.
 
-    tasks      these (at most 10,000); none said: all of the session that are in one of
+    tasks      these (at most 10,000); none given: all of the session that are in one of
     statuses   `error`, `timeout`, `cancelled`      (error and timeout)
     """
 
@@ -62,7 +62,7 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True):
     """`name` is the id with `###<n>` for the n-th retry. `remaining`: dependencies not yet met. `error`: why it failed.
 
     Its options are shown as they came out of its own, its submission's and its session's. `inputs` and `outputs` show the
-    first 1,000 each; `task.inputs` tells all the inputs. `parent`: the task that submitted it.
+    first 1,000 each; `task.inputs` lists all the inputs. `parent`: the task that submitted it.
     """
 
     id: UUID
@@ -113,7 +113,7 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 class TaskLogs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What an attempt (the latest, if none is said) has printed, from character `start` on."""
+    """What an attempt (the latest, if none is given) has printed, from character `start` on."""
 
     task: UUID
     attempt: Annotated[int, msgspec.Meta(ge=0, le=32_767)] | None = None

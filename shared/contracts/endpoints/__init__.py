@@ -3,12 +3,12 @@
 from typing import Any, Final
 
 from shared.contracts.endpoint import Endpoint
-from shared.contracts.endpoints import catalogue, compute, execution, health, operations, retrieval, work
+from shared.contracts.endpoints import catalogue, compute, execution, health, operations, retrieval, sites, work
 
 ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
     *(
         one
-        for module in (compute, work, catalogue, retrieval, execution)
+        for module in (compute, work, catalogue, retrieval, execution, sites)
         for one in vars(module).values()
         if isinstance(one, Endpoint)
     ),

@@ -17,7 +17,7 @@ def database(handler: Handler) -> Handler:
         except asyncpg.QueryCanceledError as error:
             raise TimedOut("the database took too long for this: ask for less at once") from error
         except asyncpg.DataError as error:
-            # The last net: what a field may hold is said where it is declared.
+            # The last net: what a field may hold stands where it is declared.
             log.error("request.not_storable", subject=ctx.subject, user=ctx.user, error=repr(error), exc_info=True)
             raise Invalid("a value lies outside of what can be stored; the log says which, under the trace") from error
         except Exception as error:

@@ -1,31 +1,44 @@
 """Makes the context of every message that asks something: the one place where the bus's words become a user.
 
-On `hr.rpc` only services and workers may publish, so the headers are theirs to say. On `hr.cmd` and `hr.watch` the user is the
-subject's token, which the publisher's NATS permissions bind, and no header says anything of who asks.
+On `hr.rpc` the user is whom a delegation names (`shared/contracts/delegation.py`), which is signed by a service that may; without
+one it is nobody. On `hr.cmd` and `hr.watch` the user is the subject's token, which the publisher's NATS permissions bind, and no
+header says anything of who asks.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
 from shared.bus import trace
+from shared.bus.delegations import NOBODY, Delegations, Who
 from shared.contracts import headers as h
-from shared.contracts.errors import Invalid
+from shared.contracts.delegation import Delegation
+from shared.contracts.errors import Invalid, Unauthenticated
+from shared.contracts.permissions import SITE, WORKER
 from shared.service.context import Context, assumed_roles
 
 LONGEST_KEY: Final = 255
 """Characters of an idempotency key."""
+NOT_SIGNED: Final = Delegation("", "", (), 0, roles=(WORKER,))
+"""Who asks without a delegation: a worker."""
 
 
-def of_request(subject: str, headers: Mapping[str, str] | None) -> Context:
-    """The context of a request. Invalid if the headers cannot be used."""
+def of_request(subject: str, headers: Mapping[str, str] | None, delegations: Delegations) -> Context:
+    """The context of a request on `subject`.
+
+    Invalid if the headers cannot be used; Unauthenticated if its delegation is no good, or if it names a user without one.
+    """
     found = _checked(headers)
-    user = found.get(h.USER, "")
-    roles = found.get(h.ROLES)
+    signed = found.get(h.DELEGATION)
+    one = NOT_SIGNED if signed is None else delegations.check(signed, subject)
+    if signed is None and (bare := next((name for name in h.BARE if name in found), "")):
+        raise Unauthenticated(f"{bare} says nothing of who asks: a header {h.DELEGATION} does", field=bare)
     return Context(
-        user=user,
-        groups=_names(found.get(h.GROUPS, "")),
-        roles=assumed_roles(user) if roles is None else _names(roles),
-        via=found.get(h.VIA, ""),
+        user=one.user,
+        groups=one.groups,
+        roles=(SITE,) if one.site and not one.user else one.roles,
+        via=one.by,
+        site=one.site,
+        offer=one.offer,
         subject=subject,
         headers=found,
         trace=trace.accept(found.get(h.TRACE)),
@@ -61,14 +74,18 @@ def of_watch(subject: str, headers: Mapping[str, str] | None) -> Context:
     )
 
 
-def headers_of(context: Context, via: str) -> dict[str, str]:
-    """The headers with which the service `via` passes on who asks: `of_request` reads them."""
-    fields = {h.USER: context.user, h.ROLES: ",".join(context.roles), h.VIA: via}
-    return {**fields, h.GROUPS: ",".join(context.groups)} if context.groups else fields
+def headers_of(context: Context | None, delegations: Delegations, subject: str) -> dict[str, str]:
+    """The headers that say for whom this process asks `subject`: `of_request` reads them. `context` None: for itself.
+
+    A worker has no key, and asks for itself without any.
+    """
+    if context is None and not delegations.issuer:
+        return {}
+    return {h.DELEGATION: delegations.header(NOBODY if context is None else _who(context), subject)}
 
 
-def _names(header: str) -> tuple[str, ...]:
-    return tuple(header.split(",")) if header else ()
+def _who(context: Context) -> Who:
+    return context.user, context.roles, context.groups, None
 
 
 def _checked(headers: Mapping[str, str] | None) -> Mapping[str, str]:

@@ -28,7 +28,7 @@ DEAD_BEGINNING = 4096
 
 
 Refuse = Callable[[HeadraceError], Awaitable[None]]
-"""Tells whoever sent a message that it will not be carried out."""
+"""Publishes to whoever sent a message that it will not be carried out."""
 
 
 def dead_letter(bus: Bus, message: Msg, stream: str, sequence: int, reason: str) -> tuple[dict[str, str], bytes]:

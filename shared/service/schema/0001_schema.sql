@@ -19,3 +19,4 @@ CREATE TABLE inbox (
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (owner, key)
 );
+CREATE INDEX inbox_age ON inbox (created_at);

@@ -25,7 +25,7 @@ from shared.contracts import subjects
 from shared.contracts.events import TaskProgress
 from shared.contracts.topology import REPORTS
 from shared.contracts.work import Completed, Failed, Progress, ReportBatch, Started
-from shared.db.pool import AWAY, RERUN
+from shared.db.pool import AWAY, RETRYABLE
 from shared.db.sql import Db
 from shared.runtime.log import log
 from shared.runtime.retry import Backoff, retry
@@ -104,7 +104,7 @@ class Reports:
         async def commit() -> None:
             await self._commit(Batch(batches))
 
-        await retry(commit, on=(*AWAY, *RERUN), backoff=Backoff(first=0.05, ceiling=2), failed=failed)
+        await retry(commit, on=(*AWAY, *RETRYABLE), backoff=Backoff(first=0.05, ceiling=2), failed=failed)
 
     async def _store_singly(self, batch: ReportBatch) -> str:
         """Stores the reports of a message one by one. A task whose report cannot be stored fails. Returns why, if any."""

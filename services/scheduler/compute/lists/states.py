@@ -17,7 +17,7 @@ from shared.contracts.endpoints.compute import SESSION_STATES
 from shared.contracts.errors import Invalid
 from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus, name_of
 from shared.db.sql import Db, Query, Row, load
-from shared.service.access import check
+from shared.service.access import check_owner
 from shared.service.context import Context
 from shared.service.paging import parse_token
 from shared.service.service import Service
@@ -56,7 +56,7 @@ class StatePages:
     async def states(self, ctx: Context, request: StatesQuery) -> States:
         """The states of some tasks and results of a session, or a page of all."""
         session = await sessions.get(self._db, request.session)
-        check(ctx, session)
+        check_owner(ctx, session)
         if request.tasks is not None or request.results is not None:
             return await self._few(session, request)
         return await self._page(session, request.token)

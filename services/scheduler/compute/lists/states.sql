@@ -5,7 +5,7 @@ SELECT id, tasks FROM submissions WHERE session = :session AND id >= :start AND 
 ORDER BY id LIMIT :most;
 
 -- name: tasks_of_spans
--- What tells the state of the tasks of these submissions (whole ranges, in the order of ids).
+-- What decides the state of the tasks of these submissions (whole ranges, in the order of ids).
 SELECT t.* FROM unnest(:lows::uuid[], :highs::uuid[]) AS s(lo, hi) CROSS JOIN LATERAL (
     SELECT id, status, deps, remaining, attempt, partition, priority FROM tasks
     WHERE id >= s.lo AND id <= s.hi AND id > :after ORDER BY id LIMIT :most) AS t

@@ -20,7 +20,7 @@ from shared.contracts.errors import Conflict, NotFound
 from shared.contracts.states import ResultStatus
 from shared.db.sql import Db, Row
 from shared.objects.layout import result_prefix
-from shared.service.access import check
+from shared.service.access import check_owner
 from shared.service.context import Context
 from shared.service.service import Service
 from shared.service.unit import Unit
@@ -39,7 +39,7 @@ class Deletions:
     async def delete(self, unit: Unit, ctx: Context, request: ResultDelete) -> ResultList:
         """All or none. Those deleted before are passed over."""
         db = unit.connection
-        check(ctx, await sessions.hold(db, request.session))
+        check_owner(ctx, await sessions.hold(db, request.session))
         # Who submits a task that needs one of them holds its row: its tasks are seen below, or it sees what we did.
         rows = await store.lock(db, request.results)
         for place, name in enumerate(request.results):

@@ -22,7 +22,7 @@ from shared.contracts.states import ResultStatus
 from shared.db.sql import Db, Row
 from shared.objects.layout import RESULTS, check_key
 from shared.objects.port import Store, Stored
-from shared.service.access import check
+from shared.service.access import check_owner
 from shared.service.context import Context
 from shared.service.service import Service
 from shared.service.unit import Unit
@@ -66,7 +66,7 @@ class Imports:
 
     async def look(self, ctx: Context, request: ResultImport) -> Found:
         """Before anything is held or changed: what is refused anyway, then the sizes."""
-        check(ctx, await sessions.get(self._db, request.session))
+        check_owner(ctx, await sessions.get(self._db, request.session))
         seen: set[UUID] = set()
         for place, one in enumerate(request.objects):
             if one.result in seen:
@@ -87,7 +87,7 @@ class Imports:
         """The guard CREATED → COMPLETED decides; the same import again is harmless."""
         db, request = unit.connection, found.asked
         session = await sessions.hold(db, request.session)
-        check(ctx, session)
+        check_owner(ctx, session)
         sessions.check_open(session, "its results take no values")
         names = [one.result for one in request.objects]
         _check_results(request, await store.lock(db, names))

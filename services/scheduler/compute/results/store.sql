@@ -38,7 +38,7 @@ UPDATE results SET status = {result.deleted}, data = NULL, object = NULL, comple
 WHERE id = ANY(:results::uuid[]) AND status = ANY(:sources::smallint[]) RETURNING id;
 
 -- name: needed_by
--- A task of a submission that has not ended and has one of these as an input. Dependencies are not enough to tell: there is
+-- A task of a submission that has not ended and has one of these as an input. Dependencies do not show it: there is
 -- none on a result that was complete when the task was submitted. (Materialized, so that it is a hash join and not, for the
 -- sake of the one row asked for, a walk through all of :results for each input.)
 WITH gone AS MATERIALIZED (

@@ -103,6 +103,8 @@ class Cleanup:
     async def _end_tasks(self, row: Row, status: SessionStatus) -> None:
         session, pool = row["id"], self._units.pool
         if status is SessionStatus.CANCELLED:
+            # First: a heartbeat's answer may free a slot as soon as what runs is CANCELLING, and its worker pulls the next.
+            await self._workers.purge_queue(session)
             await self._stop_running(session)
         await self._workers.empty_queue(session, "closed" if status is SessionStatus.CLOSED else "cancelled")
         if not row["deleting"]:  # otherwise all of it goes as it is, and nobody can ask for it

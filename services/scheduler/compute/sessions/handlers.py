@@ -4,7 +4,7 @@ from uuid import UUID
 
 from services.scheduler.compute.lists import lists
 from services.scheduler.compute.removal.chains import Removal
-from services.scheduler.compute.sessions import cleanup_store, store
+from services.scheduler.compute.sessions import cleanup_store, of_offer, store
 from services.scheduler.compute.sessions.cleanup import Cleanup
 from services.scheduler.compute.sessions.store import session_of
 from services.scheduler.heavy_reads import AT_ONCE, HeavyReads
@@ -37,7 +37,7 @@ from shared.contracts.errors import Invalid, NotFound, Unavailable
 from shared.contracts.events import SessionChanged
 from shared.contracts.states import SessionStatus
 from shared.db.sql import Db, Row
-from shared.service.access import check
+from shared.service.access import check_owner
 from shared.service.context import Context
 from shared.service.service import Service
 from shared.service.unit import Unit
@@ -83,13 +83,18 @@ class Sessions:
             raise Invalid(
                 f"{request.options.partition!r} is not among the session's partitions", field="options.partition"
             )
-        row = await store.create(unit.connection, ctx.user, partitions, request)
+        id = of_offer.session_id(ctx, partitions)
+        if id is not None and (row := await store.find(unit.connection, id)) is not None:  # it was opened before
+            check_owner(ctx, row)
+            return session_of(row)
+        row = await store.create(unit.connection, ctx.user, partitions, request, id)
         return _emit(unit, row, "created")
 
     async def get(self, ctx: Context, request: SessionGet) -> Session:
         """A session, and where its tasks are if that is asked for."""
+        of_offer.check(ctx, request.session)
         row = await store.get(self._db, request.session)
-        check(ctx, row)
+        check_owner(ctx, row)
         if not request.counts:
             return session_of(row)
         async with self._heavy.place(ctx) as db:  # it reads all tasks
@@ -110,7 +115,7 @@ class Sessions:
 
     async def paused(self, ctx: Context, request: SessionRef) -> SessionRef:
         """Finishes a pending pause before a resume: its tasks are not held while the session's row is written."""
-        check(ctx, await store.get(self._db, request.session))
+        check_owner(ctx, await store.get(self._db, request.session))
         await self._cleanup.finish_pause(request.session)
         return request
 
@@ -126,6 +131,7 @@ class Sessions:
 
     async def close(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
         """What waits is cancelled (see `Cleanup`), what workers are known to run finishes."""
+        of_offer.check(ctx, request.session)
         row = await self._move(unit, ctx, "close", request.session, cleanup=True)
         unit.after.append(lambda: self._cleanup.begin(request.session))
         return _emit(unit, row, "closed")
@@ -139,7 +145,7 @@ class Sessions:
     async def stop(self, unit: Unit, ctx: Context, request: SessionStop) -> Session:
         """Clients, or workers, submit nothing more to it."""
         row = await store.lock(unit.connection, request.session)
-        check(ctx, row)
+        check_owner(ctx, row)
         if not request.client and not request.worker:
             raise Invalid("say whose submission ends: client, worker, or both", field="client")
         row = await store.stop_submissions(
@@ -150,7 +156,7 @@ class Sessions:
     async def purge(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
         """The status is checked first; then a chain deletes the values, and the session is PURGED at its end."""
         row = await store.lock(unit.connection, request.session)
-        check(ctx, row)
+        check_owner(ctx, row)
         if row["operation"] is None:
             SESSION.check("purge", SessionStatus(row["status"]), request.session)
             row = await self._removal.purge(unit, row)
@@ -159,13 +165,13 @@ class Sessions:
     async def delete(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
         """A chain cancels and purges what is left, then takes the rows away."""
         row = await store.lock(unit.connection, request.session)
-        check(ctx, row)
+        check_owner(ctx, row)
         row = await self._removal.delete(unit, row)
         return session_of(row)
 
     async def _move(self, unit: Unit, ctx: Context, verb: str, session: UUID, *, cleanup: bool) -> Row:
         row = await store.lock(unit.connection, session)
-        check(ctx, row)
+        check_owner(ctx, row)
         SESSION.check(verb, SessionStatus(row["status"]), session)
         return await store.move(unit.connection, session, verb, cleanup=cleanup)
 

@@ -31,11 +31,11 @@ _COUNTED = {
 }
 
 
-async def create(db: Db, owner: str, partitions: Sequence[str], request: SessionCreate) -> Row:
-    """A new session, RUNNING."""
+async def create(db: Db, owner: str, partitions: Sequence[str], request: SessionCreate, id: UUID | None = None) -> Row:
+    """A new session, RUNNING. `id` None: a new one."""
     return await Q.create.fetchrow(
         db,
-        id=ids.uuid7(),
+        id=id or ids.uuid7(),
         name=request.name,
         owner=owner,
         partitions=list(partitions),

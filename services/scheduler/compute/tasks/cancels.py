@@ -18,7 +18,7 @@ from shared.contracts.errors import Invalid, NotFound
 from shared.contracts.states import SessionStatus, TaskStatus
 from shared.contracts.work import Control
 from shared.db.sql import Db, Row
-from shared.service.access import check
+from shared.service.access import check_owner
 from shared.service.context import Context
 from shared.service.service import Service
 from shared.service.unit import Unit
@@ -40,7 +40,7 @@ class Cancels:
         """Those that a worker is known to hold are CANCELLING until it has stopped them."""
         db = unit.connection
         session = await sessions.get(db, request.session)
-        check(ctx, session)
+        check_owner(ctx, session)
         rows = await lock_all(db, request.session, request.tasks)
         cursors, state = await store.cursors(db, rows), SessionStatus(session["status"])
         chosen = [row for row in rows if status_of(row, cursors, state) is TaskStatus.SUBMITTED]

@@ -11,7 +11,7 @@ from shared.contracts.endpoints.work import TASK_CONFIRM, TASK_INPUTS
 from shared.contracts.states import SessionStatus
 from shared.contracts.work import Confirm, Confirmed, Inputs, InputsOf
 from shared.db.sql import Db, Row
-from shared.service.access import check
+from shared.service.access import check_owner
 from shared.service.context import Context
 from shared.service.service import Service
 
@@ -60,5 +60,5 @@ class Tasks:
         """The task's row and its session's status."""
         row = await store.get(self._db, request.task)
         session = await sessions.get(self._db, row["session"])
-        check(ctx, session, "task")
+        check_owner(ctx, session, "task")
         return row, SessionStatus(session["status"])

@@ -7,7 +7,7 @@ from shared.contracts.endpoints.compute import TASK_LOGS
 from shared.contracts.errors import NotFound
 from shared.contracts.states import TASK_ENDS
 from shared.db.sql import Db
-from shared.service.access import check
+from shared.service.access import check_owner
 from shared.service.context import Context
 from shared.service.service import Service
 
@@ -26,7 +26,7 @@ class Logs:
         """What an attempt of a task has printed, from a character on; by default the latest attempt."""
         # The task before its log: what an ended attempt has printed was stored before it ended.
         row = await store.get(self._db, request.task)
-        check(ctx, await sessions.get(self._db, row["session"]), "task")
+        check_owner(ctx, await sessions.get(self._db, row["session"]), "task")
         latest = row["attempt"]
         attempt = latest if request.attempt is None else request.attempt
         if attempt > latest:

@@ -20,7 +20,7 @@ from shared.contracts.errors import Invalid
 from shared.contracts.events import SessionChanged
 from shared.contracts.states import ResultStatus, SessionStatus, TaskStatus, name_of
 from shared.db.sql import Db, Row, load
-from shared.service.access import check
+from shared.service.access import check_owner
 from shared.service.context import Context
 from shared.service.paging import parse_status
 from shared.service.service import Service
@@ -86,7 +86,7 @@ async def _hold_open(db: Db, ctx: Context, session: UUID) -> Row | None:
     """Holds a session: it cannot end before what waits anew is there, or nobody would cancel that. One that closed when it
     was done is opened again: its row then."""
     row = await sessions.get(db, session)
-    check(ctx, row)
+    check_owner(ctx, row)
     if row["closed_itself"]:
         await sessions.lock(db, session)
         reopened = await sessions.reopen(db, session)

@@ -6,7 +6,7 @@
 -- and which task each is of. `_partitions`, `_credits`: as in `count_down_v1`.
 --
 -- Locks are taken in this order everywhere: tasks that end, results, session, dependents; each in the order of ids.
--- Joins go from an argument to a table by its primary key, never between two arguments: nobody tells the planner how long
+-- Joins go from an argument to a table by its primary key, never between two arguments: the planner does not know how long
 -- those are (docs/adr/0005-release-functions.md).
 CREATE OR REPLACE FUNCTION complete_v1(
     _tasks uuid[], _attempts smallint[], _counts smallint[],

@@ -16,6 +16,7 @@ STORED = "datasetOnArchiveDisk"
 
 
 def register(app: App) -> None:
+    """Adds the commands of this module to `app`."""
     add(app, archive)
 
 
@@ -153,6 +154,7 @@ def _show(outcome: dict[str, Any], output: Output) -> None:
 
 
 def datablock_table(blocks: Sequence[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """The heading and the rows of a table of datablocks, one row a datablock."""
     from shared.client.cli import show
 
     rows = [

@@ -13,6 +13,7 @@ TASKS = ("id", "status", "function", "partition", "attempt", "worker", "error")
 
 
 def register(app: App) -> None:
+    """Adds the commands of this module to `app`."""
     for command in (sessions, tasks, explain, results):
         add(app, command)
 

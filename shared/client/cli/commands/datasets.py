@@ -11,6 +11,7 @@ HEADS = ("pid", "name", "status", "files", "size", "datablocks", "damaged", "gro
 
 
 def register(app: App) -> None:
+    """Adds the commands of this module to `app`."""
     add(app, datasets)
     made = App(
         name="dataset",

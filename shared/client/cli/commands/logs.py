@@ -13,6 +13,7 @@ EVERY = 0.5
 
 
 def register(app: App) -> None:
+    """Adds the commands of this module to `app`."""
     add(app, logs)
 
 

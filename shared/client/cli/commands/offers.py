@@ -12,6 +12,7 @@ HEADS = ("", "offer", "site", "phase", "prepare", "start", "cores", "reasons")
 
 
 def register(app: App) -> None:
+    """Adds the commands of this module to `app`."""
     add(app, offers)
 
 

@@ -12,6 +12,7 @@ BYTES = "bytes"
 
 
 def register(app: App) -> None:
+    """Adds the commands of this module to `app`."""
     add(app, list_operations, name="operations")
     group = App(
         name="operation",

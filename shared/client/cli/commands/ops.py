@@ -11,6 +11,7 @@ from shared.client.paths import OPS
 
 
 def register(app: App) -> None:
+    """Adds the commands of this module to `app`."""
     add(app, status)
     dead = App(
         name="dead",

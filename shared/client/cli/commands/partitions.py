@@ -11,7 +11,7 @@ from shared.client.errors import UsageError
 
 Priority = Annotated[
     int | None,
-    Parameter(help="1 to 99: on workers that serve several, tasks of the higher one begin first; 1 if not said."),
+    Parameter(help="1 to 99: on workers that serve several, tasks of the higher one begin first; 1 if not given."),
 ]
 Reserve = Annotated[int | None, Parameter(help="Slots that it has a right to; others are preempted for it.")]
 Most = Annotated[str | None, Parameter(name="--max", help="Most tasks queued or running at once; `none`: no limit.")]
@@ -20,6 +20,7 @@ HEADS = ("partition", "workers", "slots", "outstanding", "running", "waiting", "
 
 
 def register(app: App) -> None:
+    """Adds the commands of this module to `app`."""
     group = App(
         name="partition",
         help="Partitions: what there is; make, change and delete them.",

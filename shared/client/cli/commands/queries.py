@@ -6,6 +6,7 @@ from shared.client.cli.options import EVERYTHING, FIRST, PLAIN, Filters, Output,
 
 
 def register(app: App) -> None:
+    """Adds the commands of this module to `app`."""
     for command in (count, attempts):
         add(app, command)
 

@@ -10,6 +10,7 @@ from shared.client.errors import FailedError, UsageError
 
 
 def register(app: App) -> None:
+    """Adds the commands of this module to `app`."""
     add(app, retrieve)
 
 

@@ -12,6 +12,7 @@ EXAMPLE = "019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f"
 
 
 def register(app: App) -> None:
+    """Adds the commands of this module to `app`."""
     made = App(
         name="session",
         help="One session: how it stands, and what is to become of it.",

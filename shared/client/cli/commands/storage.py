@@ -10,6 +10,7 @@ from shared.client.errors import FailedError, UsageError
 
 
 def register(app: App) -> None:
+    """Adds the commands of this module to `app`."""
     storage = App(
         name="storage",
         help="Storages: shares and buckets, each with a marker that says which one it is.",

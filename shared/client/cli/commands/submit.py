@@ -15,6 +15,7 @@ _BLOCK = 256 * 1024
 
 
 def register(app: App) -> None:
+    """Adds the commands of this module to `app`."""
     add(app, submit)
 
 
@@ -45,7 +46,7 @@ def submit(
     A line names its function, its payload (any JSON value) and its inputs:
     {"function": "square", "payload": 3}
     {"function": "sum", "inputs": ["@0", "@1"]}
-    @0 is the output of line 0. Other fields: outputs (how many, 1 if not said),
+    @0 is the output of line 0. Other fields: outputs (how many, 1 if not given),
     payload_result, inputs_from, and options (partition, priority, max_retries,
     max_duration, labels). What a line does not say is taken from the options
     below, then from the session.

@@ -14,6 +14,7 @@ AT_ONCE = 10_000
 
 
 def register(app: App) -> None:
+    """Adds the commands of this module to `app`."""
     add(app, cancel)
     add(app, rerun)
 

@@ -26,6 +26,7 @@ class Source(msgspec.Struct, frozen=True):
 
 
 def register(app: App) -> None:
+    """Adds the commands of this module to `app`."""
     for command in (result, upload, download, wait):
         add(app, command)
     add(app, import_, name="import")

@@ -9,6 +9,7 @@ from shared.client.cli.options import PLAIN, Output, add
 
 
 def register(app: App) -> None:
+    """Adds the commands of this module to `app`."""
     add(app, events)
     add(app, watch)
 
