@@ -9,6 +9,7 @@ from shared.contracts.subjects import SERVICES
 from shared.db.sql import load
 
 Q = load(__file__, "roles.sql")
+LOCKS = load(__file__, "locks.sql")
 
 
 async def create(admin: "asyncpg.Connection[Any]", name: str) -> None:
@@ -40,8 +41,9 @@ async def close_templates(admin: "asyncpg.Connection[Any]") -> None:
 
 
 async def schemas(inside: "asyncpg.Connection[Any]") -> None:
-    """In the database of this connection: a schema for each service that only its role can see."""
+    """In the database of this connection: a schema for each service that only its role can see, and locks that only it can take."""
     await close_to_public(inside)
     for service in SERVICES:
         await Q.let.execute(inside, service=service, password="")
         await Q.schema.execute(inside)
+    await LOCKS.separate_locks.execute(inside)

@@ -1,8 +1,8 @@
 -- name: lock
-SELECT pg_try_advisory_lock(hashtextextended('headrace.migrate.' || :schema::text, 0));
+SELECT locks.try_hold('migrate.' || :schema::text);
 
 -- name: unlock
-SELECT pg_advisory_unlock(hashtextextended('headrace.migrate.' || :schema::text, 0));
+SELECT locks.release('migrate.' || :schema::text);
 
 -- name: is_of_before
 -- The table in which migrations were noted until the schemas were squashed.

@@ -1,4 +1,6 @@
-"""Each service sees its own schema only; what the database's absence looks like."""
+"""Each service sees its own schema, and takes its own locks, only; what the database's absence looks like."""
+
+from contextlib import AsyncExitStack
 
 import asyncpg
 import pytest
@@ -27,6 +29,36 @@ async def test_a_role_sees_and_touches_its_own_schema_only(database: Database, s
                 await pool.execute(statement)
         with pytest.raises(asyncpg.UndefinedTableError):
             await pool.execute("SELECT * FROM secret")
+
+
+async def test_nobody_takes_anothers_locks(database: Database) -> None:
+    """Advisory locks are the database's: the same name is another lock for each service, and there is no other way to one."""
+    async with AsyncExitStack() as opened:
+        roles = {name: await opened.enter_async_context(await open_pool(database.url(name), name)) for name in SERVICES}
+        keys = {name: await pool.fetchval("SELECT locks.key('dispatch.default')") for name, pool in roles.items()}
+        assert len(set(keys.values())) == len(SERVICES)
+        assert len({key >> 56 for key in keys.values()}) == len(SERVICES)
+        assert 0 not in {key >> 56 for key in keys.values()}
+        for name, pool in roles.items():
+            for statement in (
+                f"SELECT pg_advisory_lock({keys['scheduler']})",
+                f"SELECT pg_try_advisory_lock({keys['scheduler']})",
+                f"SELECT pg_advisory_xact_lock({keys['scheduler']})",
+                f"SELECT pg_try_advisory_xact_lock_shared({keys['scheduler']})",
+                "SELECT pg_advisory_lock(1, 2)",
+                "SELECT pg_try_advisory_lock_shared(1, 2)",
+                "CREATE FUNCTION locks.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+                "CREATE OR REPLACE FUNCTION locks.key(name text) RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'",
+                "SET SESSION AUTHORIZATION headrace_scheduler"
+                if name != "scheduler"
+                else "SET SESSION AUTHORIZATION headrace_broker",
+            ):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await pool.execute(statement)
+        held = [await opened.enter_async_context(pool.acquire()) for pool in roles.values()]
+        assert [await db.fetchval("SELECT locks.try_hold('dispatch.default')") for db in held] == [True] * len(SERVICES)
+        assert not await roles["scheduler"].fetchval("SELECT locks.try_hold('dispatch.default')")
+        assert [await db.fetchval("SELECT locks.release('dispatch.default')") for db in held] == [True] * len(SERVICES)
 
 
 async def test_a_pool_pings_and_tells_what_is_wrong(database: Database) -> None:

@@ -70,8 +70,8 @@ async def test_each_server_that_is_waited_for(nats: Servers, database: Database,
         (BROKER, {"database_url": url.replace(role + password, role + "wrong")}, ("PostgreSQL", "password")),
         (BROKER, {}, ("the lock of migrations", "another process is migrating")),
     ]
-    holder = await asyncpg.connect(database.admin_url)
-    await holder.execute("SELECT pg_advisory_lock(hashtextextended('headrace.migrate.broker', 0))")
+    holder = await asyncpg.connect(database.url("broker"))
+    assert await holder.fetchval("SELECT locks.try_hold('migrate.broker')")
     started = [await start(arguments, fine | wrong) for arguments, wrong, _ in cases]
     impatient = await start(
         IMPATIENT, fine | {"nats_url": f"nats://{nobody}", "database_url": f"postgresql://x@{nobody}/h"}

@@ -41,5 +41,5 @@ CREATE TRIGGER stop BEFORE UPDATE ON retriever.chains
     FOR EACH ROW WHEN (OLD.epoch <> NEW.epoch) EXECUTE FUNCTION stops.chain();
 CREATE TRIGGER stop BEFORE UPDATE ON archiver.datablocks
     FOR EACH ROW WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION stops.datablock();
-CREATE TRIGGER stop BEFORE UPDATE ON retriever.wanted
+CREATE TRIGGER stop BEFORE UPDATE ON retriever.requested_files
     FOR EACH ROW WHEN (NEW.produced AND NOT OLD.produced) EXECUTE FUNCTION stops.produced();

@@ -2,7 +2,7 @@
 
 -- name: lock_site
 -- One reservation of a site at a time: held until the transaction ends.
-SELECT pg_advisory_xact_lock(hashtextextended('headrace.offers:' || :site, 0));
+SELECT locks.lock('offers.' || :site);
 
 -- name: held
 -- An offer that has expired holds nothing, also before the sweep has marked it.

@@ -2,7 +2,7 @@
 
 -- name: lock
 -- No retrieval finds its datablocks, and nobody gets addresses, until the transaction ends.
-SELECT pg_advisory_xact_lock(hashtextextended('headrace.retrieval', 0));
+SELECT locks.lock('retrieval');
 
 -- name: needed
 -- Which of these datablocks have to stay: those of retrievals that have not ended, or that were made or brought back after

@@ -18,13 +18,13 @@ FROM retrievals r WHERE r.id = :id;
 
 -- name: keep_addresses
 -- No row: the datablocks were evicted. Not during an eviction, which may have found already that nobody has addresses.
-WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(hashtextextended('headrace.retrieval', 0)) AS done)
+WITH locked AS MATERIALIZED (SELECT locks.lock_shared('retrieval') AS done)
 UPDATE retrievals SET addresses_until = greatest(addresses_until, :until) FROM locked
 WHERE id = :id AND evicted_at IS NULL RETURNING id;
 
 -- name: hold_evictions
 -- Retrievals may begin side by side, but not during an eviction.
-SELECT pg_advisory_xact_lock_shared(hashtextextended('headrace.retrieval', 0));
+SELECT locks.lock_shared('retrieval');
 
 -- name: insert_datablock
 INSERT INTO datablocks (retrieval, datablock, archive_id, packed_size, chk, copy, suspect, storage)

@@ -1,5 +1,5 @@
 -- name: try_lock
-SELECT pg_try_advisory_lock(hashtextextended('headrace.dispatch.' || :partition::text, 0));
+SELECT locks.try_hold('dispatch.' || :partition::text);
 
 -- name: is_alive
 SELECT true;

@@ -2,7 +2,7 @@
 
 -- name: lock_queue
 -- One at a time takes back what is queued of a session, or lets it go on.
-SELECT pg_advisory_xact_lock(hashtextextended('headrace.queue.' || :session::text, 0));
+SELECT locks.lock('queue.' || :session::text);
 
 -- name: mark_done
 -- Unless it has changed again.

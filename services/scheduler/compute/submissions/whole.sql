@@ -5,7 +5,7 @@ SELECT d.task FROM dependencies d LEFT JOIN results r ON r.id = d.result
 WHERE d.task >= :first AND d.task <= :last AND d.result >= :first AND d.result <= :last_result AND r.id IS NULL LIMIT 1;
 
 -- name: lock_graph
-SELECT pg_advisory_xact_lock(hashtextextended('headrace.graph.' || :session::text, 0));
+SELECT locks.lock('graph.' || :session::text);
 
 -- name: cycle
 -- Lines refer to earlier lines only: what comes back to itself passes a result that existed before and is claimed here.
