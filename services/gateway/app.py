@@ -4,6 +4,8 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import httpx
+
 from services.gateway import __version__
 from services.gateway.edge import Edge
 from services.gateway.events.watch_endpoint import WatchEndpoint
@@ -15,6 +17,7 @@ from services.gateway.http.connection.limits import Limits
 from services.gateway.http.server import serve
 from services.gateway.identity.auth import Auth
 from services.gateway.identity.changes import Changes
+from services.gateway.identity.oidc import Oidc
 from services.gateway.identity.tokens import Tokens
 from services.gateway.identity.users import Users
 from services.gateway.routes import DOMAINS
@@ -59,7 +62,11 @@ async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event,
         watches = WatchEndpoint(base.bus)
         await watches.start()
         stack.push_async_callback(watches.stop)
-        auth = Auth(tokens, clock)
+        issuer = None
+        if settings.oidc_issuer:
+            http = await stack.enter_async_context(httpx.AsyncClient(trust_env=True, follow_redirects=False))
+            issuer = Oidc(settings, http, clock, users.is_disabled)
+        auth = Auth(tokens, clock, issuer)
         changes = Changes(base.bus, auth)
         await changes.listen()
         edge = Edge(
