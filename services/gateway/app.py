@@ -17,7 +17,7 @@ from services.gateway.http.connection.limits import Limits
 from services.gateway.http.server import serve
 from services.gateway.identity.auth import Auth
 from services.gateway.identity.changes import Changes
-from services.gateway.identity.oidc import Oidc
+from services.gateway.identity.oidc import Oidc, OidcSettings
 from services.gateway.identity.tokens import Tokens
 from services.gateway.identity.users import Users
 from services.gateway.routes import DOMAINS
@@ -36,11 +36,17 @@ from shared.service.health import serve_health
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
-    """Runs the gateway until `stop`, with the settings of object storage from the environment."""
-    await run(settings, load(ObjectsSettings), stop)
+    """Runs the gateway until `stop`, with the settings of object storage and of the OIDC issuer from the environment."""
+    await run(settings, load(ObjectsSettings), stop, oidc=load(OidcSettings))
 
 
-async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event, limits: Limits | None = None) -> None:
+async def run(
+    settings: Settings,
+    storage: ObjectsSettings,
+    stop: asyncio.Event,
+    limits: Limits | None = None,
+    oidc: OidcSettings = OidcSettings(),
+) -> None:
     """Serves until `stop`. `limits`: of connections, if not the usual ones."""
     about = "The HTTP edge."
     clock = SystemClock()
@@ -63,9 +69,9 @@ async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event,
         await watches.start()
         stack.push_async_callback(watches.stop)
         issuer = None
-        if settings.oidc_issuer:
+        if oidc.oidc_issuer:
             http = await stack.enter_async_context(httpx.AsyncClient(trust_env=True, follow_redirects=False))
-            issuer = Oidc(settings, http, clock, users.is_disabled)
+            issuer = Oidc(oidc, http, clock, users.is_disabled)
         auth = Auth(tokens, clock, issuer)
         changes = Changes(base.bus, auth)
         await changes.listen()

@@ -4,11 +4,10 @@ from typing import Annotated
 
 import msgspec
 
-from services.gateway.identity.oidc import OidcSettings
 from shared.service.bootstrap import ServiceSettings
 
 
-class Settings(ServiceSettings, OidcSettings, frozen=True, kw_only=True):
+class Settings(ServiceSettings, frozen=True, kw_only=True):
     """`admin_token_file`: a file with the bearer token of the user `admin`; empty: none is registered.
 
     `http_requests_per_second`: of one user; twice as many at once. Beyond that: 429, and when to come back. `http_failures_per_second`: requests without
