@@ -9,6 +9,7 @@ from shared.contracts import events as e
 from shared.contracts import operations, watch
 from shared.contracts import work as w
 from shared.contracts.execution import Phase
+from shared.contracts.identity import UserChanged
 from shared.contracts.states import name_of
 
 
@@ -88,6 +89,10 @@ EVENTS: Final = (
             ("purged", "A session's values are deleted."),
             ("deleted", "A session, and all that was in it, is gone."),
         )
+    ),
+    Channel(
+        "event.user.changed", "hr.evt.user.changed.{user}", UserChanged, "gateway", "every gateway",
+        "A user, a group of theirs or a token of theirs has changed: what is remembered of tokens is forgotten.",
     ),
     Channel(
         "event.submission.visible", "hr.evt.submission.visible.{session}", e.SubmissionMade, "scheduler", "everybody",

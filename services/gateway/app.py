@@ -14,7 +14,9 @@ from services.gateway.http.application import Application
 from services.gateway.http.connection.limits import Limits
 from services.gateway.http.server import serve
 from services.gateway.identity.auth import Auth
+from services.gateway.identity.changes import Changes
 from services.gateway.identity.tokens import Tokens
+from services.gateway.identity.users import Users
 from services.gateway.routes import DOMAINS
 from services.gateway.schema import SCHEMA
 from services.gateway.settings import Settings
@@ -43,9 +45,10 @@ async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event,
         base = await stack.enter_async_context(
             open_service(settings, "gateway", __version__, about, STORAGES, SCHEMA, connections=4)
         )
-        tokens = Tokens(base.pool)
+        tokens, users = Tokens(base.pool), Users(base.pool)
         if settings.admin_token_file:
-            await tokens.register_admin(_token(Path(settings.admin_token_file)))
+            await users.put_admin()
+            await tokens.put_file_token(_token(Path(settings.admin_token_file)))
         objects = await stack.enter_async_context(open_objects(storage, record=recorder(base.pool)))
         checks = {"database": lambda: ping(base.pool), "objects": objects.check}
         serve_health(base.service, checks, clock)
@@ -57,11 +60,15 @@ async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event,
         await watches.start()
         stack.push_async_callback(watches.stop)
         auth = Auth(tokens, clock)
+        changes = Changes(base.bus, auth)
+        await changes.listen()
         edge = Edge(
             base.bus,
             objects,
             auth,
             tokens,
+            users,
+            changes,
             worksteps,
             stop,
             requests_per_second=settings.http_requests_per_second,

@@ -6,12 +6,15 @@ from typing import Final
 from services.gateway.execution.worksteps import Worksteps
 from services.gateway.http.rates import Rates
 from services.gateway.identity.auth import Auth
+from services.gateway.identity.changes import Changes
+from services.gateway.identity.passwords import Passwords
 from services.gateway.identity.tokens import Tokens
+from services.gateway.identity.users import Users
 from services.gateway.ops.system_status import Readiness
 from shared.bus.client import Bus
 from shared.objects.port import Objects
 from shared.runtime.admission import Admission
-from shared.runtime.clock import SystemClock
+from shared.runtime.clock import Clock, SystemClock
 
 STREAMS: Final = 1000
 """Answers that go on until the client hangs up, at a time."""
@@ -38,6 +41,8 @@ class Edge:
         objects: Objects,
         auth: Auth,
         tokens: Tokens,
+        users: Users,
+        changes: Changes,
         worksteps: Worksteps,
         stopping: asyncio.Event,
         *,
@@ -45,6 +50,8 @@ class Edge:
         failures_per_second: int,
     ) -> None:
         clock, rate, failures = SystemClock(), requests_per_second, failures_per_second
+        self.clock: Clock = clock
+        self.users, self.changes, self.passwords = users, changes, Passwords()
         self.rates = Rates("requests of a user", clock, per_second=rate, burst=2 * rate)
         self.failures = Rates("requests without a valid token", clock, per_second=failures, burst=10 * failures)
         self.bus, self.objects, self.auth, self.tokens, self.worksteps = bus, objects, auth, tokens, worksteps

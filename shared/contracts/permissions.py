@@ -14,6 +14,8 @@ DATA_WRITE: Final = "data:write"
 EXECUTION_READ: Final = "execution:read"
 EXECUTION_WRITE: Final = "execution:write"
 OPS: Final = "ops"
+IDENTITY: Final = "identity"
+"""To see and revoke one's own tokens, and to make further ones: what every user has."""
 WORK: Final = "work"
 """To do the tasks of a partition: what workers need, and no user has."""
 AT_SITE: Final = "site"
@@ -25,7 +27,7 @@ USER: Final = "user"
 WORKER: Final = "worker"
 SITE: Final = "site"
 
-_LOOK: Final = frozenset({COMPUTE_READ, DATA_READ, EXECUTION_READ})
+_LOOK: Final = frozenset({IDENTITY, COMPUTE_READ, DATA_READ, EXECUTION_READ})
 _CHANGE: Final = frozenset({COMPUTE_WRITE, DATA_WRITE, EXECUTION_WRITE})
 ROLES: Final[dict[str, frozenset[str]]] = {
     ADMIN: _LOOK | _CHANGE | {OPS},

@@ -14,6 +14,7 @@ class Context(msgspec.Struct, frozen=True):
     user      the name; empty for a worker, or a service that asks for itself
     groups    the groups that the user is in
     roles     what gives the user permissions (`shared/contracts/permissions.py`)
+    scope     the permissions that the user's token is limited to; None: those of the roles
     via       the way in: `http`, `command`, `watch`, or who has signed for the user: a service, or `broker.<site>`
     site      the site that asks, for itself or with a delegation of its own; empty: no site
     offer     the accepted offer under which the site asks for the user; None: no offer
@@ -28,6 +29,7 @@ class Context(msgspec.Struct, frozen=True):
     user: str
     groups: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
+    scope: tuple[str, ...] | None = None
     via: str = ""
     site: str = ""
     offer: UUID | None = None

@@ -171,7 +171,7 @@ async def test_without_a_token_only_health_and_the_page(gateway: Gateway) -> Non
             path = route.path.format(**{name: uuid4() for name in route.parameters})
             answer = await nobody.request(route.method, path)
             if route.needs is None:
-                assert answer.status_code == 200, path
+                assert answer.status_code == (400 if route.body else 200), path
             else:
                 assert answer.status_code == 401, path
                 assert answer.headers["www-authenticate"].startswith("Bearer")

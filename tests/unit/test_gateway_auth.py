@@ -15,6 +15,7 @@ from shared.contracts.permissions import (
     DATA_WRITE,
     EXECUTION_READ,
     EXECUTION_WRITE,
+    IDENTITY,
     OPS,
     ROLES,
     allows,
@@ -76,14 +77,15 @@ def test_roles(role: str, may: set[str], may_not: set[str]) -> None:
 
 def test_every_route_needs_something_but_the_probes_and_the_page() -> None:
     open_to_all = {route.path for route in ROUTES if route.needs is None}
-    assert open_to_all == {"/health/live", "/health/ready", "/"}
+    assert open_to_all == {"/health/live", "/health/ready", "/", "/ops/v1/login"}
     known = {permission for permissions in ROLES.values() for permission in permissions}
     assert {route.needs for route in ROUTES} - {None} <= known
 
 
 def test_routes_that_change_something_do_not_go_with_reading() -> None:
-    changing = {COMPUTE_WRITE, DATA_WRITE, EXECUTION_WRITE, OPS}
+    changing = {COMPUTE_WRITE, DATA_WRITE, EXECUTION_WRITE, OPS, IDENTITY}
     asking = {"/compute/v1/results/wait", "/compute/v1/tasks/outputs"}  # a thousand ids are a body, and change nothing
+    asking.add("/ops/v1/login")
     assert all(route.needs in changing for route in ROUTES if route.method != "GET" and route.path not in asking)
 
 

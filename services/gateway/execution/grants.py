@@ -30,7 +30,7 @@ def grantee(context: Context, owner: str) -> Grantee:
     """The owner of the offer, with what is known of the owner when `context` accepts it: the admin may accept another's."""
     if context.user != owner:
         return Grantee(owner, assumed_roles(owner))
-    return Grantee(owner, context.roles, context.groups)
+    return Grantee(owner, context.roles, context.groups, context.scope)
 
 
 def signed(delegations: Delegations, who: Grantee, placed: PlacedOffer) -> str:

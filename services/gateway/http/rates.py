@@ -22,6 +22,12 @@ class Rates:
         self._each, self._ahead = 1 / per_second, (burst - 1) / per_second
         self._paid_until: dict[str, float] = {}
 
+    def check(self, asker: str) -> None:
+        """RateLimited if a request would be too much now; counts none."""
+        late = self._paid_until.get(asker, 0.0) - self._clock.monotonic() - self._ahead
+        if late > 0:
+            raise self._refusal(late)
+
     def take(self, asker: str) -> None:
         """Counts a request. RateLimited, and it does not count, if there were too many; the error says when to come back."""
         now = self._clock.monotonic()
@@ -31,6 +37,7 @@ class Rates:
         if len(self._paid_until) > MOST_KEPT:
             del self._paid_until[next(iter(self._paid_until))]
         if late > 0:
-            raise RateLimited(
-                f"more than {1 / self._each:g} {self._what} a second", retry_after=max(1, math.ceil(late))
-            )
+            raise self._refusal(late)
+
+    def _refusal(self, late: float) -> RateLimited:
+        return RateLimited(f"more than {1 / self._each:g} {self._what} a second", retry_after=max(1, math.ceil(late)))

@@ -3,18 +3,36 @@
 CREATE TABLE users (
     name text PRIMARY KEY CHECK (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
     roles text[] NOT NULL,
+    password text,                                  -- argon2id, encoded with its parameters; NULL: no login with a password
+    disabled_at timestamptz,                        -- NULL: may use the edge
     created_at timestamptz NOT NULL DEFAULT now()
 );
+
+CREATE TABLE groups (
+    name text PRIMARY KEY CHECK (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE memberships (
+    group_name text NOT NULL REFERENCES groups (name) ON DELETE CASCADE,
+    user_name text NOT NULL REFERENCES users (name),
+    PRIMARY KEY (user_name, group_name)
+);
+CREATE INDEX memberships_of_group ON memberships (group_name, user_name);
 
 -- A token is kept as its SHA-256 only.
 CREATE TABLE tokens (
     id uuid PRIMARY KEY,
     hash bytea NOT NULL UNIQUE CHECK (length(hash) = 32),
     user_name text NOT NULL REFERENCES users (name),
+    label text NOT NULL DEFAULT '',                 -- what the owner calls it
+    scope text[],                                   -- the permissions that it is limited to; NULL: those of the user's roles
     created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz,                         -- NULL: never
     revoked_at timestamptz,                         -- NULL: it is valid
     from_file boolean NOT NULL DEFAULT false        -- it came from the admin's token file: a new one there revokes those before it
 );
+CREATE INDEX tokens_of_user ON tokens (user_name, id);
 
 -- What is to be computed, as its owner described it. Documents are kept as they were on the wire.
 CREATE TABLE worksteps (

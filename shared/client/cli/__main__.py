@@ -10,6 +10,7 @@ from shared.client.cli.commands import (
     archive,
     compute,
     datasets,
+    identity,
     logs,
     offers,
     operations,
@@ -60,7 +61,7 @@ def build() -> App:
     )
     for module in (
         ops, partitions, watch, compute, session, tasks, queries, values, logs, submit, archive, retrieve, datasets,
-        operations, offers, storage,
+        operations, offers, storage, identity,
     ):  # fmt: skip
         module.register(app)
     return app

@@ -36,6 +36,7 @@ def of_request(subject: str, headers: Mapping[str, str] | None, delegations: Del
         user=one.user,
         groups=one.groups,
         roles=(SITE,) if one.site and not one.user else one.roles,
+        scope=one.scope,
         via=one.by,
         site=one.site,
         offer=one.offer,
@@ -85,7 +86,7 @@ def headers_of(context: Context | None, delegations: Delegations, subject: str) 
 
 
 def _who(context: Context) -> Who:
-    return context.user, context.roles, context.groups, None
+    return context.user, context.roles, context.groups, context.scope
 
 
 def _checked(headers: Mapping[str, str] | None) -> Mapping[str, str]:
