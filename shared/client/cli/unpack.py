@@ -4,7 +4,6 @@ Each file is written without a name and gets its own when its hash is that of th
 """
 
 import os
-import tarfile
 from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +15,14 @@ from shared.client.cli.file_names import FileNames
 from shared.client.downloads import sha256, sha256_of
 from shared.client.errors import FailedError
 from shared.client.partial_file import BLOCK, partial_file
-from shared.contracts.errors import Invalid
+from shared.contracts.errors import Invalid, TooLarge
 from shared.objects.layout import check_path
+from shared.objects.tar_reader import TarReader
 
 NAMED = 5
 """Files that an error names; the others are counted."""
+LARGEST_MANIFEST = 512 * 1024 * 1024
+"""Bytes: of some millions of files."""
 
 
 class Unpacked(msgspec.Struct):
@@ -32,9 +34,10 @@ class Unpacked(msgspec.Struct):
 
 
 class Payload(msgspec.Struct, frozen=True):
-    """A file of a datablock: its tar member, the path that it is written to, and its SHA-256 in hex."""
+    """A file of a datablock: its name in the tar, its bytes, the path that it is written to, and its SHA-256 in hex."""
 
-    member: tarfile.TarInfo
+    name: str
+    size: int
     target: Path
     chk: str
 
@@ -45,22 +48,21 @@ def unpack(source: BinaryIO, bag: str, folder: Path, *, force: bool, reserved: S
     `reserved`: places that its files cannot have: where the tar will be. `names`: of all files of the dataset so far.
     """
     done = Unpacked()
-    source.seek(0)
-    with _reading(bag), tarfile.open(fileobj=source, mode="r:") as tar:
+    with _reading(bag), TarReader(source) as tar:
         payload = _payload(tar, bag, folder)
         for one in payload:
             if one.target in reserved:
                 raise FailedError(f"{one.target}: a file of the dataset has the name of a datablock's download")
         names.add(one.target.relative_to(folder).as_posix() for one in payload)
-        missing = [one for one in payload if not _is_there(one.target, one.member.size, one.chk)]
+        missing = [one for one in payload if not _is_there(one.target, one.size, one.chk)]
         if not force and (others := [one for one in missing if os.path.lexists(one.target)]):
             # Looked at once more: another call may have unpacked them meanwhile.
-            _refuse([str(one.target) for one in others if not _is_there(one.target, one.member.size, one.chk)])
+            _refuse([str(one.target) for one in others if not _is_there(one.target, one.size, one.chk)])
         done.there = len(payload) - len(missing)
         for one in missing:
             _write(tar, one)
             done.written += 1
-        done.size = sum(one.member.size for one in payload)
+        done.size = sum(one.size for one in payload)
     return done
 
 
@@ -84,44 +86,37 @@ def _refuse(others: list[str]) -> None:
         raise FailedError(f"there already, with other content (--force replaces): {', '.join(others[:NAMED])}{more}")
 
 
-def _payload(tar: tarfile.TarFile, bag: str, folder: Path) -> list[Payload]:
+def _payload(tar: TarReader, bag: str, folder: Path) -> list[Payload]:
     """What lies under `<bag>/data/`, each with its hash, in the order of the tar."""
     root, checksums = f"{bag}/data/", _manifest(tar, bag)
     found = []
-    for member in tar.getmembers():
-        if not member.name.startswith(root):
+    for name, member in tar.files.items():
+        if not name.startswith(root):
             continue
-        path = member.name.removeprefix(root)
+        path = name.removeprefix(root)
         if path not in checksums:
             raise FailedError(f"{bag}: the manifest does not name {path!r}")
-        found.append(Payload(member, _target(member, path, folder), checksums.pop(path)))
+        found.append(Payload(name, member.size, _target(tar, name, path, folder), checksums.pop(path)))
     if checksums:
         raise FailedError(f"{bag}: {min(checksums)!r} is missing from it")
     return found
 
 
-def _target(member: tarfile.TarInfo, path: str, folder: Path) -> Path:
-    """Where it belongs. Our own rules for names, then tarfile's for what the folder is like: links in it may lead out."""
+def _target(tar: TarReader, name: str, path: str, folder: Path) -> Path:
     try:
-        check_path(path)
-        if not member.isreg():
-            raise Invalid("not a plain file")
-        tarfile.data_filter(member.replace(name=path, deep=False), str(folder))
-    except (Invalid, tarfile.FilterError) as error:
-        raise FailedError(f"{path!r} is not unpacked: {error}") from None
-    return folder / path
+        return tar.target(name, path, folder)
+    except Invalid as error:
+        raise FailedError(f"{path!r} is not unpacked: {error.message}") from None
 
 
-def _manifest(tar: tarfile.TarFile, bag: str) -> dict[str, str]:
+def _manifest(tar: TarReader, bag: str) -> dict[str, str]:
     """Path → SHA-256. RFC 8493 encodes line ends and percent signs in paths."""
     try:
-        file = tar.extractfile(f"{bag}/manifest-sha256.txt")
+        manifest = tar.read(f"{bag}/manifest-sha256.txt", limit=LARGEST_MANIFEST)
     except KeyError:
-        file = None
-    if file is None:
-        raise FailedError(f"{bag}: there is no manifest-sha256.txt in it")
+        raise FailedError(f"{bag}: there is no manifest-sha256.txt in it") from None
     checksums = {}
-    for line in file.read().decode().split("\n"):  # not `splitlines`: what else ends a line for that may be in a name
+    for line in manifest.decode().split("\n"):  # not `splitlines`: what else ends a line for that may be in a name
         if not line:
             continue
         chk, _, path = line.partition("  ")
@@ -138,11 +133,9 @@ def _is_there(target: Path, size: int, chk: str) -> bool:
         return False
 
 
-def _write(tar: tarfile.TarFile, one: Payload) -> None:
+def _write(tar: TarReader, one: Payload) -> None:
     one.target.parent.mkdir(parents=True, exist_ok=True)
-    source = tar.extractfile(one.member)
-    assert source is not None
-    with partial_file(one.target.parent) as part:
+    with tar.open(one.name) as source, partial_file(one.target.parent) as part:
         while block := source.read(BLOCK):
             part.write(block)
         if (came := sha256_of(part.file)) != one.chk:
@@ -154,5 +147,5 @@ def _write(tar: tarfile.TarFile, one: Payload) -> None:
 def _reading(name: str) -> Iterator[None]:
     try:
         yield
-    except (tarfile.TarError, UnicodeDecodeError) as error:
+    except (Invalid, TooLarge, UnicodeDecodeError) as error:
         raise FailedError(f"{name}.tar is not a datablock: {error}") from None
