@@ -2,7 +2,7 @@
 the object store may do (deploy/s3/permissions.py)."""
 
 from deploy.generate.markdown import table
-from deploy.nats.permissions import NOUNS, SHARED_NOUNS, SITES, Permissions, site_user, users
+from deploy.nats.permissions import NOUNS, SHARED_NOUNS, SITES, Permissions, pilot_user, site_user, users
 from deploy.s3.permissions import RIGHTS, USERS
 
 _ABOUT = {
@@ -11,7 +11,8 @@ _ABOUT = {
     "archiver": "datasets in",
     "retriever": "datasets out",
     site_user(SITES[0]): "the broker of a site: an example, one user a site",
-    "worker": "every worker process",
+    pilot_user(SITES[0]): "the workers of a site, its pilots: one user a site",
+    "worker": "every worker process of the facility",
     "admin": "the operator and the `nats` tool",
     "alice": "somebody who publishes commands: an example, one user a person",
 }
@@ -25,8 +26,8 @@ def files() -> dict[str, str]:
         "Made from `deploy/nats/permissions.py` by `python -m deploy.generate`: edit there, where the reasons are too.",
         "`deploy/nats/accounts.py` turns it into the server's accounts. What is on neither list is refused.",
         "",
-        "Services and `admin` are in the account `HEADRACE`, workers in `WORKERS`, the broker of each site in `SITE_<name>`, each",
-        "person in `PERSON_<name>` (adr/0019-accounts.md). What a worker, a site or a person publishes, their accounts import from",
+        "Services and `admin` are in the account `HEADRACE`, workers in `WORKERS`, the broker of each site in `SITE_<name>` and its",
+        "workers in `PILOTS_<name>`, each person in `PERSON_<name>` (adr/0019-accounts.md). What a worker, a site or a person publishes, their accounts import from",
         "`HEADRACE`; an answer to it goes to `_R_.…` there. What one service asks another is in shared/contracts/asks.py.",
         "",
         f"Every service publishes its own {' and '.join(f'`{noun}`' for noun in SHARED_NOUNS)} events, and those of these nouns:",

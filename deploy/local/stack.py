@@ -22,10 +22,10 @@ from deploy.local.nats import Nats
 from deploy.local.postgres import Postgres
 from deploy.local.process import BACKOFF, Command, Event, OnEvent, Process, ending
 from deploy.local.storages import Storages
-from deploy.nats.permissions import BROKER, OF_FACILITY, SITES, site_user, users
+from deploy.nats.permissions import BROKER, OF_FACILITY, SITES, pilot_user, site_user, users
 from deploy.s3.permissions import USERS as S3_USERS
 from shared.contracts.delegation import SITE_ISSUER
-from shared.contracts.subjects import SERVICES
+from shared.contracts.subjects import SERVICES, WORKER
 from shared.runtime.retry import retry
 
 LTS = "lts-a"
@@ -210,9 +210,11 @@ class Stack:
 
     # -- what others need to know
 
-    def env(self, process: str, site: str = "local") -> dict[str, str]:
-        """The settings of a service, or of `worker`: its own users and passwords, and nobody else's. `site`: a broker's."""
-        user = site_user(site) if process == BROKER else process
+    def env(self, process: str, site: str = "") -> dict[str, str]:
+        """The settings of a service, or of `worker`: its own users and passwords, and nobody else's. `site`: a broker's, or a pilot's."""
+        if process == BROKER:
+            site = site or "local"
+        user = {BROKER: site_user(site), WORKER: pilot_user(site) if site else WORKER}.get(process, process)
         access_key, secret_key = self.s3.key(process)
         settings = {
             "NATS_URL": self.nats.url,

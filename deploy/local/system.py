@@ -9,6 +9,7 @@ import msgspec
 
 from deploy.local.process import SERVICES, WORKERS, Command, Event
 from deploy.local.stack import Stack, StartError
+from deploy.nats.permissions import SITES as PERMITTED_SITES
 from shared.contracts.subjects import SERVICES as SERVICE_NAMES
 
 APP = "deploy.local.functions:app"
@@ -41,13 +42,16 @@ def broker(stack: Stack, site: str, storages: str = "") -> Command:
 def worker(
     stack: Stack, name: str, *, app: str = APP, partition: str = "default", slots: int = 4, commands: bool = False
 ) -> Command:
-    """A worker process; `name` is that of its log. `commands`: it also runs commands of users (`exec`)."""
+    """A worker process; `name` is that of its log. `commands`: it also runs commands of users (`exec`).
+
+    With a site's partition it is a pilot of that site, and can report of no other tasks.
+    """
     options = ("--app", app, "--partition", partition, "--slots", str(slots), *(["--exec"] if commands else []))
     return Command(
         name=name,
         argv=(sys.executable, "-m", "shared.worker", *options),
         tier=WORKERS,
-        env=stack.env("worker"),
+        env=stack.env("worker", partition if partition in PERMITTED_SITES else ""),
         cwd=ROOT,
     )
 

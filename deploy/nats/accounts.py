@@ -19,8 +19,10 @@ from deploy.nats.permissions import (
     SITES,
     Permissions,
     person,
+    pilot_user,
     site,
     site_user,
+    site_worker,
     users,
     worker,
 )
@@ -34,8 +36,8 @@ MOST: Final = {"max_connections": 64, "max_subscriptions": 1000}
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _TAKEN: Final = frozenset({*subjects.SERVICES, subjects.WORKER, SYSTEM, "admin", "headrace"})
-_SITES: Final = f"{BROKER}-"
-"""How the users of the sites' brokers begin."""
+_SITES: Final = (f"{BROKER}-", f"{subjects.WORKER}-")
+"""How the users of the sites' brokers and workers begin."""
 
 
 class Export(msgspec.Struct, frozen=True):
@@ -98,6 +100,10 @@ def accounts(
         "WORKERS": {"imports": _imports(worker()), "users": [login(subjects.WORKER)]},
         **{
             f"SITE_{name}": {"imports": _imports(site(name)), "limits": MOST, "users": [login(site_user(name))]}
+            for name in sites
+        },
+        **{
+            f"{subjects.PILOTS}{name}": {"imports": _imports(site_worker(name)), "users": [login(pilot_user(name))]}
             for name in sites
         },
         "SYSTEM": {"users": [{"user": SYSTEM, "password": passwords[SYSTEM]}]},

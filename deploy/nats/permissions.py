@@ -72,6 +72,11 @@ def site_user(site: str) -> str:
     return f"{BROKER}-{site}"
 
 
+def pilot_user(site: str) -> str:
+    """The user of the bus that the workers of a site are."""
+    return f"{subjects.WORKER}-{site}"
+
+
 def asked_by(service: str) -> list[str]:
     """The subjects that a service asks, as `shared/contracts/asks.py` states them."""
     return sorted({one.subject.replace("{site}", "*") for one in ASKS[service].all})
@@ -161,7 +166,7 @@ def site(name: str) -> Permissions:
 
 
 def worker() -> Permissions:
-    """Pulls tasks, reports, beats, asks the questions that a worker has, and hands over what tasks create."""
+    """A worker of the facility: pulls tasks, reports, beats, asks the questions that a worker has, and hands over what tasks create."""
     return Permissions(
         (
             "$JS.API.CONSUMER.MSG.NEXT.TASKS.>",
@@ -173,6 +178,20 @@ def worker() -> Permissions:
             subjects.dead("TASKS", subjects.WORKER),
         ),
         (inbox(subjects.WORKER), "hr.ctl.>"),
+    )
+
+
+def site_worker(site: str) -> Permissions:
+    """A worker that a site runs, a pilot: as `worker`, for the tasks of the site's own partition."""
+    consumer = topology.worker_consumer(site).name
+    own = {
+        "$JS.API.CONSUMER.MSG.NEXT.TASKS.>": f"$JS.API.CONSUMER.MSG.NEXT.TASKS.{consumer}",
+        "$JS.API.CONSUMER.INFO.TASKS.>": f"$JS.API.CONSUMER.INFO.TASKS.{consumer}",
+        "$JS.ACK.TASKS.>": f"$JS.ACK.TASKS.{consumer}.>",
+        subjects.report("*"): subjects.report(site),
+    }
+    return Permissions(
+        tuple(own.get(subject, subject) for subject in worker().publish), (inbox(pilot_user(site)), "hr.ctl.>")
     )
 
 
@@ -190,6 +209,7 @@ def users(
     return {
         **{name: service(name) for name in OF_FACILITY},
         **{site_user(name): site(name) for name in sites},
+        **{pilot_user(name): site_worker(name) for name in sites},
         subjects.WORKER: worker(),
         "admin": EVERYTHING,
         **{name: person(name, events=events) for name in people},

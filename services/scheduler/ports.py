@@ -32,6 +32,9 @@ class Dispatch(Protocol):
     def rank(self) -> int:
         """0 if this process dispatches, 1 if not: reports are taken first by who can publish what they release."""
 
+    def of_sites(self) -> Mapping[str, int]:
+        """The numbers of the sites' partitions, by name."""
+
     def credits(self) -> tuple[list[int], list[int]]:
         """Numbers of partitions whose tasks may be chosen here and now, and how many of each, as the statements take them."""
 

@@ -13,6 +13,9 @@ BARE: Final = ("Hr-User", "Hr-Roles", "Hr-Groups")
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 """The same key from the same user gives the same answer and acts once."""
 
+FROM_ACCOUNT: Final = "Nats-Request-Info"
+"""The server's own word, as JSON, on what was imported from another account: `acc` is its name. A client's own is overwritten."""
+
 SESSION: Final = "Hr-Session"
 """The session's id, on a chunk of a submission."""
 SUBMISSION: Final = "Hr-Submission"

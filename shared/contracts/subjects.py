@@ -6,7 +6,9 @@ from uuid import UUID
 
 SERVICES: Final = ("gateway", "scheduler", "archiver", "retriever", "broker")
 WORKER: Final = "worker"
-"""The user of the bus that all workers are."""
+"""The user of the bus that all workers of the facility are."""
+PILOTS: Final = "PILOTS_"
+"""How the account begins that the workers of a site have; the site's name follows."""
 
 HEARTBEAT_REQUEST: Final = "hr.ctl.worker.beat"
 """Core publish: every worker that receives it sends its heartbeat at once (a scheduler that has just come up asks)."""

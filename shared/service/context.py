@@ -16,7 +16,7 @@ class Context(msgspec.Struct, frozen=True):
     roles     what gives the user permissions (`shared/contracts/permissions.py`)
     scope     the permissions that the user's token is limited to; None: those of the roles
     via       the way in: `http`, `command`, `watch`, or who has signed for the user: a service, or `broker.<site>`
-    site      the site that asks, for itself or with a delegation of its own; empty: no site
+    site      the site that asks: its broker, for itself or with a delegation that it was given, or a worker of it; empty: no site
     offer     the accepted offer under which the site asks for the user; None: no offer
 
     subject   of the message; empty over HTTP

@@ -27,7 +27,7 @@ from tests.support.wait import wait_until
 class ShortOffers(Stack):
     """An offer whose answer was lost with its broker holds its site's cores for 20 s, not for five minutes."""
 
-    def env(self, process: str, site: str = "local") -> dict[str, str]:
+    def env(self, process: str, site: str = "") -> dict[str, str]:
         more = {"HEADRACE_OFFER_SECONDS": "20"} if process == "broker" else {}
         return {**super().env(process, site), **more}
 

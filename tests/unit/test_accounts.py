@@ -84,6 +84,7 @@ def test_names_of_people(name: str) -> None:
         "admin",
         "system",
         "broker-x",
+        "worker-x",
     ],
 )
 def test_names_that_nobody_may_have(name: str) -> None:

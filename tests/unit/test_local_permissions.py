@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.nats.permissions import NOUNS, OF_FACILITY, SHARED_NOUNS, SITES, asked_by, site_user, users
+from deploy.nats.permissions import NOUNS, OF_FACILITY, SHARED_NOUNS, SITES, asked_by, pilot_user, site_user, users
 from shared.contracts import subjects
 from shared.contracts.asks import ASKS
 from shared.contracts.endpoints import ENDPOINTS
@@ -12,6 +12,7 @@ from tests.support.subject_patterns import covers
 
 USERS = users(("alice", "bob"))
 BROKERS = {site_user(site) for site in SITES}
+WORKERS = {"worker", *(pilot_user(site) for site in SITES)}
 
 
 # The gateway puts dead letters back for an operator: what is written to a stream that is consumed, it may write too.
@@ -28,12 +29,14 @@ def publishers(subject: str) -> set[str]:
         ("hr.ctl.session.0192", {"scheduler"}),
         (subjects.HEARTBEAT_REQUEST, {"scheduler"}),
         (subjects.report("default"), {"worker", "gateway"}),
-        (subjects.beat("w1"), {"worker"}),
+        (subjects.report("site-a"), {"worker", "gateway", "worker-site-a"}),
+        ("$JS.ACK.TASKS.workers-site-a.1.1.1.1.0", {*OF_FACILITY, "worker", "worker-site-a"}),
+        (subjects.beat("w1"), WORKERS),
         ("hr.offer.request", {"gateway"}),
         ("hr.broker.site-a.accept", {"gateway"}),
         ("hr.cmd.bob.scheduler.session.create", {"bob", "gateway"}),
         ("hr.dead.reports.worker", {"scheduler"}),
-        ("hr.dead.tasks.worker", {"worker"}),
+        ("hr.dead.tasks.worker", WORKERS),
         ("hr.dead.commands.bob", set(COMMANDED)),
         ("hr.dead.steps.archiver", set(CHAINED)),
         ("$SRV.STATS", {"gateway"}),
@@ -48,9 +51,9 @@ def publishers(subject: str) -> set[str]:
         ("$JS.API.CONSUMER.DELETE.EVENTS.sse-1", {"gateway"}),
         ("$JS.API.STREAM.CREATE.EVENTS", set(OF_FACILITY)),
         ("$JS.API.CONSUMER.CREATE.EVENTS.sse-1.hr.evt.>", set(OF_FACILITY)),
-        ("$JS.API.CONSUMER.MSG.NEXT.TASKS.workers-site-a", {*OF_FACILITY, "worker"}),
-        ("hr.rpc.scheduler.task.confirm", {"worker"}),
-        ("hr.rpc.scheduler.task.spawn", {"worker"}),
+        ("$JS.API.CONSUMER.MSG.NEXT.TASKS.workers-site-a", {*OF_FACILITY, "worker", "worker-site-a"}),
+        ("hr.rpc.scheduler.task.confirm", WORKERS),
+        ("hr.rpc.scheduler.task.spawn", WORKERS),
         ("hr.rpc.gateway.health.check", {"gateway"}),
         ("hr.rpc.gateway.site.grant", BROKERS),
         ("hr.rpc.scheduler.site.enter", BROKERS),
@@ -86,7 +89,7 @@ def test_every_request_is_asked_by_those_alone_who_are_stated_to() -> None:
         subject = one.subject_at("site-a")
         stated = {name for name in OF_FACILITY if one in ASKS[name].all}
         stated |= BROKERS if one in ASKS["broker"].all else set()
-        stated |= {"worker"} if one.needs in ROLES[WORKER] else set()
+        stated |= WORKERS if one.needs in ROLES[WORKER] else set()
         assert publishers(subject) == stated, one.name
         assert stated, f"nobody asks {one.name}"
 

@@ -29,7 +29,7 @@ class Tables:
             await self.go.wait()
             self.reading -= 1
         if query == partitions.Q.partitions.text:
-            return [{"id": 1, "name": "p", "priority": 1, "reserve": 0, "max": None}]
+            return [{"id": 1, "name": "p", "priority": 1, "reserve": 0, "max": None, "of_site": False}]
         return []
 
 

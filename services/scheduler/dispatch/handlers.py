@@ -79,13 +79,7 @@ class Partitions:
     async def enter(self, unit: Unit, ctx: Context, request: PartitionRef) -> Partition:
         """Makes the partition of the site that asks, again if it was deleted. One that is there stays as it is."""
         _require_own(ctx, request.name)
-        db, usual = unit.connection, PartitionCreate(request.name)
-        row = await partitions.lock(db, request.name)
-        if row is None:
-            await partitions.create(db, request.name, usual.priority, usual.reserve, usual.max)
-            row = await partitions.lock(db, request.name)
-        if row["deleted_at"] is not None:
-            row = await partitions.update(db, request.name, usual.priority, usual.reserve, usual.max)
+        row = await partitions.enter(unit.connection, request.name)
         unit.after.append(self._registry.refresh)
         return self._shown(row)
 

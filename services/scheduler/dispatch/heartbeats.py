@@ -18,6 +18,7 @@ from shared.db.pool import AWAY
 from shared.runtime.clock import Clock
 from shared.runtime.log import log
 from shared.service.decode import MALFORMED
+from shared.service.middleware.identity import site_of_worker
 
 BEATS = subjects.beat("*")
 _decode = msgspec.json.Decoder(Beat).decode
@@ -44,6 +45,9 @@ class Heartbeats:
         except MALFORMED as error:
             log.warning("beat.malformed", subject=message.subject, error=str(error))
             return
+        if not self._is_its_own(message, beat):
+            log.warning("beat.foreign", worker=beat.worker, partitions=beat.serves)
+            return
         serves, now = set(beat.serves), self._clock.monotonic()
         for partition in self._registry:
             known = beat.worker in partition.workers
@@ -62,6 +66,12 @@ class Heartbeats:
         for name in serves - {partition.name for partition in self._registry}:
             log.warning("beat.unknown_partition", worker=beat.worker, partition=name)
 
+    def _is_its_own(self, message: Msg, beat: Beat) -> bool:
+        """A site's worker serves the site's partition, and is not called as a worker of another one."""
+        site = site_of_worker(message.headers or {})
+        others = (partition for partition in self._registry if partition.name != site)
+        return not site or (beat.serves == [site] and not any(beat.worker in other.workers for other in others))
+
     async def _on_request(self, message: Msg) -> None:
         task = asyncio.create_task(self._answer(message))
         self._answers.add(task)
@@ -74,6 +84,8 @@ class Heartbeats:
             beat = _decode(message.data)
         except MALFORMED:
             return  # logged by `_on_beat`
+        if not self._is_its_own(message, beat):
+            return
         serves = [partition for name in beat.serves if (partition := self._registry.named(name)) is not None]
         if not serves:
             return

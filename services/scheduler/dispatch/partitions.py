@@ -10,7 +10,7 @@ Q = load(__file__, "partitions.sql", MACHINES)
 
 
 async def listed(db: Db) -> list[Row]:
-    """All partitions that were not deleted: id, name, priority, reserve, max."""
+    """All partitions that were not deleted: id, name, priority, reserve, max, of_site."""
     rows: list[Row] = await Q.partitions.fetch(db)
     return rows
 
@@ -29,6 +29,12 @@ async def lock(db: Db, name: str) -> Row:
 async def create(db: Db, name: str, priority: int, reserve: int, max: int | None) -> None:
     """Adds the row; nothing happens if there is one of this name."""
     await Q.create.execute(db, name=name, priority=priority, reserve=reserve, max=max)
+
+
+async def enter(db: Db, site: str) -> Row:
+    """The row of a site's partition, which is made if it is not there."""
+    row: Row = await Q.enter.fetchrow(db, name=site)
+    return row
 
 
 async def update(db: Db, name: str, priority: int, reserve: int, max: int | None) -> Row:

@@ -1,7 +1,7 @@
 -- The table of partitions, and what is counted for those who look at them.
 
 -- name: partitions
-SELECT id, name, priority, reserve, max FROM partitions WHERE deleted_at IS NULL ORDER BY name;
+SELECT id, name, priority, reserve, max, of_site FROM partitions WHERE deleted_at IS NULL ORDER BY name;
 
 -- name: hold
 -- Held so that none of them is deleted before what names them is there.
@@ -15,6 +15,11 @@ INSERT INTO partitions (name, priority, reserve, max) VALUES (:name, :priority, 
 
 -- name: change
 UPDATE partitions SET priority = :priority, reserve = :reserve, max = :max, deleted_at = NULL WHERE name = :name
+RETURNING id, name, priority, reserve, max, deleted_at;
+
+-- name: enter
+-- One that is there stays as it is, but for whose it is; a deleted one is made again.
+INSERT INTO partitions (name, of_site) VALUES (:name, true) ON CONFLICT (name) DO UPDATE SET of_site = true, deleted_at = NULL
 RETURNING id, name, priority, reserve, max, deleted_at;
 
 -- name: mark_deleted

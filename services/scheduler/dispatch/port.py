@@ -27,6 +27,9 @@ class DispatchPort:
     def rank(self) -> int:
         return 0 if any(partition.dispatched_here for partition in self._registry) else 1
 
+    def of_sites(self) -> Mapping[str, int]:
+        return self._registry.of_sites
+
     def credits(self) -> tuple[list[int], list[int]]:
         return self._credit.columns()
 

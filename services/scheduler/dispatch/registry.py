@@ -19,6 +19,7 @@ class Registry:
 
     suspensions   how often `suspend_all` was called: a rebuild that began before the last one does not count
     limited       numbers of the partitions that have a `max`
+    of_sites      numbers of the partitions of sites, by name
     """
 
     def __init__(self, bus: Bus, pool: "asyncpg.Pool[Any]") -> None:
@@ -26,6 +27,7 @@ class Registry:
         self._partitions: dict[int, Partition] = {}
         self.suspensions = 0
         self.limited: frozenset[int] = frozenset()
+        self.of_sites: dict[str, int] = {}
 
     def __iter__(self) -> Iterator[Partition]:
         return iter(list(self._partitions.values()))
@@ -73,4 +75,5 @@ class Registry:
                 partition = self.add(Partition(number, row["name"]))
                 log.info("partition.known", partition=partition.name)
             partition.configure(row["priority"], row["reserve"], row["max"])
+        self.of_sites = {row["name"]: number for number, row in rows.items() if row["of_site"]}
         self.limited = frozenset(p.number for p in self._partitions.values() if p.max is not None)

@@ -7,6 +7,7 @@ CREATE TABLE partitions (
     priority smallint NOT NULL DEFAULT 1,           -- on workers that serve several, the higher one's tasks begin first
     reserve integer NOT NULL DEFAULT 0,             -- slots for which tasks of others are preempted
     max integer,                                    -- most tasks outstanding at once; NULL: no limit
+    of_site boolean NOT NULL DEFAULT false,         -- a site has entered it: its workers report of its tasks alone
     created_at timestamptz NOT NULL DEFAULT now(),
     deleted_at timestamptz                          -- it keeps its row, as tasks that ended there name it; made anew it gets it back
 );

@@ -8,16 +8,26 @@ header says anything of who asks.
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 from shared.bus import trace
 from shared.bus.delegations import NOBODY, Delegations, Who
 from shared.contracts import headers as h
 from shared.contracts.delegation import Delegation
 from shared.contracts.errors import Invalid, Unauthenticated
 from shared.contracts.permissions import SITE, WORKER
+from shared.contracts.subjects import PILOTS
 from shared.service.context import Context, assumed_roles
 
 LONGEST_KEY: Final = 255
 """Characters of an idempotency key."""
+
+
+class _Sender(msgspec.Struct):
+    acc: str = ""
+
+
+_sender = msgspec.json.Decoder(_Sender).decode
 NOT_SIGNED: Final = Delegation("", "", (), 0, roles=(WORKER,))
 """Who asks without a delegation: a worker."""
 
@@ -38,13 +48,21 @@ def of_request(subject: str, headers: Mapping[str, str] | None, delegations: Del
         roles=(SITE,) if one.site and not one.user else one.roles,
         scope=one.scope,
         via=one.by,
-        site=one.site,
+        site=site_of_worker(found) if signed is None else one.site,
         offer=one.offer,
         subject=subject,
         headers=found,
         trace=trace.accept(found.get(h.TRACE)),
         key=found.get(h.IDEMPOTENCY_KEY, ""),
     )
+
+
+def site_of_worker(headers: Mapping[str, str]) -> str:
+    """The site whose worker has sent a message without a delegation, as the server says; empty: one of the facility."""
+    if (info := headers.get(h.FROM_ACCOUNT)) is None:
+        return ""
+    account = _sender(info).acc
+    return account.removeprefix(PILOTS) if account.startswith(PILOTS) else ""
 
 
 def of_command(subject: str, headers: Mapping[str, str] | None, sequence: str) -> Context:

@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 from nats.aio.msg import Msg
 
-from services.scheduler.compute.completion import store
+from services.scheduler.compute.completion import of_sites, store
 from services.scheduler.compute.completion.batch import Batch
 from services.scheduler.compute.completion.completions import Completions
 from services.scheduler.compute.completion.failures import Failures
@@ -72,6 +72,8 @@ class Reports:
                 good.append((message, _decode(message.data)))
             except msgspec.MsgspecError as error:
                 await bury(self._bus, self._pull, message, REPORTS.name, f"not a report: {error}")
+        if sites := self._dispatch.of_sites():
+            good = await of_sites.own(self._pool, good, sites)
         if not good:
             return
         if len(good) > 1 and sum(map(_ids, good)) > MOST:  # the frame of it has to fit in a message

@@ -99,6 +99,11 @@ async def keep_checksums(db: Db, checksums: tuple[list[UUID], list[str], list[st
     await Q.keep_checksums.execute(db, results=results, objects=objects, checksums=digests)
 
 
+async def of_partition(db: Db, tasks: Sequence[UUID], partition: int) -> set[UUID]:
+    """Those of these tasks that are of a partition."""
+    return {row["id"] for row in await Q.of_partition.fetch(db, tasks=list(tasks), partition=partition)}
+
+
 async def still_open(db: Db, tasks: Sequence[UUID]) -> list[Row]:
     """Those that could complete now: id, attempt, outputs (their number)."""
     return await Q.still_open.fetch(db, tasks=list(tasks))

@@ -26,6 +26,9 @@ UPDATE results r SET checksum = decode(o.checksum, 'hex')
 FROM unnest(:results::uuid[], :objects::text[], :checksums::text[]) AS o(id, object, checksum)
 WHERE r.id = o.id AND r.object = o.object;
 
+-- name: of_partition
+SELECT id FROM tasks WHERE id = ANY(:tasks::uuid[]) AND partition = :partition;
+
 -- name: still_open
 SELECT id, attempt, cardinality(outputs) AS outputs FROM tasks
 WHERE id = ANY(:tasks::uuid[]) AND status IN ({task.open}) AND remaining = 0;

@@ -53,7 +53,7 @@ class Subtasks:
         if request.first + len(request.tasks) > ids.MAX_TASKS:
             raise Invalid(f"a task submits at most {ids.MAX_TASKS} tasks", field="tasks")
         db = unit.connection
-        parent = await store.hold_parent(db, request.task, request.attempt)
+        parent = await store.hold_parent(db, request.task, request.attempt, ctx.site)
         if parent is None:
             raise Conflict(f"task {ids.attempt_name(request.task, request.attempt)} cannot complete any more")
         _check_open(parent)

@@ -13,9 +13,12 @@ from shared.db.sql import Db, Row, load
 Q = load(__file__, "store.sql", MACHINES)
 
 
-async def hold_parent(db: Db, task: UUID, attempt: int) -> Row | None:
-    """The session of an attempt that can still complete, held, with the task's inputs, payload_result and outputs; or None."""
-    row: Row | None = await Q.hold_parent.fetchrow(db, task=task, attempt=attempt)
+async def hold_parent(db: Db, task: UUID, attempt: int, site: str) -> Row | None:
+    """The session of an attempt that can still complete, held, with the task's inputs, payload_result and outputs; or None.
+
+    `site`: whose partition the task has to be of; empty: of any.
+    """
+    row: Row | None = await Q.hold_parent.fetchrow(db, task=task, attempt=attempt, site=site)
     return row
 
 

@@ -3,7 +3,9 @@
 -- name: hold_parent
 -- An attempt that can still complete, with its session, held so that it cannot close before us.
 SELECT s.*, t.inputs, t.payload_result, t.outputs FROM tasks t JOIN sessions s ON s.id = t.session
-WHERE t.id = :task AND t.attempt = :attempt AND t.status IN ({task.open}) AND t.remaining = 0 FOR SHARE OF s;
+WHERE t.id = :task AND t.attempt = :attempt AND t.status IN ({task.open}) AND t.remaining = 0
+  AND (:site::text = '' OR t.partition = (SELECT p.id FROM partitions p WHERE p.name = :site))
+FOR SHARE OF s;
 
 -- name: open
 INSERT INTO submissions (id, session, owner, status, options, trace, parent, parent_attempt)

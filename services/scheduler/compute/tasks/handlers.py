@@ -42,7 +42,7 @@ class Tasks:
     async def confirm(self, ctx: Context, request: Confirm) -> Confirmed:
         """A copy may run if its attempt is the current one and no other live worker is known to hold it."""
         asked = dict(request.tasks)
-        rows = await store.confirmable(self._db, asked)
+        rows = await store.confirmable(self._db, asked, ctx.site)
         return Confirmed(
             [
                 row["id"]
@@ -53,7 +53,7 @@ class Tasks:
 
     async def inputs(self, ctx: Context, request: InputsOf) -> Inputs:
         """A page of the values of a task's inputs, for its worker."""
-        values, more = await store.inputs(self._db, request.task, request.start)
+        values, more = await store.inputs(self._db, request.task, request.start, ctx.site)
         return Inputs(values, request.start + len(values) if more else None)
 
     async def _seen(self, ctx: Context, request: TaskRef) -> tuple[Row, SessionStatus]:

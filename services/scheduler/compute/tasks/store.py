@@ -57,16 +57,22 @@ async def cursors(db: Db, tasks: Sequence[Row]) -> Cursors:
     return {(row["submission"], row["partition"], row["priority"]): row["cursor"] for row in rows}
 
 
-async def inputs(db: Db, task: UUID, start: int) -> tuple[list[Value], bool]:
-    """Values of a task's inputs from place `start` on, as many as fit in a reply; and whether there are more."""
-    rows = await Q.inputs.fetch(db, task=task, start=start, most=INPUTS, room=INPUTS_ROOM, each=INPUT_ROOM)
+async def inputs(db: Db, task: UUID, start: int, site: str) -> tuple[list[Value], bool]:
+    """Values of a task's inputs from place `start` on, as many as fit in a reply; and whether there are more.
+
+    `site`: whose partition the task has to be of; empty: of any.
+    """
+    rows = await Q.inputs.fetch(db, task=task, site=site, start=start, most=INPUTS, room=INPUTS_ROOM, each=INPUT_ROOM)
     values = [Value(row["id"], row["size"], row["data"], row["object"]) for row in rows]
     return values, bool(rows) and rows[-1]["more"]
 
 
-async def confirmable(db: Db, tasks: Collection[UUID]) -> list[Row]:
-    """Those of these tasks that may be run: id, the current attempt, and the worker that is known to hold it, if any."""
-    return await Q.confirmable.fetch(db, tasks=list(tasks))
+async def confirmable(db: Db, tasks: Collection[UUID], site: str) -> list[Row]:
+    """Those of these tasks that may be run: id, the current attempt, and the worker that is known to hold it, if any.
+
+    `site`: as in `inputs`.
+    """
+    return await Q.confirmable.fetch(db, tasks=list(tasks), site=site)
 
 
 async def unmet(db: Db, task: UUID) -> list[Row]:

@@ -27,13 +27,15 @@ SELECT v.id, v.data, v.object, v.size, v.place + :start < v.inputs AS more
 FROM (SELECT u.place, r.id, r.data, r.object, r.size, t.inputs,
              sum(:each + coalesce(octet_length(r.data), octet_length(r.object), 0)) OVER (ORDER BY u.place) AS bytes
       FROM (SELECT cardinality(inputs) AS inputs, inputs[(:start + 1):(:start + :most)] AS slice FROM tasks
-            WHERE id = :task OFFSET 0) AS t
+            WHERE id = :task AND (:site::text = '' OR partition = (SELECT p.id FROM partitions p WHERE p.name = :site))
+            OFFSET 0) AS t
       CROSS JOIN unnest(t.slice) WITH ORDINALITY AS u(result, place) JOIN results r ON r.id = u.result) AS v
 WHERE v.bytes <= :room OR v.place = 1 ORDER BY v.place;
 
 -- name: confirmable
 SELECT t.id, t.attempt, r.worker FROM tasks t LEFT JOIN running r ON r.task = t.id
 WHERE t.id = ANY(:tasks::uuid[]) AND t.status IN ({task.active}) AND t.remaining = 0
+  AND (:site::text = '' OR t.partition = (SELECT p.id FROM partitions p WHERE p.name = :site))
   AND t.session IN (SELECT id FROM sessions WHERE status = {session.running});
 
 -- name: unmet
