@@ -4,6 +4,8 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import httpx
+
 from services.gateway import __version__
 from services.gateway.edge import Edge
 from services.gateway.events.watch_endpoint import WatchEndpoint
@@ -15,6 +17,7 @@ from services.gateway.http.connection.limits import Limits
 from services.gateway.http.server import serve
 from services.gateway.identity.auth import Auth
 from services.gateway.identity.changes import Changes
+from services.gateway.identity.oidc import Oidc, OidcSettings
 from services.gateway.identity.tokens import Tokens
 from services.gateway.identity.users import Users
 from services.gateway.routes import DOMAINS
@@ -33,11 +36,17 @@ from shared.service.health import serve_health
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
-    """Runs the gateway until `stop`, with the settings of object storage from the environment."""
-    await run(settings, load(ObjectsSettings), stop)
+    """Runs the gateway until `stop`, with the settings of object storage and of the OIDC issuer from the environment."""
+    await run(settings, load(ObjectsSettings), stop, oidc=load(OidcSettings))
 
 
-async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event, limits: Limits | None = None) -> None:
+async def run(
+    settings: Settings,
+    storage: ObjectsSettings,
+    stop: asyncio.Event,
+    limits: Limits | None = None,
+    oidc: OidcSettings = OidcSettings(),
+) -> None:
     """Serves until `stop`. `limits`: of connections, if not the usual ones."""
     about = "The HTTP edge."
     clock = SystemClock()
@@ -59,7 +68,11 @@ async def run(settings: Settings, storage: ObjectsSettings, stop: asyncio.Event,
         watches = WatchEndpoint(base.bus)
         await watches.start()
         stack.push_async_callback(watches.stop)
-        auth = Auth(tokens, clock)
+        issuer = None
+        if oidc.oidc_issuer:
+            http = await stack.enter_async_context(httpx.AsyncClient(trust_env=True, follow_redirects=False))
+            issuer = Oidc(oidc, http, clock, users.is_disabled)
+        auth = Auth(tokens, clock, issuer)
         changes = Changes(base.bus, auth)
         await changes.listen()
         edge = Edge(

@@ -89,11 +89,14 @@ async def settled(system: Processes, bus: Client) -> None:
     """Until nothing waits in the queues any more."""
     jetstream = bus.jetstream()
 
-    async def empty() -> bool:
-        infos = [await jetstream.stream_info(name) for name in ("TASKS", "REPORTS", "COMMANDS")]
-        return all(info.state.messages == 0 for info in infos)
+    async def left() -> dict[str, int]:
+        infos = [await jetstream.stream_info(name, subjects_filter=">") for name in ("TASKS", "REPORTS", "COMMANDS")]
+        return {subject: count for info in infos for subject, count in (info.state.subjects or {}).items()}
 
-    await system.wait_until(empty, timeout=LIMIT, every=0.1)
+    async def empty() -> bool:
+        return not await left()
+
+    await system.wait_until(empty, timeout=LIMIT, every=0.1, on_timeout=left)
 
 
 async def test_a_command_that_is_refused_is_told_so(system: Processes) -> None:

@@ -52,7 +52,7 @@ class Tokens:
         return self.known.get(key)
 
 
-@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic abc", "Bearer " + "x" * 5000])
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic abc", "Bearer " + "x" * 9000])
 def test_what_is_no_bearer_token(header: str | None) -> None:
     with pytest.raises(Unauthenticated):
         bearer(header)

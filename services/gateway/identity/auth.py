@@ -73,7 +73,7 @@ def bearer(authorization: str | None) -> str:
     """The token of an Authorization header."""
     scheme, _, token = (authorization or "").partition(" ")
     token = token.strip()
-    if scheme.lower() != "bearer" or not token or len(token) > 4096:
+    if scheme.lower() != "bearer" or not token or len(token) > 8192:
         raise Unauthenticated("a header `Authorization: Bearer <token>` is needed")
     return token
 

@@ -35,6 +35,11 @@ class Users:
         found: Row | None = await translated(Q.user.fetchrow(self._pool, name=name))
         return found
 
+    async def is_disabled(self, name: str) -> bool:
+        """Whether the user was shut out; False for one who is not known here."""
+        row = await self.find(name)
+        return row is not None and row["disabled_at"] is not None
+
     async def get(self, name: str) -> User:
         """NotFound if there is none."""
         if (row := await self.find(name)) is None:
