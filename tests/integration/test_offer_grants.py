@@ -68,6 +68,19 @@ async def test_a_site_acts_for_the_owner_of_an_accepted_offer_alone(
     assert located == [("ann", "gateway")] * 2, "each site asks with what the gateway gave it"
 
 
+async def test_an_owner_who_is_disabled_gets_nothing_new_from_a_site(
+    sites: Sites, ann: httpx.AsyncClient, nats: Servers
+) -> None:
+    await sites.start("site-a")
+    offer = (await request(ann, wanted()))["offers"][0]
+    assert (await set_phase(ann, offer, "ACCEPTED")).status_code == 200
+    disabled = await sites.gateway.http.patch("/ops/v1/users/ann", json={"disabled": True})
+    assert disabled.status_code == 200, disabled.text
+    async with connected(nats, "broker", site="site-a") as bus:
+        granted = bus.delegations.read((await ask(bus, SITE_GRANT, OfferRef(UUID(offer["meta"]["uuid"])))).delegation)
+    assert granted.operations == ("hr.rpc.scheduler.session.get", "hr.rpc.scheduler.session.close")
+
+
 async def test_a_grant_is_renewed_while_the_offer_holds_something(
     sites: Sites, ann: httpx.AsyncClient, database: Database
 ) -> None:
