@@ -20,6 +20,7 @@ MAKES_REQUESTS = {
     "shared/client/object_storage.py": "the client, to addresses that the services signed",
     "shared/client/uploads.py": "the client, to addresses that the services signed",
     "shared/client/downloads.py": "the client, to addresses that the services signed",
+    "services/gateway/identity/oidc.py": "the issuer of tokens, which the operator set",
     "shared/objects/s3_errors.py": "names of errors",
     "deploy/local/nats.py": "asks the embedded stack's own NATS server whether it is ready",
     "deploy/local/system.py": "asks the embedded stack's own gateway whether it is ready",
