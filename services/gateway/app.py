@@ -18,7 +18,7 @@ from services.gateway.identity.changes import Changes
 from services.gateway.identity.oidc import OidcSettings, open_issuer
 from services.gateway.identity.tokens import Tokens
 from services.gateway.identity.users import Users
-from services.gateway.routes import DOMAINS
+from services.gateway.routes import DOMAINS, actions
 from services.gateway.schema import SCHEMA
 from services.gateway.settings import Settings
 from shared.contracts.endpoints.sites import SITE_GRANT
@@ -80,6 +80,7 @@ async def run(
             worksteps,
             stop,
             base.service.permissions,
+            actions(),
             requests_per_second=settings.http_requests_per_second,
             failures_per_second=settings.http_failures_per_second,
         )

@@ -1,6 +1,7 @@
 """What every route may need: the bus, the object store, who may do what."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 from services.gateway.execution.worksteps import Worksteps
@@ -47,6 +48,7 @@ class Edge:
         worksteps: Worksteps,
         stopping: asyncio.Event,
         permissions: Permissions,
+        actions: Mapping[str, str],
         *,
         requests_per_second: int,
         failures_per_second: int,
@@ -59,5 +61,6 @@ class Edge:
         self.bus, self.objects, self.auth, self.tokens, self.worksteps = bus, objects, auth, tokens, worksteps
         self.readiness = Readiness(bus, clock)
         self.stopping, self.permissions = stopping, permissions
+        self.actions = actions
         self.streams = Admission("event streams", most=STREAMS, of_one=STREAMS_OF_ONE)
         self.transfers = Admission("transfers", most=TRANSFERS, of_one=TRANSFERS_OF_ONE, waiting=256)

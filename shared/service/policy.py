@@ -99,9 +99,8 @@ class Policy:
         """Scope first: a token that is limited is so whatever the rules say."""
         if context.scope is not None and needs not in context.scope:
             return Decision(False, f"this needs the permission {needs!r}, which is not in the scope of this token")
-        by_role = allows(context.roles, needs)
         if not (self.rules and context.user) or context.is_admin:
-            return _of_roles(context, needs, by_role)
+            return _of_roles(context, needs)
         allowed: Decision | None = None
         for number, rule in self._about(action):
             if not rule.is_about(context) or (rule.resource != "*" and not fnmatchcase(resource(), rule.resource)):
@@ -109,12 +108,19 @@ class Policy:
             if not rule.allow:
                 return Decision(False, f"rule {number} of the policy denies {rule.action} to {rule.subject}")
             allowed = allowed or Decision(True, f"rule {number} of the policy allows {rule.action} to {rule.subject}")
-        return allowed or _of_roles(context, needs, by_role)
+        return allowed or _of_roles(context, needs)
 
 
-def _of_roles(context: Context, needs: str, allowed: bool) -> Decision:
-    if allowed:
-        return Decision(True, f"{' or '.join(context.roles)} gives the permission {needs!r}")
+@lru_cache(256)
+def _granted(roles: tuple[str, ...], needs: str) -> Decision | None:
+    if not allows(roles, needs):
+        return None
+    return Decision(True, f"{' or '.join(roles)} gives the permission {needs!r}")
+
+
+def _of_roles(context: Context, needs: str) -> Decision:
+    if (granted := _granted(context.roles, needs)) is not None:
+        return granted
     return Decision(False, f"this needs the permission {needs!r}, which {context.user or 'nobody'} has not")
 
 
