@@ -60,7 +60,7 @@ async def run(
         checks = {"database": lambda: ping(base.pool), "objects": objects.check}
         serve_health(base.service, checks, clock)
         worksteps = Worksteps(base.pool)
-        base.service.on(SITE_GRANT, Grants(base.bus.delegations, worksteps).renew)
+        base.service.on(SITE_GRANT, Grants(base.bus.delegations, worksteps, users.find).renew)
         await base.service.start()
         stack.push_async_callback(base.service.stop)
         watches = WatchEndpoint(base.bus, base.service.permissions)
