@@ -18,7 +18,7 @@ async def show(request: Request, _: object) -> Response:
     """The roles, the rules and the actions."""
     rules = getattr(request.edge.permissions, "rules", ())
     shown = [i.PolicyRule(n, rule.subject, rule.action, rule.resource, rule.allow) for n, rule in enumerate(rules, 1)]
-    return Reply(i.PolicyShown({role: sorted(held) for role, held in ROLES.items()}, shown, request.edge.actions))
+    return Reply(i.PolicyShown({role: sorted(held) for role, held in ROLES.items()}, shown, dict(request.edge.actions)))
 
 
 async def explain(request: Request, asked: i.Explain) -> Response:
