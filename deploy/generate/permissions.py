@@ -3,7 +3,7 @@ the object store may do (deploy/s3/permissions.py)."""
 
 from deploy.generate.markdown import table
 from deploy.nats.permissions import NOUNS, SHARED_NOUNS, SITES, Permissions, pilot_user, site_user, users
-from deploy.s3.permissions import RIGHTS, USERS
+from deploy.s3.permissions import RIGHTS
 
 _ABOUT = {
     "gateway": "the HTTP edge",
@@ -43,12 +43,14 @@ def files() -> dict[str, str]:
 
 
 def _object_store() -> list[str]:
-    rows = [(user, f"`{prefix}`", ", ".join(verbs)) for user in USERS for prefix, verbs in RIGHTS[user].items()]
+    rows = [
+        (user, f"`{prefix}`", ", ".join(verbs)) for user, of_user in RIGHTS.items() for prefix, verbs in of_user.items()
+    ]
     return [
         "## The object store",
         "",
-        "Made from `deploy/s3/permissions.py`. Each user has a key of its own; what is not listed is refused. Every key reads",
-        "`headrace-storage.json`. Those who read `results/` also read the prefixes of HEADRACE_IMPORT_PREFIXES; the broker has no more.",
+        "Made from `deploy/s3/permissions.py`. Each user of the bus has a key of its own, so each site two; what is not listed is refused. Every key reads",
+        "`headrace-storage.json`. Those who read `results/` also read the prefixes of HEADRACE_IMPORT_PREFIXES; brokers have no more.",
         "",
         *table(("key of", "prefix", "may"), rows),
     ]

@@ -96,7 +96,7 @@ class S3:
         return {"identities": [operator, *users], "policies": policies}
 
     def key(self, user: str) -> tuple[str, str]:
-        """The access key and the secret key of a service, or of `worker`."""
+        """The access key and the secret key of a user of the bus: a service, `worker`, `broker-<site>`, `worker-<site>`."""
         return f"headrace-{user}", self._secrets[f"s3.{user}"]
 
     def _write_index(self) -> None:

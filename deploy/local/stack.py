@@ -215,7 +215,7 @@ class Stack:
         if process == BROKER:
             site = site or "local"
         user = {BROKER: site_user(site), WORKER: pilot_user(site) if site else WORKER}.get(process, process)
-        access_key, secret_key = self.s3.key(process)
+        access_key, secret_key = self.s3.key(user)
         settings = {
             "NATS_URL": self.nats.url,
             "NATS_USER": user,

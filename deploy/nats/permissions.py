@@ -82,47 +82,53 @@ def asked_by(service: str) -> list[str]:
     return sorted({one.subject.replace("{site}", "*") for one in ASKS[service].all})
 
 
-def _consumed_by(service: str) -> Iterable[str]:
-    """The streams of which a service has a consumer: their dead letters are its to write."""
-    shared = {"schedulers": "scheduler"}
+def _owner(consumer: topology.Consumer) -> str:
+    """The service that pulls from a durable consumer."""
+    return {"schedulers": "scheduler"}.get(consumer.name, consumer.name.rpartition("-")[2])
+
+
+def _consumers(service: str = "") -> Iterable[tuple[str, topology.Consumer]]:
+    """The durable consumers that a service pulls from, each with its stream; of all services if none is named."""
     for stream in topology.STREAMS:
-        if any(shared.get(c.name, c.name.rpartition("-")[2]) == service for c in stream.consumers):
-            yield stream.name
+        for consumer in stream.consumers:
+            if service in ("", _owner(consumer)):
+                yield stream.name, consumer
 
 
 def _jetstream(service: str) -> list[str]:
-    """What a service asks of JetStream: streams and consumers made as the topology says, looked at, pulled from.
+    """What a service asks of JetStream: streams and consumers made as the topology says; its own consumers pulled from.
 
-    Nobody but `admin` deletes a stream; the scheduler alone purges, and tasks only, and takes away the
-    consumers of partitions that are deleted; the gateway reads DEAD and takes
-    messages out of it.
+    Nobody but `admin` deletes a stream; the scheduler alone makes and takes away the consumers of partitions, and purges, tasks
+    only; the gateway has readers of EVENTS, one for each connection, reads DEAD and takes messages out of it.
     """
-    api = [f"STREAM.{verb}.{stream.name}" for stream in topology.STREAMS for verb in ("CREATE", "UPDATE", "INFO")] + [
-        f"CONSUMER.{verb}.{stream.name}.>" for stream in topology.STREAMS for verb in ("CREATE", "INFO", "MSG.NEXT")
-    ]
+    api = [f"STREAM.{verb}.{stream.name}" for stream in topology.STREAMS for verb in ("CREATE", "UPDATE", "INFO")]
+    api += [f"CONSUMER.INFO.{stream.name}.>" for stream in topology.STREAMS]
+    api += [f"CONSUMER.CREATE.{stream}.{one.name}.{one.filter}" for stream, one in _consumers()]
+    api += [f"CONSUMER.MSG.NEXT.{stream}.{one.name}" for stream, one in _consumers(service)]
     # Every service may subscribe to all events anyway.
     api.append(f"STREAM.MSG.GET.{topology.EVENTS.name}")
     match service:
         case "scheduler":
-            api += [f"STREAM.PURGE.{topology.TASKS.name}", f"CONSUMER.DELETE.{topology.TASKS.name}.>"]
+            api += [f"STREAM.PURGE.{topology.TASKS.name}"]
+            api += [f"CONSUMER.{verb}.{topology.TASKS.name}.>" for verb in ("CREATE", "DELETE")]
         case "gateway":
             api += [f"CONSUMER.LIST.{stream.name}" for stream in topology.STREAMS]
-            # The readers of the event stream, one for each connection.
-            api.append(f"CONSUMER.DELETE.{topology.EVENTS.name}.>")
+            api += [f"CONSUMER.{verb}.{topology.EVENTS.name}.>" for verb in ("CREATE", "MSG.NEXT", "DELETE")]
             api += [f"STREAM.MSG.{verb}.{topology.DEAD.name}" for verb in ("GET", "DELETE")]
-    return [f"$JS.API.{verb}" for verb in api]
+    return [f"$JS.API.{verb}" for verb in api] + [
+        f"$JS.ACK.{stream}.{one.name}.>" for stream, one in _consumers(service)
+    ]
 
 
 def service(name: str) -> Permissions:
     """What one of the facility's own services may do."""
     publish = [
         *_jetstream(name),
-        "$JS.ACK.>",
         *asked_by(name),
         subjects.steps_of(name),
         subjects.schedule(name, ">"),
         *(subjects.event(noun, "*", ">") for noun in (*NOUNS[name], *SHARED_NOUNS)),
-        *(subjects.dead(stream, "*") for stream in _consumed_by(name)),
+        *dict.fromkeys(subjects.dead(stream, "*") for stream, _ in _consumers(name)),
         *(inbox(user) for user in (*OF_FACILITY, "admin")),
         IMPORTED_REPLIES,
     ]

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from deploy.s3.permissions import USERS, policy
+from deploy.s3.permissions import RIGHTS, policy
 from services.scheduler.compute.results.imports import prefixes
 
 
@@ -12,7 +12,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.s3", description="Prints what a key of the object store needs."
     )
-    parser.add_argument("user", choices=USERS, help="whose key")
+    parser.add_argument("user", choices=tuple(RIGHTS), help="whose key")
     parser.add_argument("--bucket", default="headrace", help="the bucket of HEADRACE_S3_BUCKET (headrace)")
     parser.add_argument("--imports", default="", help="as HEADRACE_IMPORT_PREFIXES")
     options = parser.parse_args()

@@ -18,7 +18,6 @@ from shared.objects.s3 import open_objects
 from shared.objects.schema import SCHEMA as STORAGES
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Loop
-from shared.runtime.startup import StartFailed
 from shared.service.bootstrap import open_service
 from shared.service.health import serve_health
 
@@ -31,14 +30,21 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     about = f"The agent of {settings.site}: offers, reservations, execution sessions."
     async with AsyncExitStack() as stack:
         base = await stack.enter_async_context(
-            open_service(settings.service, "broker", __version__, about, STORAGES, SCHEMA, apply_topology=False)
+            open_service(
+                settings.service,
+                "broker",
+                __version__,
+                about,
+                STORAGES,
+                SCHEMA,
+                apply_topology=False,
+                issuer=f"{SITE_ISSUER}{settings.site}",
+            )
         )
         record = recorder(base.pool)
         objects = await stack.enter_async_context(open_objects(settings.objects, record=record))
         bus, pool, units, service, clock = base.bus, base.pool, base.units, base.service, SystemClock()
         place = place_of(settings)
-        if bus.delegations.issuer != f"{SITE_ISSUER}{place.name}":
-            raise StartFailed(f"HEADRACE_DELEGATION_KEY_FILE is not the key of {SITE_ISSUER}{place.name}")
         compute = ComputeSessions(bus, place.name)
         offers = Offers(units, compute, clock, place.name)
         Handlers(bus, units, offers, compute, place, clock).register(service)

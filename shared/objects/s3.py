@@ -255,8 +255,10 @@ async def open_objects(
     """A client of the bucket. The store need not be up yet.
 
     `name`: what the storage's marker has to say, the bucket's name unless it is given. `record`: keeps its id where
-    `s3_storage_id` does not say it. `fresh`: seconds for which the marker is believed.
+    `s3_storage_id` does not say it. `fresh`: seconds for which the marker is believed. SystemExit for a store that would be reached
+    over a network in plain text.
     """
+    settings.check_encryption()
     config = AioConfig(
         signature_version="s3v4",
         s3={"addressing_style": "path", "payload_signing_enabled": False},
@@ -274,14 +276,17 @@ async def open_objects(
         region_name=settings.s3_region,
     )
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(session.client("s3", endpoint_url=settings.s3_endpoint, config=config))
+
+        def connect(endpoint: str) -> Any:
+            verify = settings.s3_ca_file or None
+            return stack.enter_async_context(session.client("s3", endpoint_url=endpoint, config=config, verify=verify))
+
+        client = await connect(settings.s3_endpoint)
         public = client
         if settings.s3_public_endpoint:
-            public = await stack.enter_async_context(
-                session.client("s3", endpoint_url=settings.s3_public_endpoint, config=config)
-            )
+            public = await connect(settings.s3_public_endpoint)
         # Of its own, so that a check says how the store is and not how busy the connections are.
-        prober = await stack.enter_async_context(session.client("s3", endpoint_url=settings.s3_endpoint, config=config))
+        prober = await connect(settings.s3_endpoint)
         call = Caller(client, settings.s3_bucket, settings.s3_patience, backoff)
         guard = Guard(name or settings.s3_bucket, settings.s3_storage_id, record)
         objects = S3Objects(call, public, prober, guard, part=part, fresh=fresh)

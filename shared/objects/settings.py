@@ -16,7 +16,8 @@ class ObjectsSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`s3_public_endpoint`: what presigned URLs name, if users reach the store by another address than the services.
 
     `s3_patience`: seconds for which a store that is away is waited for before a call fails. `s3_storage_id`: the bucket's
-    identity, as its marker says it (identity.py); if it is not given, the one that is seen first counts.
+    identity, as its marker says it (identity.py); if it is not given, the one that is seen first counts. `s3_ca_file`: the
+    certificates that the store's is checked against (PEM), if not the system's.
     """
 
     s3_endpoint: str
@@ -27,6 +28,7 @@ class ObjectsSettings(msgspec.Struct, frozen=True, kw_only=True):
     s3_public_endpoint: str = ""
     s3_patience: float = 30.0
     s3_storage_id: UUID | None = None
+    s3_ca_file: str = ""
 
     def __repr__(self) -> str:
         return f"ObjectsSettings(s3_endpoint={self.s3_endpoint!r}, s3_bucket={self.s3_bucket!r})"
@@ -34,4 +36,14 @@ class ObjectsSettings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_loopback(self) -> bool:
         """Whether the store is on this machine, where a proxy from the environment is of no use."""
-        return urlsplit(self.s3_endpoint).hostname in ("127.0.0.1", "localhost", "::1")
+        return _is_loopback(self.s3_endpoint)
+
+    def check_encryption(self) -> None:
+        """Ends the process if bytes, or addresses that are secrets, would leave this machine in plain text."""
+        for name, url in (("S3_ENDPOINT", self.s3_endpoint), ("S3_PUBLIC_ENDPOINT", self.s3_public_endpoint)):
+            if url and urlsplit(url).scheme != "https" and not _is_loopback(url):
+                raise SystemExit(f"HEADRACE_{name}: https:// is needed but for an address of this machine")
+
+
+def _is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

@@ -60,7 +60,7 @@ async def empty(bench: Bench) -> bool:
 
 async def test_a_command_waits_for_its_service_and_its_outcome_is_told(bench: Bench, alice: Bus) -> None:
     ack = await alice.publish(SAY, Word("hello", 2), headers=speaking(bench.keys, "mallory", SAY))
-    await bench.service.start()
+    await bench.start()
     done = await outcome(bench, ack)
     assert isinstance(done, CommandDone)
     assert done.subject == SAY
@@ -71,7 +71,7 @@ async def test_a_command_waits_for_its_service_and_its_outcome_is_told(bench: Be
 
 
 async def test_a_refused_command_is_told_and_changes_nothing(bench: Bench, alice: Bus) -> None:
-    await bench.service.start()
+    await bench.start()
     refused = await outcome(bench, await alice.publish(SAY, Word("refuse")))
     assert isinstance(refused, CommandRejected)
     assert (refused.error.code, refused.error.field) == ("not_found", "text")
@@ -97,7 +97,7 @@ async def test_delivered_twice_it_acts_once(bench: Bench, alice: Bus, monkeypatc
         return await publish(subject, message, **more)
 
     monkeypatch.setattr(bench.bus, "publish", faulty)
-    await bench.service.start()
+    await bench.start()
     done = await outcome(bench, await alice.publish(SAY, Word("once")))
     assert isinstance(done, CommandDone)
     assert msgspec.json.decode(done.reply, type=Said) == Said("once", "alice")
@@ -110,7 +110,7 @@ async def test_a_surprise_is_tried_again_then_buried_and_the_next_one_runs(
     bench: Bench, alice: Bus, nats: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.service.middleware.poison.ATTEMPTS", 2)
-    await bench.service.start()
+    await bench.start()
     poison = await alice.publish(SAY, Word("surprise"))
     done = await outcome(bench, await alice.publish(SAY, Word("next")))
     assert isinstance(done, CommandDone)
@@ -131,7 +131,7 @@ async def test_what_takes_too_long_again_and_again_ends_with_an_outcome(
 ) -> None:
     """It kept one of the places that all users share for ever."""
     monkeypatch.setattr("shared.service.middleware.poison.TIMEOUTS", 2)
-    await bench.service.start()
+    await bench.start()
     ended = await outcome(bench, await alice.publish(SAY, Word("late")))
     assert isinstance(ended, CommandRejected)
     assert (ended.error.code, bench.acted) == ("deadline_exceeded", 2)
@@ -151,17 +151,17 @@ async def test_a_flood_of_one_user_is_refused_and_others_are_heard(bench: Bench,
 
 
 async def test_an_idempotency_key_gives_the_same_answer_once(bench: Bench, alice: Bus) -> None:
-    await bench.service.start()
+    await bench.start()
     headers = speaking(bench.keys, "alice", RPC) | {h.IDEMPOTENCY_KEY: "k1"}
-    first = await bench.bus.request(RPC, Word("mine"), Said, headers=headers)
-    assert await bench.bus.request(RPC, Word("mine"), Said, headers=headers) == first
+    first = await bench.asker.request(RPC, Word("mine"), Said, headers=headers)
+    assert await bench.asker.request(RPC, Word("mine"), Said, headers=headers) == first
     assert bench.acted == 1
     for other in (Word("other"), Word("mine", 2)):
         with pytest.raises(AlreadyExists) as told:
-            await bench.bus.request(RPC, other, Said, headers=headers)
+            await bench.asker.request(RPC, other, Said, headers=headers)
         assert told.value.field == h.IDEMPOTENCY_KEY
     # The key is its owner's: another user may use the same. A command under it is the same request.
-    await bench.bus.request(RPC, Word("theirs"), Said, headers=headers | speaking(bench.keys, "bob", RPC))
+    await bench.asker.request(RPC, Word("theirs"), Said, headers=headers | speaking(bench.keys, "bob", RPC))
     done = await outcome(bench, await alice.publish(SAY, Word("mine"), headers={h.IDEMPOTENCY_KEY: "k1"}))
     assert isinstance(done, CommandDone)
     assert msgspec.json.decode(done.reply, type=Said) == first
@@ -169,20 +169,20 @@ async def test_an_idempotency_key_gives_the_same_answer_once(bench: Bench, alice
 
 
 async def test_the_same_key_at_the_same_time_acts_once(bench: Bench) -> None:
-    await bench.service.start()
+    await bench.start()
     headers = speaking(bench.keys, "alice", RPC) | {h.IDEMPOTENCY_KEY: "k2"}
-    calls = (bench.bus.request(RPC, Word("mine"), Said, headers=headers) for _ in range(5))
+    calls = (bench.asker.request(RPC, Word("mine"), Said, headers=headers) for _ in range(5))
     assert len(set(await asyncio.gather(*calls))) == 1
     assert await bench.said() == ["mine"]
 
 
 async def test_a_refusal_does_not_use_up_its_key(bench: Bench) -> None:
-    await bench.service.start()
+    await bench.start()
     headers = speaking(bench.keys, "alice", RPC) | {h.IDEMPOTENCY_KEY: "k3"}
     for _ in range(2):
         with pytest.raises(NotFound):
-            await bench.bus.request(RPC, Word("refuse"), Said, headers=headers)
-    assert await bench.bus.request(RPC, Word("now"), Said, headers=headers) == Said("now", "alice")
+            await bench.asker.request(RPC, Word("refuse"), Said, headers=headers)
+    assert await bench.asker.request(RPC, Word("now"), Said, headers=headers) == Said("now", "alice")
 
 
 async def test_a_command_that_takes_long_holds_up_no_others(
@@ -191,7 +191,7 @@ async def test_a_command_that_takes_long_holds_up_no_others(
     """As many as there is room for run side by side; the others wait with the pull."""
     monkeypatch.setattr(commands, "AT_ONCE", 2)
     held = bench.held["slow"] = asyncio.Event()
-    await bench.service.start()
+    await bench.start()
     first = await alice.publish(SAY, Word("slow"))
     for n in range(3):
         assert isinstance(await outcome(bench, await alice.publish(SAY, Word(f"quick {n}"))), CommandDone)

@@ -14,6 +14,7 @@ from shared.contracts import compute as c
 from shared.contracts import subjects
 from shared.contracts.events import SessionChanged, TaskLogged
 from tests.support.buckets import new_bucket
+from tests.support.bus_rig import connected
 from tests.support.compute_rig import forget_streams, new_database
 from tests.support.gateway_rig import Gateway, running
 from tests.support.servers import Servers
@@ -152,23 +153,24 @@ async def test_a_late_reader_notices_that_the_stream_was_full(
 ) -> None:
     monkeypatch.setattr("services.gateway.events.feed.LATE", -1)  # every event counts as late
     session, other = gateway.scheduler.session().id, gateway.scheduler.session().id
-    feed = Feed(gateway.scheduler.bus, f"hr.evt.*.*.{session}")
-    await feed.open()
-    try:
-        await tell(gateway, session, 1)
-        await tell(gateway, other, 2)
-        await tell(gateway, session, 3)
-        await wait_until(lambda: len(feed.untaken) == 2)
-        assert len(await feed.take(1)) == 2
-        assert await feed.joins(), "what lay between was another's"
-        await tell(gateway, other, 4)
-        await tell(gateway, session, 5)
-        await wait_until(lambda: len(feed.untaken) == 1)
-        await gateway.servers.purge("EVENTS", "hr.evt.>")
-        await feed.take(1)
-        assert not await feed.joins()
-    finally:
-        await feed.close()
+    async with connected(gateway.servers, "gateway", topology=False) as bus:
+        feed = Feed(bus, f"hr.evt.*.*.{session}")
+        await feed.open()
+        try:
+            await tell(gateway, session, 1)
+            await tell(gateway, other, 2)
+            await tell(gateway, session, 3)
+            await wait_until(lambda: len(feed.untaken) == 2)
+            assert len(await feed.take(1)) == 2
+            assert await feed.joins(), "what lay between was another's"
+            await tell(gateway, other, 4)
+            await tell(gateway, session, 5)
+            await wait_until(lambda: len(feed.untaken) == 1)
+            await gateway.servers.purge("EVENTS", "hr.evt.>")
+            await feed.take(1)
+            assert not await feed.joins()
+        finally:
+            await feed.close()
 
 
 async def test_a_slow_client_is_not_waited_for_in_memory(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

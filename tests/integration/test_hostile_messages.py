@@ -84,7 +84,7 @@ async def test_every_accepted_command_has_an_outcome_and_the_service_hears_on(
     monkeypatch.setattr(poison, "ATTEMPTS", 2)
     assert len(MANY) > LARGEST_HEADERS
     async with open_bench(nats, database) as bench, connected(nats, "gateway") as gateway:
-        await bench.service.start()
+        await bench.start()
         watchers = WatchEndpoint(gateway)
         await watchers.start()
         _, writer = await alice_by_hand(nats)
@@ -127,7 +127,7 @@ async def test_a_command_that_fails_in_an_unexpected_way_has_an_outcome_too(
 ) -> None:
     monkeypatch.setattr(poison, "ATTEMPTS", 2)
     async with open_bench(nats, database) as bench, connected(nats, "alice", topology=False) as alice:
-        await bench.service.start()
+        await bench.start()
         ack = await alice.publish(SAY.decode(), b'{"text": "surprise"}')
 
         async def outcome() -> CommandRejected | None:
@@ -146,7 +146,7 @@ async def test_a_command_that_fails_in_an_unexpected_way_has_an_outcome_too(
 async def test_an_answer_goes_to_an_inbox_or_nowhere(nats: Servers, database: Database) -> None:
     """The second wall: in the services' own account nobody's reply subject is a lever either."""
     async with open_bench(nats, database) as bench:
-        await bench.service.start()
+        await bench.start()
         admin, echo = await nats.connect(), subjects.rpc("archiver", "word", "echo")
         taken: list[str] = []
 

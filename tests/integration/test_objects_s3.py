@@ -4,7 +4,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -13,6 +13,9 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from shared.client.object_storage import ObjectStorage
+from shared.client.upload_addresses import Address, Addresses
+from shared.client.uploads import upload_all
 from shared.contracts.errors import Conflict, Invalid, Unavailable
 from shared.objects.layout import MARKER
 from shared.objects.multipart import PART
@@ -181,6 +184,48 @@ async def test_an_address_ends(objects: S3Objects) -> None:
             return [answer.status_code for answer in answers] == [403, 403]
 
         await wait_until(ended)
+
+
+class Large:
+    """8 MiB, of which most is not sent yet when the store refuses an address."""
+
+    path, size = "large", 8 * MIB
+
+    async def blocks(self) -> AsyncGenerator[bytes, None]:
+        for _ in range(8):
+            yield b"x" * MIB
+
+
+async def test_the_client_asks_for_another_address_when_one_has_expired(objects: S3Objects) -> None:
+    key, sha256 = fresh(), hashlib.sha256(b"x" * Large.size).hexdigest()
+    asked, sent = 0, 0
+
+    async def signed(seconds: int) -> Address:
+        put = await objects.presign_put(key, timedelta(seconds=seconds), size=Large.size, sha256=sha256)
+        return Address(put.url, put.headers)
+
+    async def sign(paths: Sequence[str]) -> dict[str, Address]:
+        nonlocal asked
+        asked += 1
+        return {path: old if asked == 1 else await signed(60) for path in paths}
+
+    def count(more: int) -> None:
+        nonlocal sent
+        sent += more
+
+    old = await signed(1)
+    async with httpx.AsyncClient(trust_env=False) as user:
+
+        async def ended() -> bool:
+            return (await user.put(old.url, content=b"", headers=old.headers)).text.count("expired") == 1
+
+        await wait_until(ended)
+    async with ObjectStorage() as storage:
+        await upload_all(storage, [Large()], Addresses(sign, ["large"]), count)
+    assert (asked, sent) == (2, Large.size)
+    stored = await objects.head(key)
+    assert stored is not None
+    assert (stored.size, stored.sha256) == (Large.size, sha256)
 
 
 async def test_urls_name_the_public_address(settings: ObjectsSettings) -> None:

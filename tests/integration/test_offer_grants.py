@@ -1,5 +1,6 @@
 """What the gateway gives a site for an accepted offer, and gives to nobody else; over the HTTP edge, on real servers."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import httpx
 import msgspec
 import pytest
 
+from services.broker.app import main
+from services.broker.settings import Settings
 from shared.contracts import headers as h
 from shared.contracts import subjects
 from shared.contracts.asks import AT_OFFER
@@ -19,7 +22,10 @@ from shared.contracts.endpoints.sites import SITE_GRANT
 from shared.contracts.errors import Invalid, NotFound, Unauthenticated
 from shared.contracts.execution import Offer, OfferRef
 from shared.contracts.ids import uuid7
+from shared.objects.settings import ObjectsSettings
+from shared.runtime.startup import StartFailed
 from shared.service.ask import ask
+from shared.service.bootstrap import ServiceSettings
 from tests.support.buckets import Bucket
 from tests.support.bus_rig import connected
 from tests.support.databases import Database
@@ -66,6 +72,19 @@ async def test_a_site_acts_for_the_owner_of_an_accepted_offer_alone(
     assert (ctx.user, ctx.via, ctx.site, ctx.offer, ctx.is_admin) == ("ann", "gateway", "site-a", chosen, False)
     located = [(ctx.user, ctx.via) for ctx in sites.locating]
     assert located == [("ann", "gateway")] * 2, "each site asks with what the gateway gave it"
+
+
+async def test_an_owner_who_is_disabled_gets_nothing_new_from_a_site(
+    sites: Sites, ann: httpx.AsyncClient, nats: Servers
+) -> None:
+    await sites.start("site-a")
+    offer = (await request(ann, wanted()))["offers"][0]
+    assert (await set_phase(ann, offer, "ACCEPTED")).status_code == 200
+    disabled = await sites.gateway.http.patch("/ops/v1/users/ann", json={"disabled": True})
+    assert disabled.status_code == 200, disabled.text
+    async with connected(nats, "broker", site="site-a") as bus:
+        granted = bus.delegations.read((await ask(bus, SITE_GRANT, OfferRef(UUID(offer["meta"]["uuid"])))).delegation)
+    assert granted.operations == ("hr.rpc.scheduler.session.get", "hr.rpc.scheduler.session.close")
 
 
 async def test_a_grant_is_renewed_while_the_offer_holds_something(
@@ -122,3 +141,10 @@ async def test_what_an_http_request_says_of_who_asks_is_worth_nothing(sites: Sit
     assert (await set_phase(ann, offer, "ACCEPTED")).json()["owner"] == "ann"
     seen = [ctx for ctx, _ in sites.scheduler.asked("session.create")] + sites.locating
     assert {(ctx.user, ctx.roles, ctx.groups) for ctx in seen} == {("ann", ("user",), ())}
+
+
+async def test_a_broker_with_another_sites_key_does_not_start(nats: Servers, database: Database, s3: Bucket) -> None:
+    base = ServiceSettings(**nats.bus("broker", "site-a"), database_url=database.url("broker"))
+    wrong = Settings(service=base, objects=ObjectsSettings(**msgspec.structs.asdict(s3)), site="site-b")
+    with pytest.raises(StartFailed, match=r"is the key of broker\.site-a, not of broker\.site-b"):
+        await main(wrong, asyncio.Event())

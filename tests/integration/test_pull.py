@@ -241,18 +241,19 @@ async def some_small(pull: Pull, source: Bus) -> bool:
     return await some(pull, 1) == [b"small"]
 
 
-async def test_a_reader_of_events_takes_large_ones_a_few_at_a_time(bus: Bus) -> None:
+async def test_a_reader_of_events_takes_large_ones_a_few_at_a_time(bus: Bus, nats: Servers) -> None:
     for unreadable in (b"", b"{", b"\xff", b'"\xff"', b"[" * 1_000_000):
         await bus.publish("hr.evt.task.logged.1", unreadable)
     events = [await bus.send("hr.evt.task.logged.1", b'["%02d' % n + b"x" * 1_000_000 + b'"]') for n in range(20)]
     await asyncio.wait_for(asyncio.gather(*events), 30)
-    feed = Feed(bus, "hr.evt.>", from_start=True)
-    await feed.open()
-    await wait_until(lambda: len(feed.untaken) > 3 and not feed.requested)
-    assert sum(len(event.data) for event in feed.untaken) <= 3 * pull_module.MOST_BYTES
-    got: list[bytes] = []
-    async with asyncio.timeout(30):
-        while len(got) < len(events):
-            got += [event.data[2:4] for event in await feed.take(5)]
-    assert got == [b"%02d" % n for n in range(20)]
-    await feed.close()
+    async with connected(nats, "gateway") as gateway:
+        feed = Feed(gateway, "hr.evt.>", from_start=True)
+        await feed.open()
+        await wait_until(lambda: len(feed.untaken) > 3 and not feed.requested)
+        assert sum(len(event.data) for event in feed.untaken) <= 3 * pull_module.MOST_BYTES
+        got: list[bytes] = []
+        async with asyncio.timeout(30):
+            while len(got) < len(events):
+                got += [event.data[2:4] for event in await feed.take(5)]
+        assert got == [b"%02d" % n for n in range(20)]
+        await feed.close()

@@ -35,13 +35,13 @@ def word(verb: str) -> Query[Word, Said]:
 @pytest.fixture
 async def bench(nats: Servers, database: Database) -> AsyncIterator[Bench]:
     async with open_bench(nats, database) as bench:
-        await bench.service.start()
+        await bench.start()
         yield bench
         await bench.service.stop()
 
 
 async def test_a_request_is_answered_and_knows_who_asks(bench: Bench, nats: Servers) -> None:
-    async with connected(nats, "gateway", topology=False) as gateway:
+    async with connected(nats, "admin", topology=False) as gateway:
         said = await gateway.request(ECHO, Word("ab", 2), Said, headers=speaking(nats.keys, "ann", ECHO))
         assert said == Said("abab", "ann")
         assert await gateway.request(ECHO, b'{"text": "x"}', Said) == Said("x", "")
@@ -50,14 +50,14 @@ async def test_a_request_is_answered_and_knows_who_asks(bench: Bench, nats: Serv
 async def test_every_error_arrives_as_what_it_was(bench: Bench) -> None:
     for code, kind in BY_CODE.items():
         with pytest.raises(HeadraceError) as told:
-            await bench.bus.request(FAIL, Word(code), Said)
+            await bench.asker.request(FAIL, Word(code), Said)
         assert type(told.value) is kind
         assert (told.value.message, told.value.field) == ("as told", "there")
 
 
 async def test_a_surprise_is_internal_and_keeps_its_secret(bench: Bench) -> None:
     with pytest.raises(Internal) as told:
-        await bench.bus.request(FAIL, Word("surprise"), Said)
+        await bench.asker.request(FAIL, Word("surprise"), Said)
     assert "secret" not in told.value.message
 
 
@@ -70,25 +70,27 @@ async def test_a_malformed_request_names_the_field(bench: Bench) -> None:
         (b'{"text": "a", "more": 1}', "more"),
     ):
         with pytest.raises(Invalid) as told:
-            await bench.bus.request(ECHO, body, Said)
+            await bench.asker.request(ECHO, body, Said)
         assert told.value.field == field
 
 
 async def test_nobody_and_nothing_in_time(bench: Bench) -> None:
     with pytest.raises(Unavailable, match="nobody answers"):
-        await bench.bus.request("hr.rpc.archiver.word.unknown", Word("x"), Said)
+        await bench.asker.request("hr.rpc.archiver.word.unknown", Word("x"), Said)
     silent = await bench.bus.nc.subscribe("hr.rpc.archiver.silent.ask")
+    await flushed(bench.bus)
     with pytest.raises(TimedOut):
-        await bench.bus.request("hr.rpc.archiver.silent.ask", Word("x"), Said, timeout=0.1)
+        await bench.asker.request("hr.rpc.archiver.silent.ask", Word("x"), Said, timeout=0.1)
     await silent.unsubscribe()
 
 
 async def test_who_is_told_to_end_when_his_answer_comes_ends(bench: Bench) -> None:
     silent = await bench.bus.nc.subscribe("hr.rpc.archiver.silent.ask")
-    before = set(bench.bus.nc._resp_map)
-    asking = asyncio.create_task(bench.bus.ask("hr.rpc.archiver.silent.ask", b""))
-    (question,) = await wait_until(lambda: bench.bus.nc._resp_map.keys() - before)
-    bench.bus.nc._resp_map[question].set_result(Msg(bench.bus.nc))
+    await flushed(bench.bus)
+    before = set(bench.asker.nc._resp_map)
+    asking = asyncio.create_task(bench.asker.ask("hr.rpc.archiver.silent.ask", b""))
+    (question,) = await wait_until(lambda: bench.asker.nc._resp_map.keys() - before)
+    bench.asker.nc._resp_map[question].set_result(Msg(bench.asker.nc))
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
@@ -96,7 +98,7 @@ async def test_who_is_told_to_end_when_his_answer_comes_ends(bench: Bench) -> No
 
 
 async def test_a_handler_that_takes_too_long_is_stopped_and_requests_run_side_by_side(nats: Servers) -> None:
-    async with connected(nats) as bus:
+    async with connected(nats) as bus, connected(nats, "admin", topology=False) as asker:
         entered, never = asyncio.Event(), asyncio.Event()
 
         async def wait(ctx: Context, word: Word) -> Said:
@@ -112,8 +114,9 @@ async def test_a_handler_that_takes_too_long_is_stopped_and_requests_run_side_by
         service.on(word("wait"), wait, seconds=0.3)
         service.on(word("quick"), quick)
         await service.start()
-        slow = asyncio.create_task(bus.request("hr.rpc.archiver.word.wait", Word("x"), Said))
-        assert (await bus.request("hr.rpc.archiver.word.quick", Word("now"), Said)).text == "now"
+        await flushed(bus)
+        slow = asyncio.create_task(asker.request("hr.rpc.archiver.word.wait", Word("x"), Said))
+        assert (await asker.request("hr.rpc.archiver.word.quick", Word("now"), Said)).text == "now"
         with pytest.raises(TimedOut, match=r"0\.3 s"):
             await slow
         await service.stop()
@@ -121,17 +124,17 @@ async def test_a_handler_that_takes_too_long_is_stopped_and_requests_run_side_by
 
 async def test_the_trace_goes_on_and_stands_on_errors(bench: Bench) -> None:
     parent = trace.new()
-    answer = await bench.bus.ask(FAIL, b'{"text": "not_found"}', headers={h.TRACE: parent})
+    answer = await bench.asker.ask(FAIL, b'{"text": "not_found"}', headers={h.TRACE: parent})
     assert json.loads(answer.data)["trace"] == trace.trace_id(parent)
-    await bench.bus.request(SAY, Word("traced"), Said, headers={h.TRACE: parent})
+    await bench.asker.request(SAY, Word("traced"), Said, headers={h.TRACE: parent})
     assert await bench.pool.fetchval("SELECT trace FROM outbox") == parent
 
 
 async def test_endpoints_are_seen_by_micro_with_our_counts(bench: Bench, nats: Servers) -> None:
     for text in ("a", "b", "c"):
-        await bench.bus.request(ECHO, Word(text), Said)
+        await bench.asker.request(ECHO, Word(text), Said)
     with pytest.raises(HeadraceError):
-        await bench.bus.request(FAIL, Word("internal"), Said)
+        await bench.asker.request(FAIL, Word("internal"), Said)
     async with connected(nats, "gateway", topology=False) as gateway:
         info = json.loads((await gateway.ask("$SRV.INFO.archiver", b"")).data)
         stats = json.loads((await gateway.ask("$SRV.STATS.archiver", b"")).data)
@@ -152,7 +155,7 @@ async def test_endpoints_are_seen_by_micro_with_our_counts(bench: Bench, nats: S
 
 
 async def test_two_processes_share_the_requests_of_a_service(nats: Servers) -> None:
-    async with connected(nats) as one, connected(nats) as two, connected(nats, "gateway", topology=False) as asker:
+    async with connected(nats) as one, connected(nats) as two, connected(nats, "admin", topology=False) as asker:
         seen = {"one": 0, "two": 0}
 
         def handler(name: str):  # type: ignore[no-untyped-def]

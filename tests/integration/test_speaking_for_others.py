@@ -13,6 +13,7 @@ import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from deploy.nats.permissions import OF_FACILITY
+from services.gateway.events.watch_endpoint import WatchEndpoint
 from shared.bus.client import Bus
 from shared.bus.delegations import Delegations
 from shared.contracts import compute as c
@@ -27,6 +28,7 @@ from shared.contracts.errors import Conflict, Forbidden, HeadraceError, NotFound
 from shared.contracts.ids import uuid7
 from shared.contracts.permissions import ROLES, WORKER
 from shared.contracts.subjects import SERVICES
+from shared.contracts.watch import WatchSession
 from shared.service.ask import ask
 from shared.service.context import Context
 from shared.service.middleware.identity import headers_of
@@ -158,6 +160,23 @@ async def test_a_good_one_is_good_for_its_own_operation_alone(nats: Servers, rea
         assert await outcome(bus, e.RESULT_GET.subject, signed) == "reached"
         assert await outcome(bus, e.RESULT_COMPLETE.subject, signed) == "unauthenticated"
     assert len(reached) == 1
+
+
+async def test_a_watch_is_the_subjects_users_whatever_its_headers_say(nats: Servers, reached: list[Context]) -> None:
+    """alice asks the gateway on the bus, with a delegation of the admin's that is good in itself."""
+    admin = Context("admin", roles=("admin",))
+    async with connected(nats, "gateway", topology=False) as bus:
+        watches = WatchEndpoint(bus)
+        await watches.start()
+        alice = await nats.connect("alice")
+        forged = headers_of(admin, bus.delegations, e.SESSION_GET.subject)
+        for headers in (forged, headers_of(admin, bus.delegations, "hr.watch.alice.session"), {"Hr-User": "admin"}):
+            question = msgspec.json.encode(WatchSession(uuid7()))
+            answer = await alice.request("hr.watch.alice.session", question, timeout=20, headers=headers)
+            assert "Nats-Service-Error-Code" in (answer.headers or {})
+        await alice.close()
+        await watches.stop()
+    assert {(ctx.user, ctx.roles, ctx.subject) for ctx in reached} == {("alice", ("user",), e.SESSION_GET.subject)}
 
 
 # -- what a site may

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from deploy.local.s3 import BUCKET, REGION
 from deploy.local.stack import Stack
-from deploy.s3.permissions import RIGHTS, USERS, rights
+from deploy.s3.permissions import RIGHTS, USERS, kind, rights
 from shared.objects.layout import MARKER
 from shared.objects.s3 import S3Objects, open_objects
 from shared.objects.settings import ObjectsSettings
@@ -160,4 +160,5 @@ async def test_what_the_stack_keeps_is_for_its_owner_only(stack: Stack) -> None:
 
 
 def test_every_user_has_rights_that_are_said() -> None:
-    assert set(RIGHTS) == set(USERS)
+    assert {kind(user) for user in USERS} == set(RIGHTS)
+    assert len({*USERS}) == len(USERS)

@@ -18,7 +18,7 @@ from shared.service.schema import SCHEMA
 from shared.service.service import Service
 from shared.service.unit import Unit, Units
 from tests.support.databases import Database
-from tests.support.servers import Servers
+from tests.support.servers import Servers, settled
 
 
 class Word(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,11 +52,11 @@ async def connected(
 class Bench:
     """The archiver's place on the bus with a table `said`, one row a word. `acted`: how often the handler ran.
 
-    `held`: words whose handler waits. `keys`: the folder of those who may sign.
+    `asker`: who may ask it anything. `held`: words whose handler waits. `keys`: the folder of those who may sign.
     """
 
-    def __init__(self, bus: Bus, pool: Any, relay: Relay, keys: str) -> None:
-        self.bus, self.pool, self.relay, self.keys = bus, pool, relay, keys
+    def __init__(self, bus: Bus, asker: Bus, pool: Any, relay: Relay, keys: str) -> None:
+        self.bus, self.asker, self.pool, self.relay, self.keys = bus, asker, pool, relay, keys
         self.units = Units(pool, relay)
         self.service = Service(bus, self.units, "archiver", "1.2.3", "what the tests ask")
         self.acted = 0
@@ -64,6 +64,11 @@ class Bench:
         self.service.on(WORD_SAY, self.say)
         self.service.on(WORD_ECHO, self.echo)
         self.service.on(WORD_FAIL, self.fail)
+
+    async def start(self) -> None:
+        """Until the server knows where to find it."""
+        await self.service.start()
+        await settled(self.bus.nc)
 
     async def say(self, unit: Unit, ctx: Context, word: Word) -> Said:
         self.acted += 1
@@ -100,8 +105,9 @@ class Bench:
 async def open_bench(servers: Servers, database: Database, *, poll_every: float = 0.05) -> AsyncIterator[Bench]:
     async with (
         connected(servers) as bus,
+        connected(servers, "admin", topology=False) as asker,
         await open_pool(database.url("archiver"), "archiver") as pool,
     ):
         await migrate(pool, "archiver", SCHEMA)
         await pool.execute("CREATE TABLE said (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, text text NOT NULL)")
-        yield Bench(bus, pool, Relay(bus, pool, "archiver", poll_every=poll_every), servers.keys)
+        yield Bench(bus, asker, pool, Relay(bus, pool, "archiver", poll_every=poll_every), servers.keys)

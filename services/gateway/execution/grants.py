@@ -2,7 +2,8 @@
 offer, and what a site asks about the session that the offer has become. It is good for an hour, and is given anew to that site."""
 
 import time
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 import msgspec
 
@@ -10,11 +11,16 @@ from services.gateway.execution.worksteps import PlacedOffer, Worksteps
 from shared.bus.delegations import Delegations
 from shared.contracts.asks import AT_OFFER
 from shared.contracts.delegation import GATEWAY, GRANTED, Delegation, Granted
+from shared.contracts.endpoints.compute import SESSION_CLOSE, SESSION_GET
 from shared.contracts.errors import NotFound
 from shared.contracts.execution import OfferRef
 from shared.service.context import Context, assumed_roles
 
 OPERATIONS: Final = tuple(one.subject for one in AT_OFFER)
+ENDING: Final = tuple(one.subject for one in (SESSION_GET, SESSION_CLOSE))
+"""What a site needs to give back what the offer holds, whatever has become of its owner."""
+FindUser = Callable[[str], Awaitable[Mapping[str, Any] | None]]
+"""The row of a user (`roles`, `disabled_at`), or None."""
 
 
 class Grantee(msgspec.Struct, frozen=True):
@@ -33,23 +39,33 @@ def grantee(context: Context, owner: str) -> Grantee:
     return Grantee(owner, context.roles, context.groups, context.scope)
 
 
-def signed(delegations: Delegations, who: Grantee, placed: PlacedOffer) -> str:
-    """The delegation for the broker of the offer's site."""
+def operations(who: Grantee, user: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """What a site may still do for the owner. `user`: the owner's row as it is now.
+
+    Nothing new for who is gone, disabled, or has lost one of the roles with which the offer was accepted.
+    """
+    able = user is not None and user["disabled_at"] is None and set(who.roles) <= set(user["roles"])
+    return OPERATIONS if able else ENDING
+
+
+def signed(delegations: Delegations, who: Grantee, placed: PlacedOffer, allowed: tuple[str, ...] = OPERATIONS) -> str:
+    """The delegation for the broker of the offer's site. `allowed`: the subjects that it is good for."""
     expires = int(time.time()) + GRANTED
     known = (who.roles, who.groups, who.scope)
-    return delegations.sign(Delegation(GATEWAY, who.user, OPERATIONS, expires, *known, placed.site, placed.id))
+    return delegations.sign(Delegation(GATEWAY, who.user, allowed, expires, *known, placed.site, placed.id))
 
 
 class Grants:
     """Answers sites that go on with an offer."""
 
-    def __init__(self, delegations: Delegations, worksteps: Worksteps) -> None:
-        self._delegations, self._worksteps = delegations, worksteps
+    def __init__(self, delegations: Delegations, worksteps: Worksteps, find_user: FindUser) -> None:
+        self._delegations, self._worksteps, self._find_user = delegations, worksteps, find_user
 
     async def renew(self, ctx: Context, asked: OfferRef) -> Granted:
         """NotFound unless the offer is one of the site that asks, and was accepted."""
         found = await self._worksteps.granted(asked.offer, ctx.site)
         if found is None:
             raise NotFound(f"there is no offer {asked.offer}", field="offer")
-        placed, who = found
-        return Granted(signed(self._delegations, msgspec.json.decode(who, type=Grantee), placed))
+        placed, who = found[0], msgspec.json.decode(found[1], type=Grantee)
+        allowed = operations(who, await self._find_user(who.user))
+        return Granted(signed(self._delegations, who, placed, allowed))

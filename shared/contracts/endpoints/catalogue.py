@@ -91,7 +91,7 @@ UPLOAD_SIGN: Final = Query(
     k.UploadSign,
     k.UploadUrls,
     DATA_WRITE,
-    "Addresses to upload registered files to, one PUT each.",
+    "Addresses to upload registered files to, one PUT each, with the headers given; valid for 15 minutes at most.",
 )
 UPLOAD_FINISH: Final = Command(
     ARCHIVER,
