@@ -4,8 +4,6 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import httpx
-
 from services.gateway import __version__
 from services.gateway.edge import Edge
 from services.gateway.events.watch_endpoint import WatchEndpoint
@@ -17,10 +15,10 @@ from services.gateway.http.connection.limits import Limits
 from services.gateway.http.server import serve
 from services.gateway.identity.auth import Auth
 from services.gateway.identity.changes import Changes
-from services.gateway.identity.oidc import Oidc, OidcSettings
+from services.gateway.identity.oidc import OidcSettings, open_issuer
 from services.gateway.identity.tokens import Tokens
 from services.gateway.identity.users import Users
-from services.gateway.routes import DOMAINS
+from services.gateway.routes import DOMAINS, actions
 from services.gateway.schema import SCHEMA
 from services.gateway.settings import Settings
 from shared.contracts.endpoints.sites import SITE_GRANT
@@ -65,13 +63,10 @@ async def run(
         base.service.on(SITE_GRANT, Grants(base.bus.delegations, worksteps, users.find).renew)
         await base.service.start()
         stack.push_async_callback(base.service.stop)
-        watches = WatchEndpoint(base.bus)
+        watches = WatchEndpoint(base.bus, base.service.permissions)
         await watches.start()
         stack.push_async_callback(watches.stop)
-        issuer = None
-        if oidc.oidc_issuer:
-            http = await stack.enter_async_context(httpx.AsyncClient(trust_env=True, follow_redirects=False))
-            issuer = Oidc(oidc, http, clock, users.is_disabled)
+        issuer = await stack.enter_async_context(open_issuer(oidc, clock, users.is_disabled))
         auth = Auth(tokens, clock, issuer)
         changes = Changes(base.bus, auth)
         await changes.listen()
@@ -84,6 +79,8 @@ async def run(
             changes,
             worksteps,
             stop,
+            base.service.permissions,
+            actions(),
             requests_per_second=settings.http_requests_per_second,
             failures_per_second=settings.http_failures_per_second,
         )

@@ -1,6 +1,7 @@
 """What every route may need: the bus, the object store, who may do what."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 from services.gateway.execution.worksteps import Worksteps
@@ -15,6 +16,7 @@ from shared.bus.client import Bus
 from shared.objects.port import Objects
 from shared.runtime.admission import Admission
 from shared.runtime.clock import Clock, SystemClock
+from shared.service.policy import Permissions
 
 STREAMS: Final = 1000
 """Answers that go on until the client hangs up, at a time."""
@@ -45,6 +47,8 @@ class Edge:
         changes: Changes,
         worksteps: Worksteps,
         stopping: asyncio.Event,
+        permissions: Permissions,
+        actions: Mapping[str, str],
         *,
         requests_per_second: int,
         failures_per_second: int,
@@ -56,6 +60,7 @@ class Edge:
         self.failures = Rates("requests without a valid token", clock, per_second=failures, burst=10 * failures)
         self.bus, self.objects, self.auth, self.tokens, self.worksteps = bus, objects, auth, tokens, worksteps
         self.readiness = Readiness(bus, clock)
-        self.stopping = stopping
+        self.stopping, self.permissions = stopping, permissions
+        self.actions = actions
         self.streams = Admission("event streams", most=STREAMS, of_one=STREAMS_OF_ONE)
         self.transfers = Admission("transfers", most=TRANSFERS, of_one=TRANSFERS_OF_ONE, waiting=256)

@@ -12,6 +12,8 @@ from services.gateway.identity import routes as identity
 from services.gateway.operations import routes as operations
 from services.gateway.ops import health
 from services.gateway.ops import routes as ops
+from shared.contracts.endpoints import ENDPOINTS
+from shared.contracts.permissions import ROLES, SITE, WORKER
 
 SCICAT: Final = "/catalogue/api/v3"
 
@@ -27,3 +29,11 @@ DOMAINS: Final = [
 ]
 
 ROUTES: Final = [route for domain in DOMAINS for route in domain.routes]
+
+
+def actions() -> dict[str, str]:
+    """What each action of users needs: those of the endpoints, and those of routes that are the gateway's own."""
+    users = {needs for role, held in ROLES.items() if role not in (WORKER, SITE) for needs in held}
+    found = {f"{one.noun}.{one.verb}": one.needs for one in ENDPOINTS if one.needs in users}
+    found |= {route.action: route.needs for route in ROUTES if route.needs is not None}
+    return {action: needs for action, needs in sorted(found.items()) if needs is not None}

@@ -169,6 +169,42 @@ class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password: Annotated[str, msgspec.Meta(max_length=256)]
 
 
+class Explain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """May `user` do `action` (`session.create`) to `thing` (`session/<id>`, `dataset/<pid>`, `partition/<name>`; empty: to no thing that has a name)?"""
+
+    user: UserName
+    action: Annotated[str, msgspec.Meta(max_length=64)]
+    thing: Annotated[str, msgspec.Meta(max_length=1024)] = ""
+
+
+class Explained(msgspec.Struct, frozen=True):
+    """The answer, why, and what it follows from. Whose a thing is counts besides: what is not theirs does not exist for a user."""
+
+    allowed: bool
+    reason: str
+    needs: str
+    roles: list[str]
+    groups: list[str]
+
+
+class PolicyRule(msgspec.Struct, frozen=True):
+    """A rule of the policy file. `number`: its place there, from 1."""
+
+    number: int
+    subject: str
+    action: str
+    resource: str
+    allow: bool
+
+
+class PolicyShown(msgspec.Struct, frozen=True):
+    """What counts now: the permissions of each role, the rules over them, and what each action needs."""
+
+    roles: dict[str, list[str]]
+    rules: list[PolicyRule]
+    actions: dict[str, str]
+
+
 class UserChanged(msgspec.Struct, frozen=True):
     """Roles, groups or tokens of a user have changed, or whether the user may use the edge. `user`: empty for all of a group."""
 

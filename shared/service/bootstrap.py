@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import asyncpg
 import msgspec
@@ -17,20 +18,26 @@ from shared.runtime.loop import Loop
 from shared.runtime.startup import StartFailed
 from shared.service.inbox import FORGET_EVERY, forget_keys
 from shared.service.outbox import Relay
+from shared.service.policy import FilePolicy
 from shared.service.schema import SCHEMA
 from shared.service.service import Service
 from shared.service.unit import Units
 
+POLICY_EVERY: Final = 2.0
+"""Seconds between two looks at the policy file."""
+
 
 class ServiceSettings(BusSettings, frozen=True, kw_only=True):
-    """The settings that every service has. `database_url`: as the service's own role, which sees its own schema only.
+    """The settings that every service has. A service has to sign, and to check what others sign: both key files are needed.
 
-    A service has to sign, and to check what others sign: both key files are needed.
+    database_url  as the service's own role, which sees its own schema only
+    policy_file   rules over the roles' permissions (`shared/service/policy.py`); empty: the roles alone
     """
 
     database_url: str
     delegation_key_file: str
     issuers_file: str
+    policy_file: str = ""
 
 
 class ServiceBase(msgspec.Struct, frozen=True):
@@ -71,11 +78,16 @@ async def open_service(
             relay = Relay(bus, pool, name)
             units = Units(pool, relay)
             service = Service(bus, units, name, version, description, of_service(name))
-            forgetting = asyncio.create_task(Loop("inbox", FORGET_EVERY, lambda: forget_keys(pool)).run())
+            loops = [Loop("inbox", FORGET_EVERY, lambda: forget_keys(pool))]
+            if settings.policy_file:
+                policy = service.permissions = FilePolicy(Path(settings.policy_file))
+                loops.append(Loop("policy", POLICY_EVERY, policy.refresh))
+            running = [asyncio.create_task(loop.run()) for loop in loops]
             try:
                 yield ServiceBase(pool, bus, relay, units, service)
             finally:
-                forgetting.cancel()
-                await asyncio.wait([forgetting])
+                for task in running:
+                    task.cancel()
+                await asyncio.wait(running)
         finally:
             await bus.close()

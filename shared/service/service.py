@@ -34,6 +34,7 @@ from shared.service.middleware.logging import logging
 from shared.service.middleware.permission import permission
 from shared.service.middleware.timeout import timeout
 from shared.service.middleware.tracing import tracing
+from shared.service.policy import Permissions, Policy
 from shared.service.unit import Unit, Units
 
 Request = TypeVar("Request")
@@ -75,6 +76,7 @@ class Service:
     """The endpoints of one service. Register them with `on`, then `start`.
 
     `metadata`: what this process says of itself to `$SRV.PING`. `expected`: endpoints without which it does not start.
+    `permissions`: who decides about who may ask; the roles alone, unless it is set.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Service:
         self._bus, self._units, self._expected = bus, units, tuple(expected)
         self.name, self.version, self.description = name, version, description
         self.metadata: dict[str, str] = {}
+        self.permissions: Permissions = Policy()
         self._registered: dict[str, Registered] = {}
         self._room = asyncio.Semaphore(CONCURRENT)
         self._running: set[asyncio.Task[None]] = set()
@@ -154,7 +157,7 @@ class Service:
         limit = seconds if seconds is not None else SECONDS_OF_CHANGE if changes else SECONDS
         self._registered[name] = Registered(
             endpoint,
-            wrap(call, [tracing, logging, permission(endpoint.needs), timeout(limit), database]),
+            wrap(call, [tracing, logging, permission(endpoint, lambda: self.permissions), timeout(limit), database]),
             endpoint.subject_at(site),
             group or self.name,
             self._room if at_once is None else asyncio.Semaphore(at_once),

@@ -165,6 +165,27 @@ async def test_one_revokes_ones_own_tokens_and_no_others(gateway: Gateway) -> No
     assert (await sessions(gateway, bob["token"])).status_code == 200
 
 
+async def test_why_somebody_may_do_something(gateway: Gateway) -> None:
+    user = (await made(gateway, roles=["reader"]))["user"]
+    asked = {"user": user, "action": "session.create"}
+    found = (await gateway.http.get("/ops/v1/permissions/explain", params=asked)).json()
+    assert (found["allowed"], found["needs"], found["roles"]) == (False, "compute:write", ["reader"])
+    assert "compute:write" in found["reason"]
+    assert (await gateway.http.get("/ops/v1/permissions/explain", params=asked | {"action": "session.get"})).json()[
+        "allowed"
+    ]
+    for wrong, field in (({"action": "session.fly"}, "action"), ({"user": "nobody-here"}, "user")):
+        reply = await gateway.http.get("/ops/v1/permissions/explain", params=asked | wrong)
+        assert (reply.status_code, reply.json()["field"]) in ((400, field), (404, field))
+    shown = (await gateway.http.get("/ops/v1/permissions")).json()
+    assert shown["rules"] == []
+    assert shown["actions"]["user.create"] == "ops"
+    assert "task.confirm" not in shown["actions"], "of workers"
+    await gateway.http.patch(f"/ops/v1/users/{user}", json={"disabled": True})
+    found = (await gateway.http.get("/ops/v1/permissions/explain", params=asked | {"action": "session.get"})).json()
+    assert (found["allowed"], found["reason"]) == (False, f"{user} is disabled")
+
+
 async def test_a_login_with_name_and_password(gateway: Gateway) -> None:
     user = (await made(gateway, password=PASSWORD))["user"]
     bare = (await made(gateway))["user"]

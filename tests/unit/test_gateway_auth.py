@@ -20,7 +20,7 @@ from shared.contracts.permissions import (
     ROLES,
     allows,
 )
-from shared.service.middleware.permission import require
+from shared.service.policy import NO_THING, Policy, require
 from tests.support.wait import LIMIT, wait_until
 
 ADA = Identity("ada", ("user",))
@@ -128,9 +128,9 @@ async def test_without_a_database_known_tokens_go_on_for_a_while() -> None:
 async def test_permission_denied() -> None:
     caller = await Auth(Tokens(t=ADA), Clock()).context("Bearer t")
     assert (caller.user, caller.roles, caller.via, caller.is_admin) == ("ada", ("user",), "http", False)
-    require(caller, COMPUTE_WRITE)
+    await require(Policy(), caller, "session.create", COMPUTE_WRITE, lambda: NO_THING)
     with pytest.raises(Forbidden, match="'ops'"):
-        require(caller, OPS)
+        await require(Policy(), caller, "user.create", OPS, lambda: NO_THING)
 
 
 async def test_who_waits_for_a_revocation_learns_of_it_at_once() -> None:

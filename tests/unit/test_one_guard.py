@@ -15,7 +15,6 @@ WRITES_TARS = {"services/archiver/archive/packing.py"}
 MAKES_REQUESTS = {
     "shared/service/guarded/allowed.py": "parses URLs of users",
     "shared/service/guarded/client.py": "the one for URLs of users",
-    "services/gateway/app.py": "makes the client of the identity provider",
     "services/gateway/identity/oidc.py": "the identity provider that the operator configured",
     "shared/client/http.py": "the client, to the address that its user set",
     "shared/client/headrace.py": "the client, to the address that its user set",

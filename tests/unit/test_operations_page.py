@@ -9,6 +9,7 @@ import msgspec
 
 from services.archiver.settings import Settings as Archiver
 from services.broker.settings import Settings as Broker
+from services.gateway.identity.oidc import OidcSettings
 from services.gateway.settings import Settings as Gateway
 from services.retriever.settings import Settings as Retriever
 from services.scheduler.settings import Settings as Scheduler
@@ -18,7 +19,7 @@ from shared.runtime.settings import PREFIX, ProcessSettings
 from shared.worker.settings import Settings as Worker
 
 ROOT = Path(__file__).parents[2]
-KINDS = (ProcessSettings, Gateway, ObjectsSettings, Scheduler, Archiver, Retriever, Broker, Worker)
+KINDS = (ProcessSettings, Gateway, OidcSettings, ObjectsSettings, Scheduler, Archiver, Retriever, Broker, Worker)
 
 
 def variables(kind: Any) -> Iterator[str]:

@@ -20,6 +20,7 @@ from shared.bus.client import Bus
 from shared.contracts import subjects
 from shared.contracts.endpoint import Endpoint
 from shared.contracts.errors import HeadraceError, Internal, Invalid
+from shared.contracts.permissions import COMPUTE_READ
 from shared.contracts.watch import WatchCommands, Watched, WatchEvent, WatchSession
 from shared.runtime.admission import Admission
 from shared.runtime.log import log
@@ -27,6 +28,7 @@ from shared.service.ask import ask
 from shared.service.context import Context
 from shared.service.decode import MALFORMED, invalid
 from shared.service.middleware.identity import of_watch
+from shared.service.policy import NO_THING, Permissions, require
 
 T = TypeVar("T")
 Message = TypeVar("Message")
@@ -46,12 +48,15 @@ class _Outcome(msgspec.Struct):
 
 _outcome = msgspec.json.Decoder(_Outcome).decode
 
+WATCHED = ("session", "commands")
+"""What can be watched."""
+
 
 class WatchEndpoint:
     """Answers from `start` to `stop`."""
 
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
+    def __init__(self, bus: Bus, permissions: Permissions) -> None:
+        self._bus, self._permissions = bus, permissions
         self._subscription: Subscription | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._waiting: set[SessionWatch | Feed] = set()
@@ -102,6 +107,8 @@ class WatchEndpoint:
 
     async def _counted(self, context: Context, what: str, data: bytes) -> Watched:
         async with self._admission.admit(context.user):
+            if what in WATCHED:
+                await require(self._permissions, context, f"{what}.watch", COMPUTE_READ, lambda: NO_THING)
             if what == "session":
                 return await self._session(context, _decode(data, WatchSession))
             if what == "commands":

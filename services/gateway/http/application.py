@@ -18,7 +18,7 @@ from shared.bus import trace
 from shared.contracts.errors import HeadraceError, Internal, Unauthenticated
 from shared.runtime.log import log
 from shared.service.context import Context
-from shared.service.middleware.permission import require
+from shared.service.policy import require
 
 _QUIET = ("/health/", "/metrics")
 """Addresses whose successes are logged at level debug: they are asked for all the time."""
@@ -100,7 +100,9 @@ class Application:
             raise allowed
         if route.needs is not None:
             request.context = await self._caller(request)
-            require(request.context, route.needs)
+            await require(
+                self._edge.permissions, request.context, route.action, route.needs, lambda: route.resource(values)
+            )
         try:
             return await route.handler(request, await route.read(request, values, domain.read_query))
         except ClientGoneError:

@@ -17,6 +17,8 @@ from services.gateway.http.fields import ReadQuery, convert, forms, part
 from services.gateway.http.reply import Reply
 from services.gateway.http.request import Request
 from shared.contracts.endpoint import Endpoint
+from shared.service.middleware.permission import NAMED_BY
+from shared.service.policy import NO_THING
 
 Handler = Callable[[Request, Any], Awaitable[Response]]
 """Gets the request and its message."""
@@ -43,6 +45,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     takes     the media types of the body
     gives     the media type of the answer
     asks      names of the endpoints that the message is passed on to
+    action    `<noun>.<verb>`, what the policy calls it; that of the first of `asks`, if it is not given
 
     parameters   the names of the address's segments
     segments     the Struct of what the address gives
@@ -61,6 +64,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     takes: tuple[str, ...] = ("application/json",)
     gives: str = "application/json"
     asks: tuple[str, ...] = ()
+    action: str = ""
 
     # Follow from the others; worked out once.
     parameters: tuple[str, ...] = ()
@@ -71,6 +75,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         names = tuple(_NAMED.findall(self.path))
         unread = [name for name in names if name not in forms(self.message)]
         assert not unread, f"{self.method} {self.path}: {unread} are no fields of {self.message.__name__}"
+        if not self.action and self.asks:
+            force_setattr(self, "action", self.asks[0].partition(".")[2])
+        assert self.action or self.needs is None, f"{self.method} {self.path}: what the policy calls it is not stated"
         force_setattr(self, "parameters", names)
         force_setattr(self, "segments", part(self.message, frozenset(names), inside=True))
         force_setattr(self, "rest", part(self.message, frozenset(names), inside=False))
@@ -89,6 +96,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     def body(self) -> Any:
         """The type of the body; None if there is none."""
         return self.stream or (self.rest if not self.has_query and self.rest.__struct_fields__ else None)
+
+    def resource(self, values: list[str]) -> str:
+        """`<kind>/<id>` of what the address names; empty if it names nothing. `values`: of its named segments."""
+        if not values:
+            return NO_THING
+        name = self.parameters[0]
+        return f"{NAMED_BY.get(name, self.action.partition('.')[0] if name == 'name' else name)}/{values[0]}"
 
     async def read(self, request: Request, values: list[str], read_query: ReadQuery) -> Any:
         """The message. `values`: of the named segments, in their order. Invalid, with the field, if it is not what it should be."""

@@ -6,7 +6,8 @@ one that is not among them, but not more often than every `PAUSE` seconds, whate
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -92,6 +93,18 @@ def identity_of(claims: Mapping[str, Any], settings: OidcSettings, roles: list[t
     except (OverflowError, ValueError, OSError):
         raise Unauthenticated("the end of this token is no time") from None
     return Identity(user, tuple(held), None, tuple(groups), None, expires_at)
+
+
+@asynccontextmanager
+async def open_issuer(
+    settings: OidcSettings, clock: Clock, is_disabled: Callable[[str], Awaitable[bool]]
+) -> AsyncIterator["Oidc | None"]:
+    """The issuer that the settings name, with connections of its own; None if they name none."""
+    if not settings.oidc_issuer:
+        yield None
+        return
+    async with httpx.AsyncClient(follow_redirects=False) as http:
+        yield Oidc(settings, http, clock, is_disabled)
 
 
 class Oidc:

@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from services.gateway.identity import tokens_routes, users_routes
+from services.gateway.identity import permissions_routes, tokens_routes, users_routes
 
-ROUTES: Final = [*users_routes.ROUTES, *tokens_routes.ROUTES]
+ROUTES: Final = [*users_routes.ROUTES, *tokens_routes.ROUTES, *permissions_routes.ROUTES]

@@ -48,6 +48,7 @@ ROUTES: Final = [
         method="GET",
         path="/metrics",
         needs=OPS,
+        action="system.metrics",
         handler=scrape,
         summary="All services' figures, for Prometheus.",
         gives=metrics.MEDIA_TYPE,

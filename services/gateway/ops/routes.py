@@ -71,11 +71,20 @@ async def replay(request: Request, message: Replay) -> Response:
 
 
 ROUTES: Final = [
-    Route(method="GET", path=f"{ROOT}/status", needs=OPS, handler=status, summary="What runs.", reply=Status),
+    Route(
+        method="GET",
+        path=f"{ROOT}/status",
+        needs=OPS,
+        action="system.status",
+        handler=status,
+        summary="What runs.",
+        reply=Status,
+    ),
     Route(
         method="GET",
         path=f"{ROOT}/dead",
         needs=OPS,
+        action="dead.list",
         handler=list_dead,
         summary="Poisoned messages and why.",
         message=Page,
@@ -85,6 +94,7 @@ ROUTES: Final = [
         method="POST",
         path=f"{ROOT}/dead/replay",
         needs=OPS,
+        action="dead.replay",
         handler=replay,
         summary="Sends poisoned messages back to where they came from.",
         message=Replay,

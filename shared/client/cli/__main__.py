@@ -16,6 +16,7 @@ from shared.client.cli.commands import (
     operations,
     ops,
     partitions,
+    permissions,
     queries,
     retrieve,
     session,
@@ -61,7 +62,7 @@ def build() -> App:
     )
     for module in (
         ops, partitions, watch, compute, session, tasks, queries, values, logs, submit, archive, retrieve, datasets,
-        operations, offers, storage, identity,
+        operations, offers, storage, identity, permissions,
     ):  # fmt: skip
         module.register(app)
     return app
