@@ -20,6 +20,7 @@ from shared.bus.client import Bus
 from shared.contracts import subjects
 from shared.contracts.endpoints.sites import SITE_ENTER
 from shared.contracts.topology import STREAMS, TASKS, worker_consumer
+from shared.service.policy import Policy
 from tests.support.bus_rig import connected
 from tests.support.servers import Servers, of_nats, settled
 from tests.support.wait import LIMIT, wait_until
@@ -88,7 +89,7 @@ async def test_a_persons_reply_subject_is_no_lever(nats: Servers, scheduler: Bus
     listener = Listener(admin, ("hr.cmd.alice.", "hr.watch.alice."))
     command, watch = subjects.command("alice", "scheduler", "session", "create"), subjects.watch("alice", "session")
     async with connected(nats, "gateway") as gateway:
-        watchers = WatchEndpoint(gateway)
+        watchers = WatchEndpoint(gateway, Policy())
         await watchers.start()
         await listener.start()
         for lever in LEVERS:

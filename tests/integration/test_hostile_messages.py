@@ -12,6 +12,7 @@ from shared.bus.connection import LARGEST_HEADERS
 from shared.contracts import subjects
 from shared.contracts.events import CommandRejected
 from shared.service.middleware import poison
+from shared.service.policy import Policy
 from tests.support.bus_rig import connected, open_bench
 from tests.support.databases import Database
 from tests.support.servers import Servers, settled
@@ -85,7 +86,7 @@ async def test_every_accepted_command_has_an_outcome_and_the_service_hears_on(
     assert len(MANY) > LARGEST_HEADERS
     async with open_bench(nats, database) as bench, connected(nats, "gateway") as gateway:
         await bench.start()
-        watchers = WatchEndpoint(gateway)
+        watchers = WatchEndpoint(gateway, Policy())
         await watchers.start()
         _, writer = await alice_by_hand(nats)
         for frame in (*(REFUSED | DONE | EITHER).values(), *REQUESTS.values()):

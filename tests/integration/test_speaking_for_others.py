@@ -32,6 +32,7 @@ from shared.contracts.watch import WatchSession
 from shared.service.ask import ask
 from shared.service.context import Context
 from shared.service.middleware.identity import headers_of
+from shared.service.policy import Policy
 from shared.service.service import Service
 from tests.support.bus_rig import connected
 from tests.support.compute_rig import Rig, open_rig
@@ -166,7 +167,7 @@ async def test_a_watch_is_the_subjects_users_whatever_its_headers_say(nats: Serv
     """alice asks the gateway on the bus, with a delegation of the admin's that is good in itself."""
     admin = Context("admin", roles=("admin",))
     async with connected(nats, "gateway", topology=False) as bus:
-        watches = WatchEndpoint(bus)
+        watches = WatchEndpoint(bus, Policy())
         await watches.start()
         alice = await nats.connect("alice")
         forged = headers_of(admin, bus.delegations, e.SESSION_GET.subject)
