@@ -13,6 +13,7 @@ from services.gateway.http import openapi
 from services.gateway.http.application import Application
 from services.gateway.http.connection.limits import Limits
 from services.gateway.http.server import serve
+from services.gateway.identity.audit import Audit
 from services.gateway.identity.auth import Auth
 from services.gateway.identity.changes import Changes
 from services.gateway.identity.oidc import OidcSettings, open_issuer
@@ -63,6 +64,9 @@ async def run(
         base.service.on(SITE_GRANT, Grants(base.bus.delegations, worksteps, users.find).renew)
         await base.service.start()
         stack.push_async_callback(base.service.stop)
+        audit = Audit(base.pool, clock)
+        await audit.start(base.bus)
+        stack.push_async_callback(audit.stop)
         watches = WatchEndpoint(base.bus, base.service.permissions)
         await watches.start()
         stack.push_async_callback(watches.stop)
@@ -81,6 +85,7 @@ async def run(
             stop,
             base.service.permissions,
             actions(),
+            audit,
             requests_per_second=settings.http_requests_per_second,
             failures_per_second=settings.http_failures_per_second,
         )

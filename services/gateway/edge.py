@@ -6,6 +6,7 @@ from typing import Final
 
 from services.gateway.execution.worksteps import Worksteps
 from services.gateway.http.rates import Rates
+from services.gateway.identity.audit import Audit
 from services.gateway.identity.auth import Auth
 from services.gateway.identity.changes import Changes
 from services.gateway.identity.passwords import Passwords
@@ -49,6 +50,7 @@ class Edge:
         stopping: asyncio.Event,
         permissions: Permissions,
         actions: Mapping[str, str],
+        audit: Audit,
         *,
         requests_per_second: int,
         failures_per_second: int,
@@ -61,6 +63,6 @@ class Edge:
         self.bus, self.objects, self.auth, self.tokens, self.worksteps = bus, objects, auth, tokens, worksteps
         self.readiness = Readiness(bus, clock)
         self.stopping, self.permissions = stopping, permissions
-        self.actions = actions
+        self.actions, self.audit = actions, audit
         self.streams = Admission("event streams", most=STREAMS, of_one=STREAMS_OF_ONE)
         self.transfers = Admission("transfers", most=TRANSFERS, of_one=TRANSFERS_OF_ONE, waiting=256)

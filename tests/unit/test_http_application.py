@@ -66,8 +66,9 @@ def things(root: str) -> list[Route]:
     ]
 
 
+AUDIT = SimpleNamespace(check_room=lambda: None, record=lambda *entry: None)
 APPLICATION = Application(
-    SimpleNamespace(),  # type: ignore[arg-type]
+    SimpleNamespace(audit=AUDIT),  # type: ignore[arg-type]
     [
         Domain(prefix="", routes=things("")),
         Domain(prefix="/own", routes=things("/own"), errors=plain_errors, read_query=lower_query, encoded_slash=True),

@@ -179,7 +179,10 @@ async def test_no_route_runs_before_it_was_allowed(answer: Decision | Exception)
 
     asked = Recording(answer)
     edge: Any = SimpleNamespace(
-        auth=SimpleNamespace(context=context), rates=SimpleNamespace(take=lambda user: None), permissions=asked
+        auth=SimpleNamespace(context=context),
+        rates=SimpleNamespace(take=lambda user: None),
+        permissions=asked,
+        audit=SimpleNamespace(check_room=lambda: None, record=lambda *entry: None),
     )
     application = Application(edge, DOMAINS)
     for route in ROUTES:

@@ -1,4 +1,5 @@
-"""The ASGI application: for each request one trace, one caller, one route, one line in the log. Never a token, never a query."""
+"""The ASGI application: for each request one trace, one caller, one route, one line in the log; for each change and each refusal one
+entry in the audit log. Never a token, never a query."""
 
 import secrets
 import time
@@ -78,6 +79,7 @@ class Application:
                         await _refusal(domain, error, trace.trace_id(parent))(scope, receive, send_traced)
             finally:
                 trace.current.reset(token)
+                self._audit(request, status, trace.trace_id(parent))
                 write = log.debug if path.startswith(_QUIET) and status < 400 else log.info
                 write(
                     "http.request",
@@ -98,6 +100,9 @@ class Application:
             if method == "OPTIONS":
                 return Reply(status=204, headers=headers(allowed))
             raise allowed
+        request.action, request.thing = route.action, route.resource(values)
+        if route.method != "GET":
+            self._edge.audit.check_room()
         if route.needs is not None:
             request.context = await self._caller(request)
             await require(
@@ -107,6 +112,14 @@ class Application:
             return await route.handler(request, await route.read(request, values, domain.read_query))
         except ClientGoneError:
             return Reply(status=499)
+
+    def _audit(self, request: Request, status: int, traced: str) -> None:
+        """Changes, and what was refused for who asked or how often."""
+        scope = request.scope
+        if scope["method"] in ("GET", "HEAD", "OPTIONS") and status not in (401, 403, 429):
+            return
+        client = (scope.get("client") or ("",))[0]
+        self._edge.audit.record(request.context.user, "http", client, request.action, request.thing, status, traced)
 
     async def _caller(self, request: Request) -> Context:
         """Who asks. RateLimited, before anything is done, if that user, or the address of who is none, asks too often."""

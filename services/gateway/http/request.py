@@ -28,12 +28,13 @@ class ClientGoneError(Exception):
 
 
 class Request:
-    """`context`: who asks; nobody on routes that are open to all."""
+    """`context`: who asks; nobody on routes that are open to all. `action`, `thing`: what, and to what, once the route is found."""
 
-    __slots__ = ("_receive", "context", "edge", "scope")
+    __slots__ = ("_receive", "action", "context", "edge", "scope", "thing")
 
     def __init__(self, edge: Edge, scope: Scope, receive: Receive, context: Context) -> None:
         self.edge, self.scope, self._receive, self.context = edge, scope, receive, context
+        self.action = self.thing = ""
 
     def header(self, name: bytes) -> str:
         """A header (name in lower case); empty if there is none."""

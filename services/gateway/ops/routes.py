@@ -11,6 +11,7 @@ from services.gateway.http.request import Request
 from services.gateway.http.route import Route
 from services.gateway.ops import system_status
 from services.gateway.ops.system_status import StreamState
+from shared.contracts.audit import AuditPage, AuditQuery, AuditVerified, AuditVerify
 from shared.contracts.compute import Partition
 from shared.contracts.endpoints.compute import PARTITION_LIST
 from shared.contracts.errors import Invalid
@@ -70,7 +71,37 @@ async def replay(request: Request, message: Replay) -> Response:
     return Reply(await (dead.replay_all(bus) if message.all else dead.replay(bus, message.sequences)))
 
 
+async def audit(request: Request, asked: AuditQuery) -> Response:
+    """A page of the audit log."""
+    return Reply(await request.edge.audit.page(asked))
+
+
+async def verify_audit(request: Request, asked: AuditVerify) -> Response:
+    """Checks a part of the audit log."""
+    return Reply(await request.edge.audit.verify(asked))
+
+
 ROUTES: Final = [
+    Route(
+        method="GET",
+        path=f"{ROOT}/audit",
+        needs=OPS,
+        action="audit.list",
+        handler=audit,
+        summary="Who did what, and who was refused.",
+        message=AuditQuery,
+        reply=AuditPage,
+    ),
+    Route(
+        method="GET",
+        path=f"{ROOT}/audit/verify",
+        needs=OPS,
+        action="audit.verify",
+        handler=verify_audit,
+        summary="Whether the audit log is as it was written.",
+        message=AuditVerify,
+        reply=AuditVerified,
+    ),
     Route(
         method="GET",
         path=f"{ROOT}/status",

@@ -34,6 +34,28 @@ CREATE TABLE tokens (
 );
 CREATE INDEX tokens_of_user ON tokens (user_name, id);
 
+-- Who did what, and who was refused. Each entry's hash covers the one before, so that none can be changed or taken out unnoticed.
+CREATE TABLE audit (
+    id bigint PRIMARY KEY,                          -- from 1, without a gap
+    at timestamptz NOT NULL,
+    user_name text NOT NULL,                        -- empty: nobody that is known
+    via text NOT NULL,                              -- http or command
+    client text NOT NULL,                           -- the address that it came from; empty: the bus
+    action text NOT NULL,                           -- <noun>.<verb>; empty: the request did not get so far
+    thing text NOT NULL,                            -- <kind>/<id> of what it was done to, as far as the request names it
+    allowed boolean NOT NULL,                       -- false: refused for who asked, or for how often
+    status smallint NOT NULL,                       -- of the answer, as HTTP has it
+    trace text NOT NULL,                            -- the trace's id, under which logs have more
+    hash bytea NOT NULL CHECK (length(hash) = 32)   -- SHA-256 of the hash before and of this entry
+);
+CREATE INDEX audit_of_user ON audit (user_name, id);
+CREATE FUNCTION refuse_change_v1() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'insufficient_privilege';
+END $$;
+CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
+
 -- What is to be computed, as its owner described it. Documents are kept as they were on the wire.
 CREATE TABLE worksteps (
     id uuid PRIMARY KEY,

@@ -8,6 +8,7 @@ from cyclopts import App, CycloptsError
 
 from shared.client.cli.commands import (
     archive,
+    audit,
     compute,
     datasets,
     identity,
@@ -62,7 +63,7 @@ def build() -> App:
     )
     for module in (
         ops, partitions, watch, compute, session, tasks, queries, values, logs, submit, archive, retrieve, datasets,
-        operations, offers, storage, identity, permissions,
+        operations, offers, storage, identity, permissions, audit,
     ):  # fmt: skip
         module.register(app)
     return app
