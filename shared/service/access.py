@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
+from uuid import UUID
 
 from shared.contracts.errors import NotFound
 from shared.service.context import Context
@@ -19,7 +20,8 @@ def owned(ctx: Context, row: R | None, missing: NotFound) -> R:
     return row
 
 
-def check_owner(ctx: Context, row: Mapping[str, Any], what: str = "session") -> None:
-    """NotFound, naming the field `what`, if the row is not the asker's: whether an id is taken is nobody else's business."""
+def check_owner(ctx: Context, row: Mapping[str, Any], id: UUID, what: str = "session") -> None:
+    """NotFound if the row is not the asker's, in the words in which an id that nobody has is refused: whether it is taken is nobody
+    else's business. `what`: the field that has the id, and what it is of."""
     if row["owner"] != ctx.user and not ctx.is_admin:
-        raise NotFound(f"there is no such {what}", field=what)
+        raise NotFound(f"there is no {what} {id}", field=what)

@@ -56,7 +56,7 @@ class StatePages:
     async def states(self, ctx: Context, request: StatesQuery) -> States:
         """The states of some tasks and results of a session, or a page of all."""
         session = await sessions.get(self._db, request.session)
-        check_owner(ctx, session)
+        check_owner(ctx, session, request.session)
         if request.tasks is not None or request.results is not None:
             return await self._few(session, request)
         return await self._page(session, request.token)

@@ -39,7 +39,7 @@ class Deletions:
     async def delete(self, unit: Unit, ctx: Context, request: ResultDelete) -> ResultList:
         """All or none. Those deleted before are passed over."""
         db = unit.connection
-        check_owner(ctx, await sessions.hold(db, request.session))
+        check_owner(ctx, await sessions.hold(db, request.session), request.session)
         # Who submits a task that needs one of them holds its row: its tasks are seen below, or it sees what we did.
         rows = await store.lock(db, request.results)
         for place, name in enumerate(request.results):

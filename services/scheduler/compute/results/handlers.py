@@ -60,7 +60,7 @@ class Results:
         """Results that no task produces, with or without a value. All or none; the same request again is harmless."""
         db = unit.connection
         session = await sessions.hold(db, request.session)
-        check_owner(ctx, session)
+        check_owner(ctx, session, request.session)
         sessions.check_open(session, "it takes no new results")
         checksums = []
         for n, new in enumerate(request.results):
@@ -82,7 +82,7 @@ class Results:
         db = unit.connection
         row = await store.get(db, request.result)
         session = await sessions.hold(db, row["session"])
-        check_owner(ctx, session, "result")
+        check_owner(ctx, session, request.result, "result")
         check_object(row["session"], request.result, request.object, "")
         sessions.check_open(session, "its results take no values")
         size = len(request.data) if request.data is not None else request.size
@@ -107,7 +107,7 @@ class Results:
     async def abort(self, unit: Unit, ctx: Context, request: ResultAbort) -> ResultList:
         """What was to be uploaded, or retrieved, will not come. A result that has ended already stays as it is."""
         db = unit.connection
-        check_owner(ctx, await sessions.get(db, request.session))
+        check_owner(ctx, await sessions.get(db, request.session), request.session)
         known = await store.find(db, request.results)
         for place, name in enumerate(request.results):
             row = known.get(name)
@@ -143,7 +143,7 @@ class Results:
 
     async def list(self, ctx: Context, request: ResultQuery) -> ResultPage:
         """A page of a session's results, or those of some ids."""
-        check_owner(ctx, await sessions.get(self._db, request.session))
+        check_owner(ctx, await sessions.get(self._db, request.session), request.session)
         if request.ids is not None:
             rows = await store.find(self._db, request.ids)
             return ResultPage([result_of(row) for row in rows.values() if row["session"] == request.session])
@@ -152,5 +152,5 @@ class Results:
 
     async def _seen(self, ctx: Context, result: UUID) -> Row:
         row = await store.get(self._db, result)
-        check_owner(ctx, await sessions.get(self._db, row["session"]), "result")
+        check_owner(ctx, await sessions.get(self._db, row["session"]), result, "result")
         return row

@@ -66,7 +66,7 @@ class Imports:
 
     async def look(self, ctx: Context, request: ResultImport) -> Found:
         """Before anything is held or changed: what is refused anyway, then the sizes."""
-        check_owner(ctx, await sessions.get(self._db, request.session))
+        check_owner(ctx, await sessions.get(self._db, request.session), request.session)
         seen: set[UUID] = set()
         for place, one in enumerate(request.objects):
             if one.result in seen:
@@ -87,7 +87,7 @@ class Imports:
         """The guard CREATED → COMPLETED decides; the same import again is harmless."""
         db, request = unit.connection, found.asked
         session = await sessions.hold(db, request.session)
-        check_owner(ctx, session)
+        check_owner(ctx, session, request.session)
         sessions.check_open(session, "its results take no values")
         names = [one.result for one in request.objects]
         _check_results(request, await store.lock(db, names))

@@ -85,7 +85,7 @@ class Sessions:
             )
         id = of_offer.session_id(ctx, partitions)
         if id is not None and (row := await store.find(unit.connection, id)) is not None:  # it was opened before
-            check_owner(ctx, row)
+            check_owner(ctx, row, id)
             return session_of(row)
         row = await store.create(unit.connection, ctx.user, partitions, request, id)
         return _emit(unit, row, "created")
@@ -94,7 +94,7 @@ class Sessions:
         """A session, and where its tasks are if that is asked for."""
         of_offer.check(ctx, request.session)
         row = await store.get(self._db, request.session)
-        check_owner(ctx, row)
+        check_owner(ctx, row, request.session)
         if not request.counts:
             return session_of(row)
         async with self._heavy.place(ctx) as db:  # it reads all tasks
@@ -115,7 +115,7 @@ class Sessions:
 
     async def paused(self, ctx: Context, request: SessionRef) -> SessionRef:
         """Finishes a pending pause before a resume: its tasks are not held while the session's row is written."""
-        check_owner(ctx, await store.get(self._db, request.session))
+        check_owner(ctx, await store.get(self._db, request.session), request.session)
         await self._cleanup.finish_pause(request.session)
         return request
 
@@ -145,7 +145,7 @@ class Sessions:
     async def stop(self, unit: Unit, ctx: Context, request: SessionStop) -> Session:
         """Clients, or workers, submit nothing more to it."""
         row = await store.lock(unit.connection, request.session)
-        check_owner(ctx, row)
+        check_owner(ctx, row, request.session)
         if not request.client and not request.worker:
             raise Invalid("say whose submission ends: client, worker, or both", field="client")
         row = await store.stop_submissions(
@@ -156,7 +156,7 @@ class Sessions:
     async def purge(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
         """The status is checked first; then a chain deletes the values, and the session is PURGED at its end."""
         row = await store.lock(unit.connection, request.session)
-        check_owner(ctx, row)
+        check_owner(ctx, row, request.session)
         if row["operation"] is None:
             SESSION.check("purge", SessionStatus(row["status"]), request.session)
             row = await self._removal.purge(unit, row)
@@ -165,13 +165,13 @@ class Sessions:
     async def delete(self, unit: Unit, ctx: Context, request: SessionRef) -> Session:
         """A chain cancels and purges what is left, then takes the rows away."""
         row = await store.lock(unit.connection, request.session)
-        check_owner(ctx, row)
+        check_owner(ctx, row, request.session)
         row = await self._removal.delete(unit, row)
         return session_of(row)
 
     async def _move(self, unit: Unit, ctx: Context, verb: str, session: UUID, *, cleanup: bool) -> Row:
         row = await store.lock(unit.connection, session)
-        check_owner(ctx, row)
+        check_owner(ctx, row, session)
         SESSION.check(verb, SessionStatus(row["status"]), session)
         return await store.move(unit.connection, session, verb, cleanup=cleanup)
 

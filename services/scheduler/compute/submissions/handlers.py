@@ -69,7 +69,7 @@ class Submissions:
         row = await store.find(self._units.pool, request.submission)
         if row is None or (row["parent"] is not None and row["status"] == SubmissionStatus.OPEN):
             raise NotFound(f"there is no submission {request.submission}", field="submission")
-        check_owner(ctx, await sessions.get(self._units.pool, row["session"]), "submission")
+        check_owner(ctx, await sessions.get(self._units.pool, row["session"]), request.submission, "submission")
         return store.submission_of(row)
 
     async def lists_of_tasks(self, ctx: Context, request: SubmissionCreate) -> WithLists:
@@ -122,7 +122,7 @@ class Submissions:
     ) -> Submission:
         """Step by step all the same, if there is more to look at than its own lines."""
         session = await self._session(unit.connection, chunk.session)
-        check_owner(ctx, session)
+        check_owner(ctx, session, chunk.session)
         specs = read()
         plan = await plan_of(self._partitions, chunk, session, specs)
         if not specs or plan.outside or plan.claims:
@@ -153,7 +153,7 @@ class Submissions:
         session = await store.open(db, ctx.user, chunk)
         if session is None:
             raise NotFound(f"there is no session {chunk.session}", field="session")
-        check_owner(ctx, session)
+        check_owner(ctx, session, chunk.session)
         if not session["opened"]:
             known = await _known(db, ctx, chunk, session)
             if known is not None:

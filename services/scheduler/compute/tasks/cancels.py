@@ -40,7 +40,7 @@ class Cancels:
         """Those that a worker is known to hold are CANCELLING until it has stopped them."""
         db = unit.connection
         session = await sessions.get(db, request.session)
-        check_owner(ctx, session)
+        check_owner(ctx, session, request.session)
         rows = await lock_all(db, request.session, request.tasks)
         cursors, state = await store.cursors(db, rows), SessionStatus(session["status"])
         chosen = [row for row in rows if status_of(row, cursors, state) is TaskStatus.SUBMITTED]

@@ -60,5 +60,5 @@ class Tasks:
         """The task's row and its session's status."""
         row = await store.get(self._db, request.task)
         session = await sessions.get(self._db, row["session"])
-        check_owner(ctx, session, "task")
+        check_owner(ctx, session, request.task, "task")
         return row, SessionStatus(session["status"])

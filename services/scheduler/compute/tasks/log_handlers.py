@@ -26,7 +26,7 @@ class Logs:
         """What an attempt of a task has printed, from a character on; by default the latest attempt."""
         # The task before its log: what an ended attempt has printed was stored before it ended.
         row = await store.get(self._db, request.task)
-        check_owner(ctx, await sessions.get(self._db, row["session"]), "task")
+        check_owner(ctx, await sessions.get(self._db, row["session"]), request.task, "task")
         latest = row["attempt"]
         attempt = latest if request.attempt is None else request.attempt
         if attempt > latest:

@@ -43,14 +43,14 @@ class Queries:
     async def list(self, ctx: Context, request: TaskQuery) -> TaskPage:
         """A page of a session's tasks, filtered and sorted."""
         session = await sessions.get(self._db, request.session)
-        check_owner(ctx, session)
+        check_owner(ctx, session, request.session)
         async with self._heavy.place(ctx) as db:
             return await lists.tasks(db, session, request)
 
     async def count(self, ctx: Context, request: TaskCount) -> TaskCounts:
         """How many tasks of a session are in each state."""
         session = await sessions.get(self._db, request.session)
-        check_owner(ctx, session)
+        check_owner(ctx, session, request.session)
         async with self._heavy.place(ctx) as db:
             return await lists.count(db, session, request)
 
@@ -68,7 +68,7 @@ class Queries:
         """A page of a task's attempts, the current one last."""
         row = await store.get(self._db, request.task)
         session = await sessions.get(self._db, row["session"])
-        check_owner(ctx, session, "task")
+        check_owner(ctx, session, request.task, "task")
         place = place_of(request, AttemptNumber)
         after = -1 if place is None else place
         rows = await store.attempts(self._db, request.task, after, row["attempt"], request.size + 1)

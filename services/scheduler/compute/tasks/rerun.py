@@ -86,7 +86,7 @@ async def _hold_open(db: Db, ctx: Context, session: UUID) -> Row | None:
     """Holds a session: it cannot end before what waits anew is there, or nobody would cancel that. One that closed when it
     was done is opened again: its row then."""
     row = await sessions.get(db, session)
-    check_owner(ctx, row)
+    check_owner(ctx, row, session)
     if row["closed_itself"]:
         await sessions.lock(db, session)
         reopened = await sessions.reopen(db, session)
