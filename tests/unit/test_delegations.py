@@ -269,3 +269,25 @@ def test_who_may_have_a_key(name: str) -> None:
 )
 def test_who_may_not(name: str) -> None:
     assert not keys.is_issuer(name)
+
+
+def test_the_command_makes_rotates_and_retires(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "keys"
+
+    def run(*arguments: str) -> dict[str, list[str]]:
+        monkeypatch.setattr("sys.argv", ["keys", arguments[0], str(folder), *arguments[1:]])
+        assert keys.main() == 0
+        return msgspec.json.decode((folder / keys.PUBLIC).read_bytes(), type=dict[str, list[str]])
+
+    made = run("make", "archiver", "broker.site-a")
+    assert capsys.readouterr().out.split() == [str(folder / "archiver.key"), str(folder / "broker.site-a.key")]
+    assert folder.stat().st_mode & 0o777 == 0o700
+    rotated = run("rotate", "archiver")
+    assert rotated["archiver"][1:] == made["archiver"], "the one before stays good"
+    assert run("retire", "archiver") == made | {"archiver": rotated["archiver"][:1]}
+    for wrong in (("make", "alice"), ("rotate", "gateway"), ("retire", "nobody"), ("make",)):
+        with pytest.raises(SystemExit) as ended:
+            run(*wrong)
+        assert ended.value.code == 2
