@@ -11,7 +11,7 @@ from shared.client.cli.commands import (
     audit,
     compute,
     datasets,
-    identity,
+    groups,
     logs,
     offers,
     operations,
@@ -24,6 +24,8 @@ from shared.client.cli.commands import (
     storage,
     submit,
     tasks,
+    tokens,
+    users,
     values,
     watch,
 )
@@ -63,7 +65,7 @@ def build() -> App:
     )
     for module in (
         ops, partitions, watch, compute, session, tasks, queries, values, logs, submit, archive, retrieve, datasets,
-        operations, offers, storage, identity, permissions, audit,
+        operations, offers, storage, users, groups, tokens, permissions, audit,
     ):  # fmt: skip
         module.register(app)
     return app

@@ -5,15 +5,30 @@ move is ended, so that whoever stalls holds nothing for long.
 """
 
 import resource
+from typing import Final
 
 import msgspec
 
-from shared.contracts.errors import HeadraceError, Unavailable
+from shared.contracts.errors import HeadraceError, Invalid, Unavailable
 
 _RESERVE = 256
 """Files of the process that are no connections of clients: servers, logs, libraries."""
 _MOST = 4096
 _UNADMITTED = 128
+ONCE: Final = frozenset(
+    {
+        b"host",
+        b"authorization",
+        b"content-type",
+        b"cookie",
+        b"idempotency-key",
+        b"if-match",
+        b"last-event-id",
+        b"origin",
+        b"range",
+    }
+)
+"""Fields of which a request may have one: of two, a proxy before us and we might each believe another."""
 
 
 class HeadTooLarge(HeadraceError):
@@ -71,6 +86,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             raise HeadTooLarge(f"the request line and the header fields may have {self.head_bytes} bytes together")
         if fields > self.head_fields:
             raise HeadTooLarge(f"a request may have {self.head_fields} header fields")
+
+
+def check_once(name: bytes, seen: set[bytes]) -> None:
+    """Adds a field's name, in lower case, to those seen of a request. Invalid if it has been there, and may be there once."""
+    if name in ONCE:
+        if name in seen:
+            raise Invalid("a request has this field once", field=name.decode("latin-1"))
+        seen.add(name)
 
 
 def for_this_process() -> Limits:

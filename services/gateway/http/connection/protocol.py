@@ -17,24 +17,10 @@ from services.gateway.http import errors
 from services.gateway.http.connection import upgrade
 from services.gateway.http.connection.connections import Closable, Connections
 from services.gateway.http.connection.flow import HeldFlow, Reading
-from services.gateway.http.connection.limits import RequestTimeout, TooManyConnections
+from services.gateway.http.connection.limits import RequestTimeout, TooManyConnections, check_once
 from shared.contracts.errors import HeadraceError, Invalid
 from shared.runtime.log import log
 
-_ONCE: Final = frozenset(
-    {
-        b"host",
-        b"authorization",
-        b"content-type",
-        b"cookie",
-        b"idempotency-key",
-        b"if-match",
-        b"last-event-id",
-        b"origin",
-        b"range",
-    }
-)
-"""Fields of which a request may have one: of two, a proxy before us and we might each believe another."""
 _PER_BODY_BYTE: Final = 16
 """Bytes around each byte of a body that comes in chunks: a chunk of one byte has five."""
 
@@ -47,13 +33,10 @@ class EdgeProtocol(HttpToolsProtocol):
         self._places, self._limits = connections, connections.limits
         self._reading = Reading.HEAD
         self._since = self.loop.time()
-        self._head_fed = 0
-        self._target = self._fields = self._size = 0
+        self._head_fed = self._target = self._fields = self._size = 0
         self._ended = self._chunked = self._over = False
-        self._again = b""
-        self._seen: set[bytes] = set()
-        self._around = self._window = 0
-        self._held = bytearray()
+        self._again, self._seen = b"", set[bytes]()
+        self._held, self._around, self._window = bytearray(), 0, 0
         self._refusal: HeadraceError | None = None
         self._answering: RequestResponseCycle | None = None
         self.address = ""
@@ -176,11 +159,8 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._reading is Reading.BODY:  # of a trailer: it may not change what the request was when it began
             self._limits.check_head(0, self._fields, 0)
             return
-        if (lower := name.lower()) in _ONCE:
-            if lower in self._seen:
-                raise Invalid("a request has this field once", field=name.decode("latin-1"))
-            self._seen.add(lower)
-        elif lower == b"transfer-encoding":
+        check_once(lower := name.lower(), self._seen)
+        if lower == b"transfer-encoding":
             if self._chunked or value.lower() != b"chunked":
                 raise Invalid("the only transfer coding that is taken is chunked", field="Transfer-Encoding")
             self._chunked = True
