@@ -101,8 +101,8 @@ async def test_the_archiver_is_killed_at_each_step_of_archiving(world: World) ->
     for pid in paths.pids:
         await on_lts(world, pid)
     for job in jobs:
-        told = [one["status"] for one in world.arrows.all(f"hr.evt.archive.changed.{job}")]
-        assert told == ["jobSubmitted", "jobForwarded", "inProgress", "finishedSuccessful"]
+        received = [one["status"] for one in world.arrows.all(f"hr.evt.archive.changed.{job}")]
+        assert received == ["jobSubmitted", "jobForwarded", "inProgress", "finishedSuccessful"]
     await clean(world)
 
 
@@ -134,8 +134,10 @@ async def test_the_retriever_is_killed_at_each_step(world: World) -> None:
         await produced(world, results)
         lifecycle = (await world.datasets.get(pid))["datasetlifecycle"]
         assert lifecycle["retrieveStatusMessage"] == "datasetRetrieved"
-    told = Counter(result for frame in world.arrows.all("hr.evt.task.changed.*") for result in frame.get("results", ()))
-    assert told == {result: 1 for _, results in asked for result in results.values()}
+    received = Counter(
+        result for frame in world.arrows.all("hr.evt.task.changed.*") for result in frame.get("results", ())
+    )
+    assert received == {result: 1 for _, results in asked for result in results.values()}
     await clean(world)
 
 

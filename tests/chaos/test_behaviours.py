@@ -72,7 +72,7 @@ async def test_healthy_tasks_do_not_notice_the_others(
     try:
         async with running(system, edge, b"\n".join(map(encoded, lines)), partitions=[PARTITION]) as run:
             await system.wait_until(
-                lambda: len(run.told.completed) + len(run.told.failed) >= len(lines),
+                lambda: len(run.received.completed) + len(run.received.failed) >= len(lines),
                 timeout=LIMIT,
                 on_timeout=lambda: left(run, lines),
             )
@@ -111,16 +111,18 @@ async def compare(run: Run, lines: list[Line]) -> None:
     for number, (function, n, case) in enumerate(lines):
         id, result = task_id(run.submission.id, number), result_id(run.submission.id, number, 0)
         row = found[id]
-        told = TaskStatus(row["status"]), row["error"], values.get(result), printed.get(id, "")
+        received = TaskStatus(row["status"]), row["error"], values.get(result), printed.get(id, "")
         if case is None:
             fine = (
-                told[0] == TaskStatus.COMPLETED and told[2] == POWERS[function](n) and set(told[3].split()) == {str(n)}
+                received[0] == TaskStatus.COMPLETED
+                and received[2] == POWERS[function](n)
+                and set(received[3].split()) == {str(n)}
             )
         else:
-            fine = told[0] == ENDS.get(case.ends, TaskStatus.ERROR) and (
+            fine = received[0] == ENDS.get(case.ends, TaskStatus.ERROR) and (
                 case.ends == "lost" or bool(re.search(case.text, row["error"] or "", re.S))
             )
         if not fine:
-            wrong.append((function, n, *told))
+            wrong.append((function, n, *received))
     assert not wrong, f"{len(wrong)} are wrong: {wrong[:10]}"
-    assert set(Counter(run.told.completed).values()) == {1}
+    assert set(Counter(run.received.completed).values()) == {1}

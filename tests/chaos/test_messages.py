@@ -101,20 +101,20 @@ async def settled(system: Processes, bus: Client) -> None:
 
 async def test_a_command_that_is_refused_is_told_so(system: Processes) -> None:
     """Malformed commands are not poison: their sender is told what is wrong."""
-    told: list[tuple[str, dict[str, Any]]] = []
+    received: list[tuple[str, dict[str, Any]]] = []
     async with connected(system) as bus:
 
         async def hear(message: Msg) -> None:
-            told.append((message.subject, msgspec.json.decode(message.data)))
+            received.append((message.subject, msgspec.json.decode(message.data)))
 
         await bus.subscribe("hr.evt.command.*.*", cb=hear)
         await subscribed(bus)
         for verb, data in (("create", b"{"), ("create", b'{"nonsense":1}'), ("fly", b"{}"), ("create", b"{}")):
             await bus.jetstream().publish(subjects.command("admin", "scheduler", "session", verb), data)
-        await system.wait_until(lambda: len(told) == 4, timeout=LIMIT, on_timeout=lambda: told)
-        told.sort(key=lambda one: int(one[0].rpartition(".")[2]))  # two schedulers work side by side
-        assert [subject.split(".")[3] for subject, _ in told] == ["rejected"] * 3 + ["done"]
-        assert "nonsense" in told[1][1]["error"]["message"]
+        await system.wait_until(lambda: len(received) == 4, timeout=LIMIT, on_timeout=lambda: received)
+        received.sort(key=lambda one: int(one[0].rpartition(".")[2]))  # two schedulers work side by side
+        assert [subject.split(".")[3] for subject, _ in received] == ["rejected"] * 3 + ["done"]
+        assert "nonsense" in received[1][1]["error"]["message"]
         await settled(system, bus)
 
 
@@ -137,13 +137,13 @@ async def test_every_message_comes_twice(system: Processes, edge: Edge) -> None:
     mix = Mix.whole(FEW)
     async with connected(system) as bus:
         tasks = await twice(bus, "hr.task.>", lambda message: message.data)
-        told = await twice(bus, "hr.report.>", lambda message: message.data)
+        received = await twice(bus, "hr.report.>", lambda message: message.data)
         async with running(system, edge, mix.lines) as run:
             await run.done()
             await settled(system, bus)
             assert tasks
-            assert told
-            for message in (*tasks, *told):  # and once more when all is over
+            assert received
+            for message in (*tasks, *received):  # and once more when all is over
                 await bus.publish(message.subject, message.data, headers={"Again": "yes"})
             await subscribed(bus)
             await settled(system, bus)
@@ -154,7 +154,7 @@ async def test_late_and_false_reports_change_nothing(system: Processes, edge: Ed
     mix = Mix.whole(FEW)
     async with running(system, edge, mix.lines) as run, connected(system) as bus:
         await run.middle()
-        ended = list(run.told.completed)[:100]
+        ended = list(run.received.completed)[:100]
         stranger: UUID = uuid7()
 
         async def say(*said: Report) -> None:

@@ -140,18 +140,18 @@ async def test_several_schedulers_share_the_work(system: Processes, edge: Edge, 
             await submitting
             await run.done()
             total = len({line.split()[0] for line in starts.attempts})
-            await system.wait_until(lambda: len(beside.told.results) >= total, timeout=LIMIT)
+            await system.wait_until(lambda: len(beside.received.results) >= total, timeout=LIMIT)
             await run.counted(mix)
             assert await edge.close_session(session) is None
-            await system.wait_until(lambda: beside.told.closed, timeout=LIMIT)
+            await system.wait_until(lambda: beside.received.closed, timeout=LIMIT)
             (partitions,) = await run.fetch("SELECT count(*) AS n FROM partitions")
             assert await dispatching(run) == [partitions["n"]], "one dispatches all partitions"
         assert starts.noted == starts.attempts
-        told = beside.told
-        assert set(told.completed.values()) == set(told.results.values()) == {1}
-        assert len(told.completed) == total
-        assert not told.again
-        assert not told.failed
+        received = beside.received
+        assert set(received.completed.values()) == set(received.results.values()) == {1}
+        assert len(received.completed) == total
+        assert not received.again
+        assert not received.failed
         answered = await requests(system, names)
         assert all(answered[one] > asked.get(one, 0) for one in answered), (asked, answered)
     assert deadlocks(system) == before

@@ -63,7 +63,7 @@ async def test_object_storage_is_away(system: Processes, edge: Edge) -> None:
         clock = asyncio.get_running_loop().time
         until = clock() + AWAY
         await wait_until(lambda: clock() >= until, timeout=AWAY + 1)
-        assert len(run.told.completed) < run.total
+        assert len(run.received.completed) < run.total
         await system.start_server("s3")
         await run.done()
         await run.counted()

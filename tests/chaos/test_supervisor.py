@@ -57,27 +57,27 @@ async def test_nothing_goes_on_and_the_next_run_finishes(home: Path, how: signal
         session = await edge.session(function="noop")
         async with Watch(edge, session) as watch:
             await edge.submit(session, LINES)
-            await wait_until(lambda: len(watch.told.completed) > SLOW // 5, timeout=LIMIT)
+            await wait_until(lambda: len(watch.received.completed) > SLOW // 5, timeout=LIMIT)
             family = first.family()
             if how == signal.SIGINT:
                 os.killpg(first.process.pid, how)  # Ctrl-C reaches the whole foreground group
             else:
                 first.process.kill()
             await wait_until(lambda: not left(family), timeout=LIMIT, every=0.1, on_timeout=lambda: left(family))
-        assert len(watch.told.completed) < SLOW + QUICK
+        assert len(watch.received.completed) < SLOW + QUICK
 
     async with run(home), edge_of(home) as edge, Watch(edge, session) as watch:
-        told = watch.told
+        received = watch.received
         await wait_until(
-            lambda: min(len(told.completed), len(told.results)) == SLOW + QUICK,
+            lambda: min(len(received.completed), len(received.results)) == SLOW + QUICK,
             timeout=LIMIT,
-            on_timeout=lambda: (len(told.completed), len(told.results)),
+            on_timeout=lambda: (len(received.completed), len(received.results)),
         )
         await edge.close_session(session)
-        await wait_until(lambda: told.closed, timeout=LIMIT)
-        assert set(told.completed.values()) == set(told.results.values()) == set(told.ids.values()) == {1}
-        assert not told.again
-        assert not told.failed
+        await wait_until(lambda: received.closed, timeout=LIMIT)
+        assert set(received.completed.values()) == set(received.results.values()) == set(received.ids.values()) == {1}
+        assert not received.again
+        assert not received.failed
         for noun in ("tasks", "results"):
             items = await edge.everything(f"/compute/v1/sessions/{session}/{noun}")
             assert Counter(item["status"] for item in items) == {"completed": SLOW + QUICK}

@@ -44,8 +44,8 @@ async def test_create_results_metadata(world: World) -> None:
 
     # 3  CP → C: Created results metadata
     assert answer.status_code == 201
-    told = answer.json()["results"]
-    assert [(one["id"], one["name"], one["status"], one["opaque"], one["size"]) for one in told] == [
+    received = answer.json()["results"]
+    assert [(one["id"], one["name"], one["status"], one["opaque"], one["size"]) for one in received] == [
         (str(row["id"]), row["name"], "created", "", 0) for row in rows
     ]
 
@@ -68,8 +68,12 @@ async def test_create_results(world: World) -> None:
 
     # 4  CP → C: Created results metadata
     assert answer.status_code == 201
-    (told,) = answer.json()["results"]
-    assert (told["id"], told["status"], told["opaque"]) == (str(row["id"]), "completed", f"inline:{row['id']}")
+    (received,) = answer.json()["results"]
+    assert (received["id"], received["status"], received["opaque"]) == (
+        str(row["id"]),
+        "completed",
+        f"inline:{row['id']}",
+    )
 
     # The same with a value for object storage. Nothing is created where it is not taken:
     refused = await world.edge.ask("POST", path, json=body(LARGE))
@@ -93,7 +97,7 @@ async def test_create_results(world: World) -> None:
     assert (row["status"], row["object"], row["size"]) == (ResultStatus.COMPLETED, said["object"], len(LARGE))
 
     # 4  CP → C: Created results metadata
-    told = given.result()
-    assert (told["id"], told["status"], told["opaque"], told["size"]) == (
+    received = given.result()
+    assert (received["id"], received["status"], received["opaque"], received["size"]) == (
         result, "completed", said["object"], len(LARGE)
     )  # fmt: skip

@@ -105,8 +105,8 @@ async def test_upload_results_data(world: World) -> None:
     # 10  CP → C: Updated result metadata
     answer = put.result()
     assert answer.status_code == 200
-    told = answer.json()
-    assert (told["id"], told["status"], told["opaque"], told["size"]) == (
+    received = answer.json()
+    assert (received["id"], received["status"], received["opaque"], received["size"]) == (
         waiting.gate, "completed", said["object"], len(VALUE)
     )  # fmt: skip
 
@@ -169,10 +169,15 @@ async def test_import_results_data(world: World) -> None:
     # 11  CP → C: Updated result metadata
     answer = answered.result()
     assert answer.status_code == 200
-    (told,) = answer.json()["results"]
-    assert (told["id"], told["status"], told["opaque"], told["size"]) == (waiting.gate, "completed", key, len(VALUE))
+    (received,) = answer.json()["results"]
+    assert (received["id"], received["status"], received["opaque"], received["size"]) == (
+        waiting.gate,
+        "completed",
+        key,
+        len(VALUE),
+    )
 
     # The object stays where it was, whoever's it is; nothing is copied.
-    assert not told["owned"]
+    assert not received["owned"]
     assert await world.objects("shelf/") == {key: VALUE}
     assert await world.objects(f"results/{waiting.session}/") == {}

@@ -134,8 +134,8 @@ async def test_purge_session(world: World) -> None:
         assert await held.states() == (SessionStatus.PURGED, [ResultStatus.DELETED] * 3)
 
     # 7  CP → C: Updated session metadata
-    told = answered.result()
-    assert (told["status"], told["operation"], told["purged_at"] is None) == ("purged", "", False)
+    received = answered.result()
+    assert (received["status"], received["operation"], received["purged_at"] is None) == ("purged", "", False)
     assert len(await held.rows(TASKS)) == 1  # the metadata stay
 
 

@@ -51,23 +51,23 @@ async def test_create_session(world: World) -> None:
     body = {"name": "drawn", "partitions": ["default"], "options": {"priority": 70}}
     answer = await world.edge.ask("POST", f"{COMPUTE}/sessions", json=body)
     await world.arrows.next("hr.rpc.scheduler.session.create", name="drawn")
-    told = answer.json()
+    received = answer.json()
 
     # 2  CP → P: Check partitions given to the session exist
     known = {row["name"] for row in await world.rows("SELECT name FROM scheduler.partitions")}
-    assert set(told["partitions"]) <= known
+    assert set(received["partitions"]) <= known
     refused = await world.edge.ask("POST", f"{COMPUTE}/sessions", json={**body, "partitions": ["default", "nowhere"]})
     assert (refused.status_code, refused.json()["field"]) == (404, "partitions[1]")
 
     # 3  CP → S: Insert new sessions in database
     row = await world.row("SELECT * FROM scheduler.sessions WHERE name = 'drawn'")
     assert (str(row["id"]), row["status"], row["owner"], row["partitions"]) == (
-        told["id"], SessionStatus.RUNNING, "admin", ["default"]
+        received["id"], SessionStatus.RUNNING, "admin", ["default"]
     )  # fmt: skip
-    await world.arrows.next(f"hr.evt.session.created.{told['id']}", status="running")
+    await world.arrows.next(f"hr.evt.session.created.{received['id']}", status="running")
 
     # 4  CP → C: Created session's metadata
-    assert (answer.status_code, told["status"], told["options"]["priority"]) == (201, "running", 70)
+    assert (answer.status_code, received["status"], received["options"]["priority"]) == (201, "running", 70)
 
 
 async def test_cancel_session(world: World, tmp_path: Path) -> None:
@@ -104,8 +104,12 @@ async def test_cancel_session(world: World, tmp_path: Path) -> None:
     assert await results(world, session) == [ResultStatus.ABORTED] * 4
 
     # 5  CP → C: Updated session metadata
-    told = answered.result()
-    assert (told["status"], told["client_submission"], told["cancelled_at"] is None) == ("cancelled", False, False)
+    received = answered.result()
+    assert (received["status"], received["client_submission"], received["cancelled_at"] is None) == (
+        "cancelled",
+        False,
+        False,
+    )
     await sessions.until(tasks, "cancelled", "cancelled", "cancelled")
     assert await in_rows(world, tasks) == [TaskStatus.CANCELLED] * 3
 
@@ -173,7 +177,7 @@ async def test_resume_session(world: World) -> None:
     lane = "SELECT 1 FROM scheduler.lanes WHERE submission = $1 FOR UPDATE"
     async with world.held(lane, UUID(tasks[0])):  # a submission has the id of its first line
         # 1  C → CP: Resume session
-        told = await sessions.lead(session, "resume")
+        received = await sessions.lead(session, "resume")
         await arrows.next("hr.rpc.scheduler.session.resume", session=session)
 
         # 2  CP → S: Set session status to Running
@@ -181,7 +185,7 @@ async def test_resume_session(world: World) -> None:
         assert await session_row(world, session) == (SessionStatus.RUNNING, True, True)
 
         # 5  CP → C: Updated session metadata: here the tasks have their turn after the answer
-        assert told["status"] == "running"
+        assert received["status"] == "running"
         await world.waited_for()
         assert await sessions.statuses(tasks) == ["pending"] * 12
         assert await world.queued(session) == 0
@@ -227,7 +231,7 @@ async def test_stop_submission(world: World) -> None:
     session = await sessions.open()
 
     # 1  C → CP: Stop submission
-    told = await sessions.post(f"/sessions/{session}/stop-submission", {"client": True})
+    received = await sessions.post(f"/sessions/{session}/stop-submission", {"client": True})
     await arrows.next("hr.rpc.scheduler.session.stop", session=session, client=True)
 
     # 2  CP → S: Update session metadata
@@ -235,7 +239,11 @@ async def test_stop_submission(world: World) -> None:
     await arrows.next(f"hr.evt.session.stopped.{session}", status="running")
 
     # 3  CP → C: Updated session metadata
-    assert (told["status"], told["client_submission"], told["worker_submission"]) == ("running", False, True)
+    assert (received["status"], received["client_submission"], received["worker_submission"]) == (
+        "running",
+        False,
+        True,
+    )
 
     # It holds, and workers' follows; nothing opens it again.
     await sessions.post(f"/sessions/{session}/submissions", {"tasks": [task("add", {"n": 1})]}, 409)

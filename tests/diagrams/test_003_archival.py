@@ -52,13 +52,13 @@ async def test_archival(world: World) -> None:
     for step in STEPS:
         await stops.set(f"archival.{step}", PID)
 
-    async def step(number: int, **told: Any) -> None:
+    async def step(number: int, **received: Any) -> None:
         """Lets the step before count, and waits until this one has done its work. `told`: the event of the one before."""
         if number:
             await stops.release(f"archival.{STEPS[number - 1]}", PID)
         due: tuple[str, dict[str, Any]] = (f"hr.step.archiver.archival.{STEPS[number]}", {"chain": job})
-        subject = f"hr.evt.archive.changed.{job}" if "status" in told else f"hr.evt.dataset.changed.{dataset}"
-        await arrows.together(due, *([(subject, told)] if told else []))
+        subject = f"hr.evt.archive.changed.{job}" if "status" in received else f"hr.evt.dataset.changed.{dataset}"
+        await arrows.together(due, *([(subject, received)] if received else []))
         await stops.reached(f"archival.{STEPS[number]}", PID)
 
     async def status() -> str:

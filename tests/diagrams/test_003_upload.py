@@ -34,8 +34,8 @@ async def test_upload(world: World) -> None:
     assert dataset["pid"] == PID
     assert dataset["datasetlifecycle"]["archiveStatusMessage"] == "filesNotReadyYet"
     await arrows.next("hr.rpc.archiver.dataset.create", pid=PID)
-    told = await arrows.next(f"hr.evt.dataset.created.{dataset['id']}", pid=PID)
-    assert told["archive_status"] == "filesNotReadyYet"
+    received = await arrows.next(f"hr.evt.dataset.created.{dataset['id']}", pid=PID)
+    assert received["archive_status"] == "filesNotReadyYet"
     row = await world.row("SELECT * FROM archiver.datasets WHERE pid = $1", PID)
     assert (str(row["id"]), row["owner"], row["dataset_name"], row["files"]) == (dataset["id"], "admin", "drawn", 0)
 

@@ -73,10 +73,10 @@ async def test_a_full_storage_is_waited_for(world: World) -> None:
     await world.system.start_service("archiver", replica="archiver-full", env=full)
     job = await world.datasets.job(pid, "archive")
 
-    async def told() -> bool:
+    async def received() -> bool:
         return any("room on long-term storage" in reason for reason in (await world.datasets.explain(pid))["reasons"])
 
-    await wait_until(told, timeout=20, on_timeout=lambda: world.datasets.explain(pid))
+    await wait_until(received, timeout=20, on_timeout=lambda: world.datasets.explain(pid))
     told_of = " ".join((await world.datasets.explain(pid))["reasons"])
     assert "have to stay free" in told_of
     assert "2 datablocks are registered" in told_of
@@ -129,14 +129,14 @@ async def test_a_storage_that_is_not_there_is_waited_for(world: World) -> None:
 async def storage_is_missed(world: World, pid: str, why: str) -> None:
     """The dataset, the status and both services' health say it."""
 
-    async def told() -> bool:
+    async def received() -> bool:
         explained = " ".join((await world.datasets.explain(pid))["reasons"])
         ready = await world.edge.plain.get("/health/ready")
         unwell = ready.json()["services"]
         lts = [one["lts"] if isinstance(one := unwell[name], dict) else one for name in ("archiver", "retriever")]
         return ready.status_code == 503 and all(why in text for text in (explained, *lts))
 
-    await wait_until(told, timeout=20, on_timeout=lambda: world.datasets.explain(pid))
+    await wait_until(received, timeout=20, on_timeout=lambda: world.datasets.explain(pid))
     status = await world.edge.get("/ops/v1/status")
     assert not status["ok"]
     assert any(why in one["checks"].get("lts", "") for one in status["services"])

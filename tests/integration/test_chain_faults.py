@@ -89,10 +89,10 @@ async def test_tries_are_spaced_by_schedules(bench: NatsBench) -> None:
     begin = asyncio.get_running_loop().time()
     id = await start(bench, STUBBORN)
     await wait_until(lambda: f"hr.at.archiver.{id}" in bench.steps)
-    told = await bench.chains.explain(id)
-    assert told.summary == "stubborn is at stubborn (2 of 2)"
-    assert "failed tries" in told.reasons[0]
-    assert told.reasons[1] == "its last words: RuntimeError: not yet"
+    received = await bench.chains.explain(id)
+    assert received.summary == "stubborn is at stubborn (2 of 2)"
+    assert "failed tries" in received.reasons[0]
+    assert received.reasons[1] == "its last words: RuntimeError: not yet"
     info = await ended(bench, id)
     assert asyncio.get_running_loop().time() - begin >= 3 * SOON.first
     assert visited(info) == ["first", "stubborn"]
@@ -360,8 +360,8 @@ async def test_a_chain_that_is_not_known_here_waits_for_who_knows_it(bench: Nats
     async with bench.begin() as unit:
         await bench.chains.start(unit, newer, Trip(), id=id)
         del bench.chains.registry.chains[("trip", 2)]
-    told = await bench.chains.explain(id)
-    assert "does not know version 2 of trip" in told.reasons[0]
+    received = await bench.chains.explain(id)
+    assert "does not know version 2 of trip" in received.reasons[0]
     await wait_until(lambda: bench.steps)
     bench.chains.registry.chains[("trip", 2)] = newer
     assert (await ended(bench, id)).status == "done"

@@ -36,7 +36,7 @@ class Ended(msgspec.Struct, frozen=True):
     err: str
 
     @property
-    def told(self) -> Any:
+    def received(self) -> Any:
         assert self.code == 0, self.err
         return json.loads(self.out)
 
@@ -108,7 +108,7 @@ def tree(root: Path) -> dict[str, bytes]:
 
 async def test_a_folder_goes_in_and_the_same_comes_out(cli: Cli, pid: str, source: Path, tmp_path: Path) -> None:
     (source / "link").symlink_to(source / "a/large.fits")
-    stored = (await cli("archive", pid, source, "--name", "First light", "--json")).told
+    stored = (await cli("archive", pid, source, "--name", "First light", "--json")).received
     assert stored["links"] == [str(source / "link")]
     (source / "link").unlink()
     assert stored["dataset"]["datasetName"] == "First light"
@@ -120,7 +120,7 @@ async def test_a_folder_goes_in_and_the_same_comes_out(cli: Cli, pid: str, sourc
     assert again.err == "", "no bars where nobody looks"
 
     to = tmp_path / "back"
-    back = (await cli("retrieve", pid, "--to", to, "--json")).told
+    back = (await cli("retrieve", pid, "--to", to, "--json")).received
     assert (back["written"], back["unchanged"], back["datablocks"]) == (5, 0, 2)
     assert tree(to) == tree(source)
     (to / "deep/empty").write_bytes(b"not any more")
@@ -129,7 +129,7 @@ async def test_a_folder_goes_in_and_the_same_comes_out(cli: Cli, pid: str, sourc
     assert refused.code == 1
     assert "deep/empty" in refused.err
     assert (to / "deep/empty").read_bytes() == b"not any more"
-    mended = (await cli("retrieve", pid, "--to", to, "--force", "--keep-tars", "--json")).told
+    mended = (await cli("retrieve", pid, "--to", to, "--force", "--keep-tars", "--json")).received
     assert (mended["written"], mended["unchanged"]) == (2, 3)
     tars = {path.name: path for path in to.glob("*.tar")}
     assert {name: tars[name].stat().st_size for name in tars} == {
@@ -139,7 +139,7 @@ async def test_a_folder_goes_in_and_the_same_comes_out(cli: Cli, pid: str, sourc
         tar.unlink()
     assert tree(to) == tree(source)
 
-    listed = (await cli("retrieve", pid, "--json")).told
+    listed = (await cli("retrieve", pid, "--json")).received
     assert all(block["url"].startswith("http") for block in listed["datablocks"])
     shown = await cli("dataset", pid)
     assert "is on long-term storage" in shown.out
@@ -160,17 +160,17 @@ async def test_a_call_that_was_broken_off_goes_on(
     process.kill()
     await process.communicate()
     await shared_system.start_server("s3")
-    handed_in = (await cli("archive", pid, source, "--no-wait", "--json")).told
+    handed_in = (await cli("archive", pid, source, "--no-wait", "--json")).received
     assert len(handed_in["datablocks"]) == 2
-    stored = (await cli("archive", pid, source, "--json")).told
+    stored = (await cli("archive", pid, source, "--json")).received
     assert stored["dataset"]["datasetlifecycle"]["retrievable"]
 
     # A download too: of one datablock everything is there, of the other something is missing. A file of the user's own stays.
     to = tmp_path / "back"
-    (await cli("retrieve", pid, "--to", to, "--json")).told  # noqa: B018 (told checks the exit code)
+    (await cli("retrieve", pid, "--to", to, "--json")).received  # noqa: B018 (told checks the exit code)
     (to / "a/large.fits").unlink()
     (to / "mine.tar.part").write_bytes(b"mine")
-    back = (await cli("retrieve", pid, "--to", to, "--json")).told
+    back = (await cli("retrieve", pid, "--to", to, "--json")).received
     assert (back["written"], back["unchanged"], back["datablocks"]) == (1, 4, 2)
     assert tree(to) == tree(source) | {"mine.tar.part": b"mine"}
 
@@ -203,10 +203,10 @@ async def test_an_upload_that_was_killed_sends_no_file_twice(
     changed = before < FILES  # otherwise it is being packed already, and nothing of it may change
     if changed:
         (source / "299.dat").write_bytes(b"changed since")
-    again = (await cli("archive", pid, source, "--json")).told
+    again = (await cli("archive", pid, source, "--json")).received
     assert again["sent"] <= FILES - before + changed
     assert again["dataset"]["datasetlifecycle"]["archiveStatusMessage"] == "datasetOnArchiveDisk"
-    back = (await cli("retrieve", pid, "--to", tmp_path / "back", "--json")).told
+    back = (await cli("retrieve", pid, "--to", tmp_path / "back", "--json")).received
     assert back["written"] == FILES
     assert tree(tmp_path / "back") == tree(source)
 
@@ -217,9 +217,9 @@ async def test_a_dataset_that_cannot_be_finished_is_abandoned(
     await datasets.register(pid, {"deep/empty": b"", "other": b"1"})
     assert (await cli("archive", pid, source)).code == 1
     for _ in range(2):
-        gone = (await cli("dataset", "abandon", pid, "--json")).told
+        gone = (await cli("dataset", "abandon", pid, "--json")).received
         assert (gone["pid"], gone["numberOfFiles"]) == (pid, 2)
-    stored = (await cli("archive", pid, source, "--json")).told
+    stored = (await cli("archive", pid, source, "--json")).received
     assert stored["dataset"]["datasetlifecycle"]["archiveStatusMessage"] == "datasetOnArchiveDisk"
     late = await cli("dataset", "abandon", pid)
     assert (late.code, "only before it is archived" in " ".join(late.err.split())) == (1, True)
@@ -231,9 +231,9 @@ async def test_all_names_that_are_refused_are_said_before_a_byte_is_sent(
     for name in ("bad\n", "\u202etxt.exe", "x\x9b"):
         (source / name).write_bytes(b"")
     refused = await cli("archive", pid, source)
-    told = " ".join(refused.err.split())
+    received = " ".join(refused.err.split())
     assert refused.code == 2
-    assert all(part in told for part in ("control character (U+000A)", "(U+202E)", "(U+009B)")), told
+    assert all(part in received for part in ("control character (U+000A)", "(U+202E)", "(U+009B)")), received
     assert await datasets.find(pid) is None
     for name in ("bad\n", "\u202etxt.exe", "x\x9b"):
         (source / name).unlink()
@@ -246,7 +246,7 @@ async def test_all_names_that_are_refused_are_said_before_a_byte_is_sent(
         (source / name).write_bytes(name.encode())
     await cli("archive", pid, source)
     to = source.parent / "back"
-    (await cli("retrieve", pid, "--to", to, "--json")).told  # noqa: B018
+    (await cli("retrieve", pid, "--to", to, "--json")).received  # noqa: B018
     assert tree(to) == tree(source)
 
 
@@ -257,7 +257,7 @@ async def test_the_upload_of_somebody_who_left_too_early(cli: Cli, datasets: Dat
     await datasets.upload(pid, {"deep/empty": b""})
     await datasets.finish(pid)
     await datasets.until(pid, "missingFilesError")
-    stored = (await cli("archive", pid, source, "--json")).told
+    stored = (await cli("archive", pid, source, "--json")).received
     assert stored["dataset"]["datasetlifecycle"]["archiveStatusMessage"] == "datasetOnArchiveDisk"
 
 
@@ -269,7 +269,7 @@ async def test_other_files_under_the_same_pid(cli: Cli, datasets: Datasets, pid:
     assert (await datasets.get(pid))["numberOfFiles"] == 2, "nothing was added to it"
 
     mine = f"{pid}-b"
-    (await cli("archive", mine, source, "--json")).told  # noqa: B018
+    (await cli("archive", mine, source, "--json")).received  # noqa: B018
     (source / "☉.fits").write_bytes(b"moon" * 75)
     changed = await cli("archive", mine, source, "--json")
     assert changed.code == 1
@@ -298,7 +298,7 @@ async def test_what_is_damaged_is_named_the_rest_comes_back_and_archiving_repair
     source.mkdir()
     for number, name in enumerate(names):
         (source / name).write_bytes(bytes([number]) * 700_000)
-    stored = (await cli("archive", pid, source, "--json")).told
+    stored = (await cli("archive", pid, source, "--json")).received
     lts = shared_system.stack.home.path / "lts/data"
     tars = [lts / block["archiveId"] for block in stored["datablocks"]]
     assert len(tars) == len(names)
@@ -310,12 +310,16 @@ async def test_what_is_damaged_is_named_the_rest_comes_back_and_archiving_repair
 
     back = await cli("retrieve", pid, "--to", tmp_path / "back", "--json")
     assert back.code == 1
-    told = json.loads(back.out)
-    assert (told["retrieval"]["status"], told["retrieval"]["damaged"], told["datablocks"]) == ("partial", 4, 1)
-    assert sorted(told["missing"]) == ["flipped", "gone", "short", "swapped"]
+    received = json.loads(back.out)
+    assert (received["retrieval"]["status"], received["retrieval"]["damaged"], received["datablocks"]) == (
+        "partial",
+        4,
+        1,
+    )
+    assert sorted(received["missing"]) == ["flipped", "gone", "short", "swapped"]
     assert tree(tmp_path / "back") == {"kept": (source / "kept").read_bytes()}
 
-    seen = (await cli("dataset", pid, "--json")).told
+    seen = (await cli("dataset", pid, "--json")).received
     lifecycle = seen["dataset"]["datasetlifecycle"]
     assert (lifecycle["archivable"], lifecycle["retrievable"]) == (True, True), "SciCat's system error"
     assert lifecycle["archiveStatusMessage"] == "scheduleArchiveJobFailed"
@@ -343,7 +347,7 @@ async def test_what_is_damaged_is_named_the_rest_comes_back_and_archiving_repair
         (other / name).write_bytes(b"of another night")
     assert (await cli("archive", pid, other)).code == 1
     kept = tars[2].stat().st_mtime_ns
-    repaired = (await cli("archive", pid, source, "--json")).told
+    repaired = (await cli("archive", pid, source, "--json")).received
     assert repaired["repaired"] == [tars[n].name for n in (0, 1, 3, 4)]
     assert [tar.read_bytes() for tar in tars] == before
     assert tars[2].stat().st_mtime_ns == kept, "what was whole was not touched"
@@ -354,7 +358,7 @@ async def test_what_is_damaged_is_named_the_rest_comes_back_and_archiving_repair
     assert [block["damage"] for block in repaired["datablocks"]] == [None] * 5
     assert (await edge.get(f"{DATA}/locate/{quoted}"))["storages"] == ["lts-a"]
     assert "already" in (await cli("archive", pid, source)).out
-    (await cli("retrieve", pid, "--to", tmp_path / "back", "--json")).told  # noqa: B018 (told checks the exit code)
+    (await cli("retrieve", pid, "--to", tmp_path / "back", "--json")).received  # noqa: B018 (told checks the exit code)
     assert tree(tmp_path / "back") == tree(source)
 
 
@@ -363,20 +367,22 @@ async def test_values_go_up_and_come_down(shared_system: Processes, cli: Cli, ed
     large, small = os.urandom(LARGE), b"small"
     (tmp_path / "large").write_bytes(large)
     (tmp_path / "small").write_bytes(small)
-    made = (await cli("upload", tmp_path / "large", tmp_path / "small", "--session", session, "--json")).told["results"]
+    made = (await cli("upload", tmp_path / "large", tmp_path / "small", "--session", session, "--json")).received[
+        "results"
+    ]
     assert [(one["name"], one["checksum"]) for one in made] == [
         (name, hashlib.sha256(value).hexdigest()) for name, value in (("large", large), ("small", small))
     ]
     names = [one["id"] for one in made]
-    assert (await cli("wait", *names, "--json")).told["states"] == dict.fromkeys(names, "completed")
+    assert (await cli("wait", *names, "--json")).received["states"] == dict.fromkeys(names, "completed")
     # The beginning is there from a call that was broken off.
     (tmp_path / f"back.{names[0]}.part").write_bytes(large[:1_000_000])
-    assert (await cli("download", names[0], "-o", tmp_path / "back", "--json")).told["bytes"] == LARGE
+    assert (await cli("download", names[0], "-o", tmp_path / "back", "--json")).received["bytes"] == LARGE
     assert (tmp_path / "back").read_bytes() == large
     assert (await cli("download", names[1])).out == "small"
     assert (await cli("import", session, "anything")).code == 1
     for _ in range(2):
-        gone = (await cli("delete-data", *names, "--json")).told["results"]
+        gone = (await cli("delete-data", *names, "--json")).received["results"]
         assert [one["status"] for one in gone] == ["deleted", "deleted"]
 
     async def none_left() -> bool:

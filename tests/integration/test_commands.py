@@ -42,14 +42,14 @@ async def outcome(bench: Bench, ack: PubAck) -> CommandDone | CommandRejected:
     """Waits for what became of a command."""
     kinds: dict[str, Any] = {"done": CommandDone, "rejected": CommandRejected}
 
-    async def told() -> CommandDone | CommandRejected | None:
+    async def received() -> CommandDone | CommandRejected | None:
         for event in await bench.events():
             noun, verdict, sequence = event.subject.split(".")[2:]
             if noun == "command" and sequence == str(ack.seq):
                 return msgspec.json.decode(event.data, type=kinds[verdict])  # type: ignore[no-any-return]
         return None
 
-    found = await wait_until(told)
+    found = await wait_until(received)
     assert found is not None
     return found
 
@@ -157,9 +157,9 @@ async def test_an_idempotency_key_gives_the_same_answer_once(bench: Bench, alice
     assert await bench.asker.request(RPC, Word("mine"), Said, headers=headers) == first
     assert bench.acted == 1
     for other in (Word("other"), Word("mine", 2)):
-        with pytest.raises(AlreadyExists) as told:
+        with pytest.raises(AlreadyExists) as raised:
             await bench.asker.request(RPC, other, Said, headers=headers)
-        assert told.value.field == h.IDEMPOTENCY_KEY
+        assert raised.value.field == h.IDEMPOTENCY_KEY
     # The key is its owner's: another user may use the same. A command under it is the same request.
     await bench.asker.request(RPC, Word("theirs"), Said, headers=headers | speaking(bench.keys, "bob", RPC))
     done = await outcome(bench, await alice.publish(SAY, Word("mine"), headers={h.IDEMPOTENCY_KEY: "k1"}))

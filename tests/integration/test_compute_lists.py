@@ -201,9 +201,9 @@ async def check_all(listed: Listed, noun: str, fields: dict[str, str]) -> None:
                 expected = [item.id for item, fits in zip(everything, model, strict=True) if fits]
                 assert found == expected, (field, op, value)
         if many:
-            with pytest.raises(Invalid, match="many values") as told:
+            with pytest.raises(Invalid, match="many values") as raised:
                 await listed.page(sort=field)
-            assert told.value.field == "sort"
+            assert raised.value.field == "sort"
             continue
 
         def key(item: Any, field: str = field, kind: str = kind) -> Any:
@@ -362,9 +362,9 @@ async def test_what_is_wrong_with_a_filter_is_named(rig: Rig, field: str, op: An
     session = await rig.session()
     where = [[], [c.Condition("priority", 1), c.Condition(field, value, op)]]
     for name, asked in (("list", c.TaskQuery(session=session, where=where)), ("count", c.TaskCount(session, where))):
-        with pytest.raises(Invalid) as told:
+        with pytest.raises(Invalid) as raised:
             await rig.ask(f"task.{name}", asked, c.TaskPage)
-        assert told.value.field == f"where[1][1].{at}"
+        assert raised.value.field == f"where[1][1].{at}"
 
 
 async def test_orders_and_tokens_that_are_none(rig: Rig) -> None:
@@ -373,9 +373,9 @@ async def test_orders_and_tokens_that_are_none(rig: Rig) -> None:
     listed = tasks_of(rig, session)
 
     async def field(**asked: Any) -> str:
-        with pytest.raises(Invalid) as told:
+        with pytest.raises(Invalid) as raised:
             await listed.page(**asked)
-        return told.value.field
+        return raised.value.field
 
     assert await field(sort="nothing") == "sort"
     assert await field(sort="--id") == "sort"
@@ -386,9 +386,9 @@ async def test_orders_and_tokens_that_are_none(rig: Rig) -> None:
     for wrong in ("x", "abcd", str(uuid4())):
         assert await field(sort="priority", token=wrong) == "token"
     unknown = msgspec.json.encode({"session": session, "where": [[{"field": "id", "op": "~", "value": 1}]]})
-    with pytest.raises(Invalid) as told:
+    with pytest.raises(Invalid) as raised:
         await rig.ask("task.list", unknown, c.TaskPage)
-    assert told.value.field == "where[0][0].op"
+    assert raised.value.field == "where[0][0].op"
 
 
 async def test_a_hundred_thousand_tasks_are_filtered_and_sorted_in_well_under_a_second(rig: Rig) -> None:
@@ -480,9 +480,9 @@ async def test_a_filter_that_costs_too_much_is_refused_by_its_name(rig: Rig) -> 
         ("result.list", c.ResultQuery(session=session, where=_named(dear)), c.ResultPage),
         ("session.list", c.SessionList(where=_named(dear)), c.SessionPage),
     ):
-        with pytest.raises(Invalid, match="cost 1536 units, of which a list may take 512") as told:
+        with pytest.raises(Invalid, match="cost 1536 units, of which a list may take 512") as raised:
             await rig.ask(name, asked, reply)
-        assert told.value.field == "where"
+        assert raised.value.field == "where"
 
 
 def _named(where: list[list[c.Condition]]) -> list[list[c.Condition]]:
@@ -516,9 +516,9 @@ async def test_attempts_are_told_from_the_first_to_the_current_one(rig: Rig) -> 
     assert ([one.attempt for one in page.items], page.next) == ([1], "")
     with pytest.raises(NotFound):
         await rig.ask("task.attempts", c.AttemptQuery(task=failed), c.AttemptPage, user="bob")
-    with pytest.raises(Invalid) as told:
+    with pytest.raises(Invalid) as raised:
         await attempts(failed, token="x")
-    assert told.value.field == "token"
+    assert raised.value.field == "token"
 
 
 async def _again(rig: Rig, task: UUID) -> bool:

@@ -73,8 +73,8 @@ def completed(task: UUID) -> Completed:
     return Completed(task, 0, [Output(result, 2, b"{}")])
 
 
-def told(rig: Rig, session: UUID) -> list[TaskLogged]:
-    return [msgspec.json.decode(body, type=TaskLogged) for body in rig.told(f"hr.evt.task.logged.{session}")]
+def received(rig: Rig, session: UUID) -> list[TaskLogged]:
+    return [msgspec.json.decode(body, type=TaskLogged) for body in rig.received(f"hr.evt.task.logged.{session}")]
 
 
 # -- from a worker
@@ -106,8 +106,10 @@ async def test_it_is_told_to_who_watches_and_silence_is_not(rig: Rig) -> None:
     async with rig.worker(app, partition=partition):
         id = await rig.submit(session, [spec("silent"), spec("speak", name, inputs=["@0"])])
         await rig.all_ended(session)
-        await wait_until(lambda: told(rig, session))
-        assert told(rig, session) == [TaskLogged(session, ids.task_id(id, 1), 0, 0, f"before {name}\nafter {name}\n")]
+        await wait_until(lambda: received(rig, session))
+        assert received(rig, session) == [
+            TaskLogged(session, ids.task_id(id, 1), 0, 0, f"before {name}\nafter {name}\n")
+        ]
         assert (await logs(rig, ids.task_id(id, 0))).text == ""
 
 
@@ -161,8 +163,8 @@ async def test_reported_twice_it_is_kept_and_told_once(rig: Rig) -> None:
     await report(rig, first, second, completed(task))
     await rig.until(task, "completed")
     assert (await logs(rig, task)).text == "one\ntwo\n"
-    await wait_until(lambda: len(told(rig, session)) >= 2)
-    assert [event.text for event in told(rig, session)] == ["one\n", "two\n"]
+    await wait_until(lambda: len(received(rig, session)) >= 2)
+    assert [event.text for event in received(rig, session)] == ["one\n", "two\n"]
 
 
 async def test_a_past_attempts_late_words_are_taken_and_a_coming_ones_are_not(rig: Rig) -> None:

@@ -86,9 +86,9 @@ async def deleted(rig: Rig, session: UUID, *results: UUID, user: str = "ann") ->
 
 
 async def refused(kind: type[HeadraceError], call: Any, field: str, said: str = ".") -> None:
-    with pytest.raises(kind, match=said) as told:
+    with pytest.raises(kind, match=said) as raised:
         await call
-    assert told.value.field == field
+    assert raised.value.field == field
 
 
 async def stored(rig: Rig, session: UUID, result: UUID, data: bytes) -> str:
@@ -283,8 +283,8 @@ async def test_an_import_by_a_durable_command_twice_delivered_acts_once(rig: Rig
     for _ in range(2):
         ack = await rig.bus.publish(subject, asked, headers={h.IDEMPOTENCY_KEY: f"k{session}"})
         outcome = subjects.event("command", "done", ack.seq)
-        await wait_until(lambda told=outcome: rig.told(told))
-        reply = msgspec.json.decode(rig.told(outcome)[-1], type=CommandDone).reply
+        await wait_until(lambda received=outcome: rig.received(received))
+        reply = msgspec.json.decode(rig.received(outcome)[-1], type=CommandDone).reply
         assert msgspec.json.decode(reply, type=c.ResultList).results[0].status == "completed"
     assert rig.framed(session, "results").count(result) == 1
 

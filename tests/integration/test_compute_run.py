@@ -147,8 +147,8 @@ async def test_progress_is_told_and_a_long_task_is_seen_processing(rig: Rig) -> 
     seen = await rig.until(ids.task_id(id, 0), "processing")
     assert seen.worker
     assert seen.started_at
-    told = await wait_until(lambda: rig.told(f"hr.evt.task.progress.{session}"))
-    assert msgspec.json.decode(told[0], type=TaskProgress) == TaskProgress(session, seen.id, 0.25, "holding")
+    received = await wait_until(lambda: rig.received(f"hr.evt.task.progress.{session}"))
+    assert msgspec.json.decode(received[0], type=TaskProgress) == TaskProgress(session, seen.id, 0.25, "holding")
     assert rig.framed(session, "started") == [seen.id]
     said = await rig.ask("task.explain", c.TaskRef(seen.id), c.Explanation)
     assert said.summary == f"worker {seen.worker} has it"
@@ -246,9 +246,9 @@ async def test_results_with_and_without_a_value(rig: Rig) -> None:
         (c.NewResult(id=fresh, object=f"results/{session}/{fresh}/../{mine}/x"), "results[0].object"),
         (c.NewResult(id=fresh, object=f"results/{session}/{fresh}/"), "results[0].object"),
     ):
-        with pytest.raises(Invalid) as told:
+        with pytest.raises(Invalid) as raised:
             await rig.ask("result.create", c.ResultCreate(session, [wrong]), c.ResultList)
-        assert told.value.field == field
+        assert raised.value.field == field
     with pytest.raises(Invalid, match="neither"):
         await rig.ask("result.complete", c.ResultComplete(made[1].id), c.Result)
     with pytest.raises(NotFound):
@@ -316,8 +316,10 @@ async def test_close_cancels_what_waits_and_lets_what_runs_finish(rig: Rig) -> N
         assert (await rig.counts(session)).completed == 1
         with pytest.raises(Conflict, match="CLOSED"):
             await rig.ask("session.close", c.SessionRef(session), c.Session)
-        told = await wait_until(lambda: rig.told(f"hr.evt.session.closed.{session}"))
-        assert msgspec.json.decode(told[0], type=SessionChanged) == SessionChanged(session, "closed", closed.version)
+        received = await wait_until(lambda: rig.received(f"hr.evt.session.closed.{session}"))
+        assert msgspec.json.decode(received[0], type=SessionChanged) == SessionChanged(
+            session, "closed", closed.version
+        )
         assert len(set(rig.framed(session, "cancelled"))) == 51
         with pytest.raises(Conflict, match="CLOSED"):
             await rig.result(session)
@@ -327,9 +329,9 @@ async def test_close_cancels_what_waits_and_lets_what_runs_finish(rig: Rig) -> N
 
 
 async def test_sessions_are_checked(rig: Rig) -> None:
-    with pytest.raises(NotFound) as told:
+    with pytest.raises(NotFound) as raised:
         await rig.ask("session.create", c.SessionCreate(["default", "nowhere"]), c.Session)
-    assert told.value.field == "partitions[1]"
+    assert raised.value.field == "partitions[1]"
     asked = c.SessionCreate(["default"], c.Options(partition="elsewhere"))
     with pytest.raises(Invalid) as said:
         await rig.ask("session.create", asked, c.Session)
@@ -377,9 +379,9 @@ async def test_tasks_and_results_page_by_page(rig: Rig) -> None:
     assert [task.id for task in failed.items] == [ids.task_id(two, 1)]
     named = await rig.ask("result.list", c.ResultQuery(session=session, ids=[alone[0], uuid4(), own[0]]), c.ResultPage)
     assert {result.id for result in named.items} == {alone[0], own[0]}
-    with pytest.raises(Invalid) as told:
+    with pytest.raises(Invalid) as raised:
         await rig.ask("task.list", c.TaskQuery(session=session, status="lost"), c.TaskPage)
-    assert told.value.field == "status"
+    assert raised.value.field == "status"
     with pytest.raises(Invalid):
         await rig.ask("task.list", c.TaskQuery(session=session, token="x"), c.TaskPage)
     with pytest.raises(Invalid) as said:

@@ -224,9 +224,9 @@ async def test_a_closed_session_and_a_paused_one_can_be_cancelled(rig: Rig) -> N
 
 async def test_submission_can_be_stopped_for_clients_and_for_workers(rig: Rig) -> None:
     session = await rig.session()
-    with pytest.raises(Invalid) as told:
+    with pytest.raises(Invalid) as raised:
         await rig.ask("session.stop", c.SessionStop(session), c.Session)
-    assert told.value.field == "client"
+    assert raised.value.field == "client"
     stopped = await rig.ask("session.stop", c.SessionStop(session, worker=True), c.Session)
     assert (stopped.client_submission, stopped.worker_submission) == (True, False)
     await rig.submit(session, [spec()])
@@ -356,7 +356,7 @@ async def test_delete_of_a_running_session_leaves_no_row_and_no_object(
     deletion = await operation(rig, begun.operation)
     assert (deletion.metadata.kind, deletion.metadata.target, deletion.result) == ("delete", f"sessions/{session}", {})
     assert not await keys(rig, session)
-    await wait_until(lambda: rig.told(f"hr.evt.session.deleted.{session}"))
+    await wait_until(lambda: rig.received(f"hr.evt.session.deleted.{session}"))
 
 
 async def test_a_purged_session_can_be_deleted(rig: Rig) -> None:
@@ -391,9 +391,9 @@ async def test_cancel_of_pending_queued_and_running_tasks(rig: Rig) -> None:
         assert await rig.result_status(gate) == "created"
         again = await rig.ask("task.cancel", c.TaskCancel(session, named), c.TaskChanges)
         assert (again.changed, again.unchanged) == (0, 3)
-        with pytest.raises(NotFound) as told:
+        with pytest.raises(NotFound) as raised:
             await rig.ask("task.cancel", c.TaskCancel(session, [named[0], uuid4()]), c.TaskChanges)
-        assert told.value.field == "tasks[1]"
+        assert raised.value.field == "tasks[1]"
         with pytest.raises(Invalid):
             await rig.ask("task.cancel", c.TaskCancel(session, [named[0], named[0]]), c.TaskChanges)
 
@@ -414,9 +414,9 @@ async def test_failed_tasks_run_again_with_all_that_failed_because_of_them(rig: 
     assert await statuses(rig, id, *range(5)) == ["completed"] * 4 + ["error"]
     assert [(await rig.task(ids.task_id(id, line))).attempt for line in range(4)] == [1, 1, 0, 1]
     assert await rig.value(ids.result_id(id, 0)) == b'"better"'
-    with pytest.raises(Invalid) as told:
+    with pytest.raises(Invalid) as raised:
         await rig.ask("task.rerun", c.TaskRerun(session, statuses=["completed"]), c.TaskChanges)
-    assert told.value.field == "statuses[0]"
+    assert raised.value.field == "statuses[0]"
     await lead(rig, session, "close")
     with pytest.raises(Conflict, match="CLOSED"):
         await rig.ask("task.rerun", c.TaskRerun(session), c.TaskChanges)
@@ -473,10 +473,10 @@ async def test_it_closes_when_its_tasks_and_their_subtasks_have_ended_and_opens_
         await rig.submit(session, [spec()])
     again = await rig.ask("task.rerun", c.TaskRerun(session), c.TaskChanges)
     assert (again.changed, again.unchanged, again.reasons) == (2, 0, [])
-    await wait_until(lambda: len(rig.told(f"hr.evt.session.closed.{session}")) == 2)
+    await wait_until(lambda: len(rig.received(f"hr.evt.session.closed.{session}")) == 2)
     assert await status(rig, session) == "closed"
     assert (await rig.counts(session)).completed == 4
-    assert len(rig.told(f"hr.evt.session.reopened.{session}")) == 1
+    assert len(rig.received(f"hr.evt.session.reopened.{session}")) == 1
     assert await statuses(rig, id, 0, 1) == ["completed"] * 2
 
 
@@ -526,4 +526,4 @@ async def test_what_cannot_run_again_says_why(rig: Rig) -> None:
     changes = await rig.ask("task.rerun", c.TaskRerun(session, [fine]), c.TaskChanges)
     assert [one.reason for one in changes.reasons] == ["it is COMPLETED"]
     assert await status(rig, session) == "closed"
-    assert rig.told(f"hr.evt.session.reopened.{session}") == []
+    assert rig.received(f"hr.evt.session.reopened.{session}") == []

@@ -102,9 +102,9 @@ async def test_whose_it_is_and_what_is_no_token(rig: Rig, session: UUID) -> None
     with pytest.raises(NotFound):
         await rig.ask("session.states", c.StatesQuery(session), c.States, user="bob")
     for token in ("x", "tx", f"q{session}"):
-        with pytest.raises(Invalid) as told:
+        with pytest.raises(Invalid) as raised:
             await rig.ask("session.states", c.StatesQuery(session, token), c.States)
-        assert told.value.field == "token"
+        assert raised.value.field == "token"
 
 
 async def test_a_paused_sessions_ready_tasks_are_paused(rig: Rig) -> None:

@@ -39,11 +39,11 @@ async def rig(servers: Servers) -> AsyncIterator[Rig]:
 async def refused(rig: Rig, kind: type[HeadraceError], field: str, *tasks: c.TaskSpec, **more: Any) -> HeadraceError:
     """A submission that is refused leaves nothing behind."""
     session = more.pop("session", None) or await rig.session()
-    with pytest.raises(kind) as told:
+    with pytest.raises(kind) as raised:
         await rig.submit(session, tasks, **more)
-    assert told.value.field == field, told.value
+    assert raised.value.field == field, raised.value
     assert (await rig.counts(session)).total == 0
-    return told.value
+    return raised.value
 
 
 async def test_its_tasks_run_and_their_ids_follow_from_its_own(rig: Rig) -> None:
@@ -56,7 +56,7 @@ async def test_its_tasks_run_and_their_ids_follow_from_its_own(rig: Rig) -> None
     assert (task.status, task.name, task.outputs) == ("completed", str(task.id), [ids.result_id(id, 7)])
     seen = await rig.ask("submission.get", c.SubmissionRef(id), c.Submission)
     assert (seen.status, seen.chunks, seen.tasks) == ("visible", 1, 20)
-    made = [msgspec.json.decode(m, type=SubmissionMade) for m in rig.told(f"hr.evt.submission.visible.{session}")]
+    made = [msgspec.json.decode(m, type=SubmissionMade) for m in rig.received(f"hr.evt.submission.visible.{session}")]
     assert made == [SubmissionMade(session, id, 20)]
 
 
@@ -99,9 +99,9 @@ async def test_an_aborted_dependency_is_refused(rig: Rig) -> None:
     session = await rig.session()
     id = await rig.submit(session, [spec("fail")])
     await rig.until(ids.task_id(id, 0), "error")
-    with pytest.raises(Conflict, match="ABORTED") as told:
+    with pytest.raises(Conflict, match="ABORTED") as raised:
         await rig.submit(session, [spec(), spec(inputs=[ids.result_id(id, 0)])])
-    assert told.value.field == "tasks[1].inputs[0]"
+    assert raised.value.field == "tasks[1].inputs[0]"
     assert (await rig.counts(session)).total == 1
 
 
@@ -173,9 +173,9 @@ async def test_the_same_submission_again_does_nothing_other_content_is_refused(r
     with pytest.raises(AlreadyExists):
         await rig.submit(await rig.session(), [spec(payload="same")], id=id)
     assert (await rig.all_ended(session)).completed == 1
-    with pytest.raises(Invalid) as told:
+    with pytest.raises(Invalid) as raised:
         await rig.submit(session, [spec()], id=uuid4())
-    assert told.value.field == "id"
+    assert raised.value.field == "id"
 
 
 # -- chunks
@@ -214,9 +214,9 @@ async def test_a_chunk_sent_again_does_nothing_other_content_is_refused(rig: Rig
     first = [spec(payload=n) for n in range(3)]
     for _ in range(2):
         await rig.chunk(session, id, 0, 0, first)
-    with pytest.raises(AlreadyExists) as told:
+    with pytest.raises(AlreadyExists) as raised:
         await rig.chunk(session, id, 0, 0, first[:2])
-    assert told.value.field == h.CHUNK
+    assert raised.value.field == h.CHUNK
     for _ in range(2):
         assert (await rig.chunk(session, id, 1, 3, first, last=True)).tasks == 6
     with pytest.raises(Conflict, match="complete"):
@@ -252,9 +252,9 @@ async def test_lines_that_do_not_join_are_refused(rig: Rig) -> None:
 async def test_a_reference_to_an_output_that_another_chunk_does_not_have(rig: Rig) -> None:
     session, id = await rig.session(), ids.submission_id()
     await rig.chunk(session, id, 0, 0, [spec(), spec(outputs=0)])
-    with pytest.raises(Invalid, match="line 2 ") as told:
+    with pytest.raises(Invalid, match="line 2 ") as raised:
         await rig.chunk(session, id, 1, 2, [spec(inputs=["@1"])], last=True)
-    assert told.value.field == "tasks[0].inputs"
+    assert raised.value.field == "tasks[0].inputs"
     assert (await rig.counts(session)).total == 0
 
 
@@ -262,9 +262,9 @@ async def test_a_refused_chunk_takes_what_came_before_with_it_and_frees_its_clai
     session, id = await rig.session(), ids.submission_id()
     gate, mine = await rig.result(session), await rig.result(session)
     await rig.chunk(session, id, 0, 0, [spec(inputs=[gate]), spec(outputs=[mine])])
-    with pytest.raises(NotFound) as told:
+    with pytest.raises(NotFound) as raised:
         await rig.chunk(session, id, 1, 2, [spec(), spec(inputs=[uuid4()])], last=True)
-    assert told.value.field == "tasks[1].inputs[0]"
+    assert raised.value.field == "tasks[1].inputs[0]"
     await rig.complete(gate, b"")
     again = await rig.submit(session, [spec(payload="again", outputs=[mine])])
     assert (await rig.all_ended(session)).total == 1
@@ -289,7 +289,7 @@ async def test_a_dependency_that_ends_while_chunks_arrive(rig: Rig) -> None:
 
 
 async def test_malformed_lines_name_their_line(rig: Rig) -> None:
-    async def told(data: bytes) -> str:
+    async def received(data: bytes) -> str:
         session = await rig.session()
         with pytest.raises(Invalid) as said:
             await rig.chunk(session, ids.submission_id(), 0, 0, data, last=True)
@@ -297,13 +297,13 @@ async def test_malformed_lines_name_their_line(rig: Rig) -> None:
         return said.value.field
 
     good = msgspec.json.encode(spec())
-    assert await told(good + b"\n{") == "tasks[1]"
-    assert await told(good + b"\n" + good + b'\n{"payload": 1, "unknown": 2}') == "tasks[2].unknown"
-    assert (await told(good + b'\n{"inputs": 3}')).startswith("tasks[1]")
-    assert (await told(b'{"options": {"priority": 100}}')).startswith("tasks[0].options.priority")
-    assert await told(good + b'\n{"payload_result": "\xff"}') == "tasks[1]"
-    assert await told(good + b'\n{"payload": ' + b"[" * 5000 + b"]" * 5000 + b"}") == "tasks[1]"
-    assert await told(b"") == "tasks"
+    assert await received(good + b"\n{") == "tasks[1]"
+    assert await received(good + b"\n" + good + b'\n{"payload": 1, "unknown": 2}') == "tasks[2].unknown"
+    assert (await received(good + b'\n{"inputs": 3}')).startswith("tasks[1]")
+    assert (await received(b'{"options": {"priority": 100}}')).startswith("tasks[0].options.priority")
+    assert await received(good + b'\n{"payload_result": "\xff"}') == "tasks[1]"
+    assert await received(good + b'\n{"payload": ' + b"[" * 5000 + b"]" * 5000 + b"}") == "tasks[1]"
+    assert await received(b"") == "tasks"
 
 
 async def test_a_body_that_is_no_text_or_nested_too_deeply_is_refused(rig: Rig) -> None:
@@ -316,8 +316,8 @@ async def test_an_output_whose_id_somebody_took_before_names_it(rig: Rig) -> Non
     session, id = await rig.session(), ids.submission_id()
     taken = ids.result_id(id, 1)
     await rig.ask("result.create", c.ResultCreate(session, [c.NewResult(id=taken)]), c.ResultList)
-    told = await refused(rig, AlreadyExists, "id", spec(), spec(), session=session, id=id)
-    assert str(taken) in told.message
+    received = await refused(rig, AlreadyExists, "id", spec(), spec(), session=session, id=id)
+    assert str(taken) in received.message
     other = ids.submission_id()
     await rig.chunk(session, other, 0, 0, [spec(), spec()])
     with pytest.raises(Conflict, match="line 1 already"):
@@ -336,9 +336,9 @@ async def test_headers_of_a_chunk_are_checked(rig: Rig) -> None:
         (h.OPTIONS, '{"priority": 0}'),
     ):
         headers = {**whole, name: wrong}
-        with pytest.raises(Invalid) as told:
+        with pytest.raises(Invalid) as raised:
             await rig.ask("submission.chunk", msgspec.json.encode(spec()), c.Submission, headers=headers)
-        assert told.value.field == name, (name, wrong, told.value)
+        assert raised.value.field == name, (name, wrong, raised.value)
 
 
 async def test_a_session_that_closes_between_two_chunks(rig: Rig) -> None:

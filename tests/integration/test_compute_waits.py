@@ -96,9 +96,9 @@ async def test_time_passes(rig: Rig) -> None:
         ([one], "bob", NotFound, "results[0]"),
         ([], "ann", Invalid, "results"),
     ):
-        with pytest.raises(kind) as told:
+        with pytest.raises(kind) as raised:
             await wait(rig, *asked, user=user)
-        assert told.value.field == field
+        assert raised.value.field == field
     with pytest.raises(Invalid):
         await wait(rig, one, timeout=31)
 

@@ -277,17 +277,17 @@ async def test_a_blocking_function_runs_in_a_child(rig: Rig) -> None:
         id = await rig.submit(session, [spec("double", inputs=[given]), spec("double", inputs=["@0"])])
         assert (await rig.all_ended(session)).completed == 2
         assert await rig.value(ids.result_id(id, 1)) == b"abababab"
-        await wait_until(lambda: len(rig.told(f"hr.evt.task.progress.{session}")) == 2)
+        await wait_until(lambda: len(rig.received(f"hr.evt.task.progress.{session}")) == 2)
 
 
 async def test_a_blocking_function_is_killed_when_its_time_is_up(rig: Rig, tmp_path: Path) -> None:
     partition = await rig.partition()
     session = await rig.session(partition)
-    told = tmp_path / "pid"
+    received = tmp_path / "pid"
     async with rig.worker(children, partition=partition, slots=1):
         # Its child has to be up within that time; what happens when it is not is the same.
-        id = await rig.submit(session, [spec("hang", str(told), options={"max_duration": 3})])
-        pid = int(await wait_until(lambda: told.exists() and told.read_text(), timeout=20))
+        id = await rig.submit(session, [spec("hang", str(received), options={"max_duration": 3})])
+        pid = int(await wait_until(lambda: received.exists() and received.read_text(), timeout=20))
         ended = await rig.until(ids.task_id(id, 0), "timeout")
         assert ended.error == "it took longer than 3 s"
         with pytest.raises(ProcessLookupError):

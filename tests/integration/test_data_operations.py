@@ -39,15 +39,15 @@ async def rig(servers: Servers) -> AsyncIterator[DataRig]:
 
 @pytest_asyncio.fixture
 async def events(rig: DataRig, servers: Servers) -> AsyncIterator[list[Operation]]:
-    told: list[Operation] = []
+    received: list[Operation] = []
     watcher = await servers.connect()
 
     async def hear(message: Msg) -> None:
-        told.append(msgspec.json.decode(message.data, type=Operation))
+        received.append(msgspec.json.decode(message.data, type=Operation))
 
     await watcher.subscribe("hr.evt.operation.changed.>", cb=hear)
     await watcher.flush()
-    yield told
+    yield received
     await watcher.close()
 
 
@@ -159,11 +159,11 @@ async def test_a_retrieval_is_cancelled_with_its_job(rig: DataRig) -> None:
         await cancel(rig, "retriever", id)
         assert (await ended(rig, "retriever", id)).metadata.state == "cancelled"
 
-    async def told() -> bool:
+    async def received() -> bool:
         job = await rig.ask("archiver.job.get", k.JobRef(id), k.Job)
         return job.job_status_message == "finishedUnsuccessful"
 
-    await wait_until(told, on_timeout="its job has ended too")
+    await wait_until(received, on_timeout="its job has ended too")
     assert (await rig.ask("retriever.retrieval.get", r.RetrievalRef(id), r.Retrieval)).status == "cancelled"
 
 

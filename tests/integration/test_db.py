@@ -73,10 +73,10 @@ async def test_a_lost_connection_is_unavailable_and_a_bug_is_not(database: Datab
     async with await open_pool(database.url("broker"), "broker") as pool, pool.acquire() as connection:
         pid = await connection.fetchval("SELECT pg_backend_pid()")
         await admin.execute("SELECT pg_terminate_backend($1)", pid)
-        with pytest.raises(Exception) as told:  # noqa: PT011 (what it is called depends on when it is noticed)
+        with pytest.raises(Exception) as raised:  # noqa: PT011 (what it is called depends on when it is noticed)
             await connection.fetchval("SELECT 1")
-        assert isinstance(told.value, Exception)
-        away = translate(told.value)
+        assert isinstance(raised.value, Exception)
+        away = translate(raised.value)
         assert away is not None
         assert away.retryable
     await admin.close()

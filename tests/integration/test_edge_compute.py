@@ -308,12 +308,12 @@ async def test_a_bad_submission_is_refused_with_its_place_and_leaves_nothing(edg
     session = await edge.session(function="note")
     made = (await edge.post(f"/sessions/{session}/results", {"results": [{"name": "a"}, {"name": "b"}]}))["results"]
     text = json.dumps(tasks).replace('"A"', f'"{made[0]["id"]}"').replace('"B"', f'"{made[1]["id"]}"')
-    told = await edge.post(f"/sessions/{session}/submissions", {"tasks": json.loads(text)}, status)
-    assert told["field"].startswith(field), told
+    received = await edge.post(f"/sessions/{session}/submissions", {"tasks": json.loads(text)}, status)
+    assert received["field"].startswith(field), received
     assert await edge.rows(session) == EMPTY
     lines = "\n".join(json.dumps(task) for task in json.loads(text))  # and as a body of lines
     answer = await edge.http.post(f"{ROOT}/sessions/{session}/submissions", content=lines, headers=NDJSON)
-    assert (answer.status_code, answer.json()["field"]) == (status, told["field"])
+    assert (answer.status_code, answer.json()["field"]) == (status, received["field"])
     assert await edge.rows(session) == EMPTY
 
 

@@ -245,7 +245,7 @@ async def test_under_the_same_key_a_verb_acts_once(edge: Gateway, rig: Rig) -> N
         misused = await say(verb, verb, other)
         assert (misused.status_code, misused.json()["field"]) == (409, "Idempotency-Key"), misused.text
     assert (await edge.http.get(at(other))).json()["status"] == "running"
-    assert [len(rig.told(f"hr.evt.session.{what}.{session}")) for what in ("paused", "cancelled", "purged")] == [
+    assert [len(rig.received(f"hr.evt.session.{what}.{session}")) for what in ("paused", "cancelled", "purged")] == [
         1,
         1,
         1,

@@ -42,11 +42,11 @@ async def test_a_small_body_is_one_request(gateway: Gateway) -> None:
     assert answer.status_code == 201
     [(ctx, body)] = gateway.scheduler.asked("submission.chunk")
     assert body == lines(3).rstrip()
-    told = ctx.headers
-    assert (told["Hr-Chunk"], told["Hr-First"], told["Hr-Last"]) == ("0", "0", "1")
-    assert told["Hr-Session"] == str(session)
-    assert is_submission(UUID(told["Hr-Submission"]))
-    assert json.loads(told["Hr-Options"])["labels"] == {"k": "ä€😀"}
+    received = ctx.headers
+    assert (received["Hr-Chunk"], received["Hr-First"], received["Hr-Last"]) == ("0", "0", "1")
+    assert received["Hr-Session"] == str(session)
+    assert is_submission(UUID(received["Hr-Submission"]))
+    assert json.loads(received["Hr-Options"])["labels"] == {"k": "ä€😀"}
 
 
 async def test_a_long_body_is_cut_at_line_ends_and_the_last_comes_last(gateway: Gateway) -> None:

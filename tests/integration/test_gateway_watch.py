@@ -58,8 +58,8 @@ async def test_what_is_then_what_happens(gateway: Gateway) -> None:
     pages(gateway, session)
     await tell(gateway, session, 90)
     async with watching(gateway.http, session) as watcher:
-        await wait_until(lambda: watcher.names == WHOLE, on_timeout=lambda: watcher.told)
-        begin, first, second, _ = (data for _, data in watcher.told)
+        await wait_until(lambda: watcher.names == WHOLE, on_timeout=lambda: watcher.received)
+        begin, first, second, _ = (data for _, data in watcher.received)
         assert (begin["id"], begin["status"]) == (str(session), "running")
         assert first == {
             "session": str(session),
@@ -70,7 +70,7 @@ async def test_what_is_then_what_happens(gateway: Gateway) -> None:
         }
         assert set(second["tasks"]) == {"error"}
         await tell(gateway, session, 1, 2)
-        await wait_until(lambda: watcher.completed() == [1, 2], on_timeout=lambda: watcher.told)
+        await wait_until(lambda: watcher.completed() == [1, 2], on_timeout=lambda: watcher.received)
 
 
 async def test_what_happens_while_the_snapshot_is_read_comes_after_it(gateway: Gateway) -> None:
@@ -95,11 +95,11 @@ async def test_who_comes_back_gets_only_what_came_after(gateway: Gateway) -> Non
     await tell(gateway, session, 1, 2)
     asked = len(gateway.scheduler.asked("session.states"))
     async with watching(gateway.http, session, first.id) as second:
-        await wait_until(lambda: second.completed() == [1, 2], on_timeout=lambda: second.told)
+        await wait_until(lambda: second.completed() == [1, 2], on_timeout=lambda: second.received)
         assert set(second.names) == {"task.changed"}
     await tell(gateway, session, 3)
     async with watching(gateway.http, session, last_event_id=second.id) as third:
-        await wait_until(lambda: third.completed() == [3], on_timeout=lambda: third.told)
+        await wait_until(lambda: third.completed() == [3], on_timeout=lambda: third.received)
     assert len(gateway.scheduler.asked("session.states")) == asked
 
 
@@ -112,7 +112,7 @@ async def test_a_snapshot_that_was_broken_off_goes_on(gateway: Gateway) -> None:
     began = f"{first.id}~t17"
     await tell(gateway, session, 1)
     async with watching(gateway.http, session, began) as second:
-        await wait_until(lambda: second.completed() == [1], on_timeout=lambda: second.told)
+        await wait_until(lambda: second.completed() == [1], on_timeout=lambda: second.received)
         assert second.names == ["snapshot.states", "snapshot.end", "task.changed"]
 
 
@@ -121,21 +121,21 @@ async def test_a_stream_that_was_lost_means_a_new_snapshot(gateway: Gateway) -> 
     pages(gateway, session)
     async with watching(gateway.http, session) as watcher:
         await wait_until(
-            lambda: watcher.names == WHOLE, on_timeout=lambda: watcher.told
+            lambda: watcher.names == WHOLE, on_timeout=lambda: watcher.received
         )  # it hears what comes from now on
         await tell(gateway, session, 1)
-        await wait_until(lambda: watcher.completed() == [1], on_timeout=lambda: watcher.told)
+        await wait_until(lambda: watcher.completed() == [1], on_timeout=lambda: watcher.received)
         before = watcher.id
         await gateway.servers.forget("EVENTS")
         await topology.apply(gateway.scheduler.bus)
-        await wait_until(lambda: watcher.names.count("snapshot.end") == 2, on_timeout=lambda: watcher.told)
+        await wait_until(lambda: watcher.names.count("snapshot.end") == 2, on_timeout=lambda: watcher.received)
         assert watcher.names == [*WHOLE, "task.changed", *WHOLE]
         await tell(gateway, session, 2)
-        await wait_until(lambda: watcher.completed() == [1, 2], on_timeout=lambda: watcher.told)
+        await wait_until(lambda: watcher.completed() == [1, 2], on_timeout=lambda: watcher.received)
         assert watcher.id.partition("-")[0] != before.partition("-")[0]
     for last in (before, f"{before}~t17"):
         async with watching(gateway.http, session, last) as again:
-            await wait_until(lambda: again.names == WHOLE, on_timeout=lambda: again.told)
+            await wait_until(lambda: again.names == WHOLE, on_timeout=lambda: again.received)
 
 
 async def test_what_the_stream_has_dropped_means_a_new_snapshot(gateway: Gateway) -> None:
@@ -145,7 +145,7 @@ async def test_what_the_stream_has_dropped_means_a_new_snapshot(gateway: Gateway
     await tell(gateway, session, 1, 2)
     assert await gateway.servers.purge("EVENTS", "hr.evt.>") >= 2
     async with watching(gateway.http, session, first.id) as second:
-        await wait_until(lambda: "snapshot.end" in second.names, on_timeout=lambda: second.told)
+        await wait_until(lambda: "snapshot.end" in second.names, on_timeout=lambda: second.received)
 
 
 async def test_a_late_reader_notices_that_the_stream_was_full(
@@ -233,7 +233,7 @@ async def test_only_what_is_wanted(gateway: Gateway) -> None:
     ):
         for each in (tasks, results, only):
             await wait_until(lambda each=each: "snapshot.end" in each.names)  # type: ignore[misc]
-        assert tasks.told[1][1]["tasks"] == {"completed": [], "pending": [str(UUID(int=2))]}
+        assert tasks.received[1][1]["tasks"] == {"completed": [], "pending": [str(UUID(int=2))]}
         await tell(gateway, session, 1, 2, 3, 5)
         text = TaskLogged(session, UUID(int=1), 0, 0, "not of these")
         await gateway.scheduler.bus.publish(subjects.event("task", "logged", session), text)
@@ -243,12 +243,14 @@ async def test_only_what_is_wanted(gateway: Gateway) -> None:
         await gateway.scheduler.bus.publish(subjects.event("session", "closed", session), closed)
         for each in (tasks, results, only):
             await wait_until(
-                lambda each=each: each.names[-1] == "session.closed", on_timeout=lambda each=each: each.told
+                lambda each=each: each.names[-1] == "session.closed", on_timeout=lambda each=each: each.received
             )  # type: ignore[misc]
         assert tasks.completed() == [2, 5]
-        assert all("results" not in data for event, data in tasks.told if event == "task.changed")
-        assert [data["text"] for event, data in tasks.told if event == "task.logged"] == ["of these"]
-        assert [data["results"] for event, data in results.told if event == "task.changed"] == [[str(UUID(int=1005))]]
+        assert all("results" not in data for event, data in tasks.received if event == "task.changed")
+        assert [data["text"] for event, data in tasks.received if event == "task.logged"] == ["of these"]
+        assert [data["results"] for event, data in results.received if event == "task.changed"] == [
+            [str(UUID(int=1005))]
+        ]
         assert only.names == [*WHOLE, "session.closed"]
         assert tasks.id == results.id == only.id, "a place moves on past what is not wanted"
     for query, field in (

@@ -25,7 +25,7 @@ async def test_another_gateway_goes_on_where_the_first_was(
         gateway.scheduler.sessions[session.id] = session
         async with watching(gateway.http, session.id, first.id) as second:
             await tell(gateway, session.id, 3)
-            await wait_until(lambda: second.completed() == [2, 3], on_timeout=lambda: second.told)
+            await wait_until(lambda: second.completed() == [2, 3], on_timeout=lambda: second.received)
             assert set(second.names) == {"task.changed"}
 
 
@@ -40,6 +40,6 @@ async def test_who_waits_is_answered_when_the_gateway_stops(
         waiting = asyncio.create_task(ask(alice, "session", session=session, place=place, wait=30))
         await wait_until(lambda: len(gateway.scheduler.asked("session.get")) > asked)
         gateway.stop.set()
-        told = await asyncio.wait_for(waiting, 15)
-        assert told["events"] == []
+        received = await asyncio.wait_for(waiting, 15)
+        assert received["events"] == []
         await alice.close()

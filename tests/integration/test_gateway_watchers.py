@@ -49,12 +49,14 @@ async def alice(gateway: Gateway) -> AsyncIterator[Client]:
     await client.close()
 
 
-def names(told: Any) -> list[str]:
-    return [event["event"] for event in told["events"]]
+def names(received: Any) -> list[str]:
+    return [event["event"] for event in received["events"]]
 
 
-def completed(told: Any) -> list[int]:
-    return [UUID(t).int for e in told["events"] if e["event"] == "task.changed" for t in e["data"].get("completed", [])]
+def completed(received: Any) -> list[int]:
+    return [
+        UUID(t).int for e in received["events"] if e["event"] == "task.changed" for t in e["data"].get("completed", [])
+    ]
 
 
 async def tell(gateway: Gateway, session: UUID, *numbers: int) -> None:
@@ -91,9 +93,9 @@ async def test_what_is_then_what_happens_then_what_came_meanwhile(gateway: Gatew
     await tell(gateway, session, *range(10, 50))
     place, found = fourth["place"], list[int]()
     while len(found) < 40:
-        told = await ask(alice, "session", session=session, place=place)
-        found += completed(told)
-        place = told["place"]
+        received = await ask(alice, "session", session=session, place=place)
+        found += completed(received)
+        place = received["place"]
     assert found == list(range(10, 50))
     nothing = await ask(alice, "session", session=session, place=place, wait=0)
     assert nothing["events"] == []
@@ -127,16 +129,16 @@ async def test_a_stream_that_was_lost_means_a_new_snapshot(gateway: Gateway, ali
     await gateway.servers.forget("EVENTS")
     await topology.apply(gateway.scheduler.bus)
     await tell(gateway, session, 1)
-    told = await waiting
-    if not told["events"]:  # the question ended first: the next one is told
-        told = await ask(alice, "session", session=session, place=told["place"])
-    assert names(told) == WHOLE[:2]
-    told = await ask(alice, "session", session=session, place=told["place"])
-    assert names(told) == WHOLE[2:]
+    received = await waiting
+    if not received["events"]:  # the question ended first: the next one is told
+        received = await ask(alice, "session", session=session, place=received["place"])
+    assert names(received) == WHOLE[:2]
+    received = await ask(alice, "session", session=session, place=received["place"])
+    assert names(received) == WHOLE[2:]
     for lost in (place, f"{place}~t17"):
         assert names(await ask(alice, "session", session=session, place=lost)) == WHOLE[:2]
     await tell(gateway, session, 2)
-    assert completed(await ask(alice, "session", session=session, place=told["place"]))[-1] == 2
+    assert completed(await ask(alice, "session", session=session, place=received["place"]))[-1] == 2
 
 
 async def test_what_is_refused(gateway: Gateway, alice: Client) -> None:
@@ -170,8 +172,8 @@ async def test_ones_own_outcomes_and_no_others(gateway: Gateway, alice: Client) 
 
     async def outcome(user: str, sequence: int, error: ErrorBody | None = None) -> None:
         subject = subjects.command(user, "scheduler", "session", "close")
-        told: Any = CommandDone(subject, msgspec.Raw(b"{}")) if error is None else CommandRejected(subject, error)
-        await bus.publish(subjects.event("command", "rejected" if error else "done", sequence), told)
+        received: Any = CommandDone(subject, msgspec.Raw(b"{}")) if error is None else CommandRejected(subject, error)
+        await bus.publish(subjects.event("command", "rejected" if error else "done", sequence), received)
 
     await outcome("alice", 1)
     began = await ask(alice, "commands")
@@ -180,11 +182,11 @@ async def test_ones_own_outcomes_and_no_others(gateway: Gateway, alice: Client) 
     await outcome("alice2", 2)
     await outcome("bob", 3)
     await outcome("alice", 4, ErrorBody("not_found", "no", "session", ""))
-    told = await waiting
-    assert [(e["event"], e["id"]) for e in told["events"]] == [("command.rejected", "4")]
-    assert told["events"][0]["data"]["error"]["code"] == "not_found"
+    received = await waiting
+    assert [(e["event"], e["id"]) for e in received["events"]] == [("command.rejected", "4")]
+    assert received["events"][0]["data"]["error"]["code"] == "not_found"
     await outcome("bob", 5)
-    nothing = await ask(alice, "commands", place=told["place"], wait=0.2)
+    nothing = await ask(alice, "commands", place=received["place"], wait=0.2)
     assert nothing["events"] == []
     await outcome("alice", 6)
     assert [e["id"] for e in (await ask(alice, "commands", place=nothing["place"]))["events"]] == ["6"]
@@ -205,7 +207,7 @@ async def test_an_answer_fits_into_a_message(gateway: Gateway, alice: Client) ->
         )
     starts: list[int] = []
     while len(starts) < 5:
-        told = await ask(alice, "session", session=session, place=place)
-        starts += [event["data"]["start"] for event in told["events"]]
-        place = told["place"]
+        received = await ask(alice, "session", session=session, place=place)
+        starts += [event["data"]["start"] for event in received["events"]]
+        place = received["place"]
     assert starts == list(range(5))

@@ -121,7 +121,7 @@ async def test_accepting_makes_a_compute_session_and_gives_back_the_other(sites:
     assert "ACCEPTED" in refused.json()["detail"]
     await wait_until(
         lambda: sites.phases(a["meta"]["uuid"]) == ["OFFERED", "ACCEPTED", "AVAILABLE", "RUNNING"],
-        on_timeout=lambda: sites.told,
+        on_timeout=lambda: sites.received,
     )
 
 
@@ -342,8 +342,8 @@ async def test_without_any_site(sites: Sites, ann: httpx.AsyncClient) -> None:
 async def test_what_is_wrong_is_named(sites: Sites, ann: httpx.AsyncClient) -> None:
     for path, body, field in BAD:
         answer = await ann.post(f"{ROOT}/{path}", json=body)
-        told = answer.json()
-        assert (answer.status_code, told.get("field")) == (400, field), (path, body, told)
+        received = answer.json()
+        assert (answer.status_code, received.get("field")) == (400, field), (path, body, received)
 
 
 async def test_events_of_an_offer_are_its_owners(sites: Sites, ann: httpx.AsyncClient) -> None:

@@ -32,15 +32,15 @@ async def bench(nats: Servers, database: Database) -> AsyncIterator[NatsBench]:
 @pytest_asyncio.fixture
 async def events(nats: Servers) -> AsyncIterator[list[Operation]]:
     """Every operation that is told of, as it was then."""
-    told: list[Operation] = []
+    received: list[Operation] = []
     watcher = await nats.connect()
 
     async def hear(message: Msg) -> None:
-        told.append(msgspec.json.decode(message.data, type=Operation))
+        received.append(msgspec.json.decode(message.data, type=Operation))
 
     await watcher.subscribe("hr.evt.operation.changed.>", cb=hear)
     await watcher.flush()
-    yield told
+    yield received
     await watcher.close()
 
 

@@ -19,7 +19,7 @@ async def bench(nats: Servers, database: Database) -> AsyncIterator[Bench]:
         yield bench
 
 
-async def told(bench: Bench) -> list[tuple[str, str]]:
+async def received(bench: Bench) -> list[tuple[str, str]]:
     """The events that the stream holds: id and text."""
     events = await bench.events()
     return [(event.headers["Nats-Msg-Id"], msgspec.json.decode(event.data, type=Word).text) for event in events]
@@ -54,8 +54,8 @@ async def test_events_are_published_after_the_commit_in_order(bench: Bench) -> N
         unit.emit("hr.evt.dataset.said.1", Word("second"))
         unit.after.append(note)
         assert await bench.events() == []
-    await wait_until(lambda: told(bench))
-    assert await told(bench) == [("archiver:1", "first"), ("archiver:2", "second")]
+    await wait_until(lambda: received(bench))
+    assert await received(bench) == [("archiver:1", "first"), ("archiver:2", "second")]
     assert order == ["0 events before the effects"]
 
 
@@ -75,8 +75,8 @@ async def test_a_rollback_tells_nothing(bench: Bench) -> None:
     with pytest.raises(KeyError):
         await work()
     await say(bench, "marker")
-    await wait_until(lambda: told(bench))
-    assert [text for _, text in await told(bench)] == ["marker"]
+    await wait_until(lambda: received(bench))
+    assert [text for _, text in await received(bench)] == ["marker"]
     assert (await bench.said(), undone) == ([], ["undone"])
 
 
@@ -86,8 +86,8 @@ async def test_what_a_kill_left_behind_is_published_by_the_poll(bench: Bench) ->
     assert await bench.relay.run_once() == 0, "a second is left to those who publish by themselves"
     await age(bench, 2)
     assert await bench.relay.run_once() == 1
-    await wait_until(lambda: told(bench))
-    assert await told(bench) == [("archiver:1", "left")]
+    await wait_until(lambda: received(bench))
+    assert await received(bench) == [("archiver:1", "left")]
     assert await bench.relay.run_once() == 0
 
 
@@ -104,16 +104,16 @@ async def test_an_event_that_commits_after_a_later_one_is_published_though_its_p
         await bench.pool.execute(INSERT, "higher")
         for _ in range(3):  # however often the poll looks meanwhile
             await bench.relay.run_once()
-        await wait_until(lambda: told(bench))
-        assert await told(bench) == [("archiver:2", "higher")]
+        await wait_until(lambda: received(bench))
+        assert await received(bench) == [("archiver:2", "higher")]
         await late.commit()  # and whoever did this is gone: it does not publish
     assert await bench.relay.run_once() == 1
 
     async def both() -> bool:
-        return len(await told(bench)) == 2
+        return len(await received(bench)) == 2
 
     await wait_until(both)
-    assert await told(bench) == [("archiver:2", "higher"), ("archiver:1", "lower")]
+    assert await received(bench) == [("archiver:2", "higher"), ("archiver:1", "lower")]
 
     async def passed() -> bool:  # nobody is at work any more: the watermark goes on
         await bench.relay.run_once()
@@ -132,30 +132,30 @@ async def test_a_younger_row_below_an_older_one_is_not_passed(bench: Bench) -> N
     await bench.relay.run_once()
 
     async def both() -> bool:
-        return len(await told(bench)) == 2
+        return len(await received(bench)) == 2
 
     await wait_until(both)
 
 
 async def test_another_process_publishes_it_again_with_the_same_id_and_nobody_sees_it_twice(bench: Bench) -> None:
     await say(bench, "one", "two")
-    await wait_until(lambda: told(bench))
+    await wait_until(lambda: received(bench))
     await age(bench, 2)
     assert await Relay(bench.bus, bench.pool, "archiver").run_once() == 2
     await say(bench, "three")
 
     async def three() -> bool:
-        return len(await told(bench)) == 3
+        return len(await received(bench)) == 3
 
     await wait_until(three)
-    assert await told(bench) == [("archiver:1", "one"), ("archiver:2", "two"), ("archiver:3", "three")]
+    assert await received(bench) == [("archiver:1", "one"), ("archiver:2", "two"), ("archiver:3", "three")]
 
 
 async def test_rows_are_kept_as_long_as_the_bus_remembers_then_forgotten(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await say(bench, "old")
-    await wait_until(lambda: told(bench))
+    await wait_until(lambda: received(bench))
     await bench.relay.run_once()
     assert await bench.pool.fetchval("SELECT count(*) FROM outbox") == 1
     assert EVENT_WINDOW == 120
@@ -166,17 +166,17 @@ async def test_rows_are_kept_as_long_as_the_bus_remembers_then_forgotten(
         return bool(await bench.pool.fetchval("SELECT count(*) = 0 FROM outbox"))
 
     await wait_until(forgotten)
-    assert len(await told(bench)) == 1
+    assert len(await received(bench)) == 1
 
 
 async def test_when_the_stream_was_lost_all_are_published_again_with_their_ids(bench: Bench, nats: Servers) -> None:
     await say(bench, *(f"event {n}" for n in range(5)))
 
     async def all_there() -> bool:
-        return len(await told(bench)) == 5
+        return len(await received(bench)) == 5
 
     await wait_until(all_there)
-    before = await told(bench)
+    before = await received(bench)
     await age(bench, 2)
     await bench.relay.run_once()
     await nats.forget("EVENTS")
@@ -184,4 +184,4 @@ async def test_when_the_stream_was_lost_all_are_published_again_with_their_ids(b
     assert await told_now(bench) == 0
     assert await bench.relay.run_once() == 5
     await wait_until(all_there)
-    assert await told(bench) == before
+    assert await received(bench) == before

@@ -102,10 +102,10 @@ async def test_ranks_tell_a_worker_which_partition_comes_first(rig: Rig) -> None
         await rig.submit(await rig.session(low), [spec("task")])
         waits = await rig.submit(await rig.session(high), [spec("task")])
 
-        async def told() -> bool:
+        async def received() -> bool:
             return await says(rig, ids.task_id(waits, 0), f"serve partition {low!r} first: its priority is 10")
 
-        await wait_until(told)
+        await wait_until(received)
 
 
 # -- reserves
@@ -124,8 +124,8 @@ async def test_what_was_borrowed_is_taken_back_for_the_owner_of_the_reserve(rig:
         await rig.submit(await rig.session(owner), [spec("task") for _ in range(3)])
         await wait_until(lambda: worker.controls, on_timeout="nobody was preempted")
         await wait_until(lambda: worker.ranks == {owner: 0, other: 1}, on_timeout="not told before the slot is free")
-        ((told, control),) = worker.controls
-        assert (told, control.event, control.tasks) == (session, "preempted", [(second.id, 0)]), "the youngest"
+        ((received, control),) = worker.controls
+        assert (received, control.event, control.tasks) == (session, "preempted", [(second.id, 0)]), "the youngest"
         again = await rig.task(second.id)
         assert (again.attempt, again.status in ("pending", "submitted"), again.worker) == (1, True, "")
         assert rig.framed(session, "retried") == [second.id]

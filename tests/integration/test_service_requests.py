@@ -49,16 +49,16 @@ async def test_a_request_is_answered_and_knows_who_asks(bench: Bench, nats: Serv
 
 async def test_every_error_arrives_as_what_it_was(bench: Bench) -> None:
     for code, kind in BY_CODE.items():
-        with pytest.raises(HeadraceError) as told:
+        with pytest.raises(HeadraceError) as raised:
             await bench.asker.request(FAIL, Word(code), Said)
-        assert type(told.value) is kind
-        assert (told.value.message, told.value.field) == ("as told", "there")
+        assert type(raised.value) is kind
+        assert (raised.value.message, raised.value.field) == ("as told", "there")
 
 
 async def test_a_surprise_is_internal_and_keeps_its_secret(bench: Bench) -> None:
-    with pytest.raises(Internal) as told:
+    with pytest.raises(Internal) as raised:
         await bench.asker.request(FAIL, Word("surprise"), Said)
-    assert "secret" not in told.value.message
+    assert "secret" not in raised.value.message
 
 
 async def test_a_malformed_request_names_the_field(bench: Bench) -> None:
@@ -69,9 +69,9 @@ async def test_a_malformed_request_names_the_field(bench: Bench) -> None:
         (b'{"text": "a", "times": "b"}', "times"),
         (b'{"text": "a", "more": 1}', "more"),
     ):
-        with pytest.raises(Invalid) as told:
+        with pytest.raises(Invalid) as raised:
             await bench.asker.request(ECHO, body, Said)
-        assert told.value.field == field
+        assert raised.value.field == field
 
 
 async def test_nobody_and_nothing_in_time(bench: Bench) -> None:

@@ -212,9 +212,9 @@ async def test_an_output_left_to_a_child_reaches_who_waited_for_it(rig: Rig) -> 
     assert (await rig.task(ids.task_id(id, 0))).parent is None
     said = await rig.ask("task.explain", c.TaskRef(joined), c.Explanation)
     assert said.task.parent == ids.task_id(id, 0)
-    told = rig.framed(session, "results")
-    assert {small, large, ids.result_id(id, 0, 0)} < set(told)
-    assert len(told) == len(set(told))
+    received = rig.framed(session, "results")
+    assert {small, large, ids.result_id(id, 0, 0)} < set(received)
+    assert len(received) == len(set(received))
 
 
 async def test_a_child_that_fails_takes_with_it_who_waits_and_may_be_run_again(rig: Rig) -> None:
@@ -385,12 +385,12 @@ class Stranger:
             ("submission.get", c.SubmissionRef(submission)),
         ):
             try:
-                told = repr(await self.rig.ask(name, request, dict))
+                received = repr(await self.rig.ask(name, request, dict))
             except HeadraceError as error:
-                told = f"{error!r} {error.field}"
+                received = f"{error!r} {error.field}"
             for id, word in ((task, "T"), (result, "R"), (submission, "S")):
-                told = told.replace(str(id), word)
-            answers.append(f"{name}: {told}")
+                received = received.replace(str(id), word)
+            answers.append(f"{name}: {received}")
         return answers
 
 
@@ -580,18 +580,18 @@ async def test_parts_that_are_refused(rig: Rig, kind: type[HeadraceError], field
     _, one = await parent(rig)
     if "tasks" in more:  # a line of an earlier part does not have that output
         await one.spawn(spec(), last=False)
-        with pytest.raises(kind) as told:
+        with pytest.raises(kind) as raised:
             await one.spawn(*more["tasks"], number=1, first=1)
     else:
-        with pytest.raises(kind) as told:
+        with pytest.raises(kind) as raised:
             await one.spawn(spec(), **more)
-    assert told.value.field == field, told.value
+    assert raised.value.field == field, raised.value
 
 
 async def test_delegated_twice_in_different_parts(rig: Rig) -> None:
     _, one = await parent(rig)
     expected = ids.result_id(ids.submission_of(one.task), 0)
     await one.spawn(spec(outputs=[expected]), last=False)
-    with pytest.raises(Conflict, match="output of another") as told:
+    with pytest.raises(Conflict, match="output of another") as raised:
         await one.spawn(spec(), spec(outputs=[expected]), number=1, first=1)
-    assert told.value.field == "tasks[1].outputs"
+    assert raised.value.field == "tasks[1].outputs"

@@ -35,9 +35,9 @@ async def test_it_is_all_there_and_applying_it_again_changes_nothing(bus: Bus) -
     assert {stream.name: await config(bus, stream.name) for stream in STREAMS} == before
     assert (await bus.publish("hr.evt.session.created.1", b"{}")).seq == ack.seq + 1
     for stream in STREAMS:
-        told = before[stream.name]
+        received = before[stream.name]
         wanted = topology.stream_config(stream)
-        assert {key: told.get(key, False) for key in wanted} == wanted
+        assert {key: received.get(key, False) for key in wanted} == wanted
         for each in stream.consumers:
             found = await consumer(bus, stream.name, each.name)
             asked = topology.consumer_config(each)
@@ -59,17 +59,17 @@ async def test_what_somebody_changed_is_restored_whole(bus: Bus) -> None:
 
 
 async def test_a_lost_stream_is_made_again_and_its_loss_is_told(bus: Bus, nats: Servers) -> None:
-    told: list[frozenset[str]] = []
+    received: list[frozenset[str]] = []
 
     async def hear(lost: frozenset[str]) -> None:
-        told.append(lost)
+        received.append(lost)
 
     bus.on_connected(hear)
     incarnation = bus.incarnations["STEPS"]
     await nats.forget("STEPS")
     await bus.prepare()
     await bus.prepare()
-    assert told == [frozenset({"STEPS"}), frozenset()]
+    assert received == [frozenset({"STEPS"}), frozenset()]
     assert bus.incarnations["STEPS"] != incarnation
 
 

@@ -13,14 +13,14 @@ from shared.contracts import ids
 from tests.support.processes import Processes
 
 
-def waits(told: Path, end: str) -> dict[str, Any]:
+def waits(received: Path, end: str) -> dict[str, Any]:
     """A task that leaves its process's number where `told` says, then waits until `end` is true for the shell."""
-    script = f"echo $$ > {told}.part; mv {told}.part {told}; while ! {end}; do sleep 0.05; done; echo $$"
+    script = f"echo $$ > {received}.part; mv {received}.part {received}; while ! {end}; do sleep 0.05; done; echo $$"
     return {"payload": {"command": ["sh", "-c", script], "outputs": ["-"]}, "options": {"function": "exec"}}
 
 
-def lives(told: Path) -> bool:
-    return Path(f"/proc/{told.read_text().strip()}").exists()
+def lives(received: Path) -> bool:
+    return Path(f"/proc/{received.read_text().strip()}").exists()
 
 
 async def ended(client: httpx.AsyncClient, task: str) -> dict[str, Any] | None:
@@ -57,26 +57,26 @@ async def test_commands_are_cancelled_finished_and_retried(system: Processes, tm
             return found
 
         # Cancelled: within a second nothing of it runs, and the worker goes on.
-        told = tmp_path / "cancelled"
-        (task,) = await submit(waits(told, "false"))
+        received = tmp_path / "cancelled"
+        (task,) = await submit(waits(received, "false"))
         await until(task, "processing", 0)
-        await system.wait_until(told.exists)
+        await system.wait_until(received.exists)
         began = time.monotonic()
         answer = await client.post(f"/sessions/{session}/tasks/cancel", json={"tasks": [task]})
         assert answer.status_code == 200, answer.text
-        await system.wait_until(lambda: not lives(told), every=0.01)
+        await system.wait_until(lambda: not lives(received), every=0.01)
         assert time.monotonic() - began < 1
         await until(task, "cancelled", 0)
 
         # Killed: another worker has its task within 15 s.
-        told, end = tmp_path / "retried", tmp_path / "end"
-        (task,) = await submit(waits(told, f"test -e {end}"))
+        received, end = tmp_path / "retried", tmp_path / "end"
+        (task,) = await submit(waits(received, f"test -e {end}"))
         await until(task, "processing", 0)
-        await system.wait_until(told.exists)
+        await system.wait_until(received.exists)
         await system.start_worker("worker-2", slots=1, commands=True)
         began = time.monotonic()
         await system.kill("worker-1")
-        await system.wait_until(lambda: not lives(told))
+        await system.wait_until(lambda: not lives(received))
         await until(task, "processing", 1)
         seconds = time.monotonic() - began
         print(f"killed, and begun elsewhere after {seconds:.1f} s")

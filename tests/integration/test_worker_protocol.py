@@ -27,7 +27,7 @@ class Stranger:
         self.bus, self.holds, self.stopped = bus, set[tuple[str, int]](), set[str]()
         self.seen: list[int] = []
         self.over: dict[str, int] = {}
-        self.told = asyncio.Event()
+        self.received = asyncio.Event()
 
     async def run(self) -> None:
         beating = asyncio.create_task(self._beat())
@@ -57,10 +57,10 @@ class Stranger:
                 "holds": list(self.holds),
             }
             answer = await self.bus.request(f"hr.beat.worker.{NAME}", json.dumps(beat).encode())
-            told = json.loads(answer.data)
-            every = min(told["every"], 0.2)
-            self.stopped |= set(told["stop"])
-            self.told.set()
+            received = json.loads(answer.data)
+            every = min(received["every"], 0.2)
+            self.stopped |= set(received["stop"])
+            self.received.set()
 
     async def _on_control(self, message: Msg) -> None:
         said = json.loads(message.data)
@@ -68,7 +68,7 @@ class Stranger:
             self.over[message.subject.split(".")[-1]] = 2**31 if said["event"] == "cancelled" else said.get("epoch", 0)
         elif said["event"] in ("cancelled", "preempted"):
             self.over |= dict(said["tasks"])
-        self.told.set()
+        self.received.set()
 
     def _may(self, batch: dict[str, Any], task: dict[str, Any]) -> bool:
         return batch["epoch"] > self.over.get(batch["session"], 0) and task.get("attempt", 0) > self.over.get(
@@ -98,8 +98,8 @@ class Stranger:
             self.holds.add((its["task"], its["attempt"]))
             await self._report({"type": "progress", **its, "fraction": 0.25, "message": "a quarter"})
             while self._may(batch, task) and task["id"] not in self.stopped:
-                self.told.clear()
-                await self.told.wait()
+                self.received.clear()
+                await self.received.wait()
             self.holds.discard((its["task"], its["attempt"]))
             return {"type": "failed", **its, "kind": "cancelled", "message": "stopped"}
         if task["function"] != "double":

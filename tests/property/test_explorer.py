@@ -47,25 +47,25 @@ def walk(shapes: list[Graph], measure: Measure) -> tuple[str, set[int]]:
 
 
 def test_every_interleaving_of_up_to_three_tasks_step_by_step(counted: Counted) -> None:
-    told, ends = walk([*graphs(1), *graphs(2), *graphs(3)], WHOLE)
+    received, ends = walk([*graphs(1), *graphs(2), *graphs(3)], WHOLE)
     assert ends == {T.COMPLETED}
-    counted(f"explorer: up to 3 tasks, 2 schedulers, 1 crash: {told}, all end COMPLETED")
+    counted(f"explorer: up to 3 tasks, 2 schedulers, 1 crash: {received}, all end COMPLETED")
 
 
 def test_every_interleaving_of_four_tasks(counted: Counted) -> None:
-    told, ends = walk(graphs(4), WHOLE if SOAK else replace(WHOLE, coarse=True))
+    received, ends = walk(graphs(4), WHOLE if SOAK else replace(WHOLE, coarse=True))
     assert ends == {T.COMPLETED}
-    counted(f"explorer: 4 tasks, 2 schedulers, 1 crash: {told}, all end COMPLETED")
+    counted(f"explorer: 4 tasks, 2 schedulers, 1 crash: {received}, all end COMPLETED")
 
 
 @pytest.mark.parametrize("name", WORSE)
 def test_what_else_may_go_wrong(name: str, counted: Counted) -> None:
     most, measure = WORSE[name]
     most += SOAK
-    told, ends = walk([graph for n in range(1, most + 1) for graph in graphs(n)], replace(measure, coarse=True))
+    received, ends = walk([graph for n in range(1, most + 1) for graph in graphs(n)], replace(measure, coarse=True))
     assert T.COMPLETED in ends
     assert ends <= TASK_ENDS
-    counted(f"explorer: up to {most} tasks, {name}: {told}")
+    counted(f"explorer: up to {most} tasks, {name}: {received}")
 
 
 @pytest.mark.parametrize("measure", [WHOLE, *(measure for _, measure in WORSE.values())])

@@ -33,8 +33,8 @@ class Edge:
                 edge.headers.append(dict(self.headers))
                 edge.seen.append((asked, dict(parse_qsl(url.query)), body, self.headers["Authorization"]))
                 answer = edge.answers.get(asked, (404, {"detail": "nothing here"}))
-                status, told = answer(dict(parse_qsl(url.query))) if callable(answer) else answer
-                data = told if isinstance(told, bytes) else json.dumps(told).encode()
+                status, received = answer(dict(parse_qsl(url.query))) if callable(answer) else answer
+                data = received if isinstance(received, bytes) else json.dumps(received).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()

@@ -165,12 +165,12 @@ class Rig:
         assert found is not None
         return found
 
-    def told(self, subject: str) -> list[bytes]:
+    def received(self, subject: str) -> list[bytes]:
         """The bodies of the events so far on a subject."""
         return [message.data for message in self.events if message.subject == subject]
 
     def frames(self, session: UUID) -> list[Frame]:
-        bodies = self.told(subjects.event("task", "changed", session))
+        bodies = self.received(subjects.event("task", "changed", session))
         return [msgspec.json.decode(body, type=Frame) for body in bodies]
 
     def framed(self, session: UUID, field: str) -> list[UUID]:

@@ -76,7 +76,7 @@ class Edge(Headrace):
         await self.sessions.close(session)
 
 
-class Told:
+class Received:
     """What an event stream has told of a session. A frame that is told again word for word is noted in `again`."""
 
     def __init__(self) -> None:
@@ -117,7 +117,7 @@ class Watch:
     """Reads the events of a session in the background from its start on, again and again until the block ends."""
 
     def __init__(self, edge: Edge, session: UUID) -> None:
-        self.told = Told()
+        self.received = Received()
         self._edge, self._session = edge, session
         self._reading: asyncio.Task[None] | None = None
         self._connected = False
@@ -135,11 +135,11 @@ class Watch:
         await asyncio.wait([self._reading])
 
     async def _read(self) -> None:
-        while not self.told.closed:
+        while not self.received.closed:
             try:
-                events = self._edge.events(session=self._session, from_start=True, after=self.told.place)
+                events = self._edge.events(session=self._session, from_start=True, after=self.received.place)
                 async for event in events:
                     self._connected = True
-                    self.told.take(event)
+                    self.received.take(event)
             except ClientError:
                 await asyncio.sleep(0.1)  # nobody is there yet, or for long

@@ -39,9 +39,9 @@ class Edge:
                 edge.seen.append((asked, body))
                 edge.query = dict(parse_qsl(urlsplit(self.path).query))
                 answer = edge.answers.get(asked, (404, {"detail": "nothing here"}))
-                status, told = answer(self.headers, body) if callable(answer) else answer
-                raw = isinstance(told, bytes)
-                data = told if raw else json.dumps(told).encode()
+                status, received = answer(self.headers, body) if callable(answer) else answer
+                raw = isinstance(received, bytes)
+                data = received if raw else json.dumps(received).encode()
                 self.send_response(status)
                 if status == 206:
                     self.send_header("Content-Range", f"{self.headers['Range'].replace('=', ' ')}*/*")
@@ -71,7 +71,7 @@ class Facility:
         self.objects: dict[str, bytes] = {}
         self._edge = edge
         edge.answers |= {
-            f"GET {AT}": lambda *_: (200, self.told()) if self.status else (404, {"detail": "there is no dataset"}),
+            f"GET {AT}": lambda *_: (200, self.received()) if self.status else (404, {"detail": "there is no dataset"}),
             f"GET {AT}/datablocks": lambda *_: (200, {"items": [], "next": ""}),
             f"GET {UPLOADS}": self.uploads,
             EXPLAIN: lambda *_: (200, {"pid": PID, "summary": "it is", "reasons": self.reasons}),
@@ -82,7 +82,7 @@ class Facility:
             "POST /data/v1/jobs": self.job,
         }
 
-    def told(self) -> dict[str, Any]:
+    def received(self) -> dict[str, Any]:
         lifecycle = {"archiveStatusMessage": self.status, "retrievable": False}
         size = sum(one["size"] for one in self.registered.values())
         sizes = {"size": size, "numberOfFiles": len(self.registered), "numberOfDatablocks": self.blocks}
@@ -91,7 +91,7 @@ class Facility:
 
     def create(self, *_: Any) -> tuple[int, Any]:
         self.status = "filesNotReadyYet"
-        return 201, self.told()
+        return 201, self.received()
 
     def forget(self) -> None:
         """As if nothing had been registered, nor uploaded."""
@@ -130,7 +130,7 @@ class Facility:
         return take
 
     def finish(self, *_: Any) -> tuple[int, Any]:
-        said = self.told()
+        said = self.received()
         self.status, self.version = "datasetCreated", self.version + 1
         return 200, said
 

@@ -27,7 +27,7 @@ from tests.support.compute_rig import Rig
 from tests.support.wait import LIMIT, wait_until
 
 
-class Hand:
+class ManualWorker:
     """`ranks`, `stopped`: what heartbeats were answered; `controls`: what was told of sessions, as it came."""
 
     def __init__(self, bus: Client, partitions: Sequence[str], slots: int) -> None:
@@ -49,8 +49,8 @@ class Hand:
                 self._partitions,
             )
             answer = await self._bus.request(subjects.beat(self.name), msgspec.json.encode(beat), timeout=LIMIT)
-            told = msgspec.json.decode(answer.data, type=BeatReply)
-            self.ranks, self.stopped = told.ranks, self.stopped | set(told.stop)
+            received = msgspec.json.decode(answer.data, type=BeatReply)
+            self.ranks, self.stopped = received.ranks, self.stopped | set(received.stop)
             await asyncio.sleep(0.05)
 
     async def hear(self, message: Msg) -> None:
@@ -101,9 +101,9 @@ class Hand:
 
 
 @asynccontextmanager
-async def hand(rig: Rig, *partitions: str, slots: int) -> AsyncIterator[Hand]:
+async def hand(rig: Rig, *partitions: str, slots: int) -> AsyncIterator[ManualWorker]:
     """Until the end of the block; its death is the scheduler's to find out."""
-    made = Hand(rig.bus.nc, partitions, slots)
+    made = ManualWorker(rig.bus.nc, partitions, slots)
     listening = await rig.bus.nc.subscribe("hr.ctl.session.*", cb=made.hear)
     beating = asyncio.create_task(made.beats())
     try:

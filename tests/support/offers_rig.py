@@ -41,7 +41,7 @@ class Sites:
     def __init__(self, gateway: Gateway, database: Database, s3: Bucket, bus: Bus) -> None:
         self.gateway, self._database, self._s3, self.bus = gateway, database, s3, bus
         self.located: dict[str, Located | HeadraceError] = {PID: Located(PID, 1_887_957, ["lts-a"])}
-        self.told: list[OfferChanged] = []
+        self.received: list[OfferChanged] = []
         self.locating: list[Context] = []
         self._running: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
 
@@ -92,7 +92,7 @@ class Sites:
 
     def phases(self, offer: str) -> list[str]:
         """What was told of an offer, in order."""
-        return [one.phase for one in self.told if str(one.offer) == offer]
+        return [one.phase for one in self.received if str(one.offer) == offer]
 
     def session_of(self, offer: Document) -> Session:
         return self.scheduler.sessions[UUID(offer["session"])]
@@ -152,7 +152,7 @@ async def open_sites(servers: Servers, database: Database, s3: Bucket, folder: P
         sites = Sites(gateway, database, s3, await connect("admin", topology=False))
 
         async def hear(message: Any) -> None:
-            sites.told.append(msgspec.json.decode(message.data, type=OfferChanged))
+            sites.received.append(msgspec.json.decode(message.data, type=OfferChanged))
 
         await sites.bus.nc.subscribe("hr.evt.offer.>", cb=hear)
         archiver = Service(await connect("archiver"), None, "archiver", "0.0.1", "stand-in")

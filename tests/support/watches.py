@@ -23,7 +23,7 @@ class Watcher:
     """`told`: (event, data) in order; `id`: where a client that comes back goes on."""
 
     def __init__(self, last: str) -> None:
-        self.told: list[Words] = []
+        self.received: list[Words] = []
         self.id, self.greeted = last, asyncio.Event()
 
     async def read(self, response: httpx.Response) -> None:
@@ -34,17 +34,19 @@ class Watcher:
                 fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
                 self.id = fields.get("id", self.id)
                 if "data" in fields:
-                    self.told.append((fields["event"], msgspec.json.decode(fields["data"])))
+                    self.received.append((fields["event"], msgspec.json.decode(fields["data"])))
                 if "retry" in fields:
                     self.greeted.set()
 
     @property
     def names(self) -> list[str]:
-        return [event for event, _ in self.told]
+        return [event for event, _ in self.received]
 
     def completed(self) -> list[int]:
         """The tasks that events, not the snapshot, have told of."""
-        return [UUID(t).int for event, data in self.told if event == "task.changed" for t in data.get("completed", [])]
+        return [
+            UUID(t).int for event, data in self.received if event == "task.changed" for t in data.get("completed", [])
+        ]
 
 
 @asynccontextmanager
@@ -79,8 +81,8 @@ async def ask(client: Client, what: str, **asked: Any) -> Any:
 
 async def whole(client: Client, **asked: Any) -> Any:
     """The answers of a snapshot as one."""
-    told = await ask(client, "session", **asked)
-    while told["events"][-1]["event"] != "snapshot.end":
-        more = await ask(client, "session", **{**asked, "place": told["place"]})
-        told = {"events": told["events"] + more["events"], "place": more["place"]}
-    return told
+    received = await ask(client, "session", **asked)
+    while received["events"][-1]["event"] != "snapshot.end":
+        more = await ask(client, "session", **{**asked, "place": received["place"]})
+        received = {"events": received["events"] + more["events"], "place": more["place"]}
+    return received

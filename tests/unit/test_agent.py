@@ -75,8 +75,8 @@ async def test_a_task_that_somebody_had_before_is_told_as_started_before_it_runs
     gates["busy"].set()
     assert isinstance(await rig.ended(given_back), Completed)
     assert rig.asked[0].tasks == [(given_back.id, 0)]
-    told = [[type(r) for r in message if r.task == given_back.id] for message in rig.batches()]
-    assert [kinds for kinds in told if kinds] == [[Started], [Completed]]
+    received = [[type(r) for r in message if r.task == given_back.id] for message in rig.batches()]
+    assert [kinds for kinds in received if kinds] == [[Started], [Completed]]
     await wait_until(lambda: not rig.broker.messages("TASKS"))
 
 

@@ -33,10 +33,12 @@ async def test_what_runs_is_cancelled_and_reported_when_it_has_ended(rig: Rig, p
 async def test_a_blocking_function_and_its_sub_processes_are_dead_before_it_is_reported(
     rig: Rig, tmp_path: Path
 ) -> None:
-    told = tmp_path / "pids"
-    work = rig.work("family", msgspec.json.encode(str(told)))
+    received = tmp_path / "pids"
+    work = rig.work("family", msgspec.json.encode(str(received)))
     await rig.send(work)
-    pids = await wait_until(lambda: told.exists() and [int(pid) for pid in told.read_text().split()], timeout=20)
+    pids = await wait_until(
+        lambda: received.exists() and [int(pid) for pid in received.read_text().split()], timeout=20
+    )
     await rig.control("cancelled", (work, 0))
     assert await rig.ended(work) == Failed(work.id, 0, "cancelled", WHY)
     assert len(pids) == 2
@@ -190,8 +192,8 @@ async def test_the_more_urgent_partition_goes_first_and_has_room_of_its_own(
     for work in usual:
         await rig.ended(work)
     assert ran[-6:] == [work.id for work in (*urgent, *usual)]
-    told = {report.task for batch in rig.batches("express") for report in batch}
-    assert told == {work.id for work in urgent}
+    received = {report.task for batch in rig.batches("express") for report in batch}
+    assert received == {work.id for work in urgent}
 
 
 async def test_at_its_end_it_stops_what_takes_too_long_and_gives_back_what_came_with_it(rig: Rig) -> None:

@@ -98,8 +98,8 @@ async def check(rig: Rig, case: Case) -> None:
     reports = [report for report in rig.reports() if report.task == work.id]
     assert len([report for report in reports if isinstance(report, Completed | Failed)]) == 1
     assert re.search(case.log, "".join(report.text for report in reports if isinstance(report, Logged)), re.S)
-    told = [report.message for report in reports if isinstance(report, Progress)]
-    assert told[-1:] == ([case.progress] if case.progress else [])
+    received = [report.message for report in reports if isinstance(report, Progress)]
+    assert received[-1:] == ([case.progress] if case.progress else [])
 
 
 def assert_ended(case: Case, ended: Completed | Failed) -> None:

@@ -68,9 +68,9 @@ def test_merging_begins_a_file_that_is_not_there(tmp_path: Path) -> None:
     ],
 )
 def test_the_ratio_says_how_many_times_faster_headrace_is(
-    ours: float | None, theirs: float | None, less_is_better: bool, told: str
+    ours: float | None, theirs: float | None, less_is_better: bool, received: str
 ) -> None:
-    assert report.ratio(ours, theirs, less_is_better=less_is_better) == told
+    assert report.ratio(ours, theirs, less_is_better=less_is_better) == received
 
 
 def rows(whole: report.Figures) -> dict[str, list[str]]:

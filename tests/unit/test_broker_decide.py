@@ -97,9 +97,9 @@ def test_what_cannot_be_is_refused_where_it_stands() -> None:
         (b'{"data": [{"kind": "urn:headrace:kind:dataset", "pid": "../x"}]}', "$.data[0].pid"),
         (b'{"schedule": {"requested": {"duration": "two hours"}}}', "$.schedule.requested.duration"),
     ):
-        with pytest.raises(msgspec.ValidationError) as told:
+        with pytest.raises(msgspec.ValidationError) as raised:
             msgspec.json.decode(body, type=ExecutionRequest)
-        assert str(told.value).endswith(f"`{place}`")
+        assert str(raised.value).endswith(f"`{place}`")
 
 
 # -- phases

@@ -138,8 +138,8 @@ async def test_a_worker_runs_what_the_queue_holds_and_acks_when_its_report_is_st
 
     def reported() -> list[Completed]:
         bodies = [data for _, data in broker.messages("REPORTS")]
-        told = [report for body in bodies for report in msgspec.json.decode(body, type=ReportBatch).reports]
-        return [report for report in told if isinstance(report, Completed)]
+        received = [report for body in bodies for report in msgspec.json.decode(body, type=ReportBatch).reports]
+        return [report for report in received if isinstance(report, Completed)]
 
     await wait_until(lambda: len(reported()) == 5)
     assert {report.outputs[0].data for report in reported()} == {b"0", b"1", b"2", b"3", b"4"}

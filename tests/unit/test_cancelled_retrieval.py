@@ -47,8 +47,8 @@ class Retriever:
         if asked.operation not in self.running:
             raise NotFound
         self.running.remove(asked.operation)
-        told = OperationMetadata("retrieve", "datasets/p/1", ctx.user, "cancelled", "", NOW, NOW, 1)
-        return Operation(operation_name(JOB), told, done=True)
+        received = OperationMetadata("retrieve", "datasets/p/1", ctx.user, "cancelled", "", NOW, NOW, 1)
+        return Operation(operation_name(JOB), received, done=True)
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ outcomes = st.one_of(
 @given(st.lists(outcomes, max_size=40), st.booleans())
 def test_whatever_comes_out(script: list[Outcome], handled: bool) -> None:
     chain = HANDLED if handled else whole()
-    (position, effects), now, told = begin(NOW), NOW, 0
+    (position, effects), now, received = begin(NOW), NOW, 0
     for outcome in script:
         legal = {target for sources, target in MACHINE.moves.values() if position.status in sources}
         before, now = position, now + timedelta(seconds=1)
@@ -180,7 +180,7 @@ def test_whatever_comes_out(script: list[Outcome], handled: bool) -> None:
             assert (position, effects) == (before, [])
             continue
         assert [type(effect) for effect in effects] == [Due if live else Emit]
-        told += not live
+        received += not live
         if live:
             assert position.due_at is not None
             assert position.due_at >= now
@@ -190,7 +190,7 @@ def test_whatever_comes_out(script: list[Outcome], handled: bool) -> None:
     for _ in range(10):
         position, _ = decide(chain, position, Succeeded(), now)
     assert position.status not in LIVE
-    assert told <= 1
+    assert received <= 1
 
 
 def test_a_declaration_is_checked() -> None:

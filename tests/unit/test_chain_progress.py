@@ -96,8 +96,10 @@ async def test_the_last_amounts_are_stored_with_the_end_of_the_step(fails: bool)
         id: UUID = await chains.start(unit, chain, Empty(), operation=OperationOf("count", "ann", "files"))
     ended = await chains.wait(id)
     assert ended.status == (ChainStatus.FAILED if fails else ChainStatus.DONE).name.lower()
-    told = [msgspec.json.decode(body, type=Operation) for subject, body in chains.events if ".operation." in subject]
-    counted = [one.metadata.progress["files"].done for one in told if one.metadata.progress]
+    received = [
+        msgspec.json.decode(body, type=Operation) for subject, body in chains.events if ".operation." in subject
+    ]
+    counted = [one.metadata.progress["files"].done for one in received if one.metadata.progress]
     assert counted == ([0, 3] if fails else [0, 3, 3])
 
 

@@ -31,8 +31,8 @@ async def children() -> AsyncIterator[Children]:
 
 async def run(children: Children, function: str, payload: Any = None) -> str:
     """What it printed, whatever became of it."""
-    told: list[Logged] = []
-    printed = LogBuffer(uuid4(), 0, told.append)
+    received: list[Logged] = []
+    printed = LogBuffer(uuid4(), 0, received.append)
     call = Call(function, uuid4(), 0, msgspec.json.encode(payload), [b""], 1)
     try:
         await children.run(call, lambda *_: None, printed)
@@ -40,7 +40,7 @@ async def run(children: Children, function: str, payload: Any = None) -> str:
         pass
     finally:
         printed.end()
-    return "".join(report.text for report in told)
+    return "".join(report.text for report in received)
 
 
 async def test_it_may_print_in_any_way_and_each_task_has_its_own(
@@ -74,9 +74,9 @@ async def test_a_loop_that_prints_ends_and_is_cut(children: Children) -> None:
 
 async def test_what_a_killed_child_printed_is_there(children: Children, tmp_path: Path) -> None:
     assert await run(children, "last_words") == "attempt 0\n"
-    told = tmp_path / "told"
-    running = asyncio.create_task(run(children, "last_words", str(told)))
-    await wait_until(told.exists)
+    received = tmp_path / "told"
+    running = asyncio.create_task(run(children, "last_words", str(received)))
+    await wait_until(received.exists)
     running.cancel()
     assert await running == "attempt 0\n"
 

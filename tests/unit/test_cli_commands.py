@@ -129,9 +129,9 @@ def test_anything_that_has_an_id_is_explained(edge: Edge, kind: str, capsys: pyt
     assert reason in shown
     assert ID in shown
     assert run(["explain", ID, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told[kind] == (document["task"] if kind == "task" else document)
-    assert any(reason in one for one in told["reasons"])
+    received = json.loads(capsys.readouterr().out)
+    assert received[kind] == (document["task"] if kind == "task" else document)
+    assert any(reason in one for one in received["reasons"])
 
 
 def test_datasets_and_partitions_are_explained_by_their_names(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
@@ -221,9 +221,9 @@ def test_submit_waits_for_its_own_tasks(
         f"POST /compute/v1/sessions/{SESSION}/submissions": (201, {"id": str(SUBMISSION), "tasks": 3}),
     }
     assert run(["submit", str(file), "--function", "f", "--priority", "5", "--wait", "--json"]) == code
-    told = json.loads(capsys.readouterr().out)
+    received = json.loads(capsys.readouterr().out)
     counts = {"completed": 3 - failing, "failed": failing, "cancelled": 0}
-    assert told == {"session": SESSION, "submission": str(SUBMISSION), "tasks": 3} | counts
+    assert received == {"session": SESSION, "submission": str(SUBMISSION), "tasks": 3} | counts
     asked, query, body, _ = edge.seen[-1]
     assert asked.endswith("/submissions")
     assert json.loads(query["options"]) == {"function": "f", "priority": 5}
@@ -237,10 +237,10 @@ def test_submit_waits_for_its_own_tasks(
 
 def test_rerun_says_why_tasks_stay_as_they_are(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
     task, why = str(task_id(SUBMISSION, 0)), "result 1, which it needs, was deleted"
-    told = {"changed": 2, "unchanged": 1, "reasons": [{"task": task, "reason": why}]}
-    edge.answers[f"POST /compute/v1/sessions/{SESSION}/tasks/rerun"] = (200, told)
+    received = {"changed": 2, "unchanged": 1, "reasons": [{"task": task, "reason": why}]}
+    edge.answers[f"POST /compute/v1/sessions/{SESSION}/tasks/rerun"] = (200, received)
     assert run(["rerun", SESSION, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == told
+    assert json.loads(capsys.readouterr().out) == received
     assert run(["rerun", SESSION]) == 0
     shown = capsys.readouterr().out
     assert task in shown
@@ -253,18 +253,18 @@ def test_events_come_back_where_they_were(
     edge.answers["GET /events"] = (200, b": connected\nid: 1-6\n\n" + block(7, completed=[UUID(int=1)]))
     monkeypatch.setattr("shared.client.events.PAUSE", 0.0)
     # The stream ends (the server went away), the next connection is refused for good.
-    told = []
+    received = []
 
     def stop(line: Any) -> None:
-        told.append(line)
-        if len(told) == 2:
+        received.append(line)
+        if len(received) == 2:
             edge.answers["GET /events"] = (403, {"detail": "no longer"})
 
     monkeypatch.setattr("shared.client.cli.show.line", stop)
     assert run(["events", "--session", SESSION, "--from-start", "--json"]) == 1
     assert "no longer" in capsys.readouterr().err
-    assert [one["id"] for one in told] == ["1-7", "1-7"]
-    assert told[0]["data"]["completed"] == [str(UUID(int=1))]
+    assert [one["id"] for one in received] == ["1-7", "1-7"]
+    assert received[0]["data"]["completed"] == [str(UUID(int=1))]
     assert [query for _, query, _, _ in edge.seen] == [
         {"session": SESSION, "from": "start"},
         {"session": SESSION},
@@ -272,10 +272,10 @@ def test_events_come_back_where_they_were(
     ]
 
 
-def blocks(*told: tuple[str, Any]) -> bytes:
+def blocks(*received: tuple[str, Any]) -> bytes:
     """Events of a watch, the last with a place."""
     text = ": connected\nretry: 1000\n\n"
-    for number, (event, data) in enumerate(told):
+    for number, (event, data) in enumerate(received):
         text += f"{f'id: 1-{number}' + chr(10) if number else ''}event: {event}\ndata: {json.dumps(data)}\n\n"
     return text.encode()
 
@@ -412,16 +412,16 @@ def test_a_filter_that_is_none_is_wrong_usage(edge: Edge, text: str, capsys: pyt
 
 
 def test_partitions_are_made_changed_and_deleted(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
-    told = {"name": "gpu", "workers": 0, "slots": 0, "outstanding": 0, "running": 0, "waiting": 0}
-    told |= {"priority": 5, "reserve": 2, "max": None}
+    received = {"name": "gpu", "workers": 0, "slots": 0, "outstanding": 0, "running": 0, "waiting": 0}
+    received |= {"priority": 5, "reserve": 2, "max": None}
     place = "/compute/v1/partitions/gpu"
-    edge.answers["POST /compute/v1/partitions"] = (201, told)
-    edge.answers[f"PATCH {place}"] = edge.answers[f"DELETE {place}"] = (200, told)
-    edge.answers["GET /compute/v1/partitions"] = (200, {"items": [told], "next": ""})
+    edge.answers["POST /compute/v1/partitions"] = (201, received)
+    edge.answers[f"PATCH {place}"] = edge.answers[f"DELETE {place}"] = (200, received)
+    edge.answers["GET /compute/v1/partitions"] = (200, {"items": [received], "next": ""})
     assert run(["partition", "create", "gpu", "--priority", "5", "--reserve", "2", "--max", "8"]) == 0
     assert "none" in capsys.readouterr().out
     assert run(["partition", "update", "gpu", "--max", "none", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == told
+    assert json.loads(capsys.readouterr().out) == received
     assert run(["partition", "delete", "gpu"]) == 0
     assert run(["partition", "list"]) == 0
     assert "gpu" in capsys.readouterr().out

@@ -77,9 +77,9 @@ def test_archive_from_the_first_question_to_the_last(
     edge: Edge, facility: Facility, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["archive", PID, str(folder), "--group", "m13", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["dataset"]["datasetlifecycle"]["archiveStatusMessage"] == "datasetOnArchiveDisk"
-    assert (told["already"], told["links"]) == (False, [])
+    received = json.loads(capsys.readouterr().out)
+    assert received["dataset"]["datasetlifecycle"]["archiveStatusMessage"] == "datasetOnArchiveDisk"
+    assert (received["already"], received["links"]) == (False, [])
     assert edge.asked("POST /data/v1/datasets") == [{"pid": PID, "ownerGroup": "m13", "sourceFolder": str(folder)}]
     added = edge.asked("POST /data/v1/origdatablocks")
     assert [one["path"] for one in added[0]["dataFileList"]] == ["one", "sub/two"]
@@ -201,11 +201,11 @@ def test_missing_files_count_only_if_they_are_of_this_try(
         if finished and facility.status == "missingFilesError":
             facility.version, facility.blocks = next(looks, (4, 1))
             facility.status = "datasetCreated" if facility.version == 4 else facility.status
-        return 200, facility.told()
+        return 200, facility.received()
 
     def finish(*_: Any) -> tuple[int, Any]:
         finished.append(True)
-        return 200, facility.told() | {"version": 2}
+        return 200, facility.received() | {"version": 2}
 
     finished: list[bool] = []
     edge.answers |= {f"GET {AT}": look, "POST /archiver/api/v1/upload/finished": finish}
@@ -219,7 +219,7 @@ def test_missing_files_count_only_if_they_are_of_this_try(
 def test_a_packing_that_died_is_not_waited_for(
     edge: Edge, facility: Facility, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    edge.answers["POST /archiver/api/v1/upload/finished"] = lambda *_: (200, facility.told())
+    edge.answers["POST /archiver/api/v1/upload/finished"] = lambda *_: (200, facility.received())
     facility.reasons = ["post_upload is failed: it ended at register_datablocks", "system error: disk"]
     assert run(["archive", PID, str(folder)]) == 1
     assert "system error: disk" in capsys.readouterr().err
@@ -266,7 +266,7 @@ def test_the_first_difference_is_named() -> None:
 
 def test_datasets_are_listed_and_explained(edge: Edge, facility: Facility, capsys: pytest.CaptureFixture[str]) -> None:
     facility.status, facility.reasons = "started", ["move_datablocks_to_lts waits for room"]
-    edge.answers["GET /data/v1/datasets"] = (200, {"items": [facility.told()], "next": "more"})
+    edge.answers["GET /data/v1/datasets"] = (200, {"items": [facility.received()], "next": "more"})
     assert run(["datasets", "--size", "1"]) == 0
     out, err = capsys.readouterr()
     assert PID in out
@@ -287,7 +287,7 @@ def test_datasets_are_searched_and_a_dataset_shows_its_files(
 
     def listed(*_: Any) -> tuple[int, Any]:
         asked.append(dict(edge.query))
-        return 200, {"items": [facility.told()], "next": ""}
+        return 200, {"items": [facility.received()], "next": ""}
 
     asked: list[dict[str, str]] = []
     edge.answers["GET /data/v1/datasets"] = listed

@@ -57,10 +57,10 @@ def stored_all(edge: Edge, tars: dict[str, bytes], page: int = 2, **said: Any) -
     def create(_: Any, body: bytes) -> tuple[int, Any]:
         id = json.loads(body)["id"]
         about = {"id": id, "pid": PID, "status": "done", "step": "", "error": "", "size": sum(map(len, tars.values()))}
-        told = about | {"datablocks": len(tars), "blocks_back": len(tars)} | said
-        edge.answers[f"GET /data/v1/retrievals/{id}"] = (200, told)
+        received = about | {"datablocks": len(tars), "blocks_back": len(tars)} | said
+        edge.answers[f"GET /data/v1/retrievals/{id}"] = (200, received)
         edge.answers[f"GET /data/v1/retrievals/{id}/urls"] = urls
-        return 201, told
+        return 201, received
 
     def urls(*_: Any) -> tuple[int, Any]:
         start = int(edge.query.get("token", 0))

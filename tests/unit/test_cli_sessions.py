@@ -75,13 +75,13 @@ def test_a_group_shows_examples_of_its_own(group: str, capsys: pytest.CaptureFix
 
 
 def test_the_older_commands_go_on(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:
-    told = session("running", tasks={"total": 3, "completed": 2, "failed": 0})
-    edge.answers[f"GET {AT}"] = (200, told)
+    received = session("running", tasks={"total": 3, "completed": 2, "failed": 0})
+    edge.answers[f"GET {AT}"] = (200, received)
     edge.answers[f"POST {AT}/close"] = (200, session("closed"))
     assert run(["session", SESSION]) == 0
     assert "total 3, completed 2" in capsys.readouterr().out
     assert run(["session", SESSION, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == told
+    assert json.loads(capsys.readouterr().out) == received
     assert run(["close", SESSION, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == session("closed")
 

@@ -77,9 +77,16 @@ def test_offers_show_their_reasons(width: int) -> None:
 @WIDTHS
 def test_status_shows_whole_words(width: int) -> None:
     notes = "12 wait for function measure, which no live worker has; worker w-1 is unwell: no space left on device"
-    told = {"name": "default", "workers": 2, "slots": 16, "outstanding": 10_000, "running": 16, "waiting": 1_000_000}
-    told |= {"priority": 1, "reserve": 0, "max": None}
-    row = [*partitions.row(told)]
+    received = {
+        "name": "default",
+        "workers": 2,
+        "slots": 16,
+        "outstanding": 10_000,
+        "running": 16,
+        "waiting": 1_000_000,
+    }
+    received |= {"priority": 1, "reserve": 0, "max": None}
+    row = [*partitions.row(received)]
     check(partitions.HEADS, [row], width)
     check(partitions.HEADS, [[*row[:-1], notes]], width)
     heads = ("stream", "messages", "size", "consumer: pending / unacknowledged")

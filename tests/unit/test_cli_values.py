@@ -34,8 +34,8 @@ def edge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
 def result(name: str = "r", status: str = "created", value: bytes | None = None, **more: Any) -> dict[str, Any]:
     checksum = "" if value is None else hashlib.sha256(value).hexdigest()
     size = 0 if value is None else len(value)
-    told = {"id": name, "session": SESSION, "name": "", "status": status, "size": size, "checksum": checksum}
-    return told | {"opaque": "", "owner_task": None} | more
+    received = {"id": name, "session": SESSION, "name": "", "status": status, "size": size, "checksum": checksum}
+    return received | {"opaque": "", "owner_task": None} | more
 
 
 def document(capsys: pytest.CaptureFixture[str]) -> Any:
@@ -197,10 +197,10 @@ def test_waiting_goes_on_until_all_have_ended(edge: Edge, capsys: pytest.Capture
 
     def answer(_: Any) -> tuple[int, Any]:
         asked = json.loads(edge.seen[-1][2])
-        told = {name: states.get(name, "created") for name in asked["results"]}
-        left = [name for name, state in told.items() if state == "created"]
+        received = {name: states.get(name, "created") for name in asked["results"]}
+        left = [name for name, state in received.items() if state == "created"]
         states.update({"a": "completed"} if "a" not in states else {"b": end})
-        return 200, {"done": not left or (asked["any"] and len(left) < len(told)), "states": told, "open": left}
+        return 200, {"done": not left or (asked["any"] and len(left) < len(received)), "states": received, "open": left}
 
     edge.answers[f"POST {ROOT}/results/wait"] = answer
     for end, code in (("completed", 0), ("aborted", 1)):

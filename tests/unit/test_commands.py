@@ -40,8 +40,8 @@ class Rig:
 
     async def run(self, *command: str, values: Sequence[bytes] = (), room: int = 2**20, **more: Any) -> list[bytes]:
         """The outputs' values."""
-        told: list[Logged] = []
-        printed = LogBuffer(uuid4(), 0, told.append)
+        received: list[Logged] = []
+        printed = LogBuffer(uuid4(), 0, received.append)
         payload = msgspec.json.encode(Command(list(command), **more))
         given = [await self.value(value) for value in values]
         try:
@@ -51,7 +51,7 @@ class Rig:
             return [await self.read(output) for output in made]
         finally:
             printed.end()
-            self.text = "".join(report.text for report in told)
+            self.text = "".join(report.text for report in received)
 
     async def value(self, data: bytes) -> Value:
         if len(data) <= 16384:
@@ -221,10 +221,10 @@ async def test_what_outlives_its_command_is_killed(rig: Rig, tmp_path_factory: p
 
 
 async def test_a_launcher_that_dies_is_a_lost_attempt(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> None:
-    told = tmp_path_factory.mktemp("pids")
-    script = f"echo $PPID > {told}/launcher; sleep 1000 & echo $! > {told}/other; wait"
+    received = tmp_path_factory.mktemp("pids")
+    script = f"echo $PPID > {received}/launcher; sleep 1000 & echo $! > {received}/other; wait"
     running = asyncio.create_task(rig.run("sh", "-c", script))
-    launcher, other = await started(told / "launcher", told / "other")
+    launcher, other = await started(received / "launcher", received / "other")
     os.kill(launcher, signal.SIGKILL)
     with pytest.raises(AttemptLost, match="-9"):
         await running

@@ -10,10 +10,10 @@ from shared.contracts.errors import BY_CODE, ErrorBody, HeadraceError, Internal,
 
 @pytest.mark.parametrize("kind", BY_CODE.values())
 def test_an_error_survives_the_wire(kind: type[HeadraceError]) -> None:
-    told = kind("what", field="where")
-    back = from_body(told.body("trace"))
+    received = kind("what", field="where")
+    back = from_body(received.body("trace"))
     assert (type(back), back.message, back.field) == (kind, "what", "where")
-    assert told.body("trace") == ErrorBody(kind.code, "what", "where", "trace")
+    assert received.body("trace") == ErrorBody(kind.code, "what", "where", "trace")
     assert kind("").message == (kind.__doc__ or "").strip()
 
 

@@ -82,9 +82,9 @@ def test_all_refused_names_of_a_folder_come_at_once(tmp_path: Path) -> None:
     (tmp_path / "caf\udce9").write_bytes(b"")
     with pytest.raises(UsageError) as refused:
         find([tmp_path])
-    told = str(refused.value)
-    assert all(word in told for word in ("one\\n", "two\\x1b", "\\u202ethree", "caf\\udce9"))
-    assert "good" not in told
+    received = str(refused.value)
+    assert all(word in received for word in ("one\\n", "two\\x1b", "\\u202ethree", "caf\\udce9"))
+    assert "good" not in received
 
 
 def test_few_are_listed_whole() -> None:

@@ -60,11 +60,11 @@ def test_several_outputs_need_so_many_values(value: Any) -> None:
 
 
 def test_a_task_decodes_its_payload_and_tells_how_far_it_is() -> None:
-    told: list[tuple[float, str]] = []
-    task = Task(uuid4(), 1, b'{"n": 3}', [b"in"], 1, lambda f, m: told.append((f, m)))
+    received: list[tuple[float, str]] = []
+    task = Task(uuid4(), 1, b'{"n": 3}', [b"in"], 1, lambda f, m: received.append((f, m)))
     assert (task.payload, task.raw_payload, task.inputs, task.attempt) == ({"n": 3}, b'{"n": 3}', [b"in"], 1)
     task.progress(0.5, "half")
-    assert told == [(0.5, "half")]
+    assert received == [(0.5, "half")]
 
 
 def test_an_app_is_found_by_its_path() -> None:

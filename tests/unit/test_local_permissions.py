@@ -130,9 +130,9 @@ def test_a_sites_events_are_told_by_sites() -> None:
 
 
 def test_people_hear_events_only_where_the_operator_says_so() -> None:
-    told = subjects.event("command", "done", "1")
-    assert not any(covers(pattern, told) for pattern in USERS["alice"].subscribe)
-    assert any(covers(pattern, told) for pattern in users(("alice",), events=True)["alice"].subscribe)
+    received = subjects.event("command", "done", "1")
+    assert not any(covers(pattern, received) for pattern in USERS["alice"].subscribe)
+    assert any(covers(pattern, received) for pattern in users(("alice",), events=True)["alice"].subscribe)
 
 
 def test_no_noun_has_two_owners() -> None:

@@ -28,8 +28,8 @@ def test_secrets_by_name(key: str) -> None:
         ("http://127.0.0.1:8080/health", "http://127.0.0.1:8080/health"),
     ],
 )
-def test_secrets_inside_texts(text: str, told: str) -> None:
-    assert redacted(error=text) == {"error": told}
+def test_secrets_inside_texts(text: str, received: str) -> None:
+    assert redacted(error=text) == {"error": received}
 
 
 def test_a_level_that_is_none_names_its_variable() -> None:

@@ -13,7 +13,7 @@ from tests.support.wait import wait_until
 TASK = uuid4()
 
 
-class Told:
+class Received:
     """The reports of one attempt."""
 
     def __init__(self) -> None:
@@ -36,45 +36,45 @@ class Told:
 
 
 @pytest.fixture
-async def told() -> Told:
-    return Told()
+async def received() -> Received:
+    return Received()
 
 
-async def test_who_prints_nothing_reports_nothing(told: Told) -> None:
-    assert told.ended() == ""
-    assert told.reports == []
+async def test_who_prints_nothing_reports_nothing(received: Received) -> None:
+    assert received.ended() == ""
+    assert received.reports == []
 
 
-async def test_what_is_printed_in_a_while_is_one_report(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_printed_in_a_while_is_one_report(received: Received, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.worker.log_buffer.INTERVAL", 0.05)
     for number in range(100):
-        assert told.printed.write(b"%d\n" % number)
-    assert told.reports == []
-    await wait_until(lambda: told.reports)
-    assert told.text == "".join(f"{n}\n" for n in range(100))
-    assert len(told.reports) == 1
-    told.printed.write(b"later")
-    await wait_until(lambda: len(told.reports) == 2)
-    assert told.ended().endswith("99\nlater")
-    assert len(told.reports) == 2
+        assert received.printed.write(b"%d\n" % number)
+    assert received.reports == []
+    await wait_until(lambda: received.reports)
+    assert received.text == "".join(f"{n}\n" for n in range(100))
+    assert len(received.reports) == 1
+    received.printed.write(b"later")
+    await wait_until(lambda: len(received.reports) == 2)
+    assert received.ended().endswith("99\nlater")
+    assert len(received.reports) == 2
 
 
 async def test_more_than_a_piece_goes_out_one_by_one_and_at_the_end_at_once(
-    told: Told, monkeypatch: pytest.MonkeyPatch
+    received: Received, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.worker.log_buffer.INTERVAL", 0.02)
-    told.printed.write(b"x" * (5 * LOG_CHUNK))
-    await wait_until(lambda: len(told.reports) == 2)
-    assert told.ended() == "x" * (5 * LOG_CHUNK)
-    assert len(told.reports) == 5
+    received.printed.write(b"x" * (5 * LOG_CHUNK))
+    await wait_until(lambda: len(received.reports) == 2)
+    assert received.ended() == "x" * (5 * LOG_CHUNK)
+    assert len(received.reports) == 5
 
 
-async def test_no_more_than_the_limit_is_kept_and_the_rest_is_counted(told: Told) -> None:
+async def test_no_more_than_the_limit_is_kept_and_the_rest_is_counted(received: Received) -> None:
     line = b"a line of 32 bytes, with its end\n"
     lines = 10 * LOG_KEPT // len(line)
     for _ in range(lines):
-        told.printed.write(line)
-    text = told.ended()
+        received.printed.write(line)
+    text = received.ended()
     kept, _, last = text.rstrip("\n").rpartition("\n")
     assert len(kept) == LOG_KEPT
     assert last == f"… {lines * len(line) - LOG_KEPT} bytes more were not kept"
@@ -82,51 +82,51 @@ async def test_no_more_than_the_limit_is_kept_and_the_rest_is_counted(told: Told
 
 
 @pytest.mark.parametrize("data", ["é".encode(), b"\xff", b"\x00"], ids=["two bytes", "no text", "control"])
-async def test_the_limit_counts_what_is_kept(told: Told, data: bytes) -> None:
-    told.printed.write(data * LOG_KEPT)
-    kept, _, last = told.ended().rstrip("\n").rpartition("\n")
+async def test_the_limit_counts_what_is_kept(received: Received, data: bytes) -> None:
+    received.printed.write(data * LOG_KEPT)
+    kept, _, last = received.ended().rstrip("\n").rpartition("\n")
     assert LOG_KEPT - 4 < len(kept.encode()) <= LOG_KEPT
     assert "were not kept" in last
 
 
-async def test_what_comes_after_the_limit_leaves_no_gap(told: Told) -> None:
-    told.printed.write(b"x" * (LOG_KEPT - 1))
-    told.printed.write("€".encode())
-    told.printed.write(b"y")
-    assert told.ended() == "x" * (LOG_KEPT - 1) + "\n… 4 bytes more were not kept\n"
+async def test_what_comes_after_the_limit_leaves_no_gap(received: Received) -> None:
+    received.printed.write(b"x" * (LOG_KEPT - 1))
+    received.printed.write("€".encode())
+    received.printed.write(b"y")
+    assert received.ended() == "x" * (LOG_KEPT - 1) + "\n… 4 bytes more were not kept\n"
 
 
-async def test_control_characters_become_harmless(told: Told) -> None:
-    told.printed.write(b"\x1b[31mred\x00\x07\x7f\ttab\r\nnext\rover\xc2\x9bC1\xffend\r")
-    assert told.ended() == "␛[31mred␀␇␡\ttab\nnext\nover\ufffdC1\ufffdend\n"
+async def test_control_characters_become_harmless(received: Received) -> None:
+    received.printed.write(b"\x1b[31mred\x00\x07\x7f\ttab\r\nnext\rover\xc2\x9bC1\xffend\r")
+    assert received.ended() == "␛[31mred␀␇␡\ttab\nnext\nover\ufffdC1\ufffdend\n"
 
 
-async def test_characters_and_line_ends_may_come_in_parts(told: Told) -> None:
+async def test_characters_and_line_ends_may_come_in_parts(received: Received) -> None:
     for byte in "grün\r\n€".encode():
-        told.printed.write(bytes([byte]))
-    assert told.ended() == "grün\n€"
+        received.printed.write(bytes([byte]))
+    assert received.ended() == "grün\n€"
 
 
-async def test_after_the_end_it_is_nobodys(told: Told) -> None:
-    told.printed.write(b"in time")
-    assert told.ended() == "in time"
-    assert not told.printed.write(b"too late")
-    assert told.ended() == "in time"
+async def test_after_the_end_it_is_nobodys(received: Received) -> None:
+    received.printed.write(b"in time")
+    assert received.ended() == "in time"
+    assert not received.printed.write(b"too late")
+    assert received.ended() == "in time"
 
 
-async def test_an_attempt_that_is_given_up_tells_nothing(told: Told) -> None:
-    told.printed.write(b"x")
-    told.printed.end(report=False)
-    assert told.reports == []
+async def test_an_attempt_that_is_given_up_tells_nothing(received: Received) -> None:
+    received.printed.write(b"x")
+    received.printed.end(report=False)
+    assert received.reports == []
 
 
-async def test_threads_may_print(told: Told) -> None:
+async def test_threads_may_print(received: Received) -> None:
     def speak() -> None:
         for _ in range(500):
-            told.printed.write(b"whole line\n")
+            received.printed.write(b"whole line\n")
 
     await asyncio.gather(*(asyncio.to_thread(speak) for _ in range(4)))
-    assert told.ended() == "whole line\n" * 2000
+    assert received.ended() == "whole line\n" * 2000
 
 
 def test_plain_keeps_every_length() -> None:

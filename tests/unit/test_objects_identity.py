@@ -72,10 +72,10 @@ def test_a_folder_that_holds_something_is_asked_for(tmp_path: Path) -> None:
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     url = tmp_path.as_uri()
     assert run(["storage", "init", "lts-a", url, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told.items() >= json.loads((tmp_path / MARKER).read_text()).items()
+    received = json.loads(capsys.readouterr().out)
+    assert received.items() >= json.loads((tmp_path / MARKER).read_text()).items()
     assert run(["storage", "init", "lts-a", url]) == 0
-    assert told["id"] in capsys.readouterr().out
+    assert received["id"] in capsys.readouterr().out
     assert run(["storage", "init", "lts-b", url]) == 1
     assert "'lts-a' already" in capsys.readouterr().err
     assert run(["storage", "init", "lts", (tmp_path / "nowhere").as_uri()]) == 1

@@ -27,9 +27,9 @@ class Flaky:
 
 
 async def test_it_tries_until_it_works_and_tells_each_failure() -> None:
-    told: list[tuple[str, int]] = []
-    assert await retry(Flaky(3), on=(OSError,), backoff=NOW, failed=lambda e, n: told.append((repr(e), n))) == 4
-    assert told == [("OSError(1)", 1), ("OSError(2)", 2), ("OSError(3)", 3)]
+    received: list[tuple[str, int]] = []
+    assert await retry(Flaky(3), on=(OSError,), backoff=NOW, failed=lambda e, n: received.append((repr(e), n))) == 4
+    assert received == [("OSError(1)", 1), ("OSError(2)", 2), ("OSError(3)", 3)]
 
 
 async def test_the_last_of_its_tries_is_raised() -> None:

@@ -40,6 +40,6 @@ def test_addresses_of_object_storage_are_valid_for_15_minutes_at_most(seconds: s
         ({"HEADRACE_HTTP_PORT": "80", "HEADRACE_LEASE_SECONDS": "soon"}, "HEADRACE_LEASE_SECONDS: "),
     ],
 )
-def test_an_error_names_the_variable(env: dict[str, str], told: str) -> None:
-    with pytest.raises(SystemExit, match=told):
+def test_an_error_names_the_variable(env: dict[str, str], received: str) -> None:
+    with pytest.raises(SystemExit, match=received):
         load(Example, env)

@@ -148,9 +148,9 @@ def test_results_from_outside_are_met_waited_for_or_refused() -> None:
         ({strange: (SESSION, int(ResultStatus.ABORTED))}, Conflict),
         ({strange: (SESSION, int(ResultStatus.DELETED))}, Conflict),
     ):
-        with pytest.raises(kind) as told:
+        with pytest.raises(kind) as raised:
             settled({**known, **found}, there, strange)
-        assert told.value.field == "tasks[0].inputs[1]"
+        assert raised.value.field == "tasks[0].inputs[1]"
     assert aborted not in known
 
 
@@ -177,9 +177,9 @@ def test_references_across_chunks_are_left_to_the_whole() -> None:
     ],
 )
 def test_what_is_wrong_is_named(spec: TaskSpec, field: str) -> None:
-    with pytest.raises(Invalid) as told:
+    with pytest.raises(Invalid) as raised:
         plan(first=10).add(spec)
-    assert told.value.field == field
+    assert raised.value.field == field
 
 
 def test_an_output_is_claimed_once() -> None:
@@ -187,9 +187,9 @@ def test_an_output_is_claimed_once() -> None:
     made.add(TaskSpec(outputs=[mine]))
     assert made.claims == {mine: ids.task_id(made.submission, 0)}
     assert made.outputs == []
-    with pytest.raises(Conflict) as told:
+    with pytest.raises(Conflict) as raised:
         made.add(TaskSpec(outputs=[mine]))
-    assert told.value.field == "tasks[1].outputs[0]"
+    assert raised.value.field == "tasks[1].outputs[0]"
 
 
 def test_a_claimed_output_is_named_by_its_id_not_by_its_line() -> None:

@@ -107,5 +107,7 @@ def test_outputs_of_the_same_submission_may_be_named_by_their_ids() -> None:
 
 def test_child_processes_need_no_bus_for_it() -> None:
     """Each starts anew, and pays for what it imports."""
-    told = "import sys, shared.worker.child; print('nats' in sys.modules or 'shared.bus.client' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout == "False\n"
+    received = "import sys, shared.worker.child; print('nats' in sys.modules or 'shared.bus.client' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", received], capture_output=True, text=True, check=True).stdout == "False\n"
+    )

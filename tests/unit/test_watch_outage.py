@@ -76,13 +76,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("away", [(1,), (2,), (3,), (1, 3, 6)])
 async def test_a_snapshot_that_was_broken_off_is_given_whole(away: tuple[int, ...]) -> None:
     watching = SessionWatch(None, Scheduler(*away), SESSION, EventFilter(), None)  # type: ignore[arg-type]
-    told, refused = list[str](), 0
-    while END not in told:
+    received, refused = list[str](), 0
+    while END not in received:
         try:
-            told += [one.event for one in await watching.take(0)]
+            received += [one.event for one in await watching.take(0)]
         except Unavailable:
             refused += 1
-    assert told == [BEGIN, STATES, STATES, END]
+    assert received == [BEGIN, STATES, STATES, END]
     assert refused == len(away)
 
 

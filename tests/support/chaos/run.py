@@ -13,7 +13,7 @@ from shared.contracts.compute import Submission
 from shared.contracts.ids import result_id
 from shared.contracts.states import ResultStatus, TaskStatus
 from tests.support.chaos.mix import Mix
-from tests.support.edge import Edge, Told, Watch
+from tests.support.edge import Edge, Received, Watch
 from tests.support.processes import Processes
 
 LIMIT = 90.0
@@ -26,20 +26,20 @@ class Run:
         self.total = submission.tasks
 
     @property
-    def told(self) -> Told:
-        return self.watch.told
+    def received(self) -> Received:
+        return self.watch.received
 
     async def middle(self, fraction: float = 0.2) -> None:
         """Until so much of it is known to be done. Fails if it is over already."""
         await self.system.wait_until(
-            lambda: len(self.told.completed) >= fraction * self.total, timeout=LIMIT, every=0.005
+            lambda: len(self.received.completed) >= fraction * self.total, timeout=LIMIT, every=0.005
         )
-        assert len(self.told.completed) < 0.9 * self.total, "too fast: there is no middle to strike in"
+        assert len(self.received.completed) < 0.9 * self.total, "too fast: there is no middle to strike in"
 
     async def done(self, timeout: float = LIMIT) -> None:
         """Until everything has been told."""
         await self.system.wait_until(
-            lambda: min(len(self.told.completed), len(self.told.results)) >= self.total,
+            lambda: min(len(self.received.completed), len(self.received.results)) >= self.total,
             timeout=timeout,
             every=0.05,
             on_timeout=self.stand,
@@ -59,7 +59,7 @@ class Run:
         lanes = await self.fetch("SELECT * FROM lanes WHERE session = $1", self.session)
         return "\n".join(
             [
-                f"told: {len(self.told.completed)} tasks and {len(self.told.results)} results of {self.total}",
+                f"told: {len(self.received.completed)} tasks and {len(self.received.results)} results of {self.total}",
                 f"not completed: {len(rows)}; (status, attempt, from the start, ready, held by): {dict(kinds)}",
                 f"lanes: {[dict(lane) for lane in lanes]}",
                 f"first: {[dict(row) for row in rows[:3]]}",
@@ -93,20 +93,20 @@ class Run:
 
     async def _events(self, retold: bool) -> None:
         """What we were told while it ran, and what a reader is told who comes now."""
-        await self.system.wait_until(lambda: self.told.closed, timeout=LIMIT)
+        await self.system.wait_until(lambda: self.received.closed, timeout=LIMIT)
         async with Watch(self.edge, self.session) as second:
             # After a loss of the stream, what is told again may stand behind the session's end.
             whole = self.total if retold else 0
-            told = second.told
+            received = second.received
             await self.system.wait_until(
-                lambda: told.closed and min(len(told.completed), len(told.results)) >= whole, timeout=LIMIT
+                lambda: received.closed and min(len(received.completed), len(received.results)) >= whole, timeout=LIMIT
             )
-        for told in (self.told, second.told):
-            assert max(told.ids.values()) == 1
-            assert retold or not told.again
-            assert len(told.completed) == len(told.results) == self.total
-            assert set(told.completed.values()) == set(told.results.values()) == {1}
-            assert not told.failed
+        for received in (self.received, second.received):
+            assert max(received.ids.values()) == 1
+            assert retold or not received.again
+            assert len(received.completed) == len(received.results) == self.total
+            assert set(received.completed.values()) == set(received.results.values()) == {1}
+            assert not received.failed
 
     async def _rows(self, mix: Mix | None) -> None:
         tasks = await self.fetch(
