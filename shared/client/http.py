@@ -36,7 +36,7 @@ def _ignore(_: str) -> None:
 class Patience(msgspec.Struct, frozen=True):
     """How long an outage is waited for.
 
-    seconds   for which a request is repeated; 0: not at all
+    seconds   for which a request is repeated, from its first failure on; 0: not at all
     at_start  also before the first reply ever, when a wrong address looks just like an outage
     report    called with a sentence when an outage lasts, and with `back` when it is over
     statuses  of HTTP that say that a service is away, full, or has too much to do
@@ -119,13 +119,14 @@ class Http:
         repeatable = content is None or isinstance(content, bytes)
         options: dict[str, Any] = {"params": _stated(query), "content": content, "headers": sent}
         options["timeout"] = timeout if timeout is not None else _TIMEOUT if repeatable else _BODY_TIMEOUT
-        since, tries = time.monotonic(), 0
+        since, tries = 0.0, 0
         while True:
             response, problem = None, ""
             try:
                 with self._reaching():
                     response = await self._client.request(method, self._url(path), **options)
             except UnreachableError as error:
+                since = since or time.monotonic()
                 if not self._may_repeat(repeatable, since):
                     raise
                 problem = str(error)
@@ -134,6 +135,8 @@ class Http:
                     self._reached = True
                     if tries > REPORTED:
                         self.patience.report("back")
+                else:
+                    since = since or time.monotonic()
                 if response.status_code not in self.patience.statuses or not self._may_repeat(repeatable, since):
                     response.extensions["tries"] = tries
                     return response

@@ -60,15 +60,13 @@ def test_help_needs_nothing_heavy() -> None:
     assert "headrace submit" in done.stdout
 
 
+GROUPS = ("dead", "operation", "partition", "storage", "users", "groups", "tokens", "permissions")
+"""Commands that have commands."""
 VERBS = [("session", verb) for verb in ("pause", "resume", "close", "cancel", "stop-submission", "purge", "delete")]
 
 
 def test_every_command_has_json_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    names = [
-        name
-        for name in build()
-        if not name.startswith("-") and name not in ("dead", "operation", "partition", "storage")
-    ]
+    names = [name for name in build() if not name.startswith("-") and name not in GROUPS]
     assert {"status", "watch", "events", "explain", "submit", "download"} <= set(names)
     for command in (
         *((name,) for name in names),
@@ -78,6 +76,10 @@ def test_every_command_has_json_and_examples(capsys: pytest.CaptureFixture[str])
         ("dead", "replay"),
         *(("operation", verb) for verb in ("show", "wait", "cancel")),
         *(("partition", verb) for verb in ("list", "create", "update", "delete")),
+        *(("users", verb) for verb in ("list", "create", "update", "disable", "enable")),
+        *(("groups", verb) for verb in ("list", "create", "delete", "add", "remove")),
+        *(("tokens", verb) for verb in ("list", "create", "revoke")),
+        *(("permissions", verb) for verb in ("list", "explain")),
         *VERBS,
     ):
         build()([*command, "--help"], result_action="return_none")

@@ -1,5 +1,6 @@
 """The Python client against set answers: what is repeated, what is raised, how lists and events go on."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -192,3 +193,22 @@ async def test_a_session_is_deleted_though_the_first_reply_was_lost() -> None:
     headrace, _ = client(iter([404]))
     with pytest.raises(NotFoundError):
         await headrace.sessions.delete(SESSION)
+
+
+async def test_patience_begins_with_the_first_failure() -> None:
+    """A request that was lost with a killed process is answered by a time-out, after longer than anybody is patient."""
+    asked = 0
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            await asyncio.sleep(0.06)  # the server takes that long
+            return httpx.Response(504, json={"detail": "no answer in time"})
+        return httpx.Response(200, json={"asked": asked})
+
+    patience = Patience(0.05, at_start=True, statuses=frozenset({504}))
+    async with Headrace(
+        Address("http://127.0.0.1:1", "t"), patience=patience, transport=httpx.MockTransport(answer)
+    ) as made:
+        assert await made.http.get("/x") == {"asked": 2}

@@ -61,7 +61,7 @@ async def test_user_groups_and_roles_come_from_the_claims(rig: Rig) -> None:
 
 BAD: list[tuple[str, dict[str, Any]]] = [
     ("expired", {"exp": int(time.time()) - 60}),
-    ("not yet valid", {"nbf": int(time.time()) + 600}),
+    ("not yet valid", {"nbf": int(time.time()) + 86_400}),
     ("without an end", {"exp": None}),
     ("an end that is no number", {"exp": "tomorrow"}),
     ("an end that is no time", {"exp": 10**30}),

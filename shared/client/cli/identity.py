@@ -45,6 +45,16 @@ def show_page(
     show.more(page)
 
 
+def show_done(output: Output, **done: str) -> None:
+    """Prints what was done to what, as there is nothing else to show."""
+    from shared.client.cli import show
+
+    if output.json:
+        show.document(done)
+    else:
+        show.facts(done.items())
+
+
 def show_token(made: dict[str, Any], output: Output) -> None:
     """Prints a new token, which is shown this once only."""
     from shared.client.cli import show

@@ -4,7 +4,7 @@ from typing import Any
 
 from cyclopts import App
 
-from shared.client.cli.identity import segment, send, show_page
+from shared.client.cli.identity import segment, send, show_done, show_page
 from shared.client.cli.options import FIRST, PLAIN, Output, Paging, add
 
 GROUPS = ("group", "members", "created")
@@ -31,7 +31,7 @@ def list_groups(*, paging: Paging = FIRST, output: Output = PLAIN) -> None:
     show_page("groups", GROUPS, _group, paging, output)
 
 
-def create_group(name: str, /) -> None:
+def create_group(name: str, /, *, output: Output = PLAIN) -> None:
     """Make a group.
 
     Examples:
@@ -39,9 +39,10 @@ def create_group(name: str, /) -> None:
     headrace groups create physics
     """
     send("POST", "groups", {"name": name})
+    show_done(output, created=name)
 
 
-def delete_group(name: str, /) -> None:
+def delete_group(name: str, /, *, output: Output = PLAIN) -> None:
     """Delete a group. Its members stay users, without what they had by it.
 
     Examples:
@@ -49,9 +50,10 @@ def delete_group(name: str, /) -> None:
     headrace groups delete physics
     """
     send("DELETE", f"groups/{segment(name)}")
+    show_done(output, deleted=name)
 
 
-def add_member(group: str, user: str, /) -> None:
+def add_member(group: str, user: str, /, *, output: Output = PLAIN) -> None:
     """Put a user into a group.
 
     Examples:
@@ -59,9 +61,10 @@ def add_member(group: str, user: str, /) -> None:
     headrace groups add physics ada
     """
     send("PUT", f"groups/{segment(group)}/members/{segment(user)}")
+    show_done(output, group=group, added=user)
 
 
-def remove_member(group: str, user: str, /) -> None:
+def remove_member(group: str, user: str, /, *, output: Output = PLAIN) -> None:
     """Take a user out of a group.
 
     Examples:
@@ -69,6 +72,7 @@ def remove_member(group: str, user: str, /) -> None:
     headrace groups remove physics ada
     """
     send("DELETE", f"groups/{segment(group)}/members/{segment(user)}")
+    show_done(output, group=group, removed=user)
 
 
 def _group(one: dict[str, Any]) -> tuple[object, ...]:

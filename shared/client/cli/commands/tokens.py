@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from shared.client.cli.identity import segment, send, show_page, show_token
+from shared.client.cli.identity import segment, send, show_done, show_page, show_token
 from shared.client.cli.options import FIRST, PLAIN, Output, Paging, add
 from shared.client.errors import UsageError
 
@@ -67,7 +67,7 @@ def create_token(
     show_token(send("POST", "tokens", {name: value for name, value in body.items() if value is not None}), output)
 
 
-def revoke(token: str, /) -> None:
+def revoke(token: str, /, *, output: Output = PLAIN) -> None:
     """Revoke a token by its id, at once.
 
     Examples:
@@ -75,6 +75,7 @@ def revoke(token: str, /) -> None:
     headrace tokens revoke 019a6f2e-5d3c-7a10-8c44-1d2b3c4d5e6f
     """
     send("DELETE", f"tokens/{segment(token)}")
+    show_done(output, revoked=token)
 
 
 def _row(one: dict[str, Any]) -> tuple[object, ...]:
