@@ -57,7 +57,7 @@ def test_merging_begins_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "less_is_better", "told"),
+    ("ours", "theirs", "less_is_better", "received"),
     [
         (20_000, 500, False, "40×"),
         (500, 1000, False, "0.50×"),

@@ -18,7 +18,7 @@ def test_secrets_by_name(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "received"),
     [
         ("postgresql://me:s3cret@host/db", "postgresql://me:***@host/db"),
         ("nats://u:p@h:4222", "nats://u:***@h:4222"),

@@ -33,7 +33,7 @@ def test_addresses_of_object_storage_are_valid_for_15_minutes_at_most(seconds: s
 
 
 @pytest.mark.parametrize(
-    ("env", "told"),
+    ("env", "received"),
     [
         ({}, "HEADRACE_HTTP_PORT is not set"),
         ({"HEADRACE_HTTP_PORT": "eighty"}, "HEADRACE_HTTP_PORT: "),
