@@ -120,6 +120,19 @@ async def test_a_token_does_no_more_than_its_scope_and_makes_none_that_does(gate
         assert not [one for one in listed if "token" in one]
 
 
+async def test_a_limited_token_of_the_admin_makes_nothing_that_is_not(gateway: Gateway) -> None:
+    limited = (await gateway.http.post("/ops/v1/tokens", json={"scope": ["ops"]})).json()
+    async with gateway.client(limited["token"]) as http:
+        assert (await http.get("/ops/v1/users")).status_code == 200
+        for method, path, body in (
+            ("PATCH", "/ops/v1/users/admin", {"password": PASSWORD}),
+            ("POST", "/ops/v1/users", {"name": "admin", "roles": ["admin"]}),
+            ("POST", "/ops/v1/groups", {"name": "physics"}),
+        ):
+            reply = await http.request(method, path, json=body)
+            assert (reply.status_code, "scope" in reply.json()["detail"]) == (403, True), path
+
+
 async def test_a_token_ends_when_it_says_and_so_does_what_it_made(gateway: Gateway) -> None:
     user = await made(gateway)
     async with gateway.client(user["token"]) as http:

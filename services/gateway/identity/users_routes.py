@@ -21,6 +21,8 @@ def only_admins(request: Request) -> None:
     """Forbidden to others: whoever may look after queues could otherwise make an admin of themselves."""
     if not request.context.is_admin:
         raise Forbidden("only an admin may do this")
+    if request.context.scope is not None:  # a first token, or a login with a new password, would not be limited
+        raise Forbidden("a token of limited scope may not do this")
 
 
 async def create(request: Request, asked: i.UserCreate) -> Response:
